@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* api.h - AEP's HTTP API over the rooms below: check rights, call a room, shape the answer.
+ *
+ * Endpoints are data (tr_endpoint in api_internal.h): method, path, scope and handler. The router, the
+ * rights, /openapi.json and the authorisation tests all read the same tables.
+ */
+#ifndef TR_API_API_H
+#define TR_API_API_H
+
+#include "export/export.h"
+#include "http/http.h"
+#include "ingest/ingest.h"
+
+typedef struct tr_api_parts {
+    tr_catalog *catalog;
+    tr_lake *lake;
+    tr_store *store;
+    tr_compute *compute;
+    tr_query *query;
+    tr_ingest *ingest;
+    tr_export *export;
+    const char *public_url; /* "http://127.0.0.1:8080": for links and inlet urls */
+} tr_api_parts;
+
+typedef struct tr_api tr_api;
+TR_MUST_CHECK tr_code tr_api_open(const tr_api_parts *parts, tr_api **out, tr_err *err);
+void tr_api_close(tr_api *api); /* accepts NULL */
+tr_http_handler tr_api_handler(tr_api *api);
+
+/* Makes an API client of `org` (and the org, when new). role: "admin", "editor", "viewer". sandboxes: NULL or
+ * names, NULL-terminated: the only ones it may use. *out is returned:
+ * {"client_id","client_secret","org_id","technical_account_id"} */
+TR_MUST_CHECK tr_code tr_api_client_add(tr_catalog *catalog, const char *org, const char *name, const char *role,
+                                        const char *const *sandboxes, json_t **out, tr_err *err);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base_test.c - texts into instants and numbers and back, UTF-8, buffers and arenas at their limits. */
+#include "base/id.h"
+#include "base/memory.h"
+#include "base/test.h"
+#include "base/clock.h"
+
+static int64_t parsed(const char *text)
+{
+    int64_t us = -1;
+    CHECK(tr_time_parse(tr_str_of(text), false, &us, NULL) == TR_OK);
+    return us;
+}
+
+static void instants_are_read_with_every_zone(void)
+{
+    CHECK(parsed("1970-01-01T00:00:00Z") == 0);
+    CHECK(parsed("2024-04-30T22:00:00+02:00") == parsed("2024-04-30T20:00:00Z"));
+    CHECK(parsed("2024-04-30T22:00:00+0200") == parsed("2024-04-30T20:00:00Z"));
+    CHECK(parsed("2024-04-30T22:00:00.123456789-01:30") == parsed("2024-04-30T23:30:00.123456"));
+    CHECK(parsed("2024-02-29") == parsed("2024-02-29T00:00:00Z"));
+    CHECK(parsed("1969-12-31T23:59:59.5Z") == -500000);
+}
+
+static void what_is_no_instant_is_refused(void)
+{
+    static const char *const bad[] = {"",           "2024-13-01",  "2023-02-29T00:00:00Z", "2024-01-01T24:00:00Z",
+                                      "yesterday",  "2024-1-1",    "2024-01-01T00:00:00.Z", "2024-01-01T00:00",
+                                      "2024-01-01T00:00:00Zx"};
+    int64_t us = 7;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        CHECK(tr_time_parse(tr_str_of(bad[i]), false, &us, NULL) == TR_INVALID);
+    CHECK(tr_time_parse(tr_str_of("2024-01-01T00:00:00"), true, &us, NULL) == TR_INVALID);
+    CHECK(us == 7); /* out-parameters are untouched on failure */
+}
+
+static void any_instant_survives_text(void)
+{
+    uint64_t random = tr_test_seed(0x71e5);
+    for (int i = 0; i < 100000; i++) {
+        char text[TR_TIME_TEXT_BYTES];
+        const int64_t range = INT64_C(253402300799999999); /* the end of year 9999 */
+        const int64_t us = (int64_t)(tr_test_random(&random) % (uint64_t)range) - range / 8;
+        CHECK(parsed(tr_time_format(us, text)) == us);
+    }
+}
+
+static void integers_are_read_to_both_ends(void)
+{
+    int64_t out = 7;
+    CHECK(tr_str_to_i64(tr_str_of("-9223372036854775808"), &out) && out == INT64_MIN);
+    CHECK(tr_str_to_i64(tr_str_of("9223372036854775807"), &out) && out == INT64_MAX);
+    CHECK(!tr_str_to_i64(tr_str_of("9223372036854775808"), &out));
+    CHECK(!tr_str_to_i64(tr_str_of("-9223372036854775809"), &out));
+    CHECK(!tr_str_to_i64(tr_str_of(""), &out) && !tr_str_to_i64(tr_str_of("-"), &out));
+    CHECK(!tr_str_to_i64(tr_str_of("1 "), &out));
+}
+
+static void only_utf8_passes(void)
+{
+    size_t bad = 0;
+    CHECK(tr_str_is_utf8(tr_str_of("plain ascii, long enough for words; \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80"), &bad));
+    CHECK(!tr_str_is_utf8(tr_str_of("12345678\xC0\xAF"), &bad) && bad == 8); /* overlong */
+    CHECK(!tr_str_is_utf8(tr_str_of("\xED\xA0\x80"), &bad));                 /* a surrogate */
+    CHECK(!tr_str_is_utf8(tr_str_of("\xF4\x90\x80\x80"), &bad));             /* above U+10FFFF */
+    CHECK(!tr_str_is_utf8(tr_str_of("\xE2\x82"), &bad));                     /* cut */
+}
+
+static void a_buffer_ends_at_its_maximum(void)
+{
+    tr_buf buf = {.bytes_max = 10};
+    tr_err err;
+    CHECK(tr_buf_append(&buf, tr_str_of("0123456789"), &err) == TR_OK);
+    CHECK(tr_buf_append(&buf, tr_str_of("x"), &err) == TR_LIMIT && buf.len == 10);
+    tr_buf_free(&buf);
+}
+
+static void an_arena_ends_at_its_maximum_and_can_be_used_again(void)
+{
+    tr_arena arena = {.bytes_max = 100000};
+    int allocations = 0;
+    while (tr_arena_alloc(&arena, 1000) != NULL)
+        allocations++;
+    CHECK(allocations > 50 && allocations <= 100);
+    tr_arena_reset(&arena);
+    CHECK(tr_arena_alloc(&arena, 1000) != NULL);
+    tr_arena_free(&arena);
+    CHECK(arena.bytes == 0);
+}
+
+static void ids_have_their_form(void)
+{
+    CHECK(tr_is_hex(tr_str_of(tr_id_hex(24).text), 24));
+    CHECK(strlen(tr_id_ulid().text) == 26);
+    const tr_id uuid = tr_id_uuid();
+    CHECK(strlen(uuid.text) == 36 && uuid.text[14] == '4' && uuid.text[8] == '-');
+}
+
+static void contexts_stand_in_front(void)
+{
+    tr_err err;
+    CHECK(TR_FAIL(&err, TR_NO_SPACE, "disk is full") == TR_NO_SPACE);
+    tr_err_context(&err, "write part %d", 3);
+    CHECK(strcmp(err.text, "write part 3: disk is full") == 0);
+    CHECK(tr_code_http_status(err.code) == 507);
+}
+
+int main(void)
+{
+    int passed = 0, failed = 0;
+    RUN(instants_are_read_with_every_zone);
+    RUN(what_is_no_instant_is_refused);
+    RUN(any_instant_survives_text);
+    RUN(integers_are_read_to_both_ends);
+    RUN(only_utf8_passes);
+    RUN(a_buffer_ends_at_its_maximum);
+    RUN(an_arena_ends_at_its_maximum_and_can_be_used_again);
+    RUN(ids_have_their_form);
+    RUN(contexts_stand_in_front);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}

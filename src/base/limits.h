@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* limits.h - every limit of Tributary, with its unit and its reason. AEP's published guardrails come
+ * first, so that clients meet familiar walls.
+ */
+#ifndef TR_BASE_LIMITS_H
+#define TR_BASE_LIMITS_H
+
+/* AEP's guardrails. */
+#define TR_EVENT_BYTES_MAX (10 * 1024)          /* one ExperienceEvent that goes to Profile */
+#define TR_RECORD_BYTES_MAX (100 * 1024)        /* one record that goes to Profile */
+#define TR_ROW_FIELDS_MAX 10000                 /* leaves of one schema */
+#define TR_BATCH_FILES_MAX 25000
+#define TR_UPLOAD_BYTES_MAX (512000000 + 1)     /* one PUT or one part of a large file */
+#define TR_IDENTITIES_PER_PROFILE_MAX 50
+#define TR_MERGE_POLICIES_MAX 5                 /* per sandbox and class */
+
+/* Ours. */
+#define TR_ROW_BYTES_MAX (16 * 1024 * 1024)     /* one JSON row of a batch: above, the row is refused */
+#define TR_JSON_DEPTH_MAX 64
+#define TR_SCHEMA_DEPTH_MAX 32                  /* nesting of a resolved schema: cuts recursion */
+#define TR_BODY_BYTES_MAX (8 * 1024 * 1024)     /* a JSON request body */
+#define TR_BODY_MEMORY_BYTES_MAX (256 * 1024)   /* larger bodies go to a file */
+#define TR_URL_BYTES_MAX (8 * 1024)
+#define TR_HEADER_BLOCK_BYTES_MAX (16 * 1024)
+#define TR_PATH_SEGMENT_BYTES_MAX 255
+#define TR_PARQUET_FOOTER_BYTES_MAX (64 * 1024 * 1024)
+#define TR_PARQUET_PAGE_BYTES_MAX (64 * 1024 * 1024)
+
+#endif

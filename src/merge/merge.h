@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* merge.h - fragments of one person into one profile, column by column on dictionary codes.
+ *
+ * One call merges one partition:
+ *
+ *   1 keys      walk the runs' sorted keys together; rows with the same (key, namespace, id) are one
+ *               profile (graph none)
+ *   2 ranks     order each profile's fragments by the policy; rank 0 wins
+ *   3 filter    decide which profiles stay
+ *   4 columns   per output unit: join the runs' columns (dictionaries united once), take for every
+ *               profile the highest rank that has a value, write
+ *
+ *     rank 0 row  [ 17 |  3 | 80 | ...       row numbers in the joined column; UINT32_MAX: no such rank
+ *     rank 1 row  [  - | 41 |  - | ...
+ *     codes       [  5 |  0 |  2 | ...  ->   output code of profile p = first non-zero by rank
+ *
+ * Rules (reference: shared semantics, docs/semantics.md):
+ *   - a dataset's newest record of an identity replaces its older ones (by ingestion time, then run id,
+ *     then row number); in an upsert dataset the older ones fill the gaps of the newer
+ *   - timestampOrdered: fragments by updated time, newest first; ties by dataset id, ascending, then
+ *     primary identity. dataSetPrecedence: by place in `order`, then as above; others take no part
+ *   - objects leaf by leaf; arrays whole (an empty array is a value); maps key by key, a key's value whole;
+ *     null is no value
+ *   - identityMap: union; an item that several fragments list is taken from the best ranked
+ *   - segmentMembership: per (namespace, segment) the newest lastQualificationTime
+ *   - events: deduplicated by _id (newest ingestion stays), sorted by timestamp, then _id
+ *   - updated_after: strictly greater than, on the newest ingestion time of the record fragments taking
+ *     part (and of events, when event-only profiles are asked for)
+ *
+ * Output rows are in key order. Same plan, same bytes. Memory: one partition's keys and one column.
+ *
+ * Threads: a plan is immutable; partitions may run on any threads at once.
+ */
+#ifndef TR_MERGE_MERGE_H
+#define TR_MERGE_MERGE_H
+
+#include "base/clock.h"
+#include "store/store.h"
+
+#include <stdatomic.h>
+
+typedef struct tr_merge_policy {
+    bool is_precedence;
+    const char *const *order; /* dataset ids, best first; only with is_precedence */
+    uint32_t order_count;
+} tr_merge_policy;
+
+typedef struct tr_merge_spec {
+    const tr_snapshot *snapshot;   /* borrowed until the plan is closed */
+    tr_merge_policy policy;        /* borrowed for the call */
+    const tr_shape *output;        /* the columns of the parts; borrowed until close. Events are in the
+                                      unit "timeSeriesEvents" when the shape has it AND with_events */
+    bool with_event_only;          /* AEP's emptyProfiles */
+    bool with_events;
+    int64_t updated_after_us;      /* TR_TIME_NONE: no filter */
+    int64_t event_after_us;        /* TR_TIME_NONE: open; strictly greater, on ingestion time */
+    int64_t event_before_us;       /* TR_TIME_NONE: open; strictly less */
+} tr_merge_spec;
+
+typedef struct tr_merge_plan tr_merge_plan;
+
+typedef struct tr_merge_stats {
+    uint64_t profiles_seen;   /* before filters */
+    uint64_t profiles;        /* rows written */
+    uint64_t fragments;       /* record fragments read */
+    uint64_t events;          /* events written */
+} tr_merge_stats;
+
+TR_MUST_CHECK tr_code tr_merge_plan_open(const tr_merge_spec *spec, tr_merge_plan **out, tr_err *err);
+void tr_merge_plan_close(tr_merge_plan *plan); /* accepts NULL */
+
+/* Partitions are [0, 2^bits): chosen from the snapshot's row counts, so a plan made again from the
+ * same spec has the same. */
+uint32_t tr_merge_partition_count(const tr_merge_plan *plan);
+
+/* Counts of profiles that have an identity in a namespace: how often `count` was called per code. */
+typedef void (*tr_merge_count_namespace)(void *ctx, tr_str namespace_code, uint64_t profiles);
+
+/* Merges partition `index` and writes one whole Parquet file to `sink`.
+ * cancel        polled between columns; set: TR_CANCELLED
+ * stats         written on TR_OK
+ * A partition without rows writes a file with no row group; stats->profiles is 0. */
+TR_MUST_CHECK tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink sink,
+                                         const atomic_bool *cancel, tr_merge_count_namespace count,
+                                         void *count_ctx, tr_merge_stats *stats, tr_err *err);
+
+#endif

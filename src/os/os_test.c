@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* os_test.c - files appear whole or not at all, and a failing disk is a code and a text, not a crash. */
+#include "base/test.h"
+#include "os/os.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/tr_os_test_XXXXXX";
+
+static const char *inside(const char *name)
+{
+    static char path[256];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void what_is_put_is_read_back(void)
+{
+    tr_buf bytes = {0};
+    CHECK(tr_file_put(inside("a"), tr_str_of("one"), NULL) == TR_OK);
+    CHECK(tr_file_put(inside("a"), tr_str_of("two"), NULL) == TR_OK);
+    CHECK(tr_file_read_all(inside("a"), &bytes, NULL) == TR_OK);
+    CHECK(tr_str_is(tr_buf_str(&bytes), "two"));
+    tr_buf_free(&bytes);
+}
+
+static void an_absent_file_is_not_found_and_no_path_is_told(void)
+{
+    tr_map map = {{NULL, 0}};
+    tr_err err;
+    CHECK(tr_map_open(inside("absent"), &map, &err) == TR_NOT_FOUND);
+    CHECK(strstr(err.text, "absent") != NULL && strstr(err.text, "tmp") == NULL);
+}
+
+static void folders_are_removed_with_all_in_them(void)
+{
+    CHECK(tr_dir_make(inside("x/y/z"), NULL) == TR_OK);
+    CHECK(tr_file_put(inside("x/y/f"), tr_str_of("1"), NULL) == TR_OK);
+    CHECK(tr_dir_remove(inside("x"), NULL) == TR_OK && !tr_path_exists(inside("x")));
+    CHECK(tr_dir_remove(inside("x"), NULL) == TR_OK);
+}
+
+static ssize_t write_nothing(int fd, const void *at, size_t len)
+{
+    (void)fd, (void)at, (void)len;
+    errno = ENOSPC;
+    return -1;
+}
+
+static ssize_t write_one_byte(int fd, const void *at, size_t len)
+{
+    return write(fd, at, len > 1 ? 1 : len);
+}
+
+static void a_full_disk_leaves_the_old_file(void)
+{
+    tr_os table = tr_os_kernel;
+    tr_buf bytes = {0};
+    tr_err err;
+    CHECK(tr_file_put(inside("kept"), tr_str_of("old"), NULL) == TR_OK);
+    table.write = write_nothing;
+    tr_os_replace(&table);
+    CHECK(tr_file_put(inside("kept"), tr_str_of("new"), &err) == TR_NO_SPACE);
+    tr_os_replace(NULL);
+    CHECK(tr_file_read_all(inside("kept"), &bytes, NULL) == TR_OK);
+    CHECK(tr_str_is(tr_buf_str(&bytes), "old"));
+    tr_buf_free(&bytes);
+}
+
+static void short_writes_are_continued(void)
+{
+    tr_os table = tr_os_kernel;
+    tr_buf bytes = {0};
+    table.write = write_one_byte;
+    tr_os_replace(&table);
+    CHECK(tr_file_put(inside("short"), tr_str_of("0123456789"), NULL) == TR_OK);
+    tr_os_replace(NULL);
+    CHECK(tr_file_read_all(inside("short"), &bytes, NULL) == TR_OK && bytes.len == 10);
+    tr_buf_free(&bytes);
+}
+
+int main(void)
+{
+    int passed = 0, failed = 0;
+    if (mkdtemp(folder) == NULL)
+        return 1;
+    RUN(what_is_put_is_read_back);
+    RUN(an_absent_file_is_not_found_and_no_path_is_told);
+    RUN(folders_are_removed_with_all_in_them);
+    RUN(a_full_disk_leaves_the_old_file);
+    RUN(short_writes_are_continued);
+    if (tr_dir_remove(folder, NULL) != TR_OK)
+        return 1;
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.h - the profile store: immutable sorted runs, snapshots of them, compaction.
+ *
+ * A RUN is a Parquet file of fragments (records, or events) of one dataset, sorted by
+ * (profile key, namespace, id, then for events timestamp and _id). Its bookkeeping struct
+ * (TR_BOOKKEEPING in parquet/type.h) holds what merging needs. A batch's file in the lake IS a run.
+ *
+ * TOKENS AND PARTITIONS. The first 64 bits of a key are its token; keys are uniform. A run is cut
+ * into 2^partition_bits ranges of tokens, and its row groups never cross such a border:
+ *
+ *     key space    0x0000...                                          0xffff...
+ *     bits = 2     |  partition 0  |  partition 1  |  partition 2  |  partition 3  |
+ *     row groups   |  0   |   1    |      2        |               |       3       |
+ *
+ * A range may have several row groups, or none. The footer says so:
+ *     tributary.run = {"bits":2,"partitions":[0,0,1,3],"behavior":"record"}
+ * Borders of a run with fewer bits are borders of one with more, so any two runs can be walked
+ * together at the coarser or the finer grain.
+ *
+ * A SNAPSHOT is the list of live runs of a tenant at one moment, opened and counted. Compaction
+ * publishes new runs and retires old ones; a snapshot keeps the files it holds.
+ *
+ * Threads: any. Ownership: release every snapshot.
+ */
+#ifndef TR_STORE_STORE_H
+#define TR_STORE_STORE_H
+
+#include "catalog/catalog.h"
+#include "lake/lake.h"
+#include "parquet/parquet.h"
+
+/* Rows a writer aims at per partition: small enough for caches, large enough for encodings. */
+#define TR_RUN_PARTITION_ROWS 49152u
+#define TR_RUN_PARTITION_BITS_MAX 12
+
+typedef struct tr_store tr_store;
+
+typedef struct tr_run {
+    char id[32];       /* of the catalog's file or run object */
+    char dataset[32];
+    char batch[32];    /* "" for a compacted run */
+    bool is_event;
+    bool is_upsert;    /* the dataset's isUpsert tag when the run was made */
+    uint8_t partition_bits;
+    int64_t ingested_us;   /* of its newest row */
+    uint64_t rows;
+    tr_parquet_file *file;
+    const uint32_t *group_partition; /* [group count] partition of each row group, ascending */
+    /* leaves of the bookkeeping columns */
+    uint32_t key_leaf, namespace_leaf, id_leaf, updated_leaf, ingested_leaf, batch_leaf;
+} tr_run;
+
+typedef struct tr_snapshot {
+    const tr_run *const *runs; /* ordered by (dataset, ingested_us, id): the same list, the same order */
+    uint32_t run_count;
+} tr_snapshot;
+
+TR_MUST_CHECK tr_code tr_store_open(tr_catalog *catalog, tr_lake *lake, tr_store **out, tr_err *err);
+void tr_store_close(tr_store *store); /* accepts NULL */
+
+/* All live runs of the tenant now. */
+TR_MUST_CHECK tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant,
+                                        tr_snapshot **out, tr_err *err);
+/* Exactly the runs of a plan: array of run ids. TR_NOT_FOUND names the run that is gone. */
+TR_MUST_CHECK tr_code tr_store_snapshot_of(tr_store *store, const tr_tenant *tenant,
+                                           const json_t *run_ids, tr_snapshot **out, tr_err *err);
+void tr_store_release(tr_store *store, tr_snapshot *snapshot); /* accepts NULL */
+
+/* Opens one run from a file's bytes, outside of any catalog (tools, tests, benches). Names it by `id`. */
+TR_MUST_CHECK tr_code tr_run_open(tr_str bytes, const char *id, const char *dataset, tr_run **out, tr_err *err);
+void tr_run_close(tr_run *run); /* accepts NULL; only for tr_run_open */
+
+/* Bits so that `rows` rows make partitions of about TR_RUN_PARTITION_ROWS. */
+uint8_t tr_run_bits_for(uint64_t rows);
+/* The partition of a key among 2^bits. */
+static inline uint32_t tr_key_partition(const uint8_t key[16], uint8_t bits)
+{
+    const uint32_t top = (uint32_t)key[0] << 24 | (uint32_t)key[1] << 16 | (uint32_t)key[2] << 8 | key[3];
+    return bits == 0 ? 0 : top >> (32 - bits);
+}
+
+/* The key of an identity: XXH3-128 keyed with the sandbox's secret over "<namespace>\0<id>",
+ * namespace in lower case. */
+void tr_profile_key(const uint8_t secret[192], tr_str namespace_code, tr_str id, uint8_t out[16]);
+
+/* Writes a run. rows  columns of `shape` (with its bookkeeping leaves), unsorted; `order` is filled with
+ * the sorted permutation. Cuts row groups at the borders of tr_run_bits_for(rows). */
+typedef struct tr_run_rows {
+    const tr_shape *shape;
+    const tr_column *columns; /* [shape->leaf_count] */
+    uint32_t rows;
+    bool is_event;
+} tr_run_rows;
+TR_MUST_CHECK tr_code tr_run_write(const tr_run_rows *rows, tr_sink sink, tr_err *err);
+
+/* Adds the bookkeeping struct to a row type. NULL: no memory. */
+tr_type *tr_run_add_bookkeeping(tr_arena *arena, tr_type *root);
+
+/* Folds runs of a dataset when there are more than a few of a size class: newest record per identity
+ * (upsert: rows merged), events deduplicated by _id. Publishes in one transaction. *folded: how many
+ * runs went. Never changes what a snapshot reads, nor what any later export answers. */
+TR_MUST_CHECK tr_code tr_store_compact(tr_store *store, const tr_tenant *tenant, const char *dataset,
+                                       uint32_t *folded, tr_err *err);
+
+#endif
