@@ -177,10 +177,12 @@ static bool arena_add_block(tr_arena *arena, size_t bytes)
     size_t cap = arena->last == NULL ? ARENA_BLOCK_BYTES_MIN : arena->last->cap * 2;
     if (cap > ARENA_BLOCK_BYTES_MAX)
         cap = ARENA_BLOCK_BYTES_MAX;
-    if (cap < bytes)
-        cap = bytes;
     if (bytes > maximum || arena->bytes > maximum - bytes)
         return false;
+    if (cap > maximum - arena->bytes)
+        cap = maximum - arena->bytes;
+    if (cap < bytes)
+        cap = bytes;
     tr_arena_block *block = tr_alloc(sizeof *block + cap);
     if (block == NULL)
         return false;
