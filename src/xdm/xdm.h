@@ -26,6 +26,13 @@
 #define TR_XDM_PROFILE_CLASS "https://ns.adobe.com/xdm/context/profile"
 #define TR_XDM_EVENT_CLASS "https://ns.adobe.com/xdm/context/experienceevent"
 #define TR_XDM_PROFILE_UNION "https://ns.adobe.com/xdm/context/profile__union"
+#define TR_XDM_UNION_SUFFIX "__union"
+/* What the profile union adds by itself, and what every event union may hold. */
+#define TR_XDM_PROFILE_GROUP "https://ns.adobe.com/experience/profile/profile-all"
+#define TR_XDM_IDENTITY_MAP_GROUP "https://ns.adobe.com/xdm/context/identitymap"
+/* The standard profile with every standard field group: the old "@/xdms/context/profile". */
+#define TR_XDM_OLD_PROFILE "https://ns.adobe.com/xdms/context/profile"
+#define TR_XDM_LIBRARY_VERSION "1.0.0" /* of the global library */
 
 typedef enum tr_xdm_behavior {
     TR_XDM_RECORD, /* based on data/record: one row is what is known of a person */
