@@ -19,6 +19,7 @@
 #define TR_JSON_DEPTH_MAX 64
 #define TR_SCHEMA_DEPTH_MAX 32                  /* nesting of a resolved schema: cuts recursion */
 #define TR_SCHEMA_NODES_MAX 60000               /* JSON nodes of a resolved schema: 10,000 fields and their papers */
+#define TR_SCHEMAS_CACHED_MAX 64                /* resolved schemas kept: the largest take half a megabyte */
 #define TR_BODY_BYTES_MAX (8 * 1024 * 1024)     /* a JSON request body */
 #define TR_BODY_MEMORY_BYTES_MAX (256 * 1024)   /* larger bodies go to a file */
 #define TR_URL_BYTES_MAX (8 * 1024)
