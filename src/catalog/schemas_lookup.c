@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* registry.c - a tenant's XDM documents by id, and unions composed of them; see schemas.h. */
+/* schemas_lookup.c - a tenant's XDM documents by id, and unions composed of them; see schemas.h. */
 #include "catalog/schemas.h"
 
 #include <stdio.h>
