@@ -194,19 +194,41 @@ tr_code tr_xdm_schema_open(tr_xdm_lookup lookup, void *ctx, tr_str id, const jso
     return TR_OK;
 }
 
-tr_code tr_xdm_resolve_json(tr_xdm_lookup lookup, void *ctx, tr_str id, bool keep_prefix,
-                            json_t **out, tr_err *err)
+tr_code tr_xdm_resolve_doc(tr_xdm_lookup lookup, void *ctx, const json_t *doc, bool keep_prefix,
+                           json_t **out, tr_err *err)
 {
-    const json_t *doc;
-    json_t *resolved = NULL;
-    TR_TRY(lookup(ctx, id, &doc, err));
+    json_t *resolved = NULL, *flat = NULL;
     TR_TRY(tr_xdm_resolve(lookup, ctx, doc, NULL, &resolved, err));
     if (keep_prefix) {
         tr_xdm_mark_types(resolved);
         *out = resolved;
         return TR_OK;
     }
-    const tr_code code = tr_xdm_compat(resolved, true, out, err);
+    const tr_code code = tr_xdm_compat(resolved, true, &flat, err);
     json_decref(resolved);
+    if (code == TR_OK)
+        *out = flat;
     return code;
+}
+
+tr_code tr_xdm_resolve_json(tr_xdm_lookup lookup, void *ctx, tr_str id, bool keep_prefix,
+                            json_t **out, tr_err *err)
+{
+    const json_t *doc;
+    TR_TRY(lookup(ctx, id, &doc, err));
+    return tr_xdm_resolve_doc(lookup, ctx, doc, keep_prefix, out, err);
+}
+
+tr_code tr_xdm_clashes(tr_xdm_lookup lookup, void *ctx, const json_t *doc, json_t **out, tr_err *err)
+{
+    json_t *resolved = NULL;
+    const tr_xdm_notes notes = {.clashes = json_array()};
+    const tr_code code = tr_xdm_resolve(lookup, ctx, doc, &notes, &resolved, err);
+    json_decref(resolved);
+    if (code != TR_OK) {
+        json_decref(notes.clashes);
+        return code;
+    }
+    *out = notes.clashes;
+    return TR_OK;
 }

@@ -105,6 +105,22 @@ TR_MUST_CHECK tr_code tr_xdm_resolve_json(tr_xdm_lookup lookup, void *ctx, tr_st
 /* A JSON-Schema view of a shape: how a union is shown. *out is returned. */
 TR_MUST_CHECK tr_code tr_xdm_shape_json(const tr_xdm_schema *schema, json_t **out, tr_err *err);
 
+/* For the registry's answers and checks.
+ *
+ * A stored document (or resolved node) with property names in compatibility mode: a new object.
+ * Namespaces become objects ("repo:createDate" -> _repo.createDate).
+ * has_marks  meta:xdmField and meta:xdmType are added to every field */
+TR_MUST_CHECK tr_code tr_xdm_compat(const json_t *node, bool has_marks, json_t **out, tr_err *err);
+/* The wire's name of a node's type: "string", "long", "date-time", "map" ...; NULL: none. */
+const char *tr_xdm_node_xdm_type(const json_t *node);
+/* The sentences ("a.b is string and int") of every field that two parts of `doc` give different types;
+ * *out is returned. Every reference is followed: TR_NOT_FOUND names a missing one. */
+TR_MUST_CHECK tr_code tr_xdm_clashes(tr_xdm_lookup lookup, void *ctx, const json_t *doc, json_t **out,
+                                     tr_err *err);
+/* A document that need not be stored, resolved as by tr_xdm_resolve_json. */
+TR_MUST_CHECK tr_code tr_xdm_resolve_doc(tr_xdm_lookup lookup, void *ctx, const json_t *doc,
+                                         bool keep_prefix, json_t **out, tr_err *err);
+
 /* The global library. Documents are borrowed for ever. kind: "schemas", "classes", "fieldgroups",
  * "datatypes", "behaviors". */
 TR_MUST_CHECK tr_code tr_xdm_global_find(tr_str id, const json_t **doc, tr_err *err);

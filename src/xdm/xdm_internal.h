@@ -39,18 +39,12 @@ void tr_xdm_path_pop(tr_xdm_path *path, size_t len);
 
 /* The kind of a node by type, format, bounds and shape; false: it says none that can be stored. */
 bool tr_xdm_node_kind(const json_t *node, tr_kind *out);
-/* The wire's name of a node's type: "string", "long", "date-time", "map" ...; NULL: none. */
-const char *tr_xdm_node_xdm_type(const json_t *node);
 
 /* Merges node `from` into `into`: members one by one; the first to speak wins. `clashes`: an array
  * that gets the path of every field whose types disagree; may be NULL. */
 TR_MUST_CHECK tr_code tr_xdm_node_merge(json_t *into, const json_t *from, tr_xdm_path *path,
                                         json_t *clashes, tr_err *err);
 
-/* A node or document with its property names in compatibility mode: a new object. Namespaces become
- * objects ("repo:createDate" -> _repo.createDate).
- * has_marks  true: meta:xdmField and meta:xdmType are added to every field */
-TR_MUST_CHECK tr_code tr_xdm_compat(const json_t *node, bool has_marks, json_t **out, tr_err *err);
 /* Adds meta:xdmType to every field of a resolved node, in place. */
 void tr_xdm_mark_types(json_t *node);
 
