@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store.h - the profile store: immutable sorted runs, snapshots of them, compaction.
  *
- * A RUN is a Parquet file of fragments (records, or events) of one dataset, sorted by
- * (profile key, namespace, id, then for events timestamp and _id). Its bookkeeping struct
+ * A RUN is a Parquet file of fragments (records, or events) of one dataset, sorted by profile key; rows
+ * with the same key stay in the order of their arrival, because of two rows of an identity in one
+ * batch the later wins, and of two versions of an event as well. Its bookkeeping struct
  * (TR_BOOKKEEPING in parquet/type.h) holds what merging needs. A batch's file in the lake IS a run.
+ * Rows of a key of zeros have no identity: they stand first and are in no profile.
  *
  * TOKENS AND PARTITIONS. The first 64 bits of a key are its token; keys are uniform. A run is cut
  * into 2^partition_bits ranges of tokens, and its row groups never cross such a border:
@@ -13,7 +15,7 @@
  *     row groups   |  0   |   1    |      2        |               |       3       |
  *
  * A range may have several row groups, or none. The footer says so:
- *     tributary.run = {"bits":2,"partitions":[0,0,1,3],"behavior":"record"}
+ *     tributary.run = {"bits":2,"partitions":[0,0,1,3],"behavior":"record","ingested":[1700,1700]}
  * Borders of a run with fewer bits are borders of one with more, so any two runs can be walked
  * together at the coarser or the finer grain.
  *
@@ -43,6 +45,7 @@ typedef struct tr_run {
     bool is_upsert;    /* the dataset's isUpsert tag when the run was made */
     uint8_t partition_bits;
     int64_t ingested_us;   /* of its newest row */
+    int64_t ingested_min_us; /* of its oldest: equal unless compacted */
     uint64_t rows;
     tr_parquet_file *file;
     const uint32_t *group_partition; /* [group count] partition of each row group, ascending */
@@ -83,8 +86,8 @@ static inline uint32_t tr_key_partition(const uint8_t key[16], uint8_t bits)
  * namespace in lower case. */
 void tr_profile_key(const uint8_t secret[192], tr_str namespace_code, tr_str id, uint8_t out[16]);
 
-/* Writes a run. rows  columns of `shape` (with its bookkeeping leaves), unsorted; `order` is filled with
- * the sorted permutation. Cuts row groups at the borders of tr_run_bits_for(rows). */
+/* Writes a run. rows  columns of `shape` (with its bookkeeping leaves), in order of arrival. Sorts them and
+ * cuts row groups at the borders of tr_run_bits_for(rows). */
 typedef struct tr_run_rows {
     const tr_shape *shape;
     const tr_column *columns; /* [shape->leaf_count] */

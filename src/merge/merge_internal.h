@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* merge_internal.h - a plan's contents, and the steps of merging one partition. */
+#ifndef TR_MERGE_MERGE_INTERNAL_H
+#define TR_MERGE_MERGE_INTERNAL_H
+
+#include "merge/merge.h"
+#include "store/gather.h"
+
+/* The runs of one behaviour that take part, ordered by lane. A LANE is a dataset's place in the policy's order:
+ * smaller wins where times are equal (timestampOrdered), or always (dataSetPrecedence). */
+typedef struct tr_merge_side {
+    const tr_run **runs;
+    uint32_t *lane; /* per run */
+    uint32_t run_count;
+    tr_borders borders;
+    tr_match *matches; /* per run; events: below timeSeriesEvents' element */
+} tr_merge_side;
+
+struct tr_merge_plan {
+    tr_arena arena;
+    tr_merge_spec spec; /* .policy is not used after opening */
+    uint8_t bits;
+    bool is_precedence;
+    bool has_upsert;         /* some record run is of an upsert dataset */
+    bool is_run_per_lane;    /* no record dataset has two runs */
+    tr_merge_side records, events;
+    uint32_t events_unit;    /* of the output; UINT32_MAX: none, or events are not asked for */
+    uint32_t identity_unit;  /* of the output; UINT32_MAX: none */
+    tr_match *identity_matches; /* per record run, then per event run */
+    uint32_t *all_lanes;        /* likewise: zeros */
+    tr_shape identity_shape;    /* identityMap alone, to count namespaces when the output lacks it */
+    tr_match *counting_matches;
+};
+
+static inline bool tr_merge_reads_events(const tr_merge_plan *plan)
+{
+    return plan->spec.with_event_only || plan->events_unit != UINT32_MAX;
+}
+
+/* One partition while it is merged. */
+typedef struct tr_merge_work {
+    const tr_merge_plan *plan;
+    tr_arena arena; /* keys, groups, times: as long as the partition */
+    tr_rows records, events;
+    tr_groups record_groups, event_groups; /* same count; event_groups only when events are read */
+    const int64_t *record_ingested, *event_ingested;
+    tr_str *event_ids;          /* per event row number; .at NULL: no _id */
+    const int64_t *event_times; /* timestamps, per event row number */
+} tr_merge_work;
+
+/* Orders every profile's rows by the policy and drops those that a newer one of the dataset replaces. */
+TR_MUST_CHECK tr_code tr_merge_rank(tr_merge_work *work, tr_err *err);
+/* Drops profiles whose newest ingestion is not after the plan's. */
+void tr_merge_filter(tr_merge_work *work);
+/* Drops older versions of events: of those with one _id the newest ingestion stays, and within it the later row. */
+TR_MUST_CHECK tr_code tr_merge_dedupe_events(tr_merge_work *work, tr_err *err);
+/* Drops events out of the plan's bounds and sorts the rest by timestamp, then _id. After dedupe. */
+TR_MUST_CHECK tr_code tr_merge_sort_events(tr_merge_work *work, tr_err *err);
+/* The rows that identityMap is united from, in *rows' numbers (all records' slices, then all events'). Before
+ * tr_merge_sort_events. */
+TR_MUST_CHECK tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err);
+
+/* Hands the leaves of timeSeriesEvents for the profiles of `groups` to `put`. */
+TR_MUST_CHECK tr_code tr_merge_nest_events(const tr_merge_work *work, const tr_groups *groups,
+                                           tr_gather_put put, void *ctx, tr_err *err);
+
+#endif

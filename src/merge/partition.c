@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* partition.c - one partition, from keys to a finished file; see merge.h. */
+#include "merge/merge_internal.h"
+
+#include <string.h>
+
+enum { GROUP_ROWS_MAX = 1000 * 1000 };
+
+typedef struct writing {
+    const tr_merge_work *work;
+    const atomic_bool *cancel;
+    tr_parquet_writer *writer;
+    tr_merge_count_namespace count;
+    void *count_ctx;
+    tr_rows identity_rows;
+    tr_groups identity_groups;
+} writing;
+
+static tr_code check_cancel(const atomic_bool *cancel, tr_err *err)
+{
+    if (cancel != NULL && atomic_load_explicit(cancel, memory_order_relaxed))
+        return TR_FAIL(err, TR_CANCELLED, "the merge was cancelled");
+    return TR_OK;
+}
+
+static tr_code put_column(void *ctx, uint32_t leaf, const tr_column *column, tr_err *err)
+{
+    const writing *w = ctx;
+    TR_TRY(tr_parquet_put(w->writer, leaf, column, err));
+    return check_cancel(w->cancel, err);
+}
+
+/* Groups [from, to) as groups of their own; row lists are shared. */
+static tr_groups part_of(const tr_groups *groups, uint32_t from, uint32_t to)
+{
+    return (tr_groups){.count = to - from, .start = groups->start + from, .rows = groups->rows};
+}
+
+static tr_code gather_identities(const writing *w, uint32_t from, uint32_t to, tr_err *err)
+{
+    const tr_merge_plan *plan = w->work->plan;
+    const bool is_written = plan->identity_unit != UINT32_MAX;
+    tr_arena arena = {0};
+    const tr_groups groups = part_of(&w->identity_groups, from, to);
+    tr_gather gather = {.rows = &w->identity_rows, .lane = plan->all_lanes,
+                        .shape = is_written ? plan->spec.output : &plan->identity_shape,
+                        .matches = is_written ? plan->identity_matches : plan->counting_matches,
+                        .put = is_written ? put_column : NULL,
+                        .count_key = w->count, .count_ctx = w->count_ctx};
+    union { /* put_column takes what every sink of columns takes */
+        const writing *own;
+        void *ctx;
+    } self = {.own = w};
+    gather.ctx = self.ctx;
+    tr_code code = tr_gather_index(&groups, w->identity_rows.end, &arena, &gather, err);
+    if (code == TR_OK)
+        code = tr_gather_unit(&gather, is_written ? plan->identity_unit : 0, err);
+    tr_arena_free(&arena);
+    return code;
+}
+
+/* One row group: the profiles [from, to). */
+static tr_code write_group(writing *w, uint32_t from, uint32_t to, tr_err *err)
+{
+    const tr_merge_work *work = w->work;
+    const tr_merge_plan *plan = work->plan;
+    tr_arena arena = {0};
+    const tr_groups groups = part_of(&work->record_groups, from, to);
+    tr_gather gather = {.shape = plan->spec.output, .rows = &work->records, .matches = plan->records.matches,
+                        .lane = plan->records.lane, .is_one_per_lane = !plan->has_upsert,
+                        .put = put_column, .ctx = w};
+    tr_code code = tr_parquet_begin_group(w->writer, to - from, err);
+    if (code == TR_OK)
+        code = tr_gather_index(&groups, work->records.end, &arena, &gather, err);
+    if (code == TR_OK && w->count != NULL && plan->identity_unit == UINT32_MAX)
+        code = gather_identities(w, from, to, err);
+    for (uint32_t unit = 0; unit < plan->spec.output->unit_count && code == TR_OK; unit++) {
+        code = check_cancel(w->cancel, err);
+        if (code != TR_OK)
+            break;
+        if (unit == plan->identity_unit) {
+            code = gather_identities(w, from, to, err);
+        } else if (unit == plan->events_unit) {
+            const tr_groups events = part_of(&work->event_groups, from, to);
+            code = tr_merge_nest_events(work, &events, put_column, w, err);
+        } else if (!tr_str_is(plan->spec.output->units[unit].path, "timeSeriesEvents")) {
+            code = tr_gather_unit(&gather, unit, err);
+        }
+    }
+    if (code == TR_OK)
+        code = tr_parquet_end_group(w->writer, err);
+    tr_arena_free(&arena);
+    return code;
+}
+
+static tr_code write_file(writing *w, tr_sink sink, tr_err *err)
+{
+    const tr_merge_work *work = w->work;
+    const uint32_t profiles = work->record_groups.count;
+    TR_TRY(tr_parquet_writer_open(sink, work->plan->spec.output, &(tr_parquet_options){0}, &w->writer, err));
+    tr_code code = TR_OK;
+    for (uint32_t from = 0; from < profiles && code == TR_OK; from += GROUP_ROWS_MAX) {
+        const uint32_t to = profiles - from > GROUP_ROWS_MAX ? from + GROUP_ROWS_MAX : profiles;
+        code = write_group(w, from, to, err);
+    }
+    if (code == TR_OK)
+        code = tr_parquet_finish(w->writer, err);
+    tr_parquet_writer_close(w->writer);
+    return code;
+}
+
+/* Keys, ranks and filters: which profiles there are, and their rows in order. */
+static tr_code group_profiles(tr_merge_work *work, uint32_t index, tr_merge_stats *stats, tr_err *err)
+{
+    const tr_merge_plan *plan = work->plan;
+    const bool reads_events = tr_merge_reads_events(plan);
+    TR_TRY(tr_rows_of(&plan->records.borders, index, &work->arena, &work->records, err));
+    if (reads_events)
+        TR_TRY(tr_rows_of(&plan->events.borders, index, &work->arena, &work->events, err));
+    const tr_walk walk = {.records = &work->records, .events = reads_events ? &work->events : NULL,
+                          .with_event_only = plan->spec.with_event_only};
+    TR_TRY(tr_walk_profiles(&walk, &work->arena, &work->record_groups, &work->event_groups, err));
+    stats->profiles_seen = work->record_groups.count;
+    stats->fragments = work->records.end - 1;
+    if (reads_events)
+        TR_TRY(tr_rows_times(&work->events, TR_ROW_INGESTED, &work->arena, &work->event_ingested, err));
+    TR_TRY(tr_merge_rank(work, err));
+    tr_merge_filter(work);
+    return TR_OK;
+}
+
+tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink sink,
+                           const atomic_bool *cancel, tr_merge_count_namespace count, void *count_ctx,
+                           tr_merge_stats *stats, tr_err *err)
+{
+    tr_merge_stats own = {0};
+    tr_merge_work work = {.plan = plan};
+    writing w = {.work = &work, .cancel = cancel, .count = count, .count_ctx = count_ctx};
+    tr_code code = check_cancel(cancel, err);
+    if (code == TR_OK)
+        code = group_profiles(&work, index, &own, err);
+    if (code == TR_OK && tr_merge_reads_events(plan))
+        code = tr_merge_dedupe_events(&work, err);
+    if (code == TR_OK && (plan->identity_unit != UINT32_MAX || count != NULL))
+        code = tr_merge_identity_rows(&work, &w.identity_rows, &w.identity_groups, err);
+    if (code == TR_OK && plan->events_unit != UINT32_MAX) {
+        code = tr_merge_sort_events(&work, err);
+        own.events = code == TR_OK ? work.event_groups.start[work.event_groups.count] : 0;
+    }
+    if (code == TR_OK)
+        code = write_file(&w, sink, err);
+    own.profiles = work.record_groups.count;
+    tr_arena_free(&work.arena);
+    if (code == TR_OK)
+        *stats = own;
+    return code;
+}

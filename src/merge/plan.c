@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan.c - what is the same for all partitions: which runs take part, in which order, which of their
+ * columns are which, and where partitions begin in them.
+ */
+#include "merge/merge_internal.h"
+#include "store/sort.h"
+
+#include <string.h>
+
+/* The lane of a dataset, or UINT32_MAX when it takes no part. Without precedence the lane is the number of
+ * the first run of that dataset: the snapshot is ordered by dataset id. */
+static uint32_t lane_of(const tr_merge_spec *spec, uint32_t run)
+{
+    const tr_run *const *runs = spec->snapshot->runs;
+    if (spec->policy.is_precedence) {
+        for (uint32_t i = 0; i < spec->policy.order_count; i++)
+            if (strcmp(spec->policy.order[i], runs[run]->dataset) == 0)
+                return i;
+        return UINT32_MAX;
+    }
+    while (run > 0 && strcmp(runs[run - 1]->dataset, runs[run]->dataset) == 0)
+        run--;
+    return run;
+}
+
+typedef struct by_lane {
+    const uint32_t *lane;
+} by_lane;
+
+static int compare_lanes(const void *ctx, uint32_t a, uint32_t b)
+{
+    const uint32_t *lane = ((const by_lane *)ctx)->lane;
+    return lane[a] < lane[b] ? -1 : lane[a] > lane[b];
+}
+
+/* Fills a side with the runs that take part, ordered by lane; the sort is stable, so a dataset's runs stay
+ * in the order of ingestion. */
+static tr_code choose_runs(tr_merge_plan *plan, bool is_event, tr_merge_side *side, tr_err *err)
+{
+    const tr_snapshot *snapshot = plan->spec.snapshot;
+    const uint32_t count = snapshot->run_count;
+    uint32_t *lane = tr_arena_array(&plan->arena, count, sizeof *lane);
+    uint32_t *order = tr_arena_array(&plan->arena, count, sizeof *order);
+    uint32_t *spare = tr_arena_array(&plan->arena, count, sizeof *spare);
+    side->runs = tr_arena_array(&plan->arena, count, sizeof *side->runs);
+    side->lane = tr_arena_array(&plan->arena, count, sizeof *side->lane);
+    if (lane == NULL || order == NULL || spare == NULL || side->runs == NULL || side->lane == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge of %u runs", count);
+    uint32_t chosen = 0;
+    for (uint32_t r = 0; r < count; r++) {
+        lane[r] = lane_of(&plan->spec, r);
+        if (snapshot->runs[r]->is_event == is_event && snapshot->runs[r]->rows > 0 && lane[r] != UINT32_MAX)
+            order[chosen++] = r;
+    }
+    tr_sort_rows(order, spare, chosen, compare_lanes, &(by_lane){lane});
+    for (uint32_t i = 0; i < chosen; i++) {
+        side->runs[i] = snapshot->runs[order[i]];
+        side->lane[i] = lane[order[i]];
+    }
+    side->run_count = chosen;
+    return TR_OK;
+}
+
+/* Partitions so that a fragment's and a profile's columns both fit caches: by the largest dataset,
+ * which bounds profiles from below, and by a quarter of all rows. */
+static uint8_t choose_bits(const tr_merge_side *records, const tr_merge_side *events)
+{
+    uint64_t all = 0, largest = 0;
+    for (const tr_merge_side *side = records; side != NULL; side = side == records ? events : NULL) {
+        uint64_t lane_rows = 0;
+        for (uint32_t r = 0; r < side->run_count; r++) {
+            lane_rows = r > 0 && side->lane[r] == side->lane[r - 1] ? lane_rows : 0;
+            lane_rows += side->runs[r]->rows;
+            all += side->runs[r]->rows;
+            largest = lane_rows > largest ? lane_rows : largest;
+        }
+    }
+    const uint8_t by_dataset = tr_run_bits_for(largest), by_all = tr_run_bits_for(all / 4);
+    return by_dataset > by_all ? by_dataset : by_all;
+}
+
+static tr_code match_runs(tr_merge_plan *plan, const tr_shape *shape, const tr_type *root,
+                          const tr_merge_side *side, tr_match *out, tr_err *err)
+{
+    for (uint32_t r = 0; r < side->run_count; r++)
+        TR_TRY(tr_match_make(&plan->arena, shape, root, tr_parquet_shape(side->runs[r]->file), &out[r], err));
+    return TR_OK;
+}
+
+static tr_code match_side(tr_merge_plan *plan, const tr_type *root, tr_merge_side *side, tr_err *err)
+{
+    side->matches = tr_arena_array(&plan->arena, side->run_count, sizeof *side->matches);
+    if (side->matches == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to match %u runs", side->run_count);
+    return match_runs(plan, plan->spec.output, root, side, side->matches, err);
+}
+
+/* A shape of identityMap alone. */
+static tr_code make_identity_shape(tr_merge_plan *plan, tr_err *err)
+{
+    tr_arena *arena = &plan->arena;
+    tr_type *root = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of(""));
+    tr_type *map = tr_type_make(arena, TR_KIND_MAP, tr_str_of("identityMap"));
+    tr_type *list = tr_type_make(arena, TR_KIND_ARRAY, tr_str_of("value"));
+    tr_type *item = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of("element"));
+    tr_type *id = tr_type_make(arena, TR_KIND_STRING, tr_str_of("id"));
+    if (root == NULL || map == NULL || list == NULL || item == NULL || id == NULL ||
+        !tr_type_add(arena, item, id) || !tr_type_add(arena, list, item) || !tr_type_add(arena, map, list) ||
+        !tr_type_add(arena, root, map))
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge");
+    return tr_shape_make(arena, root, &plan->identity_shape, err);
+}
+
+/* identityMap is gathered from records and, for profiles without any, from events. */
+static tr_code match_identities(tr_merge_plan *plan, tr_err *err)
+{
+    const uint32_t runs = plan->records.run_count + plan->events.run_count;
+    const tr_shape *output = plan->spec.output;
+    plan->identity_matches = tr_arena_array(&plan->arena, runs, sizeof *plan->identity_matches);
+    plan->counting_matches = tr_arena_array(&plan->arena, runs, sizeof *plan->counting_matches);
+    plan->all_lanes = tr_arena_array(&plan->arena, runs, sizeof *plan->all_lanes);
+    if (plan->identity_matches == NULL || plan->counting_matches == NULL || plan->all_lanes == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to match %u runs", runs);
+    const tr_shape *counted = &plan->identity_shape;
+    TR_TRY(make_identity_shape(plan, err));
+    TR_TRY(match_runs(plan, output, output->root, &plan->records, plan->identity_matches, err));
+    TR_TRY(match_runs(plan, output, output->root, &plan->events,
+                      plan->identity_matches + plan->records.run_count, err));
+    TR_TRY(match_runs(plan, counted, counted->root, &plan->records, plan->counting_matches, err));
+    return match_runs(plan, counted, counted->root, &plan->events,
+                      plan->counting_matches + plan->records.run_count, err);
+}
+
+static tr_code find_events_unit(tr_merge_plan *plan, const tr_type **element, tr_err *err)
+{
+    const tr_shape *output = plan->spec.output;
+    plan->events_unit = UINT32_MAX;
+    plan->identity_unit = tr_shape_unit(output, tr_str_of("identityMap"));
+    *element = NULL;
+    const uint32_t unit = tr_shape_unit(output, tr_str_of("timeSeriesEvents"));
+    if (!plan->spec.with_events || unit == UINT32_MAX)
+        return TR_OK;
+    const tr_type *array = output->units[unit].type;
+    if (array->kind != TR_KIND_ARRAY || array->children[0]->kind != TR_KIND_OBJECT)
+        return TR_FAIL(err, TR_INVALID, "timeSeriesEvents is not an array of objects");
+    plan->events_unit = unit;
+    *element = array->children[0];
+    return TR_OK;
+}
+
+static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
+{
+    const tr_type *element;
+    TR_TRY(find_events_unit(plan, &element, err));
+    TR_TRY(choose_runs(plan, false, &plan->records, err));
+    if (tr_merge_reads_events(plan))
+        TR_TRY(choose_runs(plan, true, &plan->events, err));
+    plan->is_run_per_lane = true;
+    for (uint32_t r = 0; r < plan->records.run_count; r++) {
+        plan->has_upsert = plan->has_upsert || plan->records.runs[r]->is_upsert;
+        if (r > 0 && plan->records.lane[r] == plan->records.lane[r - 1])
+            plan->is_run_per_lane = false;
+    }
+    plan->bits = choose_bits(&plan->records, &plan->events);
+    tr_merge_side *const sides[] = {&plan->records, &plan->events};
+    for (size_t i = 0; i < 2; i++)
+        TR_TRY(tr_borders_make(sides[i]->runs, sides[i]->run_count, plan->bits, &plan->arena,
+                               &sides[i]->borders, err));
+    TR_TRY(match_side(plan, plan->spec.output->root, &plan->records, err));
+    if (element != NULL)
+        TR_TRY(match_side(plan, element, &plan->events, err));
+    return match_identities(plan, err);
+}
+
+tr_code tr_merge_plan_open(const tr_merge_spec *spec, tr_merge_plan **out, tr_err *err)
+{
+    tr_merge_plan *plan = tr_alloc_zeroed(1, sizeof *plan);
+    if (plan == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge");
+    plan->spec = *spec;
+    plan->is_precedence = spec->policy.is_precedence;
+    const tr_code code = fill_plan(plan, err);
+    if (code != TR_OK) {
+        tr_merge_plan_close(plan);
+        return code;
+    }
+    *out = plan;
+    return TR_OK;
+}
+
+void tr_merge_plan_close(tr_merge_plan *plan)
+{
+    if (plan == NULL)
+        return;
+    tr_arena_free(&plan->arena);
+    tr_free(plan);
+}
+
+uint32_t tr_merge_partition_count(const tr_merge_plan *plan)
+{
+    return 1u << plan->bits;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rank.c - the order of a profile's fragments, and which profiles stay.
+ *
+ * The walk leaves a profile's rows by lane (dataset), then by run, then by row. Two things are left to do:
+ *
+ *   FOLD   within a lane the newest row stands first; the older ones stay behind it when the newer one
+ *          is from an upsert dataset, and go otherwise
+ *   ORDER  lanes by the effective time of their newest row, newest first; equal times by lane. With
+ *          dataSetPrecedence the lanes are in order already
+ */
+#include "merge/merge_internal.h"
+#include "store/sort.h"
+
+#include <string.h>
+
+typedef struct lane_span {
+    uint32_t from, count;
+    int64_t updated_us;
+} lane_span;
+
+typedef struct ranker {
+    const tr_merge_work *work;
+    const int64_t *updated, *ingested;
+    uint32_t *run_of; /* per row number */
+    uint32_t *spare;
+    lane_span *spans; /* of one profile */
+    uint32_t cap;     /* of spare and spans */
+} ranker;
+
+/* Newest first: by ingestion, then the later run, then the later row: numbers grow in that order. */
+static int compare_newness(const void *ctx, uint32_t a, uint32_t b)
+{
+    const int64_t *ingested = ((const ranker *)ctx)->ingested;
+    if (ingested[a] != ingested[b])
+        return ingested[a] > ingested[b] ? -1 : 1;
+    return a > b ? -1 : a < b;
+}
+
+/* Rows of one lane, newest first, cut after the first that replaces the others. */
+static uint32_t fold_lane(ranker *r, uint32_t *rows, uint32_t count)
+{
+    const tr_run *const *runs = r->work->records.runs;
+    if (count > 1)
+        tr_sort_rows(rows, r->spare, count, compare_newness, r);
+    uint32_t kept = 1;
+    while (kept < count && runs[r->run_of[rows[kept - 1]]]->is_upsert)
+        kept++;
+    return kept;
+}
+
+/* Stable, newest first; profiles have few lanes. */
+static void sort_spans(lane_span *spans, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        const lane_span span = spans[i];
+        uint32_t at = i;
+        for (; at > 0 && spans[at - 1].updated_us < span.updated_us; at--)
+            spans[at] = spans[at - 1];
+        spans[at] = span;
+    }
+}
+
+/* The general case: several rows in a lane. Returns how many rows stay. */
+static uint32_t rank_profile(ranker *r, uint32_t *rows, uint32_t count)
+{
+    const uint32_t *lane = r->work->plan->records.lane;
+    uint32_t kept = 0, spans = 0;
+    for (uint32_t from = 0, to; from < count; from = to) {
+        for (to = from + 1; to < count && lane[r->run_of[rows[to]]] == lane[r->run_of[rows[from]]];)
+            to++;
+        const uint32_t stay = fold_lane(r, rows + from, to - from);
+        memmove(rows + kept, rows + from, stay * sizeof *rows);
+        r->spans[spans++] = (lane_span){.from = kept, .count = stay,
+                                        .updated_us = r->updated == NULL ? 0 : r->updated[rows[kept]]};
+        kept += stay;
+    }
+    if (r->updated == NULL || spans < 2)
+        return kept;
+    sort_spans(r->spans, spans);
+    memcpy(r->spare, rows, kept * sizeof *rows);
+    for (uint32_t s = 0, to = 0; s < spans; to += r->spans[s++].count)
+        memcpy(rows + to, r->spare + r->spans[s].from, r->spans[s].count * sizeof *rows);
+    return kept;
+}
+
+/* The common case: every row is a lane of its own. */
+static void order_rows(const int64_t *updated, uint32_t *rows, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        const uint32_t row = rows[i];
+        const int64_t us = updated[row];
+        uint32_t at = i;
+        for (; at > 0 && updated[rows[at - 1]] < us; at--)
+            rows[at] = rows[at - 1];
+        rows[at] = row;
+    }
+}
+
+static bool may_share_lane(const uint32_t *rows, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++)
+        if (rows[i] == rows[i - 1] + 1) /* neighbours in a run, or (rarely) at the seam of two */
+            return true;
+    return false;
+}
+
+static tr_code make_ranker(tr_merge_work *work, ranker *r, tr_err *err)
+{
+    const tr_groups *groups = &work->record_groups;
+    for (uint32_t g = 0; g < groups->count; g++)
+        if (groups->start[g + 1] - groups->start[g] > r->cap)
+            r->cap = groups->start[g + 1] - groups->start[g];
+    r->run_of = tr_arena_alloc(&work->arena, (size_t)work->records.end * sizeof *r->run_of);
+    r->spare = tr_arena_alloc(&work->arena, (size_t)r->cap * sizeof *r->spare);
+    r->spans = tr_arena_alloc(&work->arena, (size_t)r->cap * sizeof *r->spans);
+    if (r->run_of == NULL || r->spare == NULL || r->spans == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to rank %u rows", work->records.end);
+    for (uint32_t s = 0; s < work->records.slice_count; s++)
+        for (uint32_t i = 0; i < work->records.slices[s].rows; i++)
+            r->run_of[work->records.slices[s].base + i] = work->records.slices[s].run;
+    if (!work->plan->is_precedence)
+        TR_TRY(tr_rows_times(&work->records, TR_ROW_UPDATED, &work->arena, &r->updated, err));
+    TR_TRY(tr_rows_times(&work->records, TR_ROW_INGESTED, &work->arena, &r->ingested, err));
+    work->record_ingested = r->ingested;
+    return TR_OK;
+}
+
+tr_code tr_merge_rank(tr_merge_work *work, tr_err *err)
+{
+    ranker r = {.work = work};
+    tr_groups *groups = &work->record_groups;
+    TR_TRY(make_ranker(work, &r, err));
+    uint32_t to = 0;
+    for (uint32_t g = 0; g < groups->count; g++) {
+        const uint32_t from = groups->start[g];
+        uint32_t *rows = groups->rows + from;
+        uint32_t count = groups->start[g + 1] - from;
+        if (count > 1) {
+            if (!work->plan->is_run_per_lane || may_share_lane(rows, count))
+                count = rank_profile(&r, rows, count);
+            else if (r.updated != NULL)
+                order_rows(r.updated, rows, count);
+        }
+        if (to != from)
+            memmove(groups->rows + to, rows, count * sizeof *rows);
+        groups->start[g] = to;
+        to += count;
+    }
+    groups->start[groups->count] = to;
+    return TR_OK;
+}
+
+static bool is_any_after(const tr_groups *groups, uint32_t g, const int64_t *ingested, int64_t after_us)
+{
+    for (uint32_t i = groups->start[g]; i < groups->start[g + 1]; i++)
+        if (ingested[groups->rows[i]] > after_us)
+            return true;
+    return false;
+}
+
+/* Moves a group's rows to the place behind those that stayed. */
+static void keep_group(tr_groups *groups, uint32_t g, uint32_t to)
+{
+    const uint32_t from = groups->start[g], count = groups->start[g + 1] - from, at = groups->start[to];
+    memmove(groups->rows + at, groups->rows + from, count * sizeof *groups->rows);
+    groups->start[to + 1] = at + count;
+}
+
+void tr_merge_filter(tr_merge_work *work)
+{
+    const tr_merge_spec *spec = &work->plan->spec;
+    const bool reads_events = tr_merge_reads_events(work->plan);
+    tr_groups *records = &work->record_groups, *events = &work->event_groups;
+    if (spec->updated_after_us == TR_TIME_NONE)
+        return;
+    uint32_t kept = 0;
+    for (uint32_t g = 0; g < records->count; g++) {
+        const bool stays =
+            is_any_after(records, g, work->record_ingested, spec->updated_after_us) ||
+            (spec->with_event_only &&
+             is_any_after(events, g, work->event_ingested, spec->updated_after_us));
+        if (!stays)
+            continue;
+        keep_group(records, g, kept);
+        if (reads_events)
+            keep_group(events, g, kept);
+        kept++;
+    }
+    records->count = kept;
+    if (reads_events)
+        events->count = kept;
+}

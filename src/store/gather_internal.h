@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gather_internal.h - what gathering scalars, arrays and maps share: parts read, entries written. */
+#ifndef TR_STORE_GATHER_INTERNAL_H
+#define TR_STORE_GATHER_INTERNAL_H
+
+#include "store/gather.h"
+
+/* One output leaf of every slice. */
+typedef struct tr_parts {
+    tr_column *columns; /* [slice_count] */
+    bool *is_there;     /* [slice_count] */
+    uint32_t lane;      /* of the slices that have it, when is_one_lane */
+    bool is_one_lane;
+} tr_parts;
+
+TR_MUST_CHECK tr_code tr_gather_parts(const tr_gather *gather, uint32_t leaf, tr_arena *arena, tr_parts *out,
+                                      tr_err *err);
+
+/* A column with levels while it is filled. */
+typedef struct tr_entries {
+    uint32_t *codes;
+    uint8_t *def, *rep;
+    uint32_t *row_start;
+    uint32_t count;
+} tr_entries;
+
+TR_MUST_CHECK tr_code tr_entries_begin(tr_arena *arena, uint32_t rows, uint64_t entries, tr_entries *out,
+                                       tr_err *err);
+/* Appends entries [first, last) of a part. */
+void tr_entries_copy(tr_entries *to, const tr_column *from, uint32_t first, uint32_t last,
+                     const tr_united *united, uint32_t part);
+static inline void tr_entries_absent(tr_entries *to)
+{
+    to->codes[to->count] = 0;
+    to->def[to->count] = 0;
+    to->rep[to->count++] = 0;
+}
+TR_MUST_CHECK tr_code tr_entries_put(const tr_gather *gather, uint32_t leaf, const tr_entries *entries,
+                                     const tr_united *united, tr_err *err);
+
+TR_MUST_CHECK tr_code tr_gather_map(const tr_gather *gather, const tr_unit *unit, tr_arena *arena, tr_err *err);
+
+#endif

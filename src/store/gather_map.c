@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gather_map.c - maps by key, over the rows of a group; see gather.h.
+ *
+ * What is chosen is a PIECE: the entries of one key of a map (depth 1), or of one item of a key's list or inner
+ * map (depth 2: identityMap, segmentMembership). Its identity is read from one column, the key column, which
+ * has exactly one entry per piece; in every other leaf of the unit a piece is the entries from one repetition
+ * level <= depth to the next.
+ *
+ *     key column   a      b      c          the rows' pieces are numbered alike in all leaves
+ *     other leaf   a1 a2  b1     c1 c2 c3   start: 0 2 3
+ *
+ * So: read the key columns, choose pieces per group, then copy each leaf's entries piece by piece.
+ */
+#include "store/gather_internal.h"
+#include "store/sort.h"
+#include "base/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum map_rule { MAP_BY_KEY, MAP_IDENTITIES, MAP_SEGMENTS } map_rule;
+
+typedef struct candidate {
+    uint32_t outer; /* code of the outer key, or its place in byte order */
+    uint32_t inner; /* code of the inner key; 0 at depth 1 */
+    uint32_t slice;
+    uint32_t piece;       /* entry in the key column */
+    uint32_t outer_piece; /* entry in the outer key column */
+    int64_t time;         /* lastQualificationTime */
+} candidate;
+
+typedef struct chosen {
+    uint32_t *slice, *piece;
+    uint8_t *rep;    /* repetition level of the piece's first entry */
+    uint32_t *start; /* per group */
+    uint32_t count;
+} chosen;
+
+typedef struct mapper {
+    const tr_gather *gather;
+    const tr_unit *unit;
+    tr_arena *arena;
+    map_rule rule;
+    tr_parts outer, inner, times; /* inner: the key column; at depth 1 the same as outer */
+    tr_united outer_table, inner_table;
+    uint32_t *place;              /* depth 2: outer code -> place in byte order */
+    uint8_t **has_value;          /* depth 1: per slice and piece, or NULL */
+    uint32_t *slice_of;           /* by row number */
+    candidate *candidates;        /* of one group */
+    uint32_t *index, *spare;      /* of one group */
+    uint32_t candidate_cap;
+    chosen pieces, outer_pieces;
+} mapper;
+
+static map_rule rule_of(const tr_unit *unit)
+{
+    const tr_type *value = unit->type->children[0];
+    if (tr_str_is(unit->path, "identityMap") && value->kind == TR_KIND_ARRAY &&
+        value->children[0]->kind == TR_KIND_OBJECT)
+        return MAP_IDENTITIES;
+    if (tr_str_is(unit->path, "segmentMembership") && value->kind == TR_KIND_MAP &&
+        value->children[0]->kind == TR_KIND_OBJECT)
+        return MAP_SEGMENTS;
+    return MAP_BY_KEY;
+}
+
+/* The leaf of a run that tells pieces apart at depth 2, or a time beside it; UINT32_MAX: none. */
+static uint32_t inner_leaf(const mapper *m, uint32_t run, bool is_time)
+{
+    const tr_type *map = m->gather->matches[run].types[m->unit->type->id];
+    if (map == NULL)
+        return UINT32_MAX;
+    const tr_type *item = map->children[0]->children[0];
+    if (m->rule == MAP_SEGMENTS && !is_time)
+        return map->children[0]->first_leaf;
+    const tr_type *member = tr_type_member(item, tr_str_of(is_time ? "lastQualificationTime" : "id"));
+    if (member == NULL || member->kind != (is_time ? TR_KIND_TIMESTAMP : TR_KIND_STRING))
+        return UINT32_MAX;
+    return member->first_leaf;
+}
+
+static tr_code read_inner(mapper *m, bool is_time, tr_parts *out, tr_err *err)
+{
+    const tr_rows *rows = m->gather->rows;
+    out->columns = tr_arena_array(m->arena, rows->slice_count, sizeof *out->columns);
+    out->is_there = tr_arena_array(m->arena, rows->slice_count, sizeof *out->is_there);
+    if (out->columns == NULL || out->is_there == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u row groups", rows->slice_count);
+    for (uint32_t s = 0; s < rows->slice_count; s++) {
+        const tr_slice *slice = &rows->slices[s];
+        const uint32_t leaf = inner_leaf(m, slice->run, is_time);
+        out->columns[s].values.storage = is_time ? TR_STORAGE_WORD : TR_STORAGE_STRING;
+        if (leaf == UINT32_MAX)
+            continue;
+        TR_TRY(tr_parquet_read(rows->runs[slice->run]->file, slice->group, leaf, slice->from, slice->rows,
+                               m->arena, &out->columns[s], err));
+        out->is_there[s] = true;
+    }
+    return TR_OK;
+}
+
+typedef struct placed {
+    tr_str key;
+    uint32_t code;
+} placed;
+
+static int compare_placed(const void *a, const void *b)
+{
+    return tr_str_compare(((const placed *)a)->key, ((const placed *)b)->key);
+}
+
+/* Outer keys in byte order: there are few, so they are sorted once instead of at every profile. */
+static tr_code place_outer_keys(mapper *m, tr_err *err)
+{
+    const uint32_t count = m->outer_table.values.count;
+    placed *keys = tr_arena_array(m->arena, count, sizeof *keys);
+    m->place = tr_arena_array(m->arena, (size_t)count + 1, sizeof *m->place);
+    if (keys == NULL || m->place == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map keys", count);
+    for (uint32_t i = 0; i < count; i++)
+        keys[i] = (placed){m->outer_table.values.strings[i], i + 1};
+    qsort(keys, count, sizeof *keys, compare_placed);
+    for (uint32_t i = 0; i < count; i++)
+        m->place[keys[i].code] = i + 1;
+    return TR_OK;
+}
+
+/* Depth 1: which pieces have a value: an entry whose value is null gives way to a lower rank. */
+static tr_code find_values(mapper *m, tr_err *err)
+{
+    tr_arena scratch = {0};
+    tr_parts parts;
+    const tr_rows *rows = m->gather->rows;
+    tr_code code = TR_OK;
+    m->has_value = tr_arena_array(m->arena, rows->slice_count, sizeof *m->has_value);
+    if (m->has_value == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a map of %u row groups", rows->slice_count);
+    code = tr_gather_parts(m->gather, m->unit->first_leaf + 1, &scratch, &parts, err);
+    for (uint32_t s = 0; code == TR_OK && s < rows->slice_count; s++) {
+        if (!parts.is_there[s] || !m->outer.is_there[s])
+            continue;
+        const tr_column *column = &parts.columns[s];
+        const uint32_t pieces = m->outer.columns[s].entries;
+        m->has_value[s] = tr_arena_array(m->arena, pieces, 1);
+        if (m->has_value[s] == NULL)
+            code = TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map entries", pieces);
+        uint32_t piece = 0;
+        for (uint32_t e = 0; code == TR_OK && e < column->entries; e++)
+            if (column->rep[e] <= 1 && piece < pieces)
+                m->has_value[s][piece++] = column->def[e] >= 3;
+    }
+    tr_arena_free(&scratch);
+    return code;
+}
+
+static tr_code read_keys(mapper *m, tr_err *err)
+{
+    const tr_rows *rows = m->gather->rows;
+    TR_TRY(tr_gather_parts(m->gather, m->unit->first_leaf, m->arena, &m->outer, err));
+    TR_TRY(tr_unite(m->outer.columns, rows->slice_count, true, m->arena, &m->outer_table, err));
+    if (m->rule == MAP_BY_KEY) {
+        m->inner = m->outer;
+        m->inner_table = m->outer_table;
+        TR_TRY(find_values(m, err));
+    } else {
+        TR_TRY(place_outer_keys(m, err));
+        TR_TRY(read_inner(m, false, &m->inner, err));
+        TR_TRY(tr_unite(m->inner.columns, rows->slice_count, false, m->arena, &m->inner_table, err));
+    }
+    if (m->rule == MAP_SEGMENTS)
+        TR_TRY(read_inner(m, true, &m->times, err));
+    m->slice_of = tr_arena_alloc(m->arena, (size_t)rows->end * sizeof *m->slice_of);
+    if (m->slice_of == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a map of %u rows", rows->end);
+    for (uint32_t s = 0; s < rows->slice_count; s++)
+        for (uint32_t i = 0; i < rows->slices[s].rows; i++)
+            m->slice_of[rows->slices[s].base + i] = s;
+    return TR_OK;
+}
+
+static tr_code make_chosen(mapper *m, uint64_t pieces, chosen *out, tr_err *err)
+{
+    if (pieces >= UINT32_MAX)
+        return TR_FAIL(err, TR_LIMIT, "a partition has more than 2^32 map entries in a column");
+    *out = (chosen){.slice = tr_arena_alloc(m->arena, pieces * sizeof *out->slice),
+                    .piece = tr_arena_alloc(m->arena, pieces * sizeof *out->piece),
+                    .rep = tr_arena_alloc(m->arena, pieces),
+                    .start = tr_arena_array(m->arena, (size_t)m->gather->groups->count + 1, sizeof *out->start)};
+    if (out->slice == NULL || out->piece == NULL || out->rep == NULL || out->start == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %llu map entries", (unsigned long long)pieces);
+    return TR_OK;
+}
+
+static int compare_inner(const mapper *m, uint32_t a, uint32_t b)
+{
+    if (a == b)
+        return 0;
+    return tr_str_compare(m->inner_table.values.strings[a - 1], m->inner_table.values.strings[b - 1]);
+}
+
+/* By key; among equal keys the one to keep first. Candidates are numbered by rank. */
+static int compare_keys(const void *ctx, uint32_t a, uint32_t b)
+{
+    const mapper *m = ctx;
+    const candidate *x = &m->candidates[a], *y = &m->candidates[b];
+    if (x->outer != y->outer)
+        return x->outer < y->outer ? -1 : 1;
+    const int inner = m->rule == MAP_BY_KEY ? 0 : compare_inner(m, x->inner, y->inner);
+    if (inner != 0)
+        return inner;
+    if (x->time != y->time)
+        return x->time > y->time ? -1 : 1;
+    return a < b ? -1 : a > b;
+}
+
+static bool is_same_key(const mapper *m, const candidate *x, const candidate *y)
+{
+    return x->outer == y->outer && (m->rule == MAP_BY_KEY || compare_inner(m, x->inner, y->inner) == 0);
+}
+
+/* How chosen pieces stand in the output: as they were listed; identities by namespace first. */
+static int compare_places(const void *ctx, uint32_t a, uint32_t b)
+{
+    const mapper *m = ctx;
+    const candidate *x = &m->candidates[a], *y = &m->candidates[b];
+    if (m->rule == MAP_IDENTITIES && x->outer != y->outer)
+        return x->outer < y->outer ? -1 : 1;
+    return a < b ? -1 : a > b;
+}
+
+static tr_code grow(mapper *m, uint32_t needed, tr_err *err)
+{
+    if (needed <= m->candidate_cap)
+        return TR_OK;
+    const uint32_t cap = needed < 512 ? 1024 : needed * 2;
+    candidate *candidates = tr_arena_alloc(m->arena, cap * sizeof *candidates);
+    m->index = tr_arena_alloc(m->arena, cap * sizeof *m->index);
+    m->spare = tr_arena_alloc(m->arena, cap * sizeof *m->spare);
+    if (candidates == NULL || m->index == NULL || m->spare == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map entries of a profile", cap);
+    if (m->candidate_cap > 0)
+        memcpy(candidates, m->candidates, m->candidate_cap * sizeof *candidates);
+    m->candidates = candidates;
+    m->candidate_cap = cap;
+    return TR_OK;
+}
+
+/* Adds the pieces of one row to the group's candidates. */
+static tr_code collect_row(mapper *m, uint32_t number, uint32_t *count, tr_err *err)
+{
+    const uint32_t s = m->slice_of[number];
+    if (!m->outer.is_there[s] || !m->inner.is_there[s])
+        return TR_OK;
+    const uint32_t row = number - m->gather->rows->slices[s].base;
+    const tr_column *inner = &m->inner.columns[s], *outer = &m->outer.columns[s];
+    uint32_t at = outer->row_start[row];
+    const uint32_t first = inner->row_start[row], last = inner->row_start[row + 1];
+    TR_TRY(grow(m, *count + (last - first), err));
+    for (uint32_t e = first; e < last; e++) {
+        at += e > first && inner->rep[e] <= 1;
+        const uint32_t code = inner->codes[e];
+        if (code == 0 || outer->codes[at] == 0)
+            continue;
+        candidate *c = &m->candidates[*count];
+        *c = (candidate){.slice = s, .piece = e, .outer_piece = at, .time = INT64_MIN,
+                         .outer = tr_united_code(&m->outer_table, s, outer->codes[at])};
+        if (m->rule == MAP_BY_KEY) {
+            if (m->has_value[s] == NULL || !m->has_value[s][e])
+                continue;
+        } else {
+            c->outer = m->place[c->outer];
+            c->inner = tr_united_code(&m->inner_table, s, code);
+        }
+        if (m->rule == MAP_SEGMENTS && m->times.is_there[s] && m->times.columns[s].codes[e] != 0)
+            c->time = (int64_t)tr_column_word(&m->times.columns[s], e);
+        ++*count;
+    }
+    return TR_OK;
+}
+
+static void choose(mapper *m, uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++)
+        m->index[i] = i;
+    tr_sort_rows(m->index, m->spare, count, compare_keys, m);
+    for (uint32_t i = 0; i < count; i++)
+        if (i == 0 || !is_same_key(m, &m->candidates[m->index[kept - 1]], &m->candidates[m->index[i]]))
+            m->index[kept++] = m->index[i];
+    if (m->rule != MAP_SEGMENTS)
+        tr_sort_rows(m->index, m->spare, kept, compare_places, m);
+    for (uint32_t i = 0; i < kept; i++) {
+        const candidate *c = &m->candidates[m->index[i]];
+        const bool is_new_outer = i == 0 || c->outer != m->candidates[m->index[i - 1]].outer;
+        chosen *pieces = &m->pieces, *outer = &m->outer_pieces;
+        pieces->slice[pieces->count] = c->slice;
+        pieces->piece[pieces->count] = c->piece;
+        pieces->rep[pieces->count++] = i == 0 ? 0 : is_new_outer ? 1 : 2;
+        if (m->rule != MAP_BY_KEY && is_new_outer) {
+            outer->slice[outer->count] = c->slice;
+            outer->piece[outer->count] = c->outer_piece;
+            outer->rep[outer->count++] = i == 0 ? 0 : 1;
+        }
+    }
+}
+
+static tr_code choose_all(mapper *m, tr_err *err)
+{
+    const tr_groups *groups = m->gather->groups;
+    uint64_t pieces = 1, outer_pieces = 1;
+    for (uint32_t s = 0; s < m->gather->rows->slice_count; s++) {
+        pieces += m->inner.is_there[s] ? m->inner.columns[s].entries : 0;
+        outer_pieces += m->outer.is_there[s] ? m->outer.columns[s].entries : 0;
+    }
+    TR_TRY(make_chosen(m, pieces, &m->pieces, err));
+    TR_TRY(make_chosen(m, m->rule == MAP_BY_KEY ? 1 : outer_pieces, &m->outer_pieces, err));
+    for (uint32_t g = 0; g < groups->count; g++) {
+        uint32_t count = 0;
+        for (uint32_t i = groups->start[g]; i < groups->start[g + 1]; i++)
+            TR_TRY(collect_row(m, groups->rows[i], &count, err));
+        choose(m, count);
+        m->pieces.start[g + 1] = m->pieces.count;
+        m->outer_pieces.start[g + 1] = m->outer_pieces.count;
+    }
+    return TR_OK;
+}
+
+/* The entry at which each piece of a column begins; one more at the end. */
+static const uint32_t *piece_starts(const tr_column *column, uint8_t depth, tr_arena *arena)
+{
+    uint32_t *starts = tr_arena_alloc(arena, ((size_t)column->entries + 1) * sizeof *starts);
+    uint32_t pieces = 0;
+    if (starts == NULL)
+        return NULL;
+    for (uint32_t e = 0; e < column->entries; e++)
+        if (column->rep[e] <= depth)
+            starts[pieces++] = e;
+    starts[pieces] = column->entries;
+    return starts;
+}
+
+static tr_code copy_pieces(const mapper *m, uint32_t leaf, const chosen *pieces, uint8_t depth, tr_arena *arena,
+                           tr_err *err)
+{
+    tr_parts parts;
+    tr_united united;
+    tr_entries entries;
+    uint64_t total = m->gather->groups->count;
+    const uint32_t slices = m->gather->rows->slice_count;
+    TR_TRY(tr_gather_parts(m->gather, leaf, arena, &parts, err));
+    TR_TRY(tr_unite(parts.columns, slices, false, arena, &united, err));
+    const uint32_t **starts = tr_arena_array(arena, slices, sizeof *starts);
+    if (starts == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a map of %u row groups", slices);
+    for (uint32_t s = 0; s < slices; s++)
+        if (parts.is_there[s]) {
+            starts[s] = piece_starts(&parts.columns[s], depth, arena);
+            if (starts[s] == NULL)
+                return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map entries", parts.columns[s].entries);
+        }
+    for (uint32_t i = 0; i < pieces->count; i++) {
+        const uint32_t *at = starts[pieces->slice[i]] + pieces->piece[i];
+        total += at[1] - at[0];
+    }
+    TR_TRY(tr_entries_begin(arena, m->gather->groups->count, total, &entries, err));
+    for (uint32_t g = 0; g < m->gather->groups->count; g++) {
+        entries.row_start[g] = entries.count;
+        if (pieces->start[g] == pieces->start[g + 1])
+            tr_entries_absent(&entries);
+        for (uint32_t i = pieces->start[g]; i < pieces->start[g + 1]; i++) {
+            const uint32_t s = pieces->slice[i], *at = starts[s] + pieces->piece[i], first = entries.count;
+            tr_entries_copy(&entries, &parts.columns[s], at[0], at[1], &united, s);
+            entries.rep[first] = pieces->rep[i];
+        }
+    }
+    entries.row_start[m->gather->groups->count] = entries.count;
+    return tr_entries_put(m->gather, leaf, &entries, &united, err);
+}
+
+/* How many groups have each outer key: what export jobs report by namespace. */
+static tr_code count_keys(const mapper *m, tr_err *err)
+{
+    const tr_gather *gather = m->gather;
+    const uint32_t keys = m->outer_table.values.count;
+    uint64_t *counts = tr_arena_array(m->arena, (size_t)keys + 1, sizeof *counts);
+    if (counts == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map keys", keys);
+    for (uint32_t i = 0; i < m->outer_pieces.count; i++) {
+        const uint32_t s = m->outer_pieces.slice[i];
+        counts[tr_united_code(&m->outer_table, s, m->outer.columns[s].codes[m->outer_pieces.piece[i]])]++;
+    }
+    for (uint32_t k = 0; k < keys; k++)
+        if (counts[k + 1] > 0)
+            gather->count_key(gather->count_ctx, m->outer_table.values.strings[k], counts[k + 1]);
+    return TR_OK;
+}
+
+tr_code tr_gather_map(const tr_gather *gather, const tr_unit *unit, tr_arena *arena, tr_err *err)
+{
+    mapper m = {.gather = gather, .unit = unit, .arena = arena, .rule = rule_of(unit)};
+    TR_TRY(read_keys(&m, err));
+    TR_TRY(choose_all(&m, err));
+    if (gather->count_key != NULL && m.rule == MAP_IDENTITIES)
+        TR_TRY(count_keys(&m, err));
+    if (m.pieces.count == 0 || gather->put == NULL)
+        return TR_OK;
+    tr_arena scratch = {0};
+    tr_code code = TR_OK;
+    for (uint32_t i = 0; i < unit->leaf_count && code == TR_OK; i++) {
+        const bool is_outer = i == 0 && m.rule != MAP_BY_KEY;
+        code = copy_pieces(&m, unit->first_leaf + i, is_outer ? &m.outer_pieces : &m.pieces,
+                           is_outer || m.rule == MAP_BY_KEY ? 1 : 2, &scratch, err);
+        tr_arena_reset(&scratch);
+    }
+    tr_arena_free(&scratch);
+    return code;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run_write.c - rows into a run: sorted, cut at partition borders, footer written; see store.h. */
+#include "store/run_internal.h"
+#include "store/sort.h"
+#include "base/check.h"
+#include "codec/hash.h"
+#include "codec/json.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    tr_kind kind;
+} members[TR_RUN_MEMBER_COUNT] = {
+    [TR_RUN_KEY] = {"key", TR_KIND_KEY},
+    [TR_RUN_NAMESPACE] = {"namespace", TR_KIND_STRING},
+    [TR_RUN_ID] = {"id", TR_KIND_STRING},
+    [TR_RUN_UPDATED] = {"updated", TR_KIND_TIMESTAMP},
+    [TR_RUN_INGESTED] = {"ingested", TR_KIND_TIMESTAMP},
+    [TR_RUN_BATCH] = {"batch", TR_KIND_STRING},
+};
+
+uint8_t tr_run_bits_for(uint64_t rows)
+{
+    uint8_t bits = 0;
+    while (bits < TR_RUN_PARTITION_BITS_MAX && rows >> bits > TR_RUN_PARTITION_ROWS * 3 / 2)
+        bits++;
+    return bits;
+}
+
+void tr_profile_key(const uint8_t secret[192], tr_str namespace_code, tr_str id, uint8_t out[16])
+{
+    uint8_t text[512];
+    const size_t bytes = namespace_code.len + 1 + id.len;
+    uint8_t *at = bytes <= sizeof text ? text : tr_alloc(bytes);
+    TR_ASSERT(at != NULL); /* an identity is bounded by the row it came in: memory for it was there */
+    for (size_t i = 0; i < namespace_code.len; i++) {
+        const uint8_t c = namespace_code.at[i];
+        at[i] = c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+    }
+    at[namespace_code.len] = 0;
+    if (id.len > 0)
+        memcpy(at + namespace_code.len + 1, id.at, id.len);
+    const tr_hash128 hash = tr_hash128_keyed((tr_str){at, bytes}, (tr_str){secret, 192});
+    memcpy(out, hash.bytes, sizeof hash.bytes);
+    if (at != text)
+        tr_free(at);
+}
+
+tr_type *tr_run_add_bookkeeping(tr_arena *arena, tr_type *root)
+{
+    tr_type *book = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of(TR_BOOKKEEPING));
+    if (book == NULL)
+        return NULL;
+    for (size_t i = 0; i < TR_RUN_MEMBER_COUNT; i++) {
+        tr_type *member = tr_type_make(arena, members[i].kind, tr_str_of(members[i].name));
+        if (member == NULL || !tr_type_add(arena, book, member))
+            return NULL;
+    }
+    return tr_type_add(arena, root, book) ? book : NULL;
+}
+
+tr_code tr_run_find_bookkeeping(const tr_shape *shape, uint32_t leaves[TR_RUN_MEMBER_COUNT],
+                                tr_err *err)
+{
+    const tr_type *book = tr_type_member(shape->root, tr_str_of(TR_BOOKKEEPING));
+    for (size_t i = 0; i < TR_RUN_MEMBER_COUNT; i++) {
+        const tr_type *member = book != NULL && book->kind == TR_KIND_OBJECT
+                                    ? tr_type_member(book, tr_str_of(members[i].name)) : NULL;
+        if (member == NULL || member->kind != members[i].kind)
+            return TR_FAIL(err, TR_INVALID, "not a run: column %s.%s is missing or of another type",
+                           TR_BOOKKEEPING, members[i].name);
+        leaves[i] = member->first_leaf;
+    }
+    return TR_OK;
+}
+
+tr_code tr_run_footer(const tr_run_cut *cut, tr_buf *out, tr_err *err)
+{
+    TR_TRY(tr_buf_format(out, err, "{\"bits\":%u,\"partitions\":[", cut->bits));
+    for (uint32_t g = 0; g < cut->group_count; g++)
+        TR_TRY(tr_buf_format(out, err, g == 0 ? "%u" : ",%u", cut->partition[g]));
+    return tr_buf_format(out, err, "],\"behavior\":\"%s\",\"ingested\":[%lld,%lld]}%c",
+                         cut->is_event ? "event" : "record", (long long)cut->ingested_min_us,
+                         (long long)cut->ingested_max_us, '\0');
+}
+
+tr_code tr_run_cut_add(tr_run_cut *cut, tr_arena *arena, uint32_t partition, uint32_t rows, tr_err *err)
+{
+    const uint32_t pieces = rows <= TR_RUN_GROUP_ROWS_MAX
+                                ? 1 : (rows + TR_RUN_PARTITION_ROWS - 1) / TR_RUN_PARTITION_ROWS;
+    uint32_t left = rows;
+    for (uint32_t piece = 0; piece < pieces; piece++) {
+        if (cut->group_count == cut->group_cap) {
+            const uint32_t cap = cut->group_cap == 0 ? 64 : cut->group_cap * 2;
+            uint32_t *both = tr_arena_array(arena, (size_t)cap * 2, sizeof *both);
+            if (both == NULL)
+                return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u row groups", cap);
+            if (cut->group_count > 0) {
+                memcpy(both, cut->partition, cut->group_count * sizeof *both);
+                memcpy(both + cap, cut->rows, cut->group_count * sizeof *both);
+            }
+            cut->partition = both;
+            cut->rows = both + cap;
+            cut->group_cap = cap;
+        }
+        const uint32_t here = left / (pieces - piece);
+        cut->partition[cut->group_count] = partition;
+        cut->rows[cut->group_count++] = here;
+        left -= here;
+    }
+    return TR_OK;
+}
+
+/* Walks the sorted keys and notes where partitions end. */
+static tr_code cut_at_borders(const tr_column *keys, const uint32_t *order, tr_arena *arena,
+                              tr_run_cut *cut, tr_err *err)
+{
+    uint32_t from = 0;
+    while (from < keys->rows) {
+        const uint32_t partition =
+            tr_key_partition(keys->values.keys[keys->codes[order[from]] - 1], cut->bits);
+        uint32_t to = from + 1;
+        while (to < keys->rows &&
+               tr_key_partition(keys->values.keys[keys->codes[order[to]] - 1], cut->bits) == partition)
+            to++;
+        TR_TRY(tr_run_cut_add(cut, arena, partition, to - from, err));
+        from = to;
+    }
+    return TR_OK;
+}
+
+static tr_code find_ingested(const tr_column *column, tr_run_cut *cut, tr_err *err)
+{
+    for (uint32_t row = 0; row < column->rows; row++) {
+        if (column->codes[row] == 0)
+            return TR_FAIL(err, TR_INVALID, "row %u has no ingestion time", row);
+        const int64_t us = (int64_t)tr_column_word(column, row);
+        if (row == 0 || us < cut->ingested_min_us)
+            cut->ingested_min_us = us;
+        if (row == 0 || us > cut->ingested_max_us)
+            cut->ingested_max_us = us;
+    }
+    return TR_OK;
+}
+
+static tr_code write_groups(const tr_run_rows *rows, const uint32_t *order, const tr_run_cut *cut,
+                            tr_parquet_writer *writer, tr_err *err)
+{
+    tr_arena arena = {0};
+    tr_code code = TR_OK;
+    for (uint32_t g = 0, from = 0; g < cut->group_count && code == TR_OK; from += cut->rows[g++]) {
+        code = tr_parquet_begin_group(writer, cut->rows[g], err);
+        for (uint32_t leaf = 0; leaf < rows->shape->leaf_count && code == TR_OK; leaf++) {
+            tr_column column;
+            code = tr_column_pick(&arena, &rows->columns[leaf], order + from, cut->rows[g], &column, err);
+            if (code == TR_OK)
+                code = tr_parquet_put(writer, leaf, &column, err);
+            tr_arena_reset(&arena);
+        }
+        if (code == TR_OK)
+            code = tr_parquet_end_group(writer, err);
+    }
+    tr_arena_free(&arena);
+    return code;
+}
+
+tr_code tr_run_write(const tr_run_rows *rows, tr_sink sink, tr_err *err)
+{
+    tr_code code;
+    uint32_t leaves[TR_RUN_MEMBER_COUNT];
+    tr_run_cut cut = {.bits = tr_run_bits_for(rows->rows), .is_event = rows->is_event};
+    tr_arena arena = {0};
+    tr_buf footer = {0};
+    tr_parquet_writer *writer = NULL;
+
+    TR_TRY(tr_run_find_bookkeeping(rows->shape, leaves, err));
+    const tr_column *keys = &rows->columns[leaves[TR_RUN_KEY]];
+    uint32_t *order = tr_alloc_array(rows->rows, sizeof *order);
+    if (order == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to sort %u rows", rows->rows);
+    code = tr_sort_by_key(keys, order, err);
+    if (code == TR_OK)
+        code = cut_at_borders(keys, order, &arena, &cut, err);
+    if (code == TR_OK)
+        code = find_ingested(&rows->columns[leaves[TR_RUN_INGESTED]], &cut, err);
+    if (code == TR_OK)
+        code = tr_run_footer(&cut, &footer, err);
+    if (code != TR_OK)
+        goto done;
+    const char *metadata[] = {TR_RUN_FOOTER, (const char *)footer.at, NULL};
+    code = tr_parquet_writer_open(sink, rows->shape, &(tr_parquet_options){.metadata = metadata}, &writer, err);
+    if (code == TR_OK)
+        code = write_groups(rows, order, &cut, writer, err);
+    if (code == TR_OK)
+        code = tr_parquet_finish(writer, err);
+done:
+    tr_parquet_writer_close(writer);
+    tr_buf_free(&footer);
+    tr_arena_free(&arena);
+    tr_free(order);
+    return code;
+}
