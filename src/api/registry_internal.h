@@ -21,6 +21,7 @@
 #include "api/api_internal.h"
 #include "catalog/schemas.h"
 
+#define TR_REGISTRY_AUDIT "schemaaudit" /* kind of the catalog: one object a write, parent = the $id */
 #define TR_REGISTRY_BASE "/data/foundation/schemaregistry"
 
 /* number, http status, title of the error body */
@@ -137,6 +138,9 @@ TR_MUST_CHECK tr_code tr_registry_dataset_of(tr_registry_call *r, const char *sc
 /* One writer at a time, from the first check to the commit: titles stay unique, checks stay true. */
 void tr_registry_write_begin(void);
 void tr_registry_write_end(tr_registry_call *r);
+/* Commits a document and its line in the audit log. revision 0: new. value: what the log keeps; taken. */
+TR_MUST_CHECK tr_code tr_registry_commit(tr_registry_call *r, const json_t *doc, int64_t revision,
+                                         const char *action, json_t *value, tr_err *err);
 
 /* Handlers of the table, by file. */
 tr_code tr_registry_create(tr_registry_call *r, tr_err *err);

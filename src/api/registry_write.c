@@ -60,29 +60,43 @@ static tr_code answer(tr_registry_call *r, int status, const json_t *doc, tr_err
     return tr_reply_json(r->call, status, shown, err);
 }
 
-/* One line of the audit log: what changed, in the words of the request. updates: taken. */
-static tr_code add_audit(tr_registry_call *r, const char *id, const char *action, const char *path,
-                         json_t *value, tr_err *err)
+/* What a request did, for the audit log: one entry, or one per operation of a JSON Patch. value: taken. */
+static json_t *updates_of(const tr_registry_call *r, const char *id, const char *action, json_t *value)
 {
-    tr_object object = {.parent = ""};
+    json_t *updates = json_array();
+    const bool is_patch = strcmp(action, "patch") == 0;
+    for (size_t i = 0; i < (is_patch ? json_array_size(value) : 1); i++) {
+        const json_t *op = json_array_get(value, i);
+        json_t *what = is_patch ? json_object_get(op, "value") : value;
+        (void)json_array_append_new(
+            updates, json_pack("{s:s, s:s, s:s, s:s, s:O?}", "id", id, "xdmType", r->of->resource_type,
+                               "action", is_patch ? tr_json_text(op, "op", "") : action, "path",
+                               is_patch ? tr_json_text(op, "path", "") : "", "value", what));
+    }
+    json_decref(value);
+    return updates;
+}
+
+static tr_code add_audit(tr_registry_call *r, const char *id, const char *action, json_t *value, tr_err *err)
+{
+    tr_object object = {.state = ""};
     const tr_id own = tr_id_ulid();
     (void)snprintf(object.id, sizeof object.id, "%s", own.text);
     (void)snprintf(object.parent, sizeof object.parent, "%s", id);
-    object.doc = json_pack("{s:s, s:s, s:s, s:s, s:[{s:s, s:s, s:s, s:s, s:o}]}", "id", own.text,
-                           "updatedUser", r->call->client_id, "clientId", r->call->client_id, "requestId",
-                           r->call->request_id, "updates", "id", id, "xdmType", r->of->resource_type,
-                           "action", action, "path", path, "value", value);
+    object.doc = json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", own.text, "updatedUser", r->call->client_id,
+                           "clientId", r->call->client_id, "requestId", r->call->request_id, "updates",
+                           updates_of(r, id, action, value));
     if (object.doc == NULL)
         return no_memory(err);
     const tr_code code =
-        tr_catalog_insert(r->registry.catalog, r->registry.tenant, "schemaaudit", &object, err);
+        tr_catalog_insert(r->registry.catalog, r->registry.tenant, TR_REGISTRY_AUDIT, &object, err);
     json_decref(object.doc);
     return code;
 }
 
 /* Commits a document together with its line in the audit log. before NULL: new. */
-static tr_code commit(tr_registry_call *r, const json_t *doc, int64_t revision, const char *action,
-                      json_t *value, tr_err *err)
+tr_code tr_registry_commit(tr_registry_call *r, const json_t *doc, int64_t revision, const char *action,
+                           json_t *value, tr_err *err)
 {
     tr_object object = {.parent = ""};
     tr_catalog *catalog = r->registry.catalog;
@@ -95,7 +109,7 @@ static tr_code commit(tr_registry_call *r, const json_t *doc, int64_t revision, 
     code = revision == 0 ? tr_catalog_insert(catalog, r->registry.tenant, r->of->kind, &object, err)
                          : tr_catalog_put(catalog, r->registry.tenant, r->of->kind, &object, revision, err);
     if (code == TR_OK)
-        code = add_audit(r, object.id, action, "", value, err);
+        code = add_audit(r, object.id, action, value, err);
     else
         json_decref(value);
     return tr_catalog_end(catalog, code, err);
@@ -114,7 +128,7 @@ static tr_code create(tr_registry_call *r, tr_err *err)
     if (code == TR_OK)
         code = tr_registry_check(r, doc, err);
     if (code == TR_OK)
-        code = commit(r, doc, 0, "add", json_incref(doc), err);
+        code = tr_registry_commit(r, doc, 0, "add", json_incref(doc), err);
     if (code == TR_OK)
         code = answer(r, 201, doc, err);
     json_decref(doc);
@@ -154,9 +168,11 @@ static bool is_same_content(const json_t *a, const json_t *b)
     return same;
 }
 
-/* Checks and commits a changed document; what changes nothing is answered and not written. */
+/* Checks and commits a changed document; what changes nothing is answered and not written.
+ * log: the document or the operations that changed it; taken. */
 static tr_code change(tr_registry_call *r, const tr_object *before, json_t *doc, json_t *log, tr_err *err)
 {
+    const char *action = json_is_array(log) ? "patch" : "replace";
     (void)json_object_set_new(doc, "meta:resourceType", json_string(r->of->resource_type));
     tr_code code = tr_registry_papers(r, doc, before->doc, before->id, err);
     const bool is_same = code == TR_OK && is_same_content(doc, before->doc);
@@ -167,7 +183,7 @@ static tr_code change(tr_registry_call *r, const tr_object *before, json_t *doc,
     if (code != TR_OK || is_same)
         json_decref(log);
     else
-        code = commit(r, doc, before->revision, "replace", log, err);
+        code = tr_registry_commit(r, doc, before->revision, action, log, err);
     return code == TR_OK ? answer(r, 200, is_same ? before->doc : doc, err) : code;
 }
 
@@ -211,20 +227,21 @@ static tr_code mend(tr_registry_call *r, const json_t *before, json_t *op, bool 
     const char *path = tr_json_text(op, "path", ""), *verb = tr_json_text(op, "op", "");
     json_t *value = json_object_get(op, "value");
     const bool is_add = strcmp(verb, "add") == 0;
+    const bool is_tags = strncmp(path, "/meta:immutableTags", 19) == 0 && strcmp(verb, "remove") != 0;
+    const bool is_append = strcmp(path, "/meta:immutableTags/-") == 0 &&
+                           json_object_get(before, "meta:immutableTags") != NULL;
+    const bool is_part = is_add && strncmp(path, "/allOf", 6) == 0 && json_is_object(value);
     if (is_read_only(path) && strcmp(verb, "test") != 0)
         return TR_XDM_FAIL(r, err, PATCH, "\"%.100s\" is read-only", path);
-    *is_void = strncmp(path, "/meta:extends", 13) == 0; /* follows from allOf */
-    if (strncmp(path, "/meta:immutableTags", 19) == 0 && strcmp(verb, "remove") != 0) {
-        const bool is_append = strcmp(path, "/meta:immutableTags/-") == 0;
-        if (json_is_string(value) && !(is_append && json_object_get(before, "meta:immutableTags")))
-            (void)json_object_set_new(op, "value", json_pack("[O]", value));
-        if (!(is_append && json_object_get(before, "meta:immutableTags")))
-            (void)json_object_set_new(op, "path", json_string("/meta:immutableTags"));
-    } else if (is_add && strcmp(path, "/allOf") == 0 && json_is_object(value)) {
+    /* meta:extends follows from allOf; a part that is there is not added twice. */
+    *is_void = strncmp(path, "/meta:extends", 13) == 0 ||
+               (is_part && refers_to(before, tr_json_text(value, "$ref", "#")));
+    if (is_tags && !is_append && json_is_string(value))
+        (void)json_object_set_new(op, "value", json_pack("[O]", value));
+    if (is_tags && !is_append)
+        (void)json_object_set_new(op, "path", json_string("/meta:immutableTags"));
+    else if (is_part && strcmp(path, "/allOf") == 0)
         (void)json_object_set_new(op, "path", json_string("/allOf/-"));
-    }
-    if (is_add && strncmp(path, "/allOf", 6) == 0 && json_is_object(value))
-        *is_void = *is_void || refers_to(before, tr_json_text(value, "$ref", "#"));
     return TR_OK;
 }
 
@@ -288,7 +305,7 @@ static tr_code remove_all(tr_registry_call *r, const tr_object *object, tr_err *
             code = tr_catalog_remove(catalog, r->registry.tenant, "descriptor",
                                      tr_json_text(json_array_get(descriptors, i), "@id", ""), err);
         if (code == TR_OK)
-            code = add_audit(r, object->id, "remove", "", json_incref(object->doc), err);
+            code = add_audit(r, object->id, "remove", json_incref(object->doc), err);
         code = tr_catalog_end(catalog, code, err);
     }
     json_decref(descriptors);
