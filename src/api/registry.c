@@ -2,6 +2,7 @@
 /* registry.c - the Schema Registry: its endpoints, lookups and lists; see registry_internal.h. */
 #include "api/registry_internal.h"
 
+#include <stdio.h>
 #include <time.h>
 
 static const tr_kind_of kinds[] = {
@@ -211,6 +212,32 @@ static tr_code do_list(tr_registry_call *r, tr_err *err)
     return tr_registry_reply(r, 200, &accept, page, err);
 }
 
+/* How many resources of the tenant refer to one, into its metadata. */
+static tr_code add_usage(tr_registry_call *r, const char *id, json_t *shown, tr_err *err)
+{
+    json_t *all = NULL;
+    json_int_t count = 0;
+    TR_TRY(tr_registry_all(r, NULL, &all, err));
+    for (size_t i = 0; i < json_array_size(all); i++)
+        count += tr_registry_lists(json_object_get(json_array_get(all, i), "refs"), id);
+    json_decref(all);
+    json_t *metadata = json_copy(json_object_get(shown, "meta:registryMetadata"));
+    (void)json_object_set_new(metadata, "meta:usageCount", json_integer(count));
+    return metadata == NULL || json_object_set_new(shown, "meta:registryMetadata", metadata) == 0
+               ? TR_OK
+               : TR_FAIL(err, TR_NO_MEMORY, "no memory to show a schema resource");
+}
+
+static tr_code add_etag(tr_registry_call *r, const json_t *doc, tr_err *err)
+{
+    char quoted[80];
+    const char *etag = tr_json_text(json_object_get(doc, "meta:registryMetadata"), "eTag", NULL);
+    if (etag == NULL)
+        return TR_OK;
+    (void)snprintf(quoted, sizeof quoted, "\"%s\"", etag);
+    return tr_reply_header(r->call, "ETag", quoted, err);
+}
+
 static tr_code do_get(tr_registry_call *r, tr_err *err)
 {
     tr_accept accept;
@@ -219,13 +246,12 @@ static tr_code do_get(tr_registry_call *r, tr_err *err)
     TR_TRY(tr_accept_read(r, TR_XDM_LOOKUP_ACCEPT, &accept, err));
     TR_TRY(tr_registry_get(r, r->of, r->call->request->segments[5], &doc, err));
     TR_TRY(tr_registry_show(r, doc, &accept, false, &shown, err));
-    const char *etag = tr_json_text(json_object_get(doc, "meta:registryMetadata"), "eTag", NULL);
-    if (etag != NULL) {
-        const tr_code code = tr_reply_header(r->call, "ETag", etag, err);
-        if (code != TR_OK) {
-            json_decref(shown);
-            return code;
-        }
+    tr_code code = add_etag(r, doc, err);
+    if (code == TR_OK)
+        code = add_usage(r, tr_json_text(doc, "$id", ""), shown, err);
+    if (code != TR_OK) {
+        json_decref(shown);
+        return code;
     }
     return tr_registry_reply(r, 200, &accept, shown, err);
 }

@@ -156,6 +156,20 @@ static void note_clash(const json_t *a, const json_t *b, const tr_xdm_path *path
             clashes, json_sprintf("%s is %s and %s", path->text, one, other));
 }
 
+/* The field of that name, or of its twin: a tenant's "person" means the standard "xdm:person". */
+static json_t *known_field(const json_t *fields, const char *name)
+{
+    char twin[TR_XDM_NAME_BYTES_MAX];
+    json_t *found = json_object_get(fields, name);
+    if (found != NULL || name[0] == '_' || name[0] == '@')
+        return found;
+    if (strncmp(name, "xdm:", 4) == 0)
+        return json_object_get(fields, name + 4);
+    if (strchr(name, ':') != NULL || snprintf(twin, sizeof twin, "xdm:%s", name) >= (int)sizeof twin)
+        return NULL;
+    return json_object_get(fields, twin);
+}
+
 static tr_code merge_properties(json_t *into, const json_t *from, tr_xdm_path *path,
                                 json_t *clashes, tr_err *err)
 {
@@ -167,7 +181,7 @@ static tr_code merge_properties(json_t *into, const json_t *from, tr_xdm_path *p
             return TR_FAIL(err, TR_NO_MEMORY, "no memory to resolve a schema");
     }
     json_object_foreach((json_t *)(uintptr_t)from, name, field) {
-        json_t *known = json_object_get(mine, name);
+        json_t *known = known_field(mine, name);
         if (known == NULL) {
             if (json_object_set(mine, name, field) != 0)
                 return TR_FAIL(err, TR_NO_MEMORY, "no memory to resolve a schema");

@@ -391,6 +391,65 @@ static void the_full_form_speaks_both_vocabularies(void)
     json_decref(docs);
 }
 
+static void a_tenants_name_means_the_standard_field(void)
+{
+    json_t *docs = parse(
+        "{\"s\":{\"$id\":\"s\",\"allOf\":[{\"$ref\":\"https://ns.adobe.com/xdm/context/profile-person-details\"}"
+        ",{\"$ref\":\"g\"}]},\"g\":{\"$id\":\"g\",\"properties\":{\"person\":{\"type\":\"object\","
+        "\"properties\":{\"_acme\":{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"string\"}}}}},"
+        "\"_repo\":{\"type\":\"object\",\"properties\":{\"y\":{\"type\":\"string\"}}}}}}");
+    tr_xdm_schema *schema = open_of(docs, "s", NULL);
+    json_t *full = NULL;
+    CHECK(is_kind(schema, "person._acme.x", TR_KIND_STRING) && is_kind(schema, "person.birthDate", TR_KIND_DATE));
+    CHECK(tr_xdm_resolve_json(look, docs, tr_str_of("s"), true, &full, NULL) == TR_OK);
+    CHECK(at(full, (const char *[]){"xdm:person", "_acme", "x", NULL}) != NULL);
+    json_decref(full);
+    tr_xdm_schema_close(schema);
+    json_decref(docs);
+}
+
+enum { GROUPS = 4, FIELDS = 12 };
+
+/* The slow obvious answer to which leaves a schema of random groups has: a flag per field. */
+static void the_order_of_groups_never_shows(void)
+{
+    uint64_t seed = tr_test_seed(0x5eed);
+    for (int round = 0; round < 60; round++) {
+        bool has[FIELDS] = {false};
+        json_t *docs = json_object(), *parts = json_array();
+        for (int g = 0; g < GROUPS; g++) {
+            char id[16];
+            json_t *fields = json_object();
+            for (int f = 0; f < FIELDS; f++) {
+                char name[16];
+                if (tr_test_random(&seed) % 3 != 0)
+                    continue;
+                has[f] = true;
+                (void)snprintf(name, sizeof name, "f%02d", f);
+                (void)json_object_set_new(fields, name, json_pack("{s:s}", "type", "string"));
+            }
+            (void)snprintf(id, sizeof id, "g%d", g);
+            (void)json_object_set_new(docs, id, json_pack("{s:s, s:{s:{s:o}}}", "$id", id, "properties", "o",
+                                                          "properties", fields));
+            (void)json_array_insert_new(parts, tr_test_random(&seed) % (size_t)(g + 1),
+                                        json_pack("{s:s}", "$ref", id));
+        }
+        (void)json_object_set_new(docs, "s", json_pack("{s:s, s:o}", "$id", "s", "allOf", parts));
+        tr_xdm_schema *schema = NULL;
+        const tr_code code = tr_xdm_schema_open(look, docs, tr_str_of("s"), NULL, &schema, NULL);
+        uint32_t leaf = 0;
+        for (int f = 0; f < FIELDS && code == TR_OK; f++) {
+            char path[24];
+            (void)snprintf(path, sizeof path, "o.f%02d", f);
+            if (has[f])
+                CHECK(tr_str_is(schema->shape.leaves[leaf++].path, path));
+        }
+        CHECK(code == TR_OK ? leaf == schema->shape.leaf_count : code == TR_INVALID);
+        tr_xdm_schema_close(schema);
+        json_decref(docs);
+    }
+}
+
 static void out_of_memory_is_an_answer(void)
 {
     json_t *docs = acme();
@@ -426,6 +485,8 @@ int main(void)
     RUN(the_union_holds_the_fields_of_all_members);
     RUN(a_union_of_nobody_still_has_the_standard_maps);
     RUN(the_full_form_speaks_both_vocabularies);
+    RUN(a_tenants_name_means_the_standard_field);
+    RUN(the_order_of_groups_never_shows);
     RUN(out_of_memory_is_an_answer);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
