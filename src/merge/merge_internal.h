@@ -4,6 +4,7 @@
 #define TR_MERGE_MERGE_INTERNAL_H
 
 #include "merge/merge.h"
+#include "store/fold.h"
 #include "store/gather.h"
 
 /* The runs of one behaviour that take part, ordered by lane. A LANE is a dataset's place in the policy's order:
@@ -43,19 +44,16 @@ typedef struct tr_merge_work {
     tr_arena arena; /* keys, groups, times: as long as the partition */
     tr_rows records, events;
     tr_groups record_groups, event_groups; /* same count; event_groups only when events are read */
-    const int64_t *record_ingested, *event_ingested;
-    tr_str *event_ids;          /* per event row number; .at NULL: no _id */
-    const int64_t *event_times; /* timestamps, per event row number */
+    tr_fold record_fold, event_fold; /* event_fold and event_ids only when events are read */
+    tr_event_ids event_ids;
 } tr_merge_work;
 
 /* Orders every profile's rows by the policy and drops those that a newer one of the dataset replaces. */
 TR_MUST_CHECK tr_code tr_merge_rank(tr_merge_work *work, tr_err *err);
 /* Drops profiles whose newest ingestion is not after the plan's. */
 void tr_merge_filter(tr_merge_work *work);
-/* Drops older versions of events: of those with one _id the newest ingestion stays, and within it the later row. */
-TR_MUST_CHECK tr_code tr_merge_dedupe_events(tr_merge_work *work, tr_err *err);
-/* Drops events out of the plan's bounds and sorts the rest by timestamp, then _id. After dedupe. */
-TR_MUST_CHECK tr_code tr_merge_sort_events(tr_merge_work *work, tr_err *err);
+/* Drops events out of the plan's bounds and sorts the rest by timestamp, then _id; of folded events. */
+void tr_merge_sort_events(tr_merge_work *work);
 /* The rows that identityMap is united from, in *rows' numbers (all records' slices, then all events'). Before
  * tr_merge_sort_events. */
 TR_MUST_CHECK tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err);

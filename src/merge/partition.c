@@ -123,7 +123,7 @@ static tr_code group_profiles(tr_merge_work *work, uint32_t index, tr_merge_stat
     stats->profiles_seen = work->record_groups.count;
     stats->fragments = work->records.end - 1;
     if (reads_events)
-        TR_TRY(tr_rows_times(&work->events, TR_ROW_INGESTED, &work->arena, &work->event_ingested, err));
+        TR_TRY(tr_fold_make(&work->events, &work->event_groups, &work->arena, &work->event_fold, err));
     TR_TRY(tr_merge_rank(work, err));
     tr_merge_filter(work);
     return TR_OK;
@@ -140,12 +140,12 @@ tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink si
     if (code == TR_OK)
         code = group_profiles(&work, index, &own, err);
     if (code == TR_OK && tr_merge_reads_events(plan))
-        code = tr_merge_dedupe_events(&work, err);
+        code = tr_fold_events(&work.event_fold, &work.event_groups, &work.arena, &work.event_ids, err);
     if (code == TR_OK && (plan->identity_unit != UINT32_MAX || count != NULL))
         code = tr_merge_identity_rows(&work, &w.identity_rows, &w.identity_groups, err);
     if (code == TR_OK && plan->events_unit != UINT32_MAX) {
-        code = tr_merge_sort_events(&work, err);
-        own.events = code == TR_OK ? work.event_groups.start[work.event_groups.count] : 0;
+        tr_merge_sort_events(&work);
+        own.events = work.event_groups.start[work.event_groups.count];
     }
     if (code == TR_OK)
         code = write_file(&w, sink, err);

@@ -9,7 +9,6 @@
  *          dataSetPrecedence the lanes are in order already
  */
 #include "merge/merge_internal.h"
-#include "store/sort.h"
 
 #include <string.h>
 
@@ -20,33 +19,9 @@ typedef struct lane_span {
 
 typedef struct ranker {
     const tr_merge_work *work;
-    const int64_t *updated, *ingested;
-    uint32_t *run_of; /* per row number */
-    uint32_t *spare;
-    lane_span *spans; /* of one profile */
-    uint32_t cap;     /* of spare and spans */
+    const int64_t *updated; /* NULL with precedence */
+    lane_span *spans;       /* of one profile */
 } ranker;
-
-/* Newest first: by ingestion, then the later run, then the later row: numbers grow in that order. */
-static int compare_newness(const void *ctx, uint32_t a, uint32_t b)
-{
-    const int64_t *ingested = ((const ranker *)ctx)->ingested;
-    if (ingested[a] != ingested[b])
-        return ingested[a] > ingested[b] ? -1 : 1;
-    return a > b ? -1 : a < b;
-}
-
-/* Rows of one lane, newest first, cut after the first that replaces the others. */
-static uint32_t fold_lane(ranker *r, uint32_t *rows, uint32_t count)
-{
-    const tr_run *const *runs = r->work->records.runs;
-    if (count > 1)
-        tr_sort_rows(rows, r->spare, count, compare_newness, r);
-    uint32_t kept = 1;
-    while (kept < count && runs[r->run_of[rows[kept - 1]]]->is_upsert)
-        kept++;
-    return kept;
-}
 
 /* Stable, newest first; profiles have few lanes. */
 static void sort_spans(lane_span *spans, uint32_t count)
@@ -63,12 +38,13 @@ static void sort_spans(lane_span *spans, uint32_t count)
 /* The general case: several rows in a lane. Returns how many rows stay. */
 static uint32_t rank_profile(ranker *r, uint32_t *rows, uint32_t count)
 {
-    const uint32_t *lane = r->work->plan->records.lane;
+    const tr_fold *fold = &r->work->record_fold;
+    const uint32_t *lane = r->work->plan->records.lane, *run_of = fold->run_of;
     uint32_t kept = 0, spans = 0;
     for (uint32_t from = 0, to; from < count; from = to) {
-        for (to = from + 1; to < count && lane[r->run_of[rows[to]]] == lane[r->run_of[rows[from]]];)
+        for (to = from + 1; to < count && lane[run_of[rows[to]]] == lane[run_of[rows[from]]];)
             to++;
-        const uint32_t stay = fold_lane(r, rows + from, to - from);
+        const uint32_t stay = tr_fold_records(fold, rows + from, to - from);
         memmove(rows + kept, rows + from, stay * sizeof *rows);
         r->spans[spans++] = (lane_span){.from = kept, .count = stay,
                                         .updated_us = r->updated == NULL ? 0 : r->updated[rows[kept]]};
@@ -77,9 +53,9 @@ static uint32_t rank_profile(ranker *r, uint32_t *rows, uint32_t count)
     if (r->updated == NULL || spans < 2)
         return kept;
     sort_spans(r->spans, spans);
-    memcpy(r->spare, rows, kept * sizeof *rows);
+    memcpy(fold->spare, rows, kept * sizeof *rows);
     for (uint32_t s = 0, to = 0; s < spans; to += r->spans[s++].count)
-        memcpy(rows + to, r->spare + r->spans[s].from, r->spans[s].count * sizeof *rows);
+        memcpy(rows + to, fold->spare + r->spans[s].from, r->spans[s].count * sizeof *rows);
     return kept;
 }
 
@@ -107,21 +83,16 @@ static bool may_share_lane(const uint32_t *rows, uint32_t count)
 static tr_code make_ranker(tr_merge_work *work, ranker *r, tr_err *err)
 {
     const tr_groups *groups = &work->record_groups;
+    uint32_t most = 0;
     for (uint32_t g = 0; g < groups->count; g++)
-        if (groups->start[g + 1] - groups->start[g] > r->cap)
-            r->cap = groups->start[g + 1] - groups->start[g];
-    r->run_of = tr_arena_alloc(&work->arena, (size_t)work->records.end * sizeof *r->run_of);
-    r->spare = tr_arena_alloc(&work->arena, (size_t)r->cap * sizeof *r->spare);
-    r->spans = tr_arena_alloc(&work->arena, (size_t)r->cap * sizeof *r->spans);
-    if (r->run_of == NULL || r->spare == NULL || r->spans == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory to rank %u rows", work->records.end);
-    for (uint32_t s = 0; s < work->records.slice_count; s++)
-        for (uint32_t i = 0; i < work->records.slices[s].rows; i++)
-            r->run_of[work->records.slices[s].base + i] = work->records.slices[s].run;
+        if (groups->start[g + 1] - groups->start[g] > most)
+            most = groups->start[g + 1] - groups->start[g];
+    r->spans = tr_arena_alloc(&work->arena, (size_t)most * sizeof *r->spans);
+    if (r->spans == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to rank %u rows", most);
+    TR_TRY(tr_fold_make(&work->records, groups, &work->arena, &work->record_fold, err));
     if (!work->plan->is_precedence)
         TR_TRY(tr_rows_times(&work->records, TR_ROW_UPDATED, &work->arena, &r->updated, err));
-    TR_TRY(tr_rows_times(&work->records, TR_ROW_INGESTED, &work->arena, &r->ingested, err));
-    work->record_ingested = r->ingested;
     return TR_OK;
 }
 
@@ -176,9 +147,9 @@ void tr_merge_filter(tr_merge_work *work)
     uint32_t kept = 0;
     for (uint32_t g = 0; g < records->count; g++) {
         const bool stays =
-            is_any_after(records, g, work->record_ingested, spec->updated_after_us) ||
+            is_any_after(records, g, work->record_fold.ingested, spec->updated_after_us) ||
             (spec->with_event_only &&
-             is_any_after(events, g, work->event_ingested, spec->updated_after_us));
+             is_any_after(events, g, work->event_fold.ingested, spec->updated_after_us));
         if (!stays)
             continue;
         keep_group(records, g, kept);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* refold.c - compaction's work on rows: the same walk, fold and gather as merging, with the runs' own columns
+ * as output. Two passes over the keys: the first counts rows, because a run's footer says how it is cut
+ * before its first row group is written.
+ */
+#include "store/refold.h"
+#include "store/fold.h"
+#include "store/gather.h"
+#include "store/run_internal.h"
+
+#include <string.h>
+
+typedef struct refolder {
+    const tr_run *const *runs;
+    uint32_t run_count;
+    bool is_event;
+    tr_arena arena; /* as long as the refolding */
+    tr_shape shape;
+    tr_match *matches;
+    uint32_t *lanes; /* zeros */
+    tr_borders borders;
+    tr_run_cut cut;
+    tr_parquet_writer *writer;
+} refolder;
+
+/* Adds to `into` what `from` has more. Both are objects, or alike in kind. */
+static tr_code unite_types(tr_arena *arena, tr_type *into, const tr_type *from, tr_err *err)
+{
+    if (into->kind != from->kind)
+        return TR_FAIL(err, TR_SEMANTIC, "field \"%.*s\" has another type in an older run", TR_STR_ARG(from->name));
+    if (into->kind == TR_KIND_ARRAY || into->kind == TR_KIND_MAP)
+        return unite_types(arena, into->children[0], from->children[0], err);
+    for (uint32_t i = 0; into->kind == TR_KIND_OBJECT && i < from->child_count; i++) {
+        tr_type *own = tr_type_member(into, from->children[i]->name);
+        if (own != NULL) {
+            TR_TRY(unite_types(arena, own, from->children[i], err));
+            continue;
+        }
+        tr_type *copy = tr_type_copy(arena, from->children[i]);
+        if (copy == NULL || !tr_type_add(arena, into, copy))
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory to unite two schemas");
+    }
+    return TR_OK;
+}
+
+static tr_code prepare(refolder *f, tr_err *err)
+{
+    uint64_t rows = 0;
+    tr_type *root = tr_type_copy(&f->arena, tr_parquet_shape(f->runs[0]->file)->root);
+    if (root == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to unite two schemas");
+    for (uint32_t r = 1; r < f->run_count; r++)
+        TR_TRY(unite_types(&f->arena, root, tr_parquet_shape(f->runs[r]->file)->root, err));
+    TR_TRY(tr_shape_make(&f->arena, root, &f->shape, err));
+    f->matches = tr_arena_array(&f->arena, f->run_count, sizeof *f->matches);
+    f->lanes = tr_arena_array(&f->arena, f->run_count, sizeof *f->lanes);
+    if (f->matches == NULL || f->lanes == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to compact %u runs", f->run_count);
+    for (uint32_t r = 0; r < f->run_count; r++) {
+        rows += f->runs[r]->rows;
+        TR_TRY(tr_match_make(&f->arena, &f->shape, root, tr_parquet_shape(f->runs[r]->file), &f->matches[r], err));
+    }
+    f->cut = (tr_run_cut){.bits = tr_run_bits_for(rows), .is_event = f->is_event,
+                          .ingested_min_us = INT64_MAX, .ingested_max_us = INT64_MIN};
+    return tr_borders_make(f->runs, f->run_count, f->cut.bits, &f->arena, &f->borders, err);
+}
+
+/* Every row that stays is a row of the output, in order of arrival within its identity. */
+static tr_code one_row_each(tr_groups *groups, const tr_fold *fold, tr_arena *arena, tr_err *err)
+{
+    const uint32_t rows = groups->start[groups->count];
+    uint32_t *start = tr_arena_alloc(arena, ((size_t)rows + 1) * sizeof *start);
+    if (start == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", rows);
+    for (uint32_t g = 0; g < groups->count; g++)
+        tr_fold_arrange(fold, groups->rows + groups->start[g], groups->start[g + 1] - groups->start[g]);
+    for (uint32_t i = 0; i <= rows; i++)
+        start[i] = i;
+    *groups = (tr_groups){.count = rows, .start = start, .rows = groups->rows};
+    return TR_OK;
+}
+
+/* The output rows of a partition: groups of rows, best first. */
+static tr_code select_rows(const refolder *f, uint32_t partition, tr_arena *arena, tr_rows *rows, tr_groups *groups,
+                           tr_fold *fold, tr_err *err)
+{
+    TR_TRY(tr_rows_of(&f->borders, partition, arena, rows, err));
+    TR_TRY(tr_walk_profiles(&(tr_walk){.records = rows}, arena, groups, NULL, err));
+    TR_TRY(tr_fold_make(rows, groups, arena, fold, err));
+    if (f->is_event) {
+        tr_event_ids ids;
+        TR_TRY(tr_fold_events(fold, groups, arena, &ids, err));
+        return one_row_each(groups, fold, arena, err);
+    }
+    uint32_t to = 0;
+    for (uint32_t g = 0; g < groups->count; g++) {
+        const uint32_t from = groups->start[g];
+        const uint32_t kept = tr_fold_records(fold, groups->rows + from, groups->start[g + 1] - from);
+        memmove(groups->rows + to, groups->rows + from, kept * sizeof *groups->rows);
+        groups->start[g] = to;
+        to += kept;
+    }
+    groups->start[groups->count] = to;
+    return TR_OK;
+}
+
+static tr_code count_partition(refolder *f, uint32_t partition, uint64_t *total, tr_err *err)
+{
+    tr_arena arena = {0};
+    tr_rows rows;
+    tr_groups groups;
+    tr_fold fold;
+    tr_code code = select_rows(f, partition, &arena, &rows, &groups, &fold, err);
+    for (uint32_t g = 0; code == TR_OK && g < groups.count; g++) {
+        const int64_t us = fold.ingested[groups.rows[groups.start[g]]];
+        f->cut.ingested_min_us = us < f->cut.ingested_min_us ? us : f->cut.ingested_min_us;
+        f->cut.ingested_max_us = us > f->cut.ingested_max_us ? us : f->cut.ingested_max_us;
+    }
+    if (code == TR_OK && groups.count > 0)
+        code = tr_run_cut_add(&f->cut, &f->arena, partition, groups.count, err);
+    *total += code == TR_OK ? groups.count : 0;
+    tr_arena_free(&arena);
+    return code;
+}
+
+static tr_code put_column(void *ctx, uint32_t leaf, const tr_column *column, tr_err *err)
+{
+    return tr_parquet_put(((const refolder *)ctx)->writer, leaf, column, err);
+}
+
+/* Writes the row groups of one partition; *next is the number of the next one in the cut. */
+static tr_code write_partition(refolder *f, uint32_t partition, uint32_t *next, tr_err *err)
+{
+    tr_arena arena = {0};
+    tr_rows rows;
+    tr_groups groups;
+    tr_fold fold;
+    tr_gather gather = {.shape = &f->shape, .rows = &rows, .matches = f->matches, .lane = f->lanes,
+                        .is_one_per_lane = f->is_event || !f->runs[0]->is_upsert, .put = put_column, .ctx = f};
+    tr_code code = select_rows(f, partition, &arena, &rows, &groups, &fold, err);
+    for (uint32_t from = 0; code == TR_OK && *next < f->cut.group_count && f->cut.partition[*next] == partition;
+         ++*next) {
+        const tr_groups part = {.count = f->cut.rows[*next], .start = groups.start + from, .rows = groups.rows};
+        from += part.count;
+        code = tr_parquet_begin_group(f->writer, part.count, err);
+        if (code == TR_OK)
+            code = tr_gather_index(&part, rows.end, &arena, &gather, err);
+        for (uint32_t unit = 0; unit < f->shape.unit_count && code == TR_OK; unit++)
+            code = tr_gather_unit(&gather, unit, err);
+        if (code == TR_OK)
+            code = tr_parquet_end_group(f->writer, err);
+    }
+    tr_arena_free(&arena);
+    return code;
+}
+
+static tr_code write_all(refolder *f, tr_sink sink, tr_err *err)
+{
+    tr_buf footer = {0};
+    uint32_t next = 0;
+    tr_code code = tr_run_footer(&f->cut, &footer, err);
+    if (code == TR_OK) {
+        const char *metadata[] = {TR_RUN_FOOTER, (const char *)footer.at, NULL};
+        code = tr_parquet_writer_open(sink, &f->shape, &(tr_parquet_options){.metadata = metadata}, &f->writer, err);
+        for (uint32_t p = 0; p < 1u << f->cut.bits && code == TR_OK; p++)
+            code = write_partition(f, p, &next, err);
+        if (code == TR_OK)
+            code = tr_parquet_finish(f->writer, err);
+    }
+    tr_buf_free(&footer);
+    return code;
+}
+
+tr_code tr_refold(const tr_run *const *runs, uint32_t run_count, tr_sink sink, tr_refolded *out, tr_err *err)
+{
+    refolder f = {.runs = runs, .run_count = run_count, .is_event = runs[0]->is_event};
+    tr_refolded refolded = {0};
+    tr_code code = prepare(&f, err);
+    for (uint32_t p = 0; code == TR_OK && p < 1u << f.cut.bits; p++)
+        code = count_partition(&f, p, &refolded.rows, err);
+    if (code == TR_OK && refolded.rows == 0) /* only rows without an identity */
+        f.cut.ingested_min_us = f.cut.ingested_max_us = runs[run_count - 1]->ingested_us;
+    if (code == TR_OK)
+        code = write_all(&f, sink, err);
+    refolded.partition_bits = f.cut.bits;
+    refolded.ingested_us = f.cut.ingested_max_us;
+    tr_parquet_writer_close(f.writer);
+    tr_arena_free(&f.arena);
+    if (code == TR_OK)
+        *out = refolded;
+    return code;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* refold.h - several runs of one dataset as one run, outside of any catalog. */
+#ifndef TR_STORE_REFOLD_H
+#define TR_STORE_REFOLD_H
+
+#include "store/store.h"
+
+typedef struct tr_refolded {
+    uint64_t rows;
+    uint8_t partition_bits;
+    int64_t ingested_us; /* of the newest row */
+} tr_refolded;
+
+/* runs  in the order of ingestion; all of events or all of records, all upsert or none
+ * TR_SEMANTIC  their schemas do not go together (a field changed its type): they stay apart */
+TR_MUST_CHECK tr_code tr_refold(const tr_run *const *runs, uint32_t run_count, tr_sink sink, tr_refolded *out,
+                                tr_err *err);
+
+#endif

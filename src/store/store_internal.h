@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store_internal.h - opened runs, and lists of runs as the catalog knows them. */
+#ifndef TR_STORE_STORE_INTERNAL_H
+#define TR_STORE_STORE_INTERNAL_H
+
+#include "store/store.h"
+#include "os/os.h"
+
+#include <pthread.h>
+
+/* Idle runs kept open: each costs a mapping and a parsed footer. */
+enum { TR_STORE_IDLE_RUNS_MAX = 1024 };
+
+typedef struct tr_opened tr_opened;
+struct tr_opened {
+    tr_opened *next;
+    int64_t tenant;
+    uint32_t holders;
+    bool is_retired;
+    tr_map map;
+    tr_run *run;
+};
+
+struct tr_store {
+    tr_catalog *catalog;
+    tr_lake *lake;
+    pthread_mutex_t mutex;      /* opened, opened_count, holders */
+    pthread_mutex_t compacting; /* one compaction at a time: two would fold the same runs */
+    tr_opened *opened;
+    uint32_t opened_count;
+};
+
+typedef struct tr_run_entry {
+    char id[32], dataset[32], batch[32], folder[32], name[104];
+    bool is_compacted, is_event, is_upsert;
+    uint64_t bytes, rows;
+    int64_t ingested_us, updated_ms;
+} tr_run_entry;
+
+typedef struct tr_run_list {
+    tr_run_entry *entries; /* freed by the owner of the list */
+    uint32_t count, cap;
+} tr_run_list;
+
+TR_MUST_CHECK tr_code tr_run_list_add(tr_run_list *list, const tr_object *object, bool is_compacted, tr_err *err);
+void tr_run_list_sort(tr_run_list *list);
+TR_MUST_CHECK tr_code tr_run_list_live(tr_store *store, const tr_tenant *tenant, tr_run_list *list, tr_err *err);
+TR_MUST_CHECK tr_code tr_run_list_hold(tr_store *store, const tr_tenant *tenant, const tr_run_list *list,
+                                       tr_snapshot **out, tr_err *err);
+
+/* Closes a run as soon as nobody holds it. */
+void tr_store_retire(tr_store *store, int64_t tenant, const char *id);
+
+#endif
