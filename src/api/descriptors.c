@@ -2,8 +2,8 @@
 /* descriptors.c - descriptors: what a field of a schema means (identity, relationship, label ...).
  *
  * Kept in the catalog as kind "descriptor", parent = the schema's $id, state = @type, so that the
- * identities of a schema are one list away. Every type is checked for its schema and its path; types
- * without behaviour here are stored and given back.
+ * identities of a schema are one list away. Every type is checked for its schema and its path;
+ * types without behaviour here are stored and given back.
  */
 #include "api/registry_internal.h"
 
@@ -127,9 +127,9 @@ static tr_code get_stored(tr_registry_call *r, tr_object *out, tr_err *err)
     const char *id = tr_arena_text(r->call->request->arena, r->call->request->segments[5]);
     if (id == NULL)
         return no_memory(err);
-    const tr_code code =
-        r->is_global ? TR_NOT_FOUND
-                     : tr_catalog_get(r->registry.catalog, r->registry.tenant, "descriptor", id, out, err);
+    const tr_code code = r->is_global ? TR_NOT_FOUND
+                                      : tr_catalog_get(r->registry.catalog, r->registry.tenant,
+                                                       "descriptor", id, out, err);
     if (code != TR_NOT_FOUND)
         return code;
     r->error = TR_XDM_NO_DESCRIPTOR;
@@ -165,8 +165,8 @@ static const json_t *field_at(const json_t *node, const char *path)
     return node;
 }
 
-static tr_code check_path(tr_registry_call *r, const json_t *schema, const json_t *path, const json_t *doc,
-                          tr_err *err)
+static tr_code check_path(tr_registry_call *r, const json_t *schema, const json_t *path,
+                          const json_t *doc, tr_err *err)
 {
     const char *text = json_string_value(path);
     const size_t len = json_string_length(path);
@@ -181,18 +181,21 @@ static tr_code check_path(tr_registry_call *r, const json_t *schema, const json_
         return TR_OK;
     if (strcmp(type, "string") != 0 && strcmp(type, "int") != 0 && strcmp(type, "long") != 0 &&
         strcmp(type, "short") != 0 && strcmp(type, "byte") != 0)
-        return TR_XDM_FAIL(r, err, DESCRIPTOR, "\"%.200s\" is of type %s: an identity is a string", text, type);
+        return TR_XDM_FAIL(r, err, DESCRIPTOR, "\"%.200s\" is of type %s: an identity is a string",
+                           text, type);
     return TR_OK;
 }
 
-static tr_code check_source(tr_registry_call *r, json_t *doc, const descriptor_type *type, tr_err *err)
+static tr_code check_source(tr_registry_call *r, json_t *doc, const descriptor_type *type,
+                            tr_err *err)
 {
     const json_t *schema, *path = json_object_get(doc, "xdm:sourceProperty");
     const char *id = tr_json_text(doc, "xdm:sourceSchema", "");
     json_t *resolved = NULL;
     tr_code code = tr_registry_lookup(&r->registry, tr_str_of(id), &schema, err);
     if (code == TR_NOT_FOUND)
-        return TR_XDM_FAIL(r, err, DESCRIPTOR, "\"xdm:sourceSchema\": no schema with id \"%.200s\"", id);
+        return TR_XDM_FAIL(r, err, DESCRIPTOR, "\"xdm:sourceSchema\": no schema with id \"%.200s\"",
+                           id);
     TR_TRY(code);
     (void)json_object_set(doc, "xdm:sourceSchema", json_object_get(schema, "$id"));
     if (!type->has_path && path == NULL)
@@ -215,11 +218,12 @@ static tr_code check_identity(tr_registry_call *r, json_t *doc, tr_err *err)
                                   json_sprintf("%" JSON_INTEGER_FORMAT, json_integer_value(named)));
     const char *namespace = tr_json_text(doc, "xdm:namespace", "");
     if (namespace[0] == '\0')
-        return TR_XDM_FAIL(r, err, DESCRIPTOR, "\"xdm:namespace\" is missing: the code or id of a namespace");
+        return TR_XDM_FAIL(r, err, DESCRIPTOR,
+                           "\"xdm:namespace\" is missing: the code or id of a namespace");
     if (json_object_get(doc, "xdm:property") == NULL)
-        (void)json_object_set_new(doc, "xdm:property",
-                                  json_string(tr_str_to_i64(tr_str_of(namespace), &number) ? "xdm:id"
-                                                                                           : "xdm:code"));
+        (void)json_object_set_new(
+            doc, "xdm:property",
+            json_string(tr_str_to_i64(tr_str_of(namespace), &number) ? "xdm:id" : "xdm:code"));
     if (json_object_get(doc, "xdm:isPrimary") == NULL)
         (void)json_object_set_new(doc, "xdm:isPrimary", json_false());
     if (!json_is_boolean(json_object_get(doc, "xdm:isPrimary")))
@@ -229,30 +233,34 @@ static tr_code check_identity(tr_registry_call *r, json_t *doc, tr_err *err)
 
 static tr_code check_destination(tr_registry_call *r, json_t *doc, tr_err *err)
 {
-    static const char *const titles[] = {"xdm:sourceToDestinationTitle", "xdm:destinationToSourceTitle"};
+    static const char *const titles[] = {"xdm:sourceToDestinationTitle",
+                                         "xdm:destinationToSourceTitle"};
     const char *id = tr_json_text(doc, "xdm:destinationSchema", "");
     const json_t *schema;
     const tr_code code = tr_registry_lookup(&r->registry, tr_str_of(id), &schema, err);
     if (code == TR_NOT_FOUND)
-        return TR_XDM_FAIL(r, err, DESCRIPTOR, "\"xdm:destinationSchema\": no schema with id \"%.200s\"", id);
+        return TR_XDM_FAIL(r, err, DESCRIPTOR,
+                           "\"xdm:destinationSchema\": no schema with id \"%.200s\"", id);
     TR_TRY(code);
     (void)json_object_set(doc, "xdm:destinationSchema", json_object_get(schema, "$id"));
     if (json_object_get(doc, "xdm:destinationVersion") == NULL)
         (void)json_object_set_new(doc, "xdm:destinationVersion", json_integer(1));
     for (size_t i = 0; i < 2; i++)
         if (strlen(tr_json_text(doc, titles[i], "")) > TITLE_MAX)
-            return TR_XDM_FAIL(r, err, DESCRIPTOR, "\"%s\" is longer than %d characters", titles[i], TITLE_MAX);
+            return TR_XDM_FAIL(r, err, DESCRIPTOR, "\"%s\" is longer than %d characters", titles[i],
+                               TITLE_MAX);
     return TR_OK;
 }
 
 static tr_code check_display(tr_registry_call *r, const json_t *doc, tr_err *err)
 {
-    static const char *const parts[] = {"xdm:title", "xdm:description", "xdm:note", "meta:enum",
-                                        "xdm:excludeMetaEnum", "meta:excludeMetaEnum"};
+    static const char *const parts[] = {"xdm:title", "xdm:description",     "xdm:note",
+                                        "meta:enum", "xdm:excludeMetaEnum", "meta:excludeMetaEnum"};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (json_object_get(doc, parts[i]) != NULL)
             return TR_OK;
-    return TR_XDM_FAIL(r, err, DESCRIPTOR, "a display descriptor has a title, description, note or meta:enum");
+    return TR_XDM_FAIL(r, err, DESCRIPTOR,
+                       "a display descriptor has a title, description, note or meta:enum");
 }
 
 /* Against the schema's other descriptors: one of a kind per field, one primary identity. */
@@ -260,7 +268,8 @@ static tr_code check_others(tr_registry_call *r, const json_t *doc, const char *
 {
     json_t *others = NULL;
     tr_code code = TR_OK;
-    TR_TRY(tr_registry_descriptors_of(r, tr_json_text(doc, "xdm:sourceSchema", ""), NULL, &others, err));
+    TR_TRY(tr_registry_descriptors_of(r, tr_json_text(doc, "xdm:sourceSchema", ""), NULL, &others,
+                                      err));
     for (size_t i = 0; i < json_array_size(others) && code == TR_OK; i++) {
         const json_t *other = json_array_get(others, i);
         if (strcmp(tr_json_text(other, "@id", ""), own_id) == 0)
@@ -269,10 +278,12 @@ static tr_code check_others(tr_registry_call *r, const json_t *doc, const char *
             json_object_get(doc, "xdm:sourceProperty") != NULL &&
             json_equal(json_object_get(other, "xdm:sourceProperty"),
                        json_object_get(doc, "xdm:sourceProperty")))
-            code = TR_XDM_FAIL(r, err, DESCRIPTOR, "the field has such a descriptor already: \"%.60s\"",
+            code = TR_XDM_FAIL(r, err, DESCRIPTOR,
+                               "the field has such a descriptor already: \"%.60s\"",
                                tr_json_text(other, "@id", ""));
         else if (is_primary(doc) && is_primary(other))
-            code = TR_XDM_FAIL(r, err, DESCRIPTOR, "the schema has a primary identity already: \"%.60s\"",
+            code = TR_XDM_FAIL(r, err, DESCRIPTOR,
+                               "the schema has a primary identity already: \"%.60s\"",
                                tr_json_text(other, "@id", ""));
     }
     json_decref(others);
@@ -283,7 +294,8 @@ static tr_code check(tr_registry_call *r, json_t *doc, const char *own_id, tr_er
 {
     const descriptor_type *type = type_of(doc);
     if (type == NULL)
-        return TR_XDM_FAIL(r, err, DESCRIPTOR, "\"@type\" names no known type of descriptor: \"%.100s\"",
+        return TR_XDM_FAIL(r, err, DESCRIPTOR,
+                           "\"@type\" names no known type of descriptor: \"%.100s\"",
                            tr_json_text(doc, "@type", ""));
     TR_TRY(check_source(r, doc, type, err));
     if (is_identity(doc))
@@ -298,7 +310,8 @@ static tr_code check(tr_registry_call *r, json_t *doc, const char *own_id, tr_er
 }
 
 /* The members the server decides. before NULL: new. */
-static tr_code papers(tr_registry_call *r, json_t *doc, const char *id, const json_t *before, tr_err *err)
+static tr_code papers(tr_registry_call *r, json_t *doc, const char *id, const json_t *before,
+                      tr_err *err)
 {
     const tr_tenant *tenant = r->registry.tenant;
     const json_int_t now = (json_int_t)tr_time_now_ms();
@@ -306,8 +319,8 @@ static tr_code papers(tr_registry_call *r, json_t *doc, const char *id, const js
     const char *client = r->call->client_id;
     const char *creator = tr_json_text(before, "createdUser", client);
     json_t *ours = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:{s:I, s:I, s:s, s:s}}", "@id", id,
-        "version", "1", "imsOrg", tenant->org, "meta:containerId", "tenant", "meta:sandboxId",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:{s:I, s:I, s:s, s:s}}", "@id",
+        id, "version", "1", "imsOrg", tenant->org, "meta:containerId", "tenant", "meta:sandboxId",
         tenant->sandbox_id, "meta:sandboxType", tenant->sandbox_type, "createdUser", creator,
         "createdClient", creator, "updatedUser", client, "created", created, "updated", now,
         "meta:registryMetadata", "repo:createdDate", created, "repo:lastModifiedDate", now,
@@ -322,7 +335,8 @@ static tr_code papers(tr_registry_call *r, json_t *doc, const char *id, const js
 static void fill_object(const json_t *doc, tr_object *out)
 {
     (void)snprintf(out->id, sizeof out->id, "%s", tr_json_text(doc, "@id", ""));
-    (void)snprintf(out->parent, sizeof out->parent, "%s", tr_json_text(doc, "xdm:sourceSchema", ""));
+    (void)snprintf(out->parent, sizeof out->parent, "%s",
+                   tr_json_text(doc, "xdm:sourceSchema", ""));
     (void)snprintf(out->state, sizeof out->state, "%s", tr_json_text(doc, "@type", ""));
     out->doc = (json_t *)(uintptr_t)doc;
 }
@@ -349,7 +363,8 @@ static tr_code check_limit(tr_registry_call *r, tr_err *err)
     json_decref(all);
     return count < DESCRIPTORS_MAX
                ? TR_OK
-               : TR_XDM_FAIL(r, err, DESCRIPTOR, "a sandbox has at most %d descriptors", DESCRIPTORS_MAX);
+               : TR_XDM_FAIL(r, err, DESCRIPTOR, "a sandbox has at most %d descriptors",
+                             DESCRIPTORS_MAX);
 }
 
 static tr_code create(tr_registry_call *r, tr_err *err)
@@ -364,7 +379,8 @@ static tr_code create(tr_registry_call *r, tr_err *err)
         code = papers(r, doc, id.text, NULL, err);
     if (code == TR_OK) {
         fill_object(doc, &object);
-        code = tr_catalog_insert(r->registry.catalog, r->registry.tenant, "descriptor", &object, err);
+        code =
+            tr_catalog_insert(r->registry.catalog, r->registry.tenant, "descriptor", &object, err);
     }
     if (code == TR_OK)
         code = tr_reply_json(r->call, 201, json_incref(doc), err);
@@ -373,14 +389,16 @@ static tr_code create(tr_registry_call *r, tr_err *err)
 }
 
 /* The primary identity of a schema in a union stays what it is. */
-static tr_code check_may_change(tr_registry_call *r, const json_t *before, const json_t *after, tr_err *err)
+static tr_code check_may_change(tr_registry_call *r, const json_t *before, const json_t *after,
+                                tr_err *err)
 {
     static const char *const parts[] = {"xdm:sourceProperty", "xdm:namespace", "xdm:isPrimary"};
     const json_t *schema;
     const char *id = tr_json_text(before, "xdm:sourceSchema", "");
     bool is_same = after != NULL;
     for (size_t i = 0; i < 3; i++)
-        is_same = is_same && json_equal(json_object_get(before, parts[i]), json_object_get(after, parts[i]));
+        is_same = is_same &&
+                  json_equal(json_object_get(before, parts[i]), json_object_get(after, parts[i]));
     if (!is_primary(before) || is_same)
         return TR_OK;
     const tr_code code = tr_registry_lookup(&r->registry, tr_str_of(id), &schema, err);
@@ -428,7 +446,8 @@ static tr_code delete_one(tr_registry_call *r, tr_err *err)
     TR_TRY(get_stored(r, &before, err));
     tr_code code = check_may_change(r, before.doc, NULL, err);
     if (code == TR_OK)
-        code = tr_catalog_remove(r->registry.catalog, r->registry.tenant, "descriptor", before.id, err);
+        code = tr_catalog_remove(r->registry.catalog, r->registry.tenant, "descriptor", before.id,
+                                 err);
     tr_object_clear(&before);
     return code == TR_OK ? tr_reply_empty(r->call, 204, err) : code;
 }
@@ -456,10 +475,10 @@ static tr_code do_delete(tr_registry_call *r, tr_err *err)
     return in_turn(r, delete_one, err);
 }
 
-#define ENTRY(name, handler)                        \
-    static tr_code name(tr_call *call, tr_err *err) \
-    {                                               \
-        return tr_registry_run(call, handler, err); \
+#define ENTRY(name, handler)                                                                       \
+    static tr_code name(tr_call *call, tr_err *err)                                                \
+    {                                                                                              \
+        return tr_registry_run(call, handler, err);                                                \
     }
 ENTRY(list_descriptors, do_list)
 ENTRY(get_descriptor, do_get)

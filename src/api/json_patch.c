@@ -5,8 +5,8 @@
  * worked. A path is a JSON Pointer (RFC 6901): "" is the whole document, ~1 is '/', ~0 is '~', and
  * "-" is behind the last element of an array.
  *
- * A patch is small and what it makes could be huge (copying the document into itself doubles it), so
- * the depth of paths and of moved values and the number of copied nodes have limits.
+ * A patch is small and what it makes could be huge (copying the document into itself doubles it),
+ * so the depth of paths and of moved values and the number of copied nodes have limits.
  */
 #include "api/api_internal.h"
 #include "base/limits.h"
@@ -22,7 +22,7 @@ typedef struct place {
 
 typedef struct patch {
     tr_arena arena;
-    json_t *root; /* owned */
+    json_t *root;  /* owned */
     size_t number; /* of the operation, from 1 */
     const char *path;
     uint32_t copied_nodes;
@@ -30,8 +30,8 @@ typedef struct patch {
 
 static tr_code fail(const patch *p, tr_err *err, const char *why)
 {
-    return TR_FAIL(err, TR_INVALID, "operation %zu of the JSON Patch, path \"%.200s\": %s", p->number,
-                   p->path == NULL ? "" : p->path, why);
+    return TR_FAIL(err, TR_INVALID, "operation %zu of the JSON Patch, path \"%.200s\": %s",
+                   p->number, p->path == NULL ? "" : p->path, why);
 }
 
 static tr_code no_memory(tr_err *err)
@@ -196,7 +196,7 @@ static bool is_equal(const json_t *a, const json_t *b, uint32_t depth)
         return json_equal(a, b) != 0;
     if (json_object_size(a) != json_object_size(b))
         return false;
-    json_object_foreach((json_t *)(uintptr_t)a, key, value) {
+    json_object_foreach ((json_t *)(uintptr_t)a, key, value) {
         const json_t *other = json_object_get(b, key);
         if (other == NULL || !is_equal(value, other, depth + 1))
             return false;
@@ -214,7 +214,7 @@ static bool may_copy(patch *p, const json_t *value, uint32_t depth)
     for (size_t i = 0; i < json_array_size(value); i++)
         if (!may_copy(p, json_array_get(value, i), depth + 1))
             return false;
-    json_object_foreach((json_t *)(uintptr_t)value, key, child)
+    json_object_foreach ((json_t *)(uintptr_t)value, key, child)
         if (!may_copy(p, child, depth + 1))
             return false;
     return true;
@@ -253,7 +253,8 @@ static tr_code test_at(patch *p, const char *path, const json_t *value, tr_err *
 {
     json_t *found = NULL;
     TR_TRY(get_value(p, path, &found, err));
-    return is_equal(found, value, 0) ? TR_OK : fail(p, err, "the test failed: another value is there");
+    return is_equal(found, value, 0) ? TR_OK
+                                     : fail(p, err, "the test failed: another value is there");
 }
 
 static tr_code apply(patch *p, const json_t *operation, tr_err *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* json_patch_test.c - goal: RFC 6902 to the letter, and a target that a failed patch leaves alone.
- * Method: the RFC's own examples (appendix A) as rows of a table, then edges, then random patches that
- * are undone by their inverse.
+ * Method: the RFC's own examples (appendix A) as rows of a table, then edges, then random patches
+ * that are undone by their inverse.
  */
 #include "api/api_internal.h"
 #include "base/test.h"
@@ -18,8 +18,9 @@ static bool patches(const char *target, const char *operations, const char *expe
     json_t *after = expected == NULL ? NULL : parse(expected);
     tr_err err = {0};
     const tr_code code = tr_json_patch(&doc, ops, &err);
-    const bool is_good = expected == NULL ? code == TR_INVALID && json_equal(doc, before) && err.text[0]
-                                          : code == TR_OK && json_equal(doc, after);
+    const bool is_good = expected == NULL
+                             ? code == TR_INVALID && json_equal(doc, before) && err.text[0]
+                             : code == TR_OK && json_equal(doc, after);
     if (!is_good) {
         char *shown = json_dumps(doc, JSON_COMPACT | JSON_ENCODE_ANY);
         printf("%s + %s: %d %s, now %s\n", target, operations, (int)code, err.text, shown);
@@ -53,7 +54,8 @@ static void every_operation_does_what_the_rfc_says(void)
          "{\"foo\":\"bar\"}"},
         {"{\"foo\":[\"bar\",\"qux\",\"baz\"]}", "[{\"op\":\"remove\",\"path\":\"/foo/1\"}]",
          "{\"foo\":[\"bar\",\"baz\"]}"},
-        {"{\"baz\":\"qux\",\"foo\":\"bar\"}", "[{\"op\":\"replace\",\"path\":\"/baz\",\"value\":\"boo\"}]",
+        {"{\"baz\":\"qux\",\"foo\":\"bar\"}",
+         "[{\"op\":\"replace\",\"path\":\"/baz\",\"value\":\"boo\"}]",
          "{\"baz\":\"boo\",\"foo\":\"bar\"}"},
         {"{\"foo\":{\"bar\":\"baz\",\"waldo\":\"fred\"},\"qux\":{\"corge\":\"grault\"}}",
          "[{\"op\":\"move\",\"from\":\"/foo/waldo\",\"path\":\"/qux/thud\"}]",
@@ -62,11 +64,13 @@ static void every_operation_does_what_the_rfc_says(void)
          "[{\"op\":\"move\",\"from\":\"/foo/1\",\"path\":\"/foo/3\"}]",
          "{\"foo\":[\"all\",\"cows\",\"eat\",\"grass\"]}"},
         {"{\"baz\":\"qux\",\"foo\":[\"a\",2,\"c\"]}",
-         "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":\"qux\"},{\"op\":\"test\",\"path\":\"/foo/1\","
+         "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":\"qux\"},{\"op\":\"test\",\"path\":\"/foo/"
+         "1\","
          "\"value\":2}]",
          "{\"baz\":\"qux\",\"foo\":[\"a\",2,\"c\"]}"},
         {"{\"baz\":\"qux\"}", "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":\"bar\"}]", NULL},
-        {"{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/child\",\"value\":{\"grandchild\":{}}}]",
+        {"{\"foo\":\"bar\"}",
+         "[{\"op\":\"add\",\"path\":\"/child\",\"value\":{\"grandchild\":{}}}]",
          "{\"foo\":\"bar\",\"child\":{\"grandchild\":{}}}"},
         {"{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/baz\",\"value\":\"qux\",\"xyz\":123}]",
          "{\"foo\":\"bar\",\"baz\":\"qux\"}"},
@@ -89,7 +93,8 @@ static void the_edges_are_where_the_rfc_puts_them(void)
         {"{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/a\",\"value\":null}]", "{\"a\":null}"},
         {"{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":1.0}]", "{\"a\":1}"},
         {"{\"a\":{\"x\":1,\"y\":2}}",
-         "[{\"op\":\"test\",\"path\":\"/a\",\"value\":{\"y\":2,\"x\":1}}]", "{\"a\":{\"x\":1,\"y\":2}}"},
+         "[{\"op\":\"test\",\"path\":\"/a\",\"value\":{\"y\":2,\"x\":1}}]",
+         "{\"a\":{\"x\":1,\"y\":2}}"},
         {"[1,2]", "[{\"op\":\"replace\",\"path\":\"/1\",\"value\":3}]", "[1,3]"},
         {"[1]", "[{\"op\":\"add\",\"path\":\"/1\",\"value\":3}]", "[1,3]"},
         {"[1]", "[{\"op\":\"add\",\"path\":\"/2\",\"value\":3}]", NULL},
@@ -109,7 +114,8 @@ static void the_edges_are_where_the_rfc_puts_them(void)
         {"{\"a\":1}", "[{\"path\":\"/b\",\"value\":1}]", NULL},
         {"{\"a\":1}", "[\"op\",\"path\",\"value\"]", NULL},
         {"{\"a\":1}", "{\"op\":\"add\",\"path\":\"/b\",\"value\":1}", NULL},
-        {"{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/b\",\"value\":1},{\"op\":\"remove\",\"path\":\"/c\"}]",
+        {"{\"a\":1}",
+         "[{\"op\":\"add\",\"path\":\"/b\",\"value\":1},{\"op\":\"remove\",\"path\":\"/c\"}]",
          NULL}};
     check_rows(rows, sizeof rows / sizeof rows[0]);
 }
@@ -117,7 +123,8 @@ static void the_edges_are_where_the_rfc_puts_them(void)
 static void a_failure_names_the_operation_and_its_path(void)
 {
     json_t *doc = parse("{}");
-    json_t *ops = parse("[{\"op\":\"add\",\"path\":\"/a\",\"value\":1},{\"op\":\"remove\",\"path\":\"/zz\"}]");
+    json_t *ops = parse(
+        "[{\"op\":\"add\",\"path\":\"/a\",\"value\":1},{\"op\":\"remove\",\"path\":\"/zz\"}]");
     tr_err err = {0};
     CHECK(tr_json_patch(&doc, ops, &err) == TR_INVALID);
     CHECK(strstr(err.text, "operation 2") != NULL && strstr(err.text, "/zz") != NULL);
@@ -145,13 +152,14 @@ static void an_operation_and_its_inverse_leave_the_document_as_it_was(void)
         json_t *doc = json_object(), *list = json_array();
         (void)json_object_set_new(doc, "list", list);
         for (uint64_t n = tr_test_random(&seed) % 5; n > 0; n--)
-            (void)json_array_append_new(list, json_integer((json_int_t)(tr_test_random(&seed) % 100)));
+            (void)json_array_append_new(list,
+                                        json_integer((json_int_t)(tr_test_random(&seed) % 100)));
         json_t *before = json_deep_copy(doc);
         const size_t at = (size_t)(tr_test_random(&seed) % (json_array_size(list) + 1));
         json_t *path = json_sprintf("/list/%zu", at);
-        json_t *ops = json_pack("[{s:s, s:O, s:i}, {s:s, s:O, s:i}, {s:s, s:O}]", "op", "add", "path",
-                                path, "value", 7, "op", "test", "path", path, "value", 7, "op",
-                                "remove", "path", path);
+        json_t *ops = json_pack("[{s:s, s:O, s:i}, {s:s, s:O, s:i}, {s:s, s:O}]", "op", "add",
+                                "path", path, "value", 7, "op", "test", "path", path, "value", 7,
+                                "op", "remove", "path", path);
         CHECK(tr_json_patch(&doc, ops, NULL) == TR_OK && json_equal(doc, before));
         json_decref(path);
         json_decref(ops);

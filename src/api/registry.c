@@ -49,8 +49,8 @@ static json_t *error_body(const tr_registry_call *r, int number, int http, const
     (void)strftime(when, sizeof when, "%m-%d-%Y %H:%M:%S", &utc);
     json_t *type = json_sprintf("http://ns.adobe.com/aep/errors/XDM-%d-%d", number, http);
     return json_pack("{s:o, s:s, s:i, s:{s:s, s:s, s:s, s:[]}, s:s}", "type", type, "title", title,
-                     "status", http, "report", "registryRequestId", r->call->request_id, "timestamp",
-                     when, "detailed-message", text, "sub-errors", "detail", text);
+                     "status", http, "report", "registryRequestId", r->call->request_id,
+                     "timestamp", when, "detailed-message", text, "sub-errors", "detail", text);
 }
 
 /* The error body for what the client can do something about; the rest is the router's. */
@@ -123,12 +123,12 @@ tr_code tr_registry_all(tr_registry_call *r, const char *kind, json_t **out, tr_
     static const char *const all[] = {"schema", "class", "fieldgroup", "datatype"};
     const tr_catalog_filter any = {0};
     json_t *docs = json_array();
-    tr_code code = docs == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory to list schema resources")
-                                : TR_OK;
+    tr_code code =
+        docs == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory to list schema resources") : TR_OK;
     for (size_t i = 0; i < sizeof all / sizeof all[0] && code == TR_OK; i++)
         if (kind == NULL || strcmp(kind, all[i]) == 0)
-            code = tr_catalog_list(r->registry.catalog, r->registry.tenant, all[i], &any, append, docs,
-                                   err);
+            code = tr_catalog_list(r->registry.catalog, r->registry.tenant, all[i], &any, append,
+                                   docs, err);
     if (code != TR_OK) {
         json_decref(docs);
         return code;
@@ -146,7 +146,8 @@ static tr_code all_unions(tr_registry_call *r, json_t **out, tr_err *err)
     json_t *unions = json_array();
     tr_code code = TR_OK;
     for (size_t i = 0; i < json_array_size(members); i++) {
-        const char *id = tr_json_text(json_array_get(members, i), "meta:class", TR_XDM_PROFILE_CLASS);
+        const char *id =
+            tr_json_text(json_array_get(members, i), "meta:class", TR_XDM_PROFILE_CLASS);
         if (!tr_registry_lists(classes, id))
             (void)json_array_append_new(classes, json_string(id));
     }
@@ -207,8 +208,9 @@ static tr_code do_list(tr_registry_call *r, tr_err *err)
     if (strcmp(r->of->path, "schemas") == 0)
         (void)json_object_set_new(
             json_object_get(page, "_links"), "global_schemas",
-            json_pack("{s:o}", "href", json_sprintf("%s%s/global/schemas", r->call->parts->public_url,
-                                                    TR_REGISTRY_BASE)));
+            json_pack(
+                "{s:o}", "href",
+                json_sprintf("%s%s/global/schemas", r->call->parts->public_url, TR_REGISTRY_BASE)));
     return tr_registry_reply(r, 200, &accept, page, err);
 }
 
@@ -258,7 +260,8 @@ static tr_code do_get(tr_registry_call *r, tr_err *err)
 
 static tr_code refuse_write(tr_registry_call *r, tr_err *err)
 {
-    return TR_XDM_FAIL(r, err, READ_ONLY, "%s are read-only: extend them by a resource of the tenant",
+    return TR_XDM_FAIL(r, err, READ_ONLY,
+                       "%s are read-only: extend them by a resource of the tenant",
                        r->is_global ? "standard resources" : "unions");
 }
 
@@ -277,10 +280,10 @@ bool tr_registry_has_tag(const json_t *doc)
     return tr_registry_lists(json_object_get(doc, "meta:immutableTags"), "union");
 }
 
-#define ENTRY(name, handler)                             \
-    static tr_code name(tr_call *call, tr_err *err)      \
-    {                                                    \
-        return tr_registry_run(call, handler, err);      \
+#define ENTRY(name, handler)                                                                       \
+    static tr_code name(tr_call *call, tr_err *err)                                                \
+    {                                                                                              \
+        return tr_registry_run(call, handler, err);                                                \
     }
 ENTRY(list_resources, do_list)
 ENTRY(get_resource, do_get)
@@ -295,20 +298,26 @@ ENTRY(export_resource, tr_registry_export)
 ENTRY(import_resources, tr_registry_import)
 ENTRY(audit, tr_registry_audit)
 
-#define READ_OF(container, type)                                                                    \
-    {"GET", TR_REGISTRY_BASE "/" container "/" type, TR_SCOPE_READ, list_resources, 0},             \
-        {"GET", TR_REGISTRY_BASE "/" container "/" type "/{id}", TR_SCOPE_READ, get_resource, 0}
-#define REFUSE_OF(container, type)                                                                  \
-    {"POST", TR_REGISTRY_BASE "/" container "/" type, TR_SCOPE_WRITE, refuse, 0},                   \
-        {"PUT", TR_REGISTRY_BASE "/" container "/" type "/{id}", TR_SCOPE_WRITE, refuse, 0},        \
-        {"PATCH", TR_REGISTRY_BASE "/" container "/" type "/{id}", TR_SCOPE_WRITE, refuse, 0},      \
-        {"DELETE", TR_REGISTRY_BASE "/" container "/" type "/{id}", TR_SCOPE_WRITE, refuse, 0}
-#define WRITE_OF(type)                                                                              \
-    {"POST", TR_REGISTRY_BASE "/tenant/" type, TR_SCOPE_WRITE, create_resource, 0},                 \
-        {"PUT", TR_REGISTRY_BASE "/tenant/" type "/{id}", TR_SCOPE_WRITE, replace_resource, 0},     \
-        {"PATCH", TR_REGISTRY_BASE "/tenant/" type "/{id}", TR_SCOPE_WRITE, patch_resource, 0},     \
-        {"DELETE", TR_REGISTRY_BASE "/tenant/" type "/{id}", TR_SCOPE_WRITE, delete_resource, 0}
-#define BOTH_OF(type) \
+#define READ_OF(container, type)                                                                   \
+    {"GET", TR_REGISTRY_BASE "/" container "/" type, TR_SCOPE_READ, list_resources, 0},            \
+    {                                                                                              \
+        "GET", TR_REGISTRY_BASE "/" container "/" type "/{id}", TR_SCOPE_READ, get_resource, 0     \
+    }
+#define REFUSE_OF(container, type)                                                                 \
+    {"POST", TR_REGISTRY_BASE "/" container "/" type, TR_SCOPE_WRITE, refuse, 0},                  \
+        {"PUT", TR_REGISTRY_BASE "/" container "/" type "/{id}", TR_SCOPE_WRITE, refuse, 0},       \
+        {"PATCH", TR_REGISTRY_BASE "/" container "/" type "/{id}", TR_SCOPE_WRITE, refuse, 0},     \
+    {                                                                                              \
+        "DELETE", TR_REGISTRY_BASE "/" container "/" type "/{id}", TR_SCOPE_WRITE, refuse, 0       \
+    }
+#define WRITE_OF(type)                                                                             \
+    {"POST", TR_REGISTRY_BASE "/tenant/" type, TR_SCOPE_WRITE, create_resource, 0},                \
+        {"PUT", TR_REGISTRY_BASE "/tenant/" type "/{id}", TR_SCOPE_WRITE, replace_resource, 0},    \
+        {"PATCH", TR_REGISTRY_BASE "/tenant/" type "/{id}", TR_SCOPE_WRITE, patch_resource, 0},    \
+    {                                                                                              \
+        "DELETE", TR_REGISTRY_BASE "/tenant/" type "/{id}", TR_SCOPE_WRITE, delete_resource, 0     \
+    }
+#define BOTH_OF(type)                                                                              \
     READ_OF("tenant", type), READ_OF("global", type), WRITE_OF(type), REFUSE_OF("global", type)
 
 const tr_endpoint tr_api_registry[] = {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* registry_accept.c - the Accept header of the Schema Registry, and documents as it asks for them.
  *
- *     application/vnd.adobe.{xed|xdm}[-id|-full|-notext|-desc|-deprecated|-flat ...]+json[; version=1]
+ *     application/vnd.adobe.{xed|xdm}[-<modifier> ...]+json[; version=1]
+ *     modifiers: id full notext desc deprecatefield deprecated flat; of descriptors: v2 link
  *
  * Lenient where clients are known to differ from the book: a list may carry a version, a lookup may
  * lack it, and no header, "application/json" or "*" mean xed.
@@ -64,8 +65,9 @@ static tr_code check_version(tr_registry_call *r, const char *text, tr_accept *a
     if (version == NULL || (next != NULL && version > next))
         return TR_OK;
     accept->version = atoi(version + strlen("version="));
-    return accept->version == 1 ? TR_OK
-                                : TR_XDM_FAIL(r, err, VERSION, "only version 1 of a resource exists");
+    return accept->version == 1
+               ? TR_OK
+               : TR_XDM_FAIL(r, err, VERSION, "only version 1 of a resource exists");
 }
 
 tr_code tr_accept_read(tr_registry_call *r, tr_xdm_error error, tr_accept *out, tr_err *err)
@@ -76,17 +78,19 @@ tr_code tr_accept_read(tr_registry_call *r, tr_xdm_error error, tr_accept *out, 
     if (text == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to read the Accept header");
     const char *vendor = strstr(text, VENDOR);
-    if (vendor == NULL && (strstr(text, "*/*") != NULL || strstr(text, "application/json") != NULL ||
-                           strstr(text, "application/*") != NULL)) {
+    if (vendor == NULL &&
+        (strstr(text, "*/*") != NULL || strstr(text, "application/json") != NULL ||
+         strstr(text, "application/*") != NULL)) {
         *out = accept;
         return TR_OK;
     }
     if (vendor == NULL || !read_type(vendor + strlen(VENDOR), &accept)) {
         r->error = error;
-        return TR_FAIL(err, TR_INVALID,
-                       "the Accept header \"%.200s\" is not one of application/vnd.adobe.xed+json, "
-                       "-id, -full, -notext, -full-notext, -full-desc, -deprecatefield and their xdm twins",
-                       text);
+        return TR_FAIL(
+            err, TR_INVALID,
+            "the Accept header \"%.200s\" is not one of application/vnd.adobe.xed+json, "
+            "-id, -full, -notext, -full-notext, -full-desc, -deprecatefield and their xdm twins",
+            text);
     }
     TR_TRY(check_version(r, vendor, &accept, err));
     *out = accept;
@@ -102,13 +106,15 @@ tr_code tr_registry_reply(tr_registry_call *r, int status, const tr_accept *acce
                           tr_err *err)
 {
     char text[160];
-    size_t used = (size_t)snprintf(text, sizeof text, VENDOR "%s", accept->is_standard ? "xdm" : "xed");
+    size_t used =
+        (size_t)snprintf(text, sizeof text, VENDOR "%s", accept->is_standard ? "xdm" : "xed");
     for (size_t i = 0; i < sizeof modifiers / sizeof modifiers[0]; i++) {
         const bool is_twin = i > 0 && modifiers[i].offset == modifiers[i - 1].offset;
         if (!is_twin && *(const bool *)((const char *)accept + modifiers[i].offset))
             used += (size_t)snprintf(text + used, sizeof text - used, "-%s", modifiers[i].word);
     }
-    (void)snprintf(text + used, sizeof text - used, "+json%s", accept->version == 1 ? "; version=1" : "");
+    (void)snprintf(text + used, sizeof text - used, "+json%s",
+                   accept->version == 1 ? "; version=1" : "");
     TR_TRY(tr_reply_json(r->call, status, body, err));
     const char *type = tr_arena_text(r->call->request->arena, tr_str_of(text));
     if (type != NULL)
@@ -125,7 +131,7 @@ static void strip_text(json_t *node)
         (void)json_object_del(node, "title");
     if (json_is_string(json_object_get(node, "description")))
         (void)json_object_del(node, "description");
-    json_object_foreach(node, key, value)
+    json_object_foreach (node, key, value)
         if (strcmp(key, "meta:enum") != 0)
             strip_text(value);
     for (size_t i = 0; i < json_array_size(node); i++)
@@ -136,7 +142,7 @@ static void flatten(const json_t *node, const char *prefix, uint32_t depth, json
 {
     const char *name;
     json_t *field;
-    json_object_foreach(json_object_get(node, "properties"), name, field) {
+    json_object_foreach (json_object_get(node, "properties"), name, field) {
         json_t *path = json_sprintf("%s%s%s", prefix, prefix[0] == '\0' ? "" : ".", name);
         const json_t *element = field;
         while (json_is_object(json_object_get(element, "items")))
@@ -178,7 +184,7 @@ static void mark_everywhere(json_t *doc, const char *path)
     json_t *definition;
     if (path == NULL || mark_field(doc, path))
         return;
-    json_object_foreach(json_object_get(doc, "definitions"), name, definition)
+    json_object_foreach (json_object_get(doc, "definitions"), name, definition)
         if (mark_field(definition, path))
             return;
 }
@@ -200,8 +206,8 @@ static tr_code mark_deprecated(tr_registry_call *r, const char *id, json_t *doc,
 static json_t *short_form(const json_t *doc)
 {
     return json_pack("{s:s, s:s, s:s, s:s}", "$id", tr_json_text(doc, "$id", ""), "meta:altId",
-                     tr_json_text(doc, "meta:altId", ""), "version", tr_json_text(doc, "version", "1.0"),
-                     "title", tr_json_text(doc, "title", ""));
+                     tr_json_text(doc, "meta:altId", ""), "version",
+                     tr_json_text(doc, "version", "1.0"), "title", tr_json_text(doc, "title", ""));
 }
 
 static tr_code add_extras(tr_registry_call *r, const char *id, const tr_accept *accept, json_t *doc,
@@ -226,15 +232,16 @@ static tr_code add_extras(tr_registry_call *r, const char *id, const tr_accept *
     return TR_OK;
 }
 
-tr_code tr_registry_show(tr_registry_call *r, const json_t *doc, const tr_accept *accept, bool is_list,
-                         json_t **out, tr_err *err)
+tr_code tr_registry_show(tr_registry_call *r, const json_t *doc, const tr_accept *accept,
+                         bool is_list, json_t **out, tr_err *err)
 {
     json_t *shown = NULL;
     tr_code code = TR_OK;
     if (is_list && accept->is_id)
         shown = short_form(doc);
     else if (!is_list && accept->is_full)
-        code = tr_xdm_resolve_doc(tr_registry_lookup, &r->registry, doc, accept->is_standard, &shown, err);
+        code = tr_xdm_resolve_doc(tr_registry_lookup, &r->registry, doc, accept->is_standard,
+                                  &shown, err);
     else if (!accept->is_standard)
         code = tr_xdm_compat(doc, true, &shown, err);
     else
@@ -243,7 +250,8 @@ tr_code tr_registry_show(tr_registry_call *r, const json_t *doc, const tr_accept
     if (shown == NULL)
         return no_memory(err);
     if (!is_list && (accept->has_deprecated || accept->has_no_text || accept->is_flat)) {
-        json_t *own = json_deep_copy(shown); /* what is shared with the library must not be written to */
+        json_t *own =
+            json_deep_copy(shown); /* what is shared with the library must not be written to */
         json_decref(shown);
         shown = own;
     }

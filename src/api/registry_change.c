@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* registry_change.c - what a change may not do to schemas that are in use.
  *
- * A schema is bound once a dataset uses it or it carries the union tag. A change of anything (schema,
- * group, class, data type) is judged by what it does to every bound schema: each is resolved twice,
- * without and with the new document, and the two trees are compared. Additive is allowed; a field that
- * goes, changes its type or takes fewer values is not.
+ * A schema is bound once a dataset uses it or it carries the union tag. A change of anything
+ * (schema, group, class, data type) is judged by what it does to every bound schema: each is
+ * resolved twice, without and with the new document, and the two trees are compared. Additive is
+ * allowed; a field that goes, changes its type or takes fewer values is not.
  */
 #include "api/registry_internal.h"
 
@@ -31,7 +31,8 @@ static tr_code add_schema_id(void *ctx, const tr_object *object, tr_err *err)
     const char *id = tr_json_text(json_object_get(object->doc, "schemaRef"), "id", NULL);
     if (id == NULL)
         return TR_OK;
-    return json_object_set_new(ctx, id, json_string(tr_json_text(object->doc, "name", object->id))) == 0
+    return json_object_set_new(ctx, id,
+                               json_string(tr_json_text(object->doc, "name", object->id))) == 0
                ? TR_OK
                : no_memory(err);
 }
@@ -54,7 +55,8 @@ static tr_code datasets_by_schema(tr_registry_call *r, json_t **out, tr_err *err
 static const char *dataset_of(const json_t *datasets, const json_t *schema)
 {
     const char *by_id = tr_json_text(datasets, tr_json_text(schema, "$id", ""), NULL);
-    return by_id != NULL ? by_id : tr_json_text(datasets, tr_json_text(schema, "meta:altId", ""), NULL);
+    return by_id != NULL ? by_id
+                         : tr_json_text(datasets, tr_json_text(schema, "meta:altId", ""), NULL);
 }
 
 static tr_code add_descriptor(void *ctx, const tr_object *object, tr_err *err)
@@ -67,8 +69,8 @@ tr_code tr_registry_descriptors_of(tr_registry_call *r, const char *schema_id, c
 {
     const tr_catalog_filter filter = {.parent = schema_id, .state = type};
     json_t *list = json_array();
-    const tr_code code = tr_catalog_list(r->registry.catalog, r->registry.tenant, "descriptor", &filter,
-                                         add_descriptor, list, err);
+    const tr_code code = tr_catalog_list(r->registry.catalog, r->registry.tenant, "descriptor",
+                                         &filter, add_descriptor, list, err);
     if (code != TR_OK) {
         json_decref(list);
         return code;
@@ -90,17 +92,21 @@ static tr_code has_primary(tr_registry_call *r, const char *schema_id, bool *out
 
 tr_code tr_registry_check_union(tr_registry_call *r, const json_t *schema, tr_err *err)
 {
-    const char *id = tr_json_text(schema, "$id", ""), *of_class = tr_json_text(schema, "meta:class", "");
+    const char *id = tr_json_text(schema, "$id", ""),
+               *of_class = tr_json_text(schema, "meta:class", "");
     json_t *resolved = NULL, *members = NULL, *clashes = NULL;
     bool is_identified = false;
     TR_TRY(tr_xdm_resolve_doc(tr_registry_lookup, &r->registry, schema, false, &resolved, err));
-    const bool has_map = json_object_get(json_object_get(resolved, "properties"), "identityMap") != NULL;
+    const bool has_map =
+        json_object_get(json_object_get(resolved, "properties"), "identityMap") != NULL;
     json_decref(resolved);
     TR_TRY(has_primary(r, id, &is_identified, err));
     if (!has_map && !is_identified)
-        return TR_XDM_FAIL(r, err, NO_IDENTITY,
-                           "\"%.200s\" cannot join the union: it has neither identityMap nor a primary "
-                           "identity", id);
+        return TR_XDM_FAIL(
+            r, err, NO_IDENTITY,
+            "\"%.200s\" cannot join the union: it has neither identityMap nor a primary "
+            "identity",
+            id);
     TR_TRY(tr_registry_union_members(&r->registry, of_class, &members, err));
     json_t *parts = json_pack("[{s:s}]", "$ref", id);
     for (size_t i = 0; i < json_array_size(members); i++) {
@@ -145,7 +151,8 @@ static bool is_narrower(const json_t *old, const json_t *new, const char *key, i
     const json_t *before = json_object_get(old, key), *after = json_object_get(new, key);
     if (!json_is_number(after))
         return false;
-    return !json_is_number(before) || (json_number_value(after) - json_number_value(before)) * way > 0;
+    return !json_is_number(before) ||
+           (json_number_value(after) - json_number_value(before)) * way > 0;
 }
 
 static bool breaks_values(comparison *c, const json_t *old, const json_t *new)
@@ -175,7 +182,8 @@ static bool breaks(comparison *c, const json_t *old, const json_t *new);
 static bool breaks_member(comparison *c, const char *name, const json_t *old, const json_t *new)
 {
     const size_t before = c->len;
-    const int written = snprintf(c->path + before, sizeof c->path - before, "%s%s", before == 0 ? "" : ".", name);
+    const int written =
+        snprintf(c->path + before, sizeof c->path - before, "%s%s", before == 0 ? "" : ".", name);
     c->len += written < 0 ? 0 : (size_t)written;
     if (c->len >= sizeof c->path)
         c->len = sizeof c->path - 1;
@@ -201,12 +209,15 @@ static bool breaks(comparison *c, const json_t *old, const json_t *new)
         if (!has_value(json_object_get(old, "required"), json_array_get(required, i)))
             return breaks_member(c, json_string_value(json_array_get(required, i)), NULL, NULL) &&
                    broken(c, "it becomes required");
-    json_object_foreach(json_object_get(old, "properties"), name, field)
-        if (breaks_member(c, name, field, json_object_get(json_object_get(new, "properties"), name)))
+    json_object_foreach (json_object_get(old, "properties"), name, field)
+        if (breaks_member(c, name, field,
+                          json_object_get(json_object_get(new, "properties"), name)))
             return true;
-    const json_t *items = json_object_get(old, "items"), *values = json_object_get(old, "additionalProperties");
+    const json_t *items = json_object_get(old, "items"),
+                 *values = json_object_get(old, "additionalProperties");
     return (json_is_object(items) && breaks_member(c, "*", items, json_object_get(new, "items"))) ||
-           (json_is_object(values) && breaks_member(c, "*", values, json_object_get(new, "additionalProperties")));
+           (json_is_object(values) &&
+            breaks_member(c, "*", values, json_object_get(new, "additionalProperties")));
 }
 
 static tr_code check_bound(tr_registry_call *r, const json_t *schema, tr_err *err)
@@ -219,15 +230,16 @@ static tr_code check_bound(tr_registry_call *r, const json_t *schema, tr_err *er
     if (code == TR_OK)
         code = tr_xdm_resolve_json(tr_registry_lookup, &r->registry, id, false, &new, err);
     if (code == TR_OK && breaks(&c, old, new))
-        code = TR_XDM_FAIL(r, err, BREAKING, "field \"%s\" of \"%.150s\", which is in use: %s", c.path,
-                           tr_json_text(schema, "title", ""), c.why);
+        code = TR_XDM_FAIL(r, err, BREAKING, "field \"%s\" of \"%.150s\", which is in use: %s",
+                           c.path, tr_json_text(schema, "title", ""), c.why);
     json_decref(old);
     json_decref(new);
     json_decref(stored.held);
     return code;
 }
 
-static tr_code check_own_parts(tr_registry_call *r, const json_t *before, const json_t *after, tr_err *err)
+static tr_code check_own_parts(tr_registry_call *r, const json_t *before, const json_t *after,
+                               tr_err *err)
 {
     const json_t *parts = json_object_get(before, "allOf");
     if (strcmp(tr_json_text(before, "meta:class", ""), tr_json_text(after, "meta:class", "")) != 0)
@@ -235,18 +247,21 @@ static tr_code check_own_parts(tr_registry_call *r, const json_t *before, const 
     for (size_t i = 0; i < json_array_size(parts); i++) {
         const char *ref = tr_json_text(json_array_get(parts, i), "$ref", "#");
         if (ref[0] != '#' && !tr_registry_lists(json_object_get(after, "meta:extends"), ref))
-            return TR_XDM_FAIL(r, err, BREAKING, "\"%.200s\" cannot be taken out of a schema in use", ref);
+            return TR_XDM_FAIL(r, err, BREAKING,
+                               "\"%.200s\" cannot be taken out of a schema in use", ref);
     }
     return TR_OK;
 }
 
 /* Refuses the removal of what anybody refers to. */
-static tr_code check_removal(tr_registry_call *r, const json_t *doc, const json_t *datasets, tr_err *err)
+static tr_code check_removal(tr_registry_call *r, const json_t *doc, const json_t *datasets,
+                             tr_err *err)
 {
     const char *id = tr_json_text(doc, "$id", ""), *user = dataset_of(datasets, doc);
     json_t *all = NULL;
     if (user != NULL)
-        return TR_XDM_FAIL(r, err, IN_USE, "\"%.200s\" is the schema of dataset \"%.100s\"", id, user);
+        return TR_XDM_FAIL(r, err, IN_USE, "\"%.200s\" is the schema of dataset \"%.100s\"", id,
+                           user);
     if (tr_registry_has_tag(doc))
         return TR_XDM_FAIL(r, err, IN_USE, "\"%.200s\" is in the union of its class", id);
     TR_TRY(tr_registry_all(r, NULL, &all, err));
@@ -261,7 +276,8 @@ static tr_code check_removal(tr_registry_call *r, const json_t *doc, const json_
     return code;
 }
 
-tr_code tr_registry_check_change(tr_registry_call *r, const json_t *before, const json_t *after, tr_err *err)
+tr_code tr_registry_check_change(tr_registry_call *r, const json_t *before, const json_t *after,
+                                 tr_err *err)
 {
     json_t *datasets = NULL, *schemas = NULL;
     const char *id = tr_json_text(before, "$id", "");
@@ -277,7 +293,8 @@ tr_code tr_registry_check_change(tr_registry_call *r, const json_t *before, cons
             code = check_own_parts(r, before, after, err);
         if (code == TR_OK)
             code = check_bound(r, schema, err);
-        if (code == TR_OK && tr_registry_has_tag(schema) && strcmp(tr_json_text(schema, "$id", ""), id) != 0)
+        if (code == TR_OK && tr_registry_has_tag(schema) &&
+            strcmp(tr_json_text(schema, "$id", ""), id) != 0)
             code = tr_registry_check_union(r, schema, err);
     }
     json_decref(schemas);
@@ -285,7 +302,8 @@ tr_code tr_registry_check_change(tr_registry_call *r, const json_t *before, cons
     return code;
 }
 
-tr_code tr_registry_dataset_of(tr_registry_call *r, const char *schema_id, char name[128], tr_err *err)
+tr_code tr_registry_dataset_of(tr_registry_call *r, const char *schema_id, char name[128],
+                               tr_err *err)
 {
     json_t *datasets = NULL;
     TR_TRY(datasets_by_schema(r, &datasets, err));

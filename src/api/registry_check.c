@@ -35,24 +35,30 @@ static tr_code check_members(tr_registry_call *r, const json_t *doc, tr_err *err
     static const char *const objects[] = {"properties", "definitions"};
     static const char *const arrays[] = {"allOf", "meta:immutableTags", "meta:intendedToExtend"};
     for (size_t i = 0; i < 2; i++)
-        if (json_object_get(doc, objects[i]) != NULL && !json_is_object(json_object_get(doc, objects[i])))
+        if (json_object_get(doc, objects[i]) != NULL &&
+            !json_is_object(json_object_get(doc, objects[i])))
             return TR_XDM_FAIL(r, err, BODY, "\"%s\" is not an object", objects[i]);
     for (size_t i = 0; i < 3; i++)
-        if (json_object_get(doc, arrays[i]) != NULL && !json_is_array(json_object_get(doc, arrays[i])))
+        if (json_object_get(doc, arrays[i]) != NULL &&
+            !json_is_array(json_object_get(doc, arrays[i])))
             return TR_XDM_FAIL(r, err, BODY, "\"%s\" is not an array", arrays[i]);
     const json_t *parts = json_object_get(doc, "allOf");
     for (size_t i = 0; i < json_array_size(parts); i++)
         if (!json_is_object(json_array_get(parts, i)))
             return TR_XDM_FAIL(r, err, BODY, "entry %zu of \"allOf\" is not an object", i);
     if (is_type(doc, "schemas") && json_array_size(parts) == 0)
-        return TR_XDM_FAIL(r, err, BODY, "\"allOf\" is missing: a schema refers to one class there");
-    if (is_type(doc, "mixins") && json_array_size(json_object_get(doc, "meta:intendedToExtend")) == 0)
-        return TR_XDM_FAIL(r, err, BODY, "\"meta:intendedToExtend\" is missing: a field group names the "
-                                         "classes it is made for");
+        return TR_XDM_FAIL(r, err, BODY,
+                           "\"allOf\" is missing: a schema refers to one class there");
+    if (is_type(doc, "mixins") &&
+        json_array_size(json_object_get(doc, "meta:intendedToExtend")) == 0)
+        return TR_XDM_FAIL(r, err, BODY,
+                           "\"meta:intendedToExtend\" is missing: a field group names the "
+                           "classes it is made for");
     if (is_type(doc, "datatypes") && json_object_get(doc, "properties") == NULL &&
         json_object_get(doc, "items") == NULL && json_object_get(doc, "definitions") == NULL &&
         json_array_size(parts) == 0)
-        return TR_XDM_FAIL(r, err, BODY, "a data type has \"properties\", \"items\" or \"definitions\"");
+        return TR_XDM_FAIL(r, err, BODY,
+                           "a data type has \"properties\", \"items\" or \"definitions\"");
     return TR_OK;
 }
 
@@ -65,7 +71,8 @@ static tr_code check_node(tr_registry_call *r, const json_t *node, const char *n
     bool agrees = true;
     if (json_is_object(json_object_get(node, "additionalProperties")) &&
         json_object_size(json_object_get(node, "properties")) > 0)
-        return TR_XDM_FAIL(r, err, BODY, "field \"%s\" has both properties and additionalProperties", name);
+        return TR_XDM_FAIL(r, err, BODY,
+                           "field \"%s\" has both properties and additionalProperties", name);
     if (type == NULL || named == NULL)
         return TR_OK;
     if (strcmp(type, "integer") == 0) {
@@ -82,24 +89,28 @@ static tr_code check_node(tr_registry_call *r, const json_t *node, const char *n
         agrees = strcmp(named, type) == 0;
     }
     return agrees ? TR_OK
-                  : TR_XDM_FAIL(r, err, BODY, "field \"%s\" has type %s and meta:xdmType %s", name, type,
-                                named);
+                  : TR_XDM_FAIL(r, err, BODY, "field \"%s\" has type %s and meta:xdmType %s", name,
+                                type, named);
 }
 
-/* Below the tenant's name: letters, digits, '-', '_', not '_' first; no two that differ by case alone. */
+/* Below the tenant's name: letters, digits, '-', '_', not '_' first; no two that differ by case
+ * alone. */
 static tr_code check_name(tr_registry_call *r, const json_t *fields, const char *name, tr_err *err)
 {
     const char *other;
     json_t *field;
     bool is_good = name[0] != '\0' && name[0] != '_';
     for (const char *at = name; *at != '\0'; at++)
-        is_good = is_good && (isalnum((unsigned char)*at) || *at == '-' || *at == '_' || *at == ':');
+        is_good =
+            is_good && (isalnum((unsigned char)*at) || *at == '-' || *at == '_' || *at == ':');
     if (!is_good)
-        return TR_XDM_FAIL(r, err, FIELD_NAME,
-                           "\"%.100s\" is not a field name: letters, digits, '-' and '_', not '_' first", name);
-    json_object_foreach((json_t *)(uintptr_t)fields, other, field)
+        return TR_XDM_FAIL(
+            r, err, FIELD_NAME,
+            "\"%.100s\" is not a field name: letters, digits, '-' and '_', not '_' first", name);
+    json_object_foreach ((json_t *)(uintptr_t)fields, other, field)
         if (strcasecmp(other, name) == 0 && strcmp(other, name) != 0)
-            return TR_XDM_FAIL(r, err, FIELD_NAME, "\"%.100s\" and \"%.100s\" differ only by case", name, other);
+            return TR_XDM_FAIL(r, err, FIELD_NAME, "\"%.100s\" and \"%.100s\" differ only by case",
+                               name, other);
     return TR_OK;
 }
 
@@ -111,13 +122,14 @@ static tr_code check_fields(tr_registry_call *r, const json_t *node, bool is_cus
     json_t *field;
     if (depth > TR_SCHEMA_DEPTH_MAX)
         return TR_XDM_FAIL(r, err, BODY, "fields nest deeper than %d levels", TR_SCHEMA_DEPTH_MAX);
-    json_object_foreach((json_t *)(uintptr_t)fields, name, field) {
+    json_object_foreach ((json_t *)(uintptr_t)fields, name, field) {
         if (!json_is_object(field))
             return TR_XDM_FAIL(r, err, BODY, "field \"%.100s\" is not an object", name);
         if (is_custom)
             TR_TRY(check_name(r, fields, name, err));
         TR_TRY(check_node(r, field, name, err));
-        const bool is_tenant = name[0] == '_' && strcmp(name + 1, r->registry.tenant->tenant_name) == 0;
+        const bool is_tenant =
+            name[0] == '_' && strcmp(name + 1, r->registry.tenant->tenant_name) == 0;
         const json_t *inner = json_object_get(field, "items");
         if (inner == NULL)
             inner = json_object_get(field, "additionalProperties");
@@ -129,13 +141,14 @@ static tr_code check_fields(tr_registry_call *r, const json_t *node, bool is_cus
 }
 
 /* Every field of a part that is written in place must be, or lead to, one below _<tenant>. */
-static tr_code check_tenant_fields(tr_registry_call *r, const json_t *node, const char *inside, tr_err *err)
+static tr_code check_tenant_fields(tr_registry_call *r, const json_t *node, const char *inside,
+                                   tr_err *err)
 {
     const char *tenant = r->registry.tenant->tenant_name;
     const size_t tenant_len = strlen(tenant);
     const char *name;
     json_t *field;
-    json_object_foreach(json_object_get(node, "properties"), name, field) {
+    json_object_foreach (json_object_get(node, "properties"), name, field) {
         const bool is_tenant = (name[0] == '_' && strcmp(name + 1, tenant) == 0) ||
                                (strncmp(name, tenant, tenant_len) == 0 && name[tenant_len] == ':');
         const json_t *inner = json_object_get(field, "items");
@@ -143,8 +156,9 @@ static tr_code check_tenant_fields(tr_registry_call *r, const json_t *node, cons
         if (is_tenant)
             continue;
         if (json_object_size(json_object_get(object, "properties")) == 0)
-            return TR_XDM_FAIL(r, err, TENANT_FIELD, "the custom field \"%.100s%s%.100s\" must be under \"_%s\"",
-                               inside, inside[0] == '\0' ? "" : ".", name, tenant);
+            return TR_XDM_FAIL(r, err, TENANT_FIELD,
+                               "the custom field \"%.100s%s%.100s\" must be under \"_%s\"", inside,
+                               inside[0] == '\0' ? "" : ".", name, tenant);
         TR_TRY(check_tenant_fields(r, object, name, err));
     }
     return TR_OK;
@@ -155,12 +169,13 @@ static tr_code check_names(tr_registry_call *r, const json_t *doc, tr_err *err)
     const json_t *parts = json_object_get(doc, "allOf");
     const char *name;
     json_t *definition;
-    const bool is_free = is_type(doc, "datatypes") || tr_json_text(doc, "meta:datasetNamespace", NULL) ||
+    const bool is_free = is_type(doc, "datatypes") ||
+                         tr_json_text(doc, "meta:datasetNamespace", NULL) ||
                          tr_json_text(doc, "meta:behaviorType", NULL) ||
                          tr_registry_lists(json_object_get(doc, "meta:extends"),
                                            "https://ns.adobe.com/xdm/data/adhoc");
     TR_TRY(check_fields(r, doc, is_type(doc, "datatypes"), 0, err));
-    json_object_foreach(json_object_get(doc, "definitions"), name, definition)
+    json_object_foreach (json_object_get(doc, "definitions"), name, definition)
         TR_TRY(check_fields(r, definition, is_type(doc, "datatypes"), 0, err));
     if (is_free)
         return TR_OK;
@@ -170,8 +185,8 @@ static tr_code check_names(tr_registry_call *r, const json_t *doc, tr_err *err)
         const char *ref = tr_json_text(part, "$ref", "");
         TR_TRY(check_tenant_fields(r, part, "", err));
         if (strncmp(ref, "#/definitions/", 14) == 0)
-            TR_TRY(check_tenant_fields(r, json_object_get(json_object_get(doc, "definitions"), ref + 14), "",
-                                       err));
+            TR_TRY(check_tenant_fields(
+                r, json_object_get(json_object_get(doc, "definitions"), ref + 14), "", err));
     }
     return TR_OK;
 }
@@ -191,7 +206,8 @@ static unsigned behaviors_of(const json_t *doc)
 }
 
 /* A group made for records cannot describe events; between classes of one behaviour we are lax. */
-static tr_code check_group(tr_registry_call *r, const json_t *group, const json_t *of_class, tr_err *err)
+static tr_code check_group(tr_registry_call *r, const json_t *group, const json_t *of_class,
+                           tr_err *err)
 {
     const json_t *made_for = json_object_get(group, "meta:intendedToExtend");
     const unsigned wanted = behaviors_of(of_class);
@@ -207,9 +223,10 @@ static tr_code check_group(tr_registry_call *r, const json_t *group, const json_
     }
     if (offered == 0 || (offered & wanted) != 0)
         return TR_OK;
-    return TR_XDM_FAIL(r, err, GROUP, "the field group \"%.200s\" is made for another behaviour than the class "
-                                      "\"%.200s\" has", tr_json_text(group, "$id", ""),
-                       tr_json_text(of_class, "$id", ""));
+    return TR_XDM_FAIL(r, err, GROUP,
+                       "the field group \"%.200s\" is made for another behaviour than the class "
+                       "\"%.200s\" has",
+                       tr_json_text(group, "$id", ""), tr_json_text(of_class, "$id", ""));
 }
 
 static tr_code get_part(tr_registry_call *r, const json_t *part, const json_t **out, tr_err *err)
@@ -220,8 +237,10 @@ static tr_code get_part(tr_registry_call *r, const json_t *part, const json_t **
     *out = NULL;
     if (len == 0)
         return TR_OK;
-    const tr_code code = tr_registry_lookup(&r->registry, (tr_str){(const uint8_t *)ref, len}, out, err);
-    return code == TR_NOT_FOUND ? TR_XDM_FAIL(r, err, REFERENCE, "\"%.200s\" does not exist", ref) : code;
+    const tr_code code =
+        tr_registry_lookup(&r->registry, (tr_str){(const uint8_t *)ref, len}, out, err);
+    return code == TR_NOT_FOUND ? TR_XDM_FAIL(r, err, REFERENCE, "\"%.200s\" does not exist", ref)
+                                : code;
 }
 
 static tr_code check_parts(tr_registry_call *r, const json_t *doc, tr_err *err)
@@ -235,21 +254,28 @@ static tr_code check_parts(tr_registry_call *r, const json_t *doc, tr_err *err)
             of_class = target;
         behaviors += is_type(target, "behaviors");
         if (is_type(doc, "schemas") && (is_type(target, "schemas") || is_type(target, "unions")))
-            return TR_XDM_FAIL(r, err, REFERENCE, "a schema is made of a class and field groups: \"%.200s\" is "
-                                                  "a schema", tr_json_text(target, "$id", ""));
+            return TR_XDM_FAIL(r, err, REFERENCE,
+                               "a schema is made of a class and field groups: \"%.200s\" is "
+                               "a schema",
+                               tr_json_text(target, "$id", ""));
     }
     if (is_type(doc, "classes") && behaviors + classes == 0)
-        return TR_XDM_FAIL(r, err, CLASS, "a class refers to one behaviour in \"allOf\", such as "
-                                          "https://ns.adobe.com/xdm/data/record");
+        return TR_XDM_FAIL(r, err, CLASS,
+                           "a class refers to one behaviour in \"allOf\", such as "
+                           "https://ns.adobe.com/xdm/data/record");
     if (!is_type(doc, "schemas") || tr_json_text(doc, "meta:behaviorType", NULL) != NULL)
         return TR_OK;
     if (classes != 1)
-        return TR_XDM_FAIL(r, err, CLASS, "a schema refers to exactly one class in \"allOf\", not %zu", classes);
+        return TR_XDM_FAIL(r, err, CLASS,
+                           "a schema refers to exactly one class in \"allOf\", not %zu", classes);
     for (size_t i = 0; i < json_array_size(parts); i++) {
         TR_TRY(get_part(r, json_array_get(parts, i), &target, err));
-        if (is_type(target, "datatypes") && strstr(tr_json_text(target, "$id", ""), "/xdm/common/") == NULL)
-            return TR_XDM_FAIL(r, err, REFERENCE, "a schema is made of a class and field groups: \"%.200s\" is "
-                                                  "a data type", tr_json_text(target, "$id", ""));
+        if (is_type(target, "datatypes") &&
+            strstr(tr_json_text(target, "$id", ""), "/xdm/common/") == NULL)
+            return TR_XDM_FAIL(r, err, REFERENCE,
+                               "a schema is made of a class and field groups: \"%.200s\" is "
+                               "a data type",
+                               tr_json_text(target, "$id", ""));
         if (is_type(target, "mixins"))
             TR_TRY(check_group(r, target, of_class, err));
     }
@@ -288,5 +314,7 @@ tr_code tr_registry_check(tr_registry_call *r, const json_t *doc, tr_err *err)
     TR_TRY(tr_registry_overlay(r, doc, err));
     TR_TRY(check_shown(doc, err));
     TR_TRY(check_coherence(r, doc, err));
-    return tr_registry_has_tag(doc) && is_type(doc, "schemas") ? tr_registry_check_union(r, doc, err) : TR_OK;
+    return tr_registry_has_tag(doc) && is_type(doc, "schemas")
+               ? tr_registry_check_union(r, doc, err)
+               : TR_OK;
 }

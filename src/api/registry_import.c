@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* registry_import.c - resources of one tenant taken to another.
  *
- * An export is an array of documents, what is referred to before what refers to it. The tenant's name
- * in ids and field names is a placeholder there, which an import replaces by its own tenant's name.
+ * An export is an array of documents, what is referred to before what refers to it. The tenant's
+ * name in ids and field names is a placeholder there, which an import replaces by its own tenant's
+ * name.
  */
 #include "api/registry_internal.h"
 
@@ -60,10 +61,11 @@ static json_t *swap_tenant(const json_t *node, const char *from, const char *to)
     if (!json_is_object(node))
         return json_incref((json_t *)(uintptr_t)node);
     json_t *object = json_object();
-    json_object_foreach((json_t *)(uintptr_t)node, key, value) {
+    json_object_foreach ((json_t *)(uintptr_t)node, key, value) {
         json_t *name = swap_text(key, from, to);
         if (name != NULL)
-            (void)json_object_set_new(object, json_string_value(name), swap_tenant(value, from, to));
+            (void)json_object_set_new(object, json_string_value(name),
+                                      swap_tenant(value, from, to));
         json_decref(name);
     }
     return object;
@@ -75,8 +77,8 @@ static tr_code add_with_needs(tr_registry_call *r, const json_t *doc, uint32_t d
 {
     const json_t *refs = json_object_get(doc, "refs");
     const char *id = tr_json_text(doc, "$id", "");
-    if (strcmp(tr_json_text(doc, "meta:containerId", ""), "tenant") != 0 || tr_registry_lists(seen, id) ||
-        depth > 32)
+    if (strcmp(tr_json_text(doc, "meta:containerId", ""), "tenant") != 0 ||
+        tr_registry_lists(seen, id) || depth > 32)
         return TR_OK;
     (void)json_array_append_new(seen, json_string(id));
     for (size_t i = 0; i < json_array_size(refs); i++) {
@@ -91,8 +93,12 @@ static tr_code add_with_needs(tr_registry_call *r, const json_t *doc, uint32_t d
 
 static json_t *without_papers(const json_t *doc)
 {
-    static const char *const ours[] = {"imsOrg", "meta:registryMetadata", "meta:containerId",
-                                       "meta:tenantNamespace", "meta:immutableTags", "refs"};
+    static const char *const ours[] = {"imsOrg",
+                                       "meta:registryMetadata",
+                                       "meta:containerId",
+                                       "meta:tenantNamespace",
+                                       "meta:immutableTags",
+                                       "refs"};
     json_t *copy = json_copy((json_t *)(uintptr_t)doc);
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         (void)json_object_del(copy, ours[i]);
@@ -107,7 +113,8 @@ tr_code tr_registry_export(tr_registry_call *r, tr_err *err)
     const tr_code code = add_with_needs(r, doc, 0, seen, found, err);
     for (size_t i = 0; i < json_array_size(found); i++) {
         json_t *plain = without_papers(json_array_get(found, i));
-        (void)json_array_append_new(out, swap_tenant(plain, r->registry.tenant->tenant_name, PLACEHOLDER));
+        (void)json_array_append_new(
+            out, swap_tenant(plain, r->registry.tenant->tenant_name, PLACEHOLDER));
         json_decref(plain);
     }
     json_decref(seen);
@@ -131,7 +138,8 @@ static tr_code import_one(tr_registry_call *r, const json_t *sent, json_t *creat
     (void)json_object_del(doc, "meta:immutableTags");
     r->of = tr_kind_of_resource_type(tr_json_text(doc, "meta:resourceType", ""));
     if (r->of == NULL || kind == NULL || r->of->kind == NULL || strcmp(kind, r->of->kind) != 0)
-        code = TR_XDM_FAIL(r, err, IMPORT, "\"%.200s\" is not the $id of a resource that can be imported", sent_id);
+        code = TR_XDM_FAIL(r, err, IMPORT,
+                           "\"%.200s\" is not the $id of a resource that can be imported", sent_id);
     else if (tr_registry_lookup(&r->registry, tr_str_of(id), &taken, NULL) == TR_OK)
         code = TR_XDM_FAIL(r, err, IMPORT, "a resource with $id \"%.200s\" exists", id);
     if (code == TR_OK)

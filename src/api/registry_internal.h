@@ -12,8 +12,9 @@
  *     registry_import.c   export and import
  *     descriptors.c       descriptors
  *
- * A failed check sets the number of its XDM-<number>-<status> code and returns; tr_registry_run, the
- * frame around every handler, writes the error body. Failures of the machine go on to the router.
+ * A failed check sets the number of its XDM-<number>-<status> code and returns; tr_registry_run,
+ * the frame around every handler, writes the error body. Failures of the machine go on to the
+ * router.
  */
 #ifndef TR_API_REGISTRY_INTERNAL_H
 #define TR_API_REGISTRY_INTERNAL_H
@@ -21,7 +22,8 @@
 #include "api/api_internal.h"
 #include "catalog/schemas.h"
 
-#define TR_REGISTRY_AUDIT "schemaaudit" /* kind of the catalog: one object a write, parent = the $id */
+/* A kind of the catalog: one object a write, its parent is the resource's $id. */
+#define TR_REGISTRY_AUDIT "schemaaudit"
 #define TR_REGISTRY_BASE "/data/foundation/schemaregistry"
 
 /* number, http status, title of the error body */
@@ -61,7 +63,7 @@
 #define TR_XDM_ERROR_NAME(name, number, http, title) TR_XDM_##name = number,
 typedef enum tr_xdm_error { TR_XDM_NONE = 0, TR_XDM_ERRORS(TR_XDM_ERROR_NAME) } tr_xdm_error;
 
-typedef struct tr_kind_of { /* a type of resource in paths, in documents and in the catalog */
+typedef struct tr_kind_of {    /* a type of resource in paths, in documents and in the catalog */
     const char *path;          /* "fieldgroups" */
     const char *resource_type; /* "mixins" */
     const char *kind;          /* of the catalog; NULL: none */
@@ -80,8 +82,9 @@ typedef struct tr_registry_call {
     bool is_global;
 } tr_registry_call;
 
-/* Sets the error's number and the text, and returns the code: "return TR_XDM_FAIL(r, err, BODY, ...)". */
-#define TR_XDM_FAIL(r, err, name, ...) \
+/* Sets the error's number and the text, and returns the code: "return TR_XDM_FAIL(r, err, BODY,
+ * ...)". */
+#define TR_XDM_FAIL(r, err, name, ...)                                                             \
     ((r)->error = TR_XDM_##name, TR_FAIL((err), TR_INVALID, __VA_ARGS__))
 
 typedef tr_code (*tr_registry_handler)(tr_registry_call *r, tr_err *err);
@@ -89,32 +92,38 @@ TR_MUST_CHECK tr_code tr_registry_run(tr_call *call, tr_registry_handler handle,
 
 /* The Accept header. */
 typedef struct tr_accept {
-    bool is_standard;   /* xdm: standard names; else xed */
+    bool is_standard; /* xdm: standard names; else xed */
     bool is_id, is_full, has_no_text, has_descriptors, has_deprecated, is_flat, is_link, is_v2;
-    int version;        /* 0: none asked */
+    int version; /* 0: none asked */
 } tr_accept;
 /* error: what a header that is not understood is answered with */
-TR_MUST_CHECK tr_code tr_accept_read(tr_registry_call *r, tr_xdm_error error, tr_accept *out, tr_err *err);
+TR_MUST_CHECK tr_code tr_accept_read(tr_registry_call *r, tr_xdm_error error, tr_accept *out,
+                                     tr_err *err);
 /* Answers with a document as `accept` asks; is_list: for one entry of a list. *out is returned. */
-TR_MUST_CHECK tr_code tr_registry_show(tr_registry_call *r, const json_t *doc, const tr_accept *accept,
-                                       bool is_list, json_t **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_registry_show(tr_registry_call *r, const json_t *doc,
+                                       const tr_accept *accept, bool is_list, json_t **out,
+                                       tr_err *err);
 TR_MUST_CHECK tr_code tr_registry_reply(tr_registry_call *r, int status, const tr_accept *accept,
-                                        json_t *body, tr_err *err); /* takes the body, also on failure */
+                                        json_t *body,
+                                        tr_err *err); /* takes the body, also on failure */
 
-/* Finds a document by id or alt id: the tenant's, or the library's. Fails with the kind's 404 when there is
- * none or it is of another type. */
+/* Finds a document by id or alt id: the tenant's, or the library's. Fails with the kind's 404 when
+ * there is none or it is of another type. */
 TR_MUST_CHECK tr_code tr_registry_get(tr_registry_call *r, const tr_kind_of *of, tr_str id,
                                       const json_t **out, tr_err *err);
 /* Every document of a kind of the tenant, or of all four kinds (kind NULL): an array, returned. */
-TR_MUST_CHECK tr_code tr_registry_all(tr_registry_call *r, const char *kind, json_t **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_registry_all(tr_registry_call *r, const char *kind, json_t **out,
+                                      tr_err *err);
 
-/* A page of documents by the query's property, orderby, start, limit: the body of a list. items: taken.
- * *out is returned: {"results": [documents], "_page", "_links"} */
-TR_MUST_CHECK tr_code tr_registry_page(tr_registry_call *r, json_t *items, json_t **out, tr_err *err);
+/* A page of documents by the query's property, orderby, start, limit: the body of a list. items:
+ * taken. *out is returned: {"results": [documents], "_page", "_links"} */
+TR_MUST_CHECK tr_code tr_registry_page(tr_registry_call *r, json_t *items, json_t **out,
+                                       tr_err *err);
 /* Whether a document passes every `property` of the query. */
 bool tr_registry_matches(const tr_registry_call *r, const json_t *doc);
 
-/* Rewrites what the server decides in a client's document. before: as stored, or NULL when it is new. */
+/* Rewrites what the server decides in a client's document. before: as stored, or NULL when it is
+ * new. */
 TR_MUST_CHECK tr_code tr_registry_papers(tr_registry_call *r, json_t *doc, const json_t *before,
                                          const char *id, tr_err *err);
 /* The whole set of rules of composition for a document with its papers. */
@@ -123,22 +132,24 @@ TR_MUST_CHECK tr_code tr_registry_check(tr_registry_call *r, const json_t *doc, 
 TR_MUST_CHECK tr_code tr_registry_check_change(tr_registry_call *r, const json_t *before,
                                                const json_t *after, tr_err *err);
 /* Rules of a schema that carries the union tag. */
-TR_MUST_CHECK tr_code tr_registry_check_union(tr_registry_call *r, const json_t *schema, tr_err *err);
+TR_MUST_CHECK tr_code tr_registry_check_union(tr_registry_call *r, const json_t *schema,
+                                              tr_err *err);
 /* Puts a new document over the stored one for the lookups of this call. */
 TR_MUST_CHECK tr_code tr_registry_overlay(tr_registry_call *r, const json_t *doc, tr_err *err);
 bool tr_registry_has_tag(const json_t *doc);
 bool tr_registry_lists(const json_t *list, const char *text);
 /* The identity descriptors of a schema, an array, returned. */
-TR_MUST_CHECK tr_code tr_registry_descriptors_of(tr_registry_call *r, const char *schema_id, const char *type,
-                                                 json_t **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_registry_descriptors_of(tr_registry_call *r, const char *schema_id,
+                                                 const char *type, json_t **out, tr_err *err);
 /* A dataset whose schema is this one, in `name`; empty: none. */
-TR_MUST_CHECK tr_code tr_registry_dataset_of(tr_registry_call *r, const char *schema_id, char name[128],
-                                             tr_err *err);
+TR_MUST_CHECK tr_code tr_registry_dataset_of(tr_registry_call *r, const char *schema_id,
+                                             char name[128], tr_err *err);
 
-/* One writer at a time, from the first check to the commit: titles stay unique, checks stay true. */
+/* One writer at a time, from the first check to the commit: titles stay unique, checks stay true */
 void tr_registry_write_begin(void);
 void tr_registry_write_end(tr_registry_call *r);
-/* Commits a document and its line in the audit log. revision 0: new. value: what the log keeps; taken. */
+/* Commits a document and its line in the audit log. revision 0: new. value: what the log keeps;
+ * taken. */
 TR_MUST_CHECK tr_code tr_registry_commit(tr_registry_call *r, const json_t *doc, int64_t revision,
                                          const char *action, json_t *value, tr_err *err);
 

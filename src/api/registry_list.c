@@ -4,8 +4,9 @@
  *     property=<name><op><value>[,<name><op><value> ...]   repeatable; all must hold
  *     orderby=[-]<name>[,...]                              default: updated
  *     start=<value of the first orderby property>          entries strictly behind it
- *     limit=<n>                                            a hint: a page never ends between two entries of
- *                                                          one start value, which the next page would skip
+ *     limit=<n>                                            a hint, see below
+ *
+ * A page never ends between two entries of one start value: the next page would skip the second.
  */
 #include "api/registry_internal.h"
 
@@ -200,8 +201,8 @@ static int compare_docs(const void *a, const void *b, void *ctx)
     const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
     for (size_t i = 0; i < order->count; i++) {
         const int way = order->keys[i].is_descending ? -1 : 1;
-        const int found = compare_members(member_of(x, order->keys[i].name),
-                                          member_of(y, order->keys[i].name));
+        const int found =
+            compare_members(member_of(x, order->keys[i].name), member_of(y, order->keys[i].name));
         if (found != 0)
             return found * way;
     }
@@ -234,18 +235,20 @@ static json_t *start_value(const json_t *doc, const sorting *order)
 }
 
 /* Percent-encodes what a query value may not hold as it is. */
-static json_t *next_link(const tr_registry_call *r, const char *value, const char *orderby, int64_t limit)
+static json_t *next_link(const tr_registry_call *r, const char *value, const char *orderby,
+                         int64_t limit)
 {
     char encoded[VALUE_BYTES * 3 + 1];
     size_t used = 0;
-    for (const unsigned char *at = (const unsigned char *)value; *at != 0 && used + 4 < sizeof encoded; at++)
+    for (const unsigned char *at = (const unsigned char *)value;
+         *at != 0 && used + 4 < sizeof encoded; at++)
         used += (size_t)snprintf(encoded + used, sizeof encoded - used,
                                  isalnum(*at) || strchr("-_.~", *at) ? "%c" : "%%%02X", *at);
     encoded[used] = '\0';
-    return json_pack("{s:o}", "href",
-                     json_sprintf("%s%.*s?orderby=%s&start=%s&limit=%lld", r->call->parts->public_url,
-                                  TR_STR_ARG(r->call->request->raw_path), orderby, encoded,
-                                  (long long)limit));
+    return json_pack(
+        "{s:o}", "href",
+        json_sprintf("%s%.*s?orderby=%s&start=%s&limit=%lld", r->call->parts->public_url,
+                     TR_STR_ARG(r->call->request->raw_path), orderby, encoded, (long long)limit));
 }
 
 tr_code tr_registry_page(tr_registry_call *r, json_t *items, json_t **out, tr_err *err)
@@ -257,7 +260,8 @@ tr_code tr_registry_page(tr_registry_call *r, json_t *items, json_t **out, tr_er
     json_t *results = json_array();
     sorting order;
     size_t count = 0, at = 0;
-    int64_t limit = INT64_MAX; /* without a limit everything: some clients never ask for a next page */
+    int64_t limit =
+        INT64_MAX; /* without a limit everything: some clients never ask for a next page */
     tr_code code = TR_OK;
     read_order(orderby, &order);
     if (order.count == 0)
@@ -279,14 +283,14 @@ tr_code tr_registry_page(tr_registry_call *r, json_t *items, json_t **out, tr_er
     }
     const bool has_more = code == TR_OK && limit > 0 && at < count;
     json_t *next = has_more ? start_value(docs[at - 1], &order) : json_null();
-    json_t *link = has_more ? next_link(r, json_string_value(next), is_given(orderby) ? orderby : "updated",
-                                        limit)
+    json_t *link = has_more ? next_link(r, json_string_value(next),
+                                        is_given(orderby) ? orderby : "updated", limit)
                             : json_null();
     tr_free(docs);
     json_decref(items);
-    json_t *page = json_pack("{s:o, s:{s:s, s:o, s:I}, s:{s:o}}", "results", results, "_page", "orderby",
-                             is_given(orderby) ? orderby : "updated", "next", next, "count",
-                             (json_int_t)json_array_size(results), "_links", "next", link);
+    json_t *page = json_pack("{s:o, s:{s:s, s:o, s:I}, s:{s:o}}", "results", results, "_page",
+                             "orderby", is_given(orderby) ? orderby : "updated", "next", next,
+                             "count", (json_int_t)json_array_size(results), "_links", "next", link);
     if (code == TR_OK && page == NULL)
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory to list schema resources");
     if (code != TR_OK) {

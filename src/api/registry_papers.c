@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* registry_papers.c - the members of a resource that the server decides, whatever the client sent. */
+/* registry_papers.c - the members of a resource that the server decides, not the client. */
 #include "api/registry_internal.h"
 #include "codec/hash.h"
 
@@ -20,10 +20,12 @@ static void add_extends(tr_registry_call *r, const json_t *doc, uint32_t depth, 
         const size_t len = strcspn(ref, "#%");
         const json_t *target;
         json_t *id = json_stringn(ref, len);
-        const bool is_new = len > 0 && ref[len] != '%' && !tr_registry_lists(list, json_string_value(id));
+        const bool is_new =
+            len > 0 && ref[len] != '%' && !tr_registry_lists(list, json_string_value(id));
         if (is_new)
             (void)json_array_append(list, id);
-        if (is_new && tr_registry_lookup(&r->registry, tr_str_of(json_string_value(id)), &target, NULL) == TR_OK)
+        if (is_new && tr_registry_lookup(&r->registry, tr_str_of(json_string_value(id)), &target,
+                                         NULL) == TR_OK)
             add_extends(r, target, depth + 1, list);
         json_decref(id);
     }
@@ -33,7 +35,7 @@ static void add_refs(const json_t *node, json_t *list)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)node, key, value) {
+    json_object_foreach ((json_t *)(uintptr_t)node, key, value) {
         const char *ref = strcmp(key, "$ref") == 0 ? json_string_value(value) : NULL;
         if (ref != NULL && ref[0] != '#' && !tr_registry_lists(list, ref))
             (void)json_array_append(list, value);
@@ -57,7 +59,7 @@ static void tidy_node(tr_registry_call *r, json_t *node)
     if (ref != NULL && ref[0] == '_' &&
         tr_registry_lookup(&r->registry, tr_str_of(ref), &target, NULL) == TR_OK)
         (void)json_object_set(node, "$ref", json_object_get(target, "$id"));
-    json_object_foreach_safe(node, tmp, key, value)
+    json_object_foreach_safe (node, tmp, key, value)
         tidy_node(r, value);
     for (size_t i = 0; i < json_array_size(node); i++)
         tidy_node(r, json_array_get(node, i));
@@ -70,7 +72,8 @@ static const json_t *class_of(tr_registry_call *r, const json_t *doc)
     for (size_t i = 0; i < json_array_size(parts); i++) {
         const json_t *target;
         const char *ref = tr_json_text(json_array_get(parts, i), "$ref", "#");
-        if (ref[0] != '#' && tr_registry_lookup(&r->registry, tr_str_of(ref), &target, NULL) == TR_OK &&
+        if (ref[0] != '#' &&
+            tr_registry_lookup(&r->registry, tr_str_of(ref), &target, NULL) == TR_OK &&
             strcmp(tr_json_text(target, "meta:resourceType", ""), "classes") == 0)
             return target;
     }
@@ -85,7 +88,8 @@ static void set_class(tr_registry_call *r, json_t *doc)
     if (of_class != NULL)
         (void)json_object_set(doc, "meta:class", json_object_get(of_class, "$id"));
     else if (tr_json_text(doc, "meta:behaviorType", NULL) != NULL)
-        (void)json_object_set_new(doc, "meta:class", json_string("https://ns.adobe.com/xdm/data/adhoc-v2"));
+        (void)json_object_set_new(doc, "meta:class",
+                                  json_string("https://ns.adobe.com/xdm/data/adhoc-v2"));
     if (adhoc != NULL)
         (void)json_object_set_new(doc, "meta:datasetNamespace", json_string(adhoc));
 }
@@ -156,8 +160,8 @@ static tr_code add_metadata(tr_registry_call *r, json_t *doc, const json_t *befo
     (void)json_object_del(doc, "meta:registryMetadata");
     json_t *metadata = json_pack(
         "{s:I, s:I, s:s, s:s, s:s, s:s, s:s}", "repo:createdDate",
-        (json_int_t)tr_json_int(old, "repo:createdDate", now), "repo:lastModifiedDate", (json_int_t)now,
-        "xdm:createdClientId", tr_json_text(old, "xdm:createdClientId", client),
+        (json_int_t)tr_json_int(old, "repo:createdDate", now), "repo:lastModifiedDate",
+        (json_int_t)now, "xdm:createdClientId", tr_json_text(old, "xdm:createdClientId", client),
         "xdm:lastModifiedClientId", client, "xdm:createdUserId",
         tr_json_text(old, "xdm:createdUserId", client), "xdm:lastModifiedUserId", client,
         "meta:globalLibVersion", TR_XDM_LIBRARY_VERSION);
@@ -168,7 +172,8 @@ static tr_code add_metadata(tr_registry_call *r, json_t *doc, const json_t *befo
         json_decref(metadata);
         return code;
     }
-    return json_object_set_new(doc, "meta:registryMetadata", metadata) == 0 ? TR_OK : no_memory(err);
+    return json_object_set_new(doc, "meta:registryMetadata", metadata) == 0 ? TR_OK
+                                                                            : no_memory(err);
 }
 
 static bool set_texts(tr_registry_call *r, json_t *doc, const char *id, const char *alt_id)
@@ -180,12 +185,14 @@ static bool set_texts(tr_registry_call *r, json_t *doc, const char *id, const ch
     bad |= json_object_set_new(doc, "meta:containerId", json_string("tenant"));
     bad |= json_object_set_new(doc, "meta:sandboxId", json_string(tenant->sandbox_id));
     bad |= json_object_set_new(doc, "meta:sandboxType", json_string(tenant->sandbox_type));
-    bad |= json_object_set_new(doc, "meta:tenantNamespace", json_sprintf("_%s", tenant->tenant_name));
+    bad |=
+        json_object_set_new(doc, "meta:tenantNamespace", json_sprintf("_%s", tenant->tenant_name));
     if (!json_is_string(json_object_get(doc, "description")))
         bad |= json_object_set_new(doc, "description", json_string(""));
     if (json_object_get(doc, "type") == NULL)
         bad |= json_object_set_new(doc, "type", json_string("object"));
-    bad |= json_object_set_new(doc, "meta:xdmType", json_string(tr_json_text(doc, "type", "object")));
+    bad |=
+        json_object_set_new(doc, "meta:xdmType", json_string(tr_json_text(doc, "type", "object")));
     return bad == 0;
 }
 

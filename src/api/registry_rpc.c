@@ -31,8 +31,8 @@ static struct tm utc_of(int64_t ms)
 
 static json_t *recent_entry(tr_registry_call *r, const json_t *doc, const char *key, const char *as)
 {
-    static const char *const copied[] = {"$id", "title", "description", "meta:resourceType", "version",
-                                         "meta:class"};
+    static const char *const copied[] = {"$id",     "title",     "description", "meta:resourceType",
+                                         "version", "meta:class"};
     char when[64];
     const json_t *of_class;
     json_t *entry = json_object();
@@ -43,7 +43,8 @@ static json_t *recent_entry(tr_registry_call *r, const json_t *doc, const char *
     (void)strftime(when, sizeof when, "%a %b %d %Y %H:%M:%S GMT+0000 (UTC)", &utc);
     (void)json_object_set_new(entry, as, json_string(when));
     const char *class_id = tr_json_text(doc, "meta:class", NULL);
-    if (class_id != NULL && tr_registry_lookup(&r->registry, tr_str_of(class_id), &of_class, NULL) == TR_OK)
+    if (class_id != NULL &&
+        tr_registry_lookup(&r->registry, tr_str_of(class_id), &of_class, NULL) == TR_OK)
         (void)json_object_set(entry, "meta:classTitle", json_object_get(of_class, "title"));
     return entry;
 }
@@ -80,10 +81,11 @@ static json_t *class_usage(const json_t *docs)
             continue;
         if (json_object_get(usage, of_class) == NULL)
             (void)json_object_set_new(usage, of_class, json_array());
-        (void)json_array_append_new(
-            json_object_get(usage, of_class),
-            json_pack("{s:s, s:s, s:s}", "$id", tr_json_text(doc, "$id", ""), "title",
-                      tr_json_text(doc, "title", ""), "description", tr_json_text(doc, "description", "")));
+        (void)json_array_append_new(json_object_get(usage, of_class),
+                                    json_pack("{s:s, s:s, s:s}", "$id",
+                                              tr_json_text(doc, "$id", ""), "title",
+                                              tr_json_text(doc, "title", ""), "description",
+                                              tr_json_text(doc, "description", "")));
     }
     return usage;
 }
@@ -94,8 +96,8 @@ static json_int_t union_count(const json_t *docs)
     json_t *classes = json_object();
     for (size_t i = 0; i < json_array_size(docs); i++)
         if (tr_registry_has_tag(json_array_get(docs, i)))
-            (void)json_object_set_new(classes, tr_json_text(json_array_get(docs, i), "meta:class", ""),
-                                      json_true());
+            (void)json_object_set_new(
+                classes, tr_json_text(json_array_get(docs, i), "meta:class", ""), json_true());
     const json_int_t count = (json_int_t)json_object_size(classes);
     json_decref(classes);
     return count;
@@ -113,15 +115,17 @@ tr_code tr_registry_stats(tr_registry_call *r, tr_err *err)
     for (size_t k = 0; k < sizeof counted / sizeof counted[0]; k++) {
         json_int_t count = 0;
         for (size_t i = 0; i < json_array_size(docs); i++)
-            count += strcmp(tr_json_text(json_array_get(docs, i), "meta:resourceType", ""), counted[k]) == 0;
+            count += strcmp(tr_json_text(json_array_get(docs, i), "meta:resourceType", ""),
+                            counted[k]) == 0;
         (void)json_object_set_new(counts, counted[k], json_integer(count));
     }
     (void)json_object_set_new(counts, "unions", json_integer(union_count(docs)));
     json_t *usage = class_usage(docs);
     json_decref(docs);
-    json_t *body = json_pack("{s:s, s:s, s:o, s:o?, s:o?, s:o}", "imsOrg", r->registry.tenant->org, "tenantId",
-                             r->registry.tenant->tenant_name, "counts", counts, "recentlyCreatedResources",
-                             created, "recentlyUpdatedResources", updated, "classUsage", usage);
+    json_t *body =
+        json_pack("{s:s, s:s, s:o, s:o?, s:o?, s:o}", "imsOrg", r->registry.tenant->org, "tenantId",
+                  r->registry.tenant->tenant_name, "counts", counts, "recentlyCreatedResources",
+                  created, "recentlyUpdatedResources", updated, "classUsage", usage);
     if (code != TR_OK) {
         json_decref(body);
         return code;
@@ -131,7 +135,8 @@ tr_code tr_registry_stats(tr_registry_call *r, tr_err *err)
 
 static json_t *sample_number(const json_t *node)
 {
-    const json_t *least = json_object_get(node, "minimum"), *most = json_object_get(node, "maximum");
+    const json_t *least = json_object_get(node, "minimum"),
+                 *most = json_object_get(node, "maximum");
     const bool is_integer = strcmp(tr_json_text(node, "type", ""), "integer") == 0;
     double value = 7;
     if (json_is_number(most) && value > json_number_value(most))
@@ -166,7 +171,8 @@ static json_t *sample_string(const json_t *node)
     for (size_t i = 0; i < sizeof by_format / sizeof by_format[0]; i++)
         if (strcmp(format, by_format[i][0]) == 0)
             return json_string(by_format[i][1]);
-    const int64_t most = tr_json_int(node, "maxLength", 6), least = tr_json_int(node, "minLength", 0);
+    const int64_t most = tr_json_int(node, "maxLength", 6),
+                  least = tr_json_int(node, "minLength", 0);
     if (!passes(tr_json_text(node, "pattern", NULL), "string") || least > 6)
         return NULL;
     return json_stringn("string", most < 6 && most >= 0 ? (size_t)most : 6);
@@ -202,7 +208,7 @@ static json_t *sample_of(const json_t *node, uint32_t depth)
     if (strcmp(type, "object") != 0)
         return sample_number(node);
     json_t *object = json_object();
-    json_object_foreach(json_object_get(node, "properties"), name, field)
+    json_object_foreach (json_object_get(node, "properties"), name, field)
         if ((value = sample_of(field, depth + 1)) != NULL)
             (void)json_object_set_new(object, name, value);
     return object;
@@ -211,8 +217,8 @@ static json_t *sample_of(const json_t *node, uint32_t depth)
 tr_code tr_registry_sample(tr_registry_call *r, tr_err *err)
 {
     json_t *resolved = NULL;
-    TR_TRY(tr_xdm_resolve_json(tr_registry_lookup, &r->registry, r->call->request->segments[5], true,
-                               &resolved, err));
+    TR_TRY(tr_xdm_resolve_json(tr_registry_lookup, &r->registry, r->call->request->segments[5],
+                               true, &resolved, err));
     json_t *sample = sample_of(resolved, 0);
     json_decref(resolved);
     return tr_reply_json(r->call, 200, sample == NULL ? json_object() : sample, err);
@@ -225,8 +231,9 @@ static tr_code add_line(void *ctx, const tr_object *object, tr_err *err)
     const struct tm utc = utc_of(object->created_ms);
     (void)strftime(when, sizeof when, "%m-%d-%Y %H:%M:%S", &utc);
     (void)json_object_set_new(line, "updatedTime", json_string(when));
-    return json_array_append_new(ctx, line) == 0 ? TR_OK
-                                                 : TR_FAIL(err, TR_NO_MEMORY, "no memory for the audit log");
+    return json_array_append_new(ctx, line) == 0
+               ? TR_OK
+               : TR_FAIL(err, TR_NO_MEMORY, "no memory for the audit log");
 }
 
 tr_code tr_registry_audit(tr_registry_call *r, tr_err *err)
@@ -234,10 +241,11 @@ tr_code tr_registry_audit(tr_registry_call *r, tr_err *err)
     const tr_tenant *tenant = r->registry.tenant;
     const json_t *doc;
     TR_TRY(tr_registry_lookup(&r->registry, r->call->request->segments[5], &doc, err));
-    const tr_catalog_filter filter = {.parent = tr_json_text(doc, "$id", ""), .is_descending = true};
+    const tr_catalog_filter filter = {.parent = tr_json_text(doc, "$id", ""),
+                                      .is_descending = true};
     json_t *lines = json_array();
-    const tr_code code = tr_catalog_list(r->registry.catalog, tenant, TR_REGISTRY_AUDIT, &filter, add_line,
-                                         lines, err);
+    const tr_code code = tr_catalog_list(r->registry.catalog, tenant, TR_REGISTRY_AUDIT, &filter,
+                                         add_line, lines, err);
     for (size_t i = 0; i < json_array_size(lines); i++) {
         json_t *line = json_array_get(lines, i);
         (void)json_object_set_new(line, "imsOrg", json_string(tenant->org));

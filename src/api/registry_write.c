@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* registry_write.c - POST, PUT, PATCH and DELETE of a tenant's resources.
  *
- * A write is: the client's document, its papers by the server, every check, one commit, then the cache
- * of resolved schemas is told. Writers take turns, so what was checked is still true when committed.
+ * A write is: the client's document, its papers by the server, every check, one commit, then the
+ * cache of resolved schemas is told. Writers take turns, so what was checked is still true when
+ * committed.
  */
 #include "api/registry_internal.h"
 
@@ -30,8 +31,16 @@ static tr_code no_memory(tr_err *err)
 /* The client's body without what only the server may say; returned. */
 static tr_code read_body(tr_registry_call *r, json_t **out, tr_err *err)
 {
-    static const char *const ours[] = {"$id", "meta:altId", "version", "imsOrg", "refs", "status", "etag",
-                                       "meta:registryMetadata", "meta:descriptors", "meta:datasetNamespace"};
+    static const char *const ours[] = {"$id",
+                                       "meta:altId",
+                                       "version",
+                                       "imsOrg",
+                                       "refs",
+                                       "status",
+                                       "etag",
+                                       "meta:registryMetadata",
+                                       "meta:descriptors",
+                                       "meta:datasetNamespace"};
     const json_t *body;
     TR_TRY(tr_call_json(r->call, &body, err));
     if (!json_is_object(body))
@@ -60,8 +69,10 @@ static tr_code answer(tr_registry_call *r, int status, const json_t *doc, tr_err
     return tr_reply_json(r->call, status, shown, err);
 }
 
-/* What a request did, for the audit log: one entry, or one per operation of a JSON Patch. value: taken. */
-static json_t *updates_of(const tr_registry_call *r, const char *id, const char *action, json_t *value)
+/* What a request did, for the audit log: one entry, or one per operation of a JSON Patch. value:
+ * taken. */
+static json_t *updates_of(const tr_registry_call *r, const char *id, const char *action,
+                          json_t *value)
 {
     json_t *updates = json_array();
     const bool is_patch = strcmp(action, "patch") == 0;
@@ -69,23 +80,25 @@ static json_t *updates_of(const tr_registry_call *r, const char *id, const char 
         const json_t *op = json_array_get(value, i);
         json_t *what = is_patch ? json_object_get(op, "value") : value;
         (void)json_array_append_new(
-            updates, json_pack("{s:s, s:s, s:s, s:s, s:O?}", "id", id, "xdmType", r->of->resource_type,
-                               "action", is_patch ? tr_json_text(op, "op", "") : action, "path",
-                               is_patch ? tr_json_text(op, "path", "") : "", "value", what));
+            updates,
+            json_pack("{s:s, s:s, s:s, s:s, s:O?}", "id", id, "xdmType", r->of->resource_type,
+                      "action", is_patch ? tr_json_text(op, "op", "") : action, "path",
+                      is_patch ? tr_json_text(op, "path", "") : "", "value", what));
     }
     json_decref(value);
     return updates;
 }
 
-static tr_code add_audit(tr_registry_call *r, const char *id, const char *action, json_t *value, tr_err *err)
+static tr_code add_audit(tr_registry_call *r, const char *id, const char *action, json_t *value,
+                         tr_err *err)
 {
     tr_object object = {.state = ""};
     const tr_id own = tr_id_ulid();
     (void)snprintf(object.id, sizeof object.id, "%s", own.text);
     (void)snprintf(object.parent, sizeof object.parent, "%s", id);
-    object.doc = json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", own.text, "updatedUser", r->call->client_id,
-                           "clientId", r->call->client_id, "requestId", r->call->request_id, "updates",
-                           updates_of(r, id, action, value));
+    object.doc = json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", own.text, "updatedUser",
+                           r->call->client_id, "clientId", r->call->client_id, "requestId",
+                           r->call->request_id, "updates", updates_of(r, id, action, value));
     if (object.doc == NULL)
         return no_memory(err);
     const tr_code code =
@@ -95,8 +108,8 @@ static tr_code add_audit(tr_registry_call *r, const char *id, const char *action
 }
 
 /* Commits a document together with its line in the audit log. before NULL: new. */
-tr_code tr_registry_commit(tr_registry_call *r, const json_t *doc, int64_t revision, const char *action,
-                           json_t *value, tr_err *err)
+tr_code tr_registry_commit(tr_registry_call *r, const json_t *doc, int64_t revision,
+                           const char *action, json_t *value, tr_err *err)
 {
     tr_object object = {.parent = ""};
     tr_catalog *catalog = r->registry.catalog;
@@ -106,8 +119,9 @@ tr_code tr_registry_commit(tr_registry_call *r, const json_t *doc, int64_t revis
         json_decref(value);
         return code;
     }
-    code = revision == 0 ? tr_catalog_insert(catalog, r->registry.tenant, r->of->kind, &object, err)
-                         : tr_catalog_put(catalog, r->registry.tenant, r->of->kind, &object, revision, err);
+    code = revision == 0
+               ? tr_catalog_insert(catalog, r->registry.tenant, r->of->kind, &object, err)
+               : tr_catalog_put(catalog, r->registry.tenant, r->of->kind, &object, revision, err);
     if (code == TR_OK)
         code = add_audit(r, object.id, action, value, err);
     else
@@ -142,16 +156,18 @@ static tr_code get_stored(tr_registry_call *r, tr_object *out, tr_err *err)
     TR_TRY(tr_registry_get(r, r->of, r->call->request->segments[5], &doc, err));
     if (strcmp(tr_json_text(doc, "meta:containerId", ""), "tenant") != 0 ||
         strcmp(tr_json_text(doc, "meta:resourceType", ""), "unions") == 0)
-        return TR_XDM_FAIL(r, err, READ_ONLY, "\"%.200s\" is read-only", tr_json_text(doc, "$id", ""));
-    TR_TRY(tr_catalog_get(r->registry.catalog, r->registry.tenant, r->of->kind, tr_json_text(doc, "$id", ""),
-                          out, err));
+        return TR_XDM_FAIL(r, err, READ_ONLY, "\"%.200s\" is read-only",
+                           tr_json_text(doc, "$id", ""));
+    TR_TRY(tr_catalog_get(r->registry.catalog, r->registry.tenant, r->of->kind,
+                          tr_json_text(doc, "$id", ""), out, err));
     const tr_str wanted = tr_http_header(r->call->request, "if-match");
     const char *etag = tr_json_text(json_object_get(out->doc, "meta:registryMetadata"), "eTag", "");
     if (wanted.at == NULL || tr_str_is(wanted, "*") || tr_str_is(wanted, etag) ||
         (wanted.len == strlen(etag) + 2 && memcmp(wanted.at + 1, etag, strlen(etag)) == 0))
         return TR_OK;
     tr_object_clear(out);
-    return TR_XDM_FAIL(r, err, PRECONDITION, "the resource changed: its eTag is another than If-Match names");
+    return TR_XDM_FAIL(r, err, PRECONDITION,
+                       "the resource changed: its eTag is another than If-Match names");
 }
 
 static bool is_same_content(const json_t *a, const json_t *b)
@@ -170,7 +186,8 @@ static bool is_same_content(const json_t *a, const json_t *b)
 
 /* Checks and commits a changed document; what changes nothing is answered and not written.
  * log: the document or the operations that changed it; taken. */
-static tr_code change(tr_registry_call *r, const tr_object *before, json_t *doc, json_t *log, tr_err *err)
+static tr_code change(tr_registry_call *r, const tr_object *before, json_t *doc, json_t *log,
+                      tr_err *err)
 {
     const char *action = json_is_array(log) ? "patch" : "replace";
     (void)json_object_set_new(doc, "meta:resourceType", json_string(r->of->resource_type));
@@ -211,8 +228,10 @@ static bool refers_to(const json_t *doc, const char *ref)
 
 static bool is_read_only(const char *path)
 {
-    static const char *const paths[] = {"/$id", "/meta:altId", "/version", "/imsOrg", "/refs",
-                                        "/meta:registryMetadata", "/meta:class", "/meta:resourceType"};
+    static const char *const paths[] = {"/$id",        "/meta:altId",
+                                        "/version",    "/imsOrg",
+                                        "/refs",       "/meta:registryMetadata",
+                                        "/meta:class", "/meta:resourceType"};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         const size_t len = strlen(paths[i]);
         if (strncmp(path, paths[i], len) == 0 && (path[len] == '\0' || path[len] == '/'))
@@ -221,13 +240,16 @@ static bool is_read_only(const char *path)
     return false;
 }
 
-/* Clients' own forms of an operation brought to the letter of the RFC; *is_void: it changes nothing. */
-static tr_code mend(tr_registry_call *r, const json_t *before, json_t *op, bool *is_void, tr_err *err)
+/* Clients' own forms of an operation brought to the letter of the RFC; *is_void: it changes
+ * nothing. */
+static tr_code mend(tr_registry_call *r, const json_t *before, json_t *op, bool *is_void,
+                    tr_err *err)
 {
     const char *path = tr_json_text(op, "path", ""), *verb = tr_json_text(op, "op", "");
     json_t *value = json_object_get(op, "value");
     const bool is_add = strcmp(verb, "add") == 0;
-    const bool is_tags = strncmp(path, "/meta:immutableTags", 19) == 0 && strcmp(verb, "remove") != 0;
+    const bool is_tags =
+        strncmp(path, "/meta:immutableTags", 19) == 0 && strcmp(verb, "remove") != 0;
     const bool is_append = strcmp(path, "/meta:immutableTags/-") == 0 &&
                            json_object_get(before, "meta:immutableTags") != NULL;
     const bool is_part = is_add && strncmp(path, "/allOf", 6) == 0 && json_is_object(value);
@@ -245,12 +267,14 @@ static tr_code mend(tr_registry_call *r, const json_t *before, json_t *op, bool 
     return TR_OK;
 }
 
-static tr_code mended(tr_registry_call *r, const json_t *before, const json_t *body, json_t **out, tr_err *err)
+static tr_code mended(tr_registry_call *r, const json_t *before, const json_t *body, json_t **out,
+                      tr_err *err)
 {
     json_t *ops = json_array();
     tr_code code = json_is_array(body)
                        ? TR_OK
-                       : TR_XDM_FAIL(r, err, PATCH, "the body of a PATCH is a JSON Patch: an array of operations");
+                       : TR_XDM_FAIL(r, err, PATCH,
+                                     "the body of a PATCH is a JSON Patch: an array of operations");
     for (size_t i = 0; i < json_array_size(body) && code == TR_OK; i++) {
         json_t *op = json_deep_copy(json_array_get(body, i));
         bool is_void = false;

@@ -73,7 +73,8 @@ static const tr_xdm_schema *find(const tr_tenant *tenant, const char *id, uint64
     *generation = cache.generation;
     for (entry **at = &cache.first; *at != NULL; at = &(*at)->next) {
         entry *e = *at;
-        if (!e->is_findable || strcmp(e->sandbox_id, tenant->sandbox_id) != 0 || strcmp(e->id, id) != 0)
+        if (!e->is_findable || strcmp(e->sandbox_id, tenant->sandbox_id) != 0 ||
+            strcmp(e->id, id) != 0)
             continue;
         e->readers++;
         found = e->schema;
@@ -87,8 +88,8 @@ static const tr_xdm_schema *find(const tr_tenant *tenant, const char *id, uint64
 }
 
 /* Takes the schema. */
-static tr_code add(const tr_tenant *tenant, const char *id, tr_xdm_schema *schema, uint64_t generation,
-                   tr_err *err)
+static tr_code add(const tr_tenant *tenant, const char *id, tr_xdm_schema *schema,
+                   uint64_t generation, tr_err *err)
 {
     entry *e = tr_alloc_zeroed(1, sizeof *e);
     if (e == NULL) {
@@ -141,7 +142,6 @@ void tr_catalog_schemas_changed(tr_catalog *catalog, const tr_tenant *tenant)
     pthread_mutex_unlock(&cache.lock);
 }
 
-
 static tr_code add_descriptor(void *ctx, const tr_object *object, tr_err *err)
 {
     return json_array_append_new(ctx, json_copy(object->doc)) == 0
@@ -191,9 +191,9 @@ typedef struct opened { /* schemas of a union, each to be closed */
     uint32_t count;
 } opened;
 
-/* Opens the tagged schemas of a class (events: of every time-series class), and the class itself. */
-static tr_code open_members(tr_registry *registry, const char *class_id, bool is_events, opened *out,
-                            tr_err *err)
+/* Opens the tagged schemas of a class (events: of every time-series class), and the class itself */
+static tr_code open_members(tr_registry *registry, const char *class_id, bool is_events,
+                            opened *out, tr_err *err)
 {
     json_t *members = NULL;
     TR_TRY(tr_registry_union_members(registry, is_events ? NULL : class_id, &members, err));
@@ -201,9 +201,11 @@ static tr_code open_members(tr_registry *registry, const char *class_id, bool is
     out->list = tr_alloc_array(most, sizeof *out->list);
     tr_code code = out->list == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a union") : TR_OK;
     for (size_t i = 0; i < most && code == TR_OK; i++) {
-        const char *id = i == 0 ? class_id : tr_json_text(json_array_get(members, i - 1), "$id", "");
+        const char *id =
+            i == 0 ? class_id : tr_json_text(json_array_get(members, i - 1), "$id", "");
         const tr_xdm_schema *schema = NULL;
-        code = tr_catalog_schema_open(registry->catalog, registry->tenant, tr_str_of(id), &schema, err);
+        code = tr_catalog_schema_open(registry->catalog, registry->tenant, tr_str_of(id), &schema,
+                                      err);
         if (code == TR_OK && is_events && schema->behavior != TR_XDM_EVENT)
             tr_catalog_schema_close(registry->catalog, schema);
         else if (code == TR_OK)

@@ -48,7 +48,8 @@ const char *tr_registry_kind(tr_str id, char *id_out, size_t size)
 }
 
 /* Keeps a document alive until the registry is done; takes it. */
-static tr_code hold(tr_registry *registry, const char *id, json_t *doc, const json_t **out, tr_err *err)
+static tr_code hold(tr_registry *registry, const char *id, json_t *doc, const json_t **out,
+                    tr_err *err)
 {
     if (registry->held == NULL)
         registry->held = json_object();
@@ -80,7 +81,8 @@ static tr_code add_if_tagged(void *ctx, const tr_object *object, tr_err *err)
                : TR_OK;
 }
 
-tr_code tr_registry_union_members(tr_registry *registry, const char *class_id, json_t **out, tr_err *err)
+tr_code tr_registry_union_members(tr_registry *registry, const char *class_id, json_t **out,
+                                  tr_err *err)
 {
     const tr_catalog_filter filter = {.parent = class_id};
     json_t *found = json_array();
@@ -129,11 +131,11 @@ static json_t *union_paper(const tr_registry *registry, const char *id, const js
     const tr_tenant *tenant = registry->tenant;
     json_t *doc = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s}}", "$id", id,
-        "meta:altId", alt_id.at == NULL ? "" : (const char *)alt_id.at, "meta:resourceType", "unions",
-        "version", "1.0", "title", tr_json_text(of_class, "title", "Union"), "type", "object",
-        "description", "Every field of the Profile-enabled schemas of this class", "imsOrg",
-        tenant->org, "meta:class", tr_json_text(of_class, "$id", ""), "meta:containerId", "tenant",
-        "meta:sandboxId", tenant->sandbox_id, "meta:sandboxType", tenant->sandbox_type,
+        "meta:altId", alt_id.at == NULL ? "" : (const char *)alt_id.at, "meta:resourceType",
+        "unions", "version", "1.0", "title", tr_json_text(of_class, "title", "Union"), "type",
+        "object", "description", "Every field of the Profile-enabled schemas of this class",
+        "imsOrg", tenant->org, "meta:class", tr_json_text(of_class, "$id", ""), "meta:containerId",
+        "tenant", "meta:sandboxId", tenant->sandbox_id, "meta:sandboxType", tenant->sandbox_type,
         "meta:registryMetadata", "meta:globalLibVersion", TR_XDM_LIBRARY_VERSION);
     tr_arena_free(&arena);
     (void)json_object_set_new(doc, "meta:xdmType", json_string("object"));
@@ -150,8 +152,9 @@ static bool add_standard_parts(json_t *doc, json_t *parts, json_t *extends, bool
     return add_part(parts, extends, NS_PREFIX "xdm/context/profile-segmentation") &&
            add_part(parts, extends, TR_XDM_PROFILE_GROUP) &&
            json_object_set_new(doc, "properties",
-                               json_pack("{s:{s:s, s:{s:s}}}", "xdm:timeSeriesEvents", "type", "array",
-                                         "items", "$ref", TR_XDM_EVENT_CLASS TR_XDM_UNION_SUFFIX)) == 0;
+                               json_pack("{s:{s:s, s:{s:s}}}", "xdm:timeSeriesEvents", "type",
+                                         "array", "items", "$ref",
+                                         TR_XDM_EVENT_CLASS TR_XDM_UNION_SUFFIX)) == 0;
 }
 
 static tr_code compose_union(tr_registry *registry, const char *id, const json_t *of_class,
@@ -169,7 +172,8 @@ static tr_code compose_union(tr_registry *registry, const char *id, const json_t
     for (size_t i = 0; i < json_array_size(members) && is_good; i++)
         is_good = add_member(parts, extends, json_array_get(members, i));
     if (is_good)
-        is_good = add_standard_parts(doc, parts, extends, strcmp(class_id, TR_XDM_PROFILE_CLASS) == 0);
+        is_good =
+            add_standard_parts(doc, parts, extends, strcmp(class_id, TR_XDM_PROFILE_CLASS) == 0);
     is_good = json_object_set_new(doc, "allOf", parts) == 0 && is_good;
     is_good = json_object_set_new(doc, "meta:extends", extends) == 0 && is_good;
     json_decref(members);
@@ -194,12 +198,14 @@ static tr_code lookup_union(tr_registry *registry, tr_str id, const json_t **doc
     json_t *composed = NULL;
     if (id.len - suffix + sizeof TR_XDM_UNION_SUFFIX > sizeof text)
         return not_found(id, err);
-    const tr_code code = tr_registry_lookup(registry, (tr_str){id.at, id.len - suffix}, &of_class, err);
-    if (code == TR_NOT_FOUND || (code == TR_OK && strcmp(tr_json_text(of_class, "meta:resourceType", ""),
-                                                         "classes") != 0))
+    const tr_code code =
+        tr_registry_lookup(registry, (tr_str){id.at, id.len - suffix}, &of_class, err);
+    if (code == TR_NOT_FOUND ||
+        (code == TR_OK && strcmp(tr_json_text(of_class, "meta:resourceType", ""), "classes") != 0))
         return not_found(id, err);
     TR_TRY(code);
-    (void)snprintf(text, sizeof text, "%.240s%s", tr_json_text(of_class, "$id", ""), TR_XDM_UNION_SUFFIX);
+    (void)snprintf(text, sizeof text, "%.240s%s", tr_json_text(of_class, "$id", ""),
+                   TR_XDM_UNION_SUFFIX);
     TR_TRY(compose_union(registry, text, of_class, &composed, err));
     return hold(registry, text, composed, doc, err);
 }
@@ -221,7 +227,8 @@ tr_code tr_registry_lookup(void *ctx, tr_str id, const json_t **doc, tr_err *err
     const char *kind = tr_registry_kind(id, long_id, sizeof long_id);
     if (kind == NULL)
         return not_found(id, err);
-    const tr_code code = tr_catalog_get(registry->catalog, registry->tenant, kind, long_id, &object, err);
+    const tr_code code =
+        tr_catalog_get(registry->catalog, registry->tenant, kind, long_id, &object, err);
     if (code == TR_NOT_FOUND)
         return not_found(id, err);
     TR_TRY(code);
@@ -233,12 +240,31 @@ static const char *standard_code(int64_t number)
     static const struct {
         int64_t number;
         const char *code;
-    } known[] = {{0, "CORE"}, {4, "ECID"}, {6, "Email"}, {7, "Phone"}, {8, "WAID"}, {9, "TNTID"},
-                 {10, "AAID"}, {11, "Email_LC_SHA256"}, {12, "GCLID"}, {13, "AAMSegments"},
-                 {14, "AAMTraits"}, {15, "Phone_SHA256"}, {16, "AEPSegments"}, {17, "Phone_E.164"},
-                 {18, "Phone_SHA256_E.164"}, {269, "MediaMath"}, {358, "AppNexus"}, {411, "AdCloud"},
-                 {771, "Google"}, {903, "TradeDesk"}, {1957, "MicrosoftBing"}, {20914, "GAID"},
-                 {20915, "IDFA"}, {20919, "FCM"}, {20920, "APNS"}};
+    } known[] = {{0, "CORE"},
+                 {4, "ECID"},
+                 {6, "Email"},
+                 {7, "Phone"},
+                 {8, "WAID"},
+                 {9, "TNTID"},
+                 {10, "AAID"},
+                 {11, "Email_LC_SHA256"},
+                 {12, "GCLID"},
+                 {13, "AAMSegments"},
+                 {14, "AAMTraits"},
+                 {15, "Phone_SHA256"},
+                 {16, "AEPSegments"},
+                 {17, "Phone_E.164"},
+                 {18, "Phone_SHA256_E.164"},
+                 {269, "MediaMath"},
+                 {358, "AppNexus"},
+                 {411, "AdCloud"},
+                 {771, "Google"},
+                 {903, "TradeDesk"},
+                 {1957, "MicrosoftBing"},
+                 {20914, "GAID"},
+                 {20915, "IDFA"},
+                 {20919, "FCM"},
+                 {20920, "APNS"}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (known[i].number == number)
             return known[i].code;
@@ -255,8 +281,8 @@ tr_code tr_registry_namespace(tr_registry *registry, const char *namespace, char
     if (tr_str_to_i64(tr_str_of(namespace), &number)) {
         code = standard_code(number) == NULL ? namespace : standard_code(number);
         if (code == namespace && (known = json_array()) != NULL)
-            TR_TRY(tr_catalog_list(registry->catalog, registry->tenant, "namespace", &any, add_document,
-                                   known, err));
+            TR_TRY(tr_catalog_list(registry->catalog, registry->tenant, "namespace", &any,
+                                   add_document, known, err));
         for (size_t i = 0; i < json_array_size(known); i++)
             if (tr_json_int(json_array_get(known, i), "id", -1) == number)
                 code = tr_json_text(json_array_get(known, i), "code", code);

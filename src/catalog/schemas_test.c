@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* schemas_test.c - goal: a tenant's schemas resolve with their descriptors, unions follow their members,
- * and what is cached is shared, bounded and never stale. Method: a real catalog in a temporary file;
- * documents are put as the registry stores them.
+/* schemas_test.c - goal: a tenant's schemas resolve with their descriptors, unions follow their
+ * members, and what is cached is shared, bounded and never stale. Method: a real catalog in a
+ * temporary file; documents are put as the registry stores them.
  */
 #include "catalog/schemas.h"
 #include "base/limits.h"
@@ -41,19 +41,24 @@ static void put_group(const char *field)
     (void)snprintf(text, sizeof text,
                    "{\"$id\":\"" ACME "/mixins/1\",\"meta:resourceType\":\"mixins\",\"properties\":"
                    "{\"_acme\":{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\"},"
-                   "\"%s\":{\"type\":\"string\"}}}}}", field);
+                   "\"%s\":{\"type\":\"string\"}}}}}",
+                   field);
     put(&tenant, "fieldgroup", ACME "/mixins/1", "", "", text);
 }
 
 static void put_schema(void)
 {
     put(&tenant, "schema", ACME "/schemas/1", TR_XDM_PROFILE_CLASS, "",
-        "{\"$id\":\"" ACME "/schemas/1\",\"meta:altId\":\"_acme.schemas.1\",\"meta:resourceType\":\"schemas\","
-        "\"meta:class\":\"https://ns.adobe.com/xdm/context/profile\",\"meta:immutableTags\":[\"union\"],"
-        "\"allOf\":[{\"$ref\":\"https://ns.adobe.com/xdm/context/profile\"},{\"$ref\":\"" ACME "/mixins/1\"}]}");
+        "{\"$id\":\"" ACME
+        "/schemas/1\",\"meta:altId\":\"_acme.schemas.1\",\"meta:resourceType\":\"schemas\","
+        "\"meta:class\":\"https://ns.adobe.com/xdm/context/"
+        "profile\",\"meta:immutableTags\":[\"union\"],"
+        "\"allOf\":[{\"$ref\":\"https://ns.adobe.com/xdm/context/profile\"},{\"$ref\":\"" ACME
+        "/mixins/1\"}]}");
     put(&tenant, "descriptor", "0123456789012345678901234567890123456789", ACME "/schemas/1",
         "xdm:descriptorIdentity",
-        "{\"@type\":\"xdm:descriptorIdentity\",\"xdm:sourceProperty\":\"/_acme/id\",\"xdm:namespace\":\"6\","
+        "{\"@type\":\"xdm:descriptorIdentity\",\"xdm:sourceProperty\":\"/_acme/"
+        "id\",\"xdm:namespace\":\"6\","
         "\"xdm:property\":\"xdm:id\",\"xdm:isPrimary\":true}");
 }
 
@@ -91,7 +96,8 @@ static void an_unknown_schema_is_named(void)
                                       "https://ns.adobe.com/xdm/context/identitymap__union"};
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
         tr_err err = {0};
-        CHECK(tr_catalog_schema_open(catalog, &tenant, tr_str_of(ids[i]), &schema, &err) == TR_NOT_FOUND);
+        CHECK(tr_catalog_schema_open(catalog, &tenant, tr_str_of(ids[i]), &schema, &err) ==
+              TR_NOT_FOUND);
         CHECK(strstr(err.text, ids[i]) != NULL && schema == NULL);
     }
 }
@@ -102,7 +108,8 @@ static void a_tenant_schema_has_its_identities(void)
     put_schema();
     const tr_xdm_schema *schema = open_as(&tenant, "_acme.schemas.1");
     CHECK(schema != NULL && schema->identity_count == 1 && schema->is_union_member);
-    CHECK(tr_str_is(schema->identities[0].namespace_code, "Email") && schema->identities[0].is_primary);
+    CHECK(tr_str_is(schema->identities[0].namespace_code, "Email") &&
+          schema->identities[0].is_primary);
     CHECK(has(schema, "_acme.a") && schema->behavior == TR_XDM_RECORD);
     tr_catalog_schema_close(catalog, schema);
 }
@@ -131,11 +138,13 @@ static void the_union_follows_its_members(void)
     CHECK(united->identity_count == 1);
     put(&tenant, "schema", ACME "/schemas/2", TR_XDM_EVENT_CLASS, "",
         "{\"$id\":\"" ACME "/schemas/2\",\"meta:resourceType\":\"schemas\",\"meta:class\":"
-        "\"https://ns.adobe.com/xdm/context/experienceevent\",\"meta:immutableTags\":[\"union\"],\"allOf\":["
+        "\"https://ns.adobe.com/xdm/context/"
+        "experienceevent\",\"meta:immutableTags\":[\"union\"],\"allOf\":["
         "{\"$ref\":\"https://ns.adobe.com/xdm/context/experienceevent\"},"
         "{\"$ref\":\"https://ns.adobe.com/xdm/context/experienceevent-web\"}]}");
     const tr_xdm_schema *wider = open_as(&tenant, "_xdm.context.profile__union");
-    CHECK(wider != NULL && has(wider, "timeSeriesEvents.web.webPageDetails.URL") && has(wider, "_acme.b"));
+    CHECK(wider != NULL && has(wider, "timeSeriesEvents.web.webPageDetails.URL") &&
+          has(wider, "_acme.b"));
     CHECK(!has(united, "timeSeriesEvents.web"));
     tr_catalog_schema_close(catalog, united);
     tr_catalog_schema_close(catalog, wider);
@@ -146,7 +155,8 @@ static void another_tenant_sees_nothing_of_it(void)
     const tr_xdm_schema *schema = NULL;
     put_group("a");
     put_schema();
-    CHECK(tr_catalog_schema_open(catalog, &other, tr_str_of(ACME "/schemas/1"), &schema, NULL) == TR_NOT_FOUND);
+    CHECK(tr_catalog_schema_open(catalog, &other, tr_str_of(ACME "/schemas/1"), &schema, NULL) ==
+          TR_NOT_FOUND);
     schema = open_as(&other, TR_XDM_PROFILE_UNION);
     CHECK(schema != NULL && !has(schema, "_acme"));
     tr_catalog_schema_close(catalog, schema);
@@ -172,7 +182,8 @@ static void *open_and_close(void *ctx)
     int *bad = ctx;
     for (int i = 0; i < 60; i++) {
         const tr_xdm_schema *schema = NULL;
-        if (tr_catalog_schema_open(catalog, &tenant, tr_str_of(ACME "/schemas/1"), &schema, NULL) != TR_OK ||
+        if (tr_catalog_schema_open(catalog, &tenant, tr_str_of(ACME "/schemas/1"), &schema, NULL) !=
+                TR_OK ||
             schema->identity_count != 1)
             ++*bad;
         tr_catalog_schema_close(catalog, schema);

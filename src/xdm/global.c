@@ -3,8 +3,8 @@
  *
  * The compact form (one document a line; its words are explained in tools/xdm_compact.py) is turned
  * into registry documents once, at first use, and kept for ever. One document is composed here: the
- * old "everything about a person" schema, which is the profile class with every standard field group
- * made for it.
+ * old "everything about a person" schema, which is the profile class with every standard field
+ * group made for it.
  */
 #include "base/check.h"
 #include "xdm/xdm_internal.h"
@@ -14,13 +14,16 @@
 extern const unsigned char tr_xdm_global_data[];
 extern const size_t tr_xdm_global_data_bytes;
 
-static const char *const kind_words[][2] = { /* compact form, door */
-    {"class", "classes"},         {"fieldgroup", "fieldgroups"}, {"datatype", "datatypes"},
-    {"behavior", "behaviors"},    {"schema", "schemas"}};
+static const char *const kind_words[][2] = {/* compact form, door */
+                                            {"class", "classes"},
+                                            {"fieldgroup", "fieldgroups"},
+                                            {"datatype", "datatypes"},
+                                            {"behavior", "behaviors"},
+                                            {"schema", "schemas"}};
 enum { KIND_COUNT = sizeof kind_words / sizeof kind_words[0] };
 
 static struct {
-    json_t *by_id;  /* $id and meta:altId -> document */
+    json_t *by_id; /* $id and meta:altId -> document */
     json_t *lists[KIND_COUNT];
     bool is_whole;
 } library;
@@ -48,7 +51,7 @@ static json_t *expand_all(const json_t *nodes)
     const char *name;
     json_t *node;
     json_t *out = json_object();
-    json_object_foreach((json_t *)(uintptr_t)nodes, name, node)
+    json_object_foreach ((json_t *)(uintptr_t)nodes, name, node)
         (void)json_object_set_new(out, name, expand_node(node));
     return out;
 }
@@ -96,11 +99,12 @@ static json_t *expand_node(const json_t *node)
     const char *type = tr_json_text(node, "t", NULL);
     if (type == NULL && json_object_get(node, "p") != NULL)
         type = "object";
-    if (type == NULL && json_object_get(node, "r") == NULL && json_object_get(node, "oneOf") == NULL)
+    if (type == NULL && json_object_get(node, "r") == NULL &&
+        json_object_get(node, "oneOf") == NULL)
         type = "string";
     if (type != NULL)
         (void)json_object_set_new(out, "type", json_string(type));
-    json_object_foreach((json_t *)(uintptr_t)node, key, value) {
+    json_object_foreach ((json_t *)(uintptr_t)node, key, value) {
         json_t *expanded = expand_member(key, value, &name);
         if (expanded != NULL)
             (void)json_object_set_new(out, name, expanded);
@@ -150,7 +154,7 @@ static json_t *expand_document(const json_t *compact)
     json_t *doc = new_document(json_string_value(id), tr_json_text(compact, "kind", ""),
                                tr_json_text(compact, "title", ""));
     json_decref(id);
-    json_object_foreach((json_t *)(uintptr_t)compact, key, value) {
+    json_object_foreach ((json_t *)(uintptr_t)compact, key, value) {
         if (strcmp(key, "kind") == 0 || strcmp(key, "id") == 0)
             continue;
         if (strcmp(key, "defs") == 0)
@@ -195,13 +199,14 @@ static void add_group(json_t *doc, json_t *parts, const json_t *group)
     const char *name;
     json_t *definition;
     bool requires = false;
-    json_object_foreach(json_object_get(group, "definitions"), name, definition)
-        requires = requires || json_object_get(definition, "required") != NULL;
+    json_object_foreach (json_object_get(group, "definitions"), name, definition)
+    requires = requires || json_object_get(definition, "required") != NULL;
     if (!requires) {
-        (void)json_array_append_new(parts, json_pack("{s:O}", "$ref", json_object_get(group, "$id")));
+        (void)json_array_append_new(parts,
+                                    json_pack("{s:O}", "$ref", json_object_get(group, "$id")));
         return;
     }
-    json_object_foreach(json_object_get(group, "definitions"), name, definition) {
+    json_object_foreach (json_object_get(group, "definitions"), name, definition) {
         json_t *lifted = json_copy(definition);
         (void)json_object_del(lifted, "required");
         (void)json_object_set_new(json_object_get(doc, "definitions"), name, lifted);
@@ -215,7 +220,8 @@ static json_t *compose_old_profile(void)
     const json_t *groups = library.lists[1];
     json_t *doc = new_document(TR_XDM_OLD_PROFILE, "schema", "XDM Individual Profile, all fields");
     json_t *parts = json_pack("[{s:s}]", "$ref", TR_XDM_PROFILE_CLASS);
-    json_t *extends = json_pack("[s, s]", TR_XDM_PROFILE_CLASS, "https://ns.adobe.com/xdm/data/record");
+    json_t *extends =
+        json_pack("[s, s]", TR_XDM_PROFILE_CLASS, "https://ns.adobe.com/xdm/data/record");
     (void)json_object_set_new(doc, "definitions", json_object());
     for (size_t i = 0; i < json_array_size(groups); i++) {
         const json_t *group = json_array_get(groups, i);
@@ -228,10 +234,10 @@ static json_t *compose_old_profile(void)
     (void)json_object_set_new(doc, "meta:extends", extends);
     (void)json_object_set_new(doc, "meta:class", json_string(TR_XDM_PROFILE_CLASS));
     /* What profiles carried before identityMap; clients of that time still send it. */
-    (void)json_object_set_new(
-        doc, "properties",
-        json_pack("{s:{s:s, s:s, s:{s:s}}}", "xdm:identities", "type", "array", "title", "Identities",
-                  "items", "$ref", "https://ns.adobe.com/xdm/context/identity"));
+    (void)json_object_set_new(doc, "properties",
+                              json_pack("{s:{s:s, s:s, s:{s:s}}}", "xdm:identities", "type",
+                                        "array", "title", "Identities", "items", "$ref",
+                                        "https://ns.adobe.com/xdm/context/identity"));
     return doc;
 }
 
@@ -260,8 +266,9 @@ static void load(void)
 static tr_code library_load(tr_err *err)
 {
     (void)pthread_once(&library_once, load);
-    return library.is_whole ? TR_OK
-                            : TR_FAIL(err, TR_NO_MEMORY, "the standard schemas could not be loaded");
+    return library.is_whole
+               ? TR_OK
+               : TR_FAIL(err, TR_NO_MEMORY, "the standard schemas could not be loaded");
 }
 
 tr_code tr_xdm_global_find(tr_str id, const json_t **doc, tr_err *err)

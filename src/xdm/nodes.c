@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nodes.c - JSON-Schema nodes: what type they are, two merged into one, names in compatibility mode.
+/* nodes.c - JSON-Schema nodes: what type they are, two merged into one, names in compatibility
+ * mode.
  */
 #include "xdm/xdm_internal.h"
 
@@ -24,8 +25,8 @@ static double bound(const json_t *node, const char *key, double otherwise)
     return json_is_number(value) ? json_number_value(value) : otherwise;
 }
 
-/* The smallest integer type that holds [minimum, maximum]; without bounds, int. The upper bounds are
- * one too large on purpose: clients send -128..128 for a byte. */
+/* The smallest integer type that holds [minimum, maximum]; without bounds, int. The upper bounds
+ * are one too large on purpose: clients send -128..128 for a byte. */
 static const char *integer_type(const json_t *node)
 {
     static const struct {
@@ -108,12 +109,11 @@ bool tr_xdm_node_kind(const json_t *node, tr_kind *out)
     static const struct {
         const char *name;
         tr_kind kind;
-    } kinds[] = {{"string", TR_KIND_STRING},  {"number", TR_KIND_DOUBLE},
-                 {"int", TR_KIND_INT32},      {"short", TR_KIND_INT32},
-                 {"byte", TR_KIND_INT32},     {"long", TR_KIND_INT64},
-                 {"boolean", TR_KIND_BOOLEAN}, {"date", TR_KIND_DATE},
-                 {"date-time", TR_KIND_TIMESTAMP}, {"object", TR_KIND_OBJECT},
-                 {"map", TR_KIND_MAP},        {"array", TR_KIND_ARRAY}};
+    } kinds[] = {
+        {"string", TR_KIND_STRING},   {"number", TR_KIND_DOUBLE}, {"int", TR_KIND_INT32},
+        {"short", TR_KIND_INT32},     {"byte", TR_KIND_INT32},    {"long", TR_KIND_INT64},
+        {"boolean", TR_KIND_BOOLEAN}, {"date", TR_KIND_DATE},     {"date-time", TR_KIND_TIMESTAMP},
+        {"object", TR_KIND_OBJECT},   {"map", TR_KIND_MAP},       {"array", TR_KIND_ARRAY}};
     const char *name = tr_xdm_node_xdm_type(node);
     for (size_t i = 0; name != NULL && i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(name, kinds[i].name) == 0) {
@@ -152,8 +152,8 @@ static void note_clash(const json_t *a, const json_t *b, const tr_xdm_path *path
     const char *one = tr_xdm_node_xdm_type(a);
     const char *other = tr_xdm_node_xdm_type(b);
     if (clashes != NULL && one != NULL && other != NULL && strcmp(one, other) != 0)
-        (void)json_array_append_new(
-            clashes, json_sprintf("%s is %s and %s", path->text, one, other));
+        (void)json_array_append_new(clashes,
+                                    json_sprintf("%s is %s and %s", path->text, one, other));
 }
 
 /* The field of that name, or of its twin: a tenant's "person" means the standard "xdm:person". */
@@ -165,7 +165,8 @@ static json_t *known_field(const json_t *fields, const char *name)
         return found;
     if (strncmp(name, "xdm:", 4) == 0)
         return json_object_get(fields, name + 4);
-    if (strchr(name, ':') != NULL || snprintf(twin, sizeof twin, "xdm:%s", name) >= (int)sizeof twin)
+    if (strchr(name, ':') != NULL ||
+        snprintf(twin, sizeof twin, "xdm:%s", name) >= (int)sizeof twin)
         return NULL;
     return json_object_get(fields, twin);
 }
@@ -180,7 +181,7 @@ static tr_code merge_properties(json_t *into, const json_t *from, tr_xdm_path *p
         if (json_object_set_new(into, "properties", mine = json_object()) != 0)
             return TR_FAIL(err, TR_NO_MEMORY, "no memory to resolve a schema");
     }
-    json_object_foreach((json_t *)(uintptr_t)from, name, field) {
+    json_object_foreach ((json_t *)(uintptr_t)from, name, field) {
         json_t *known = known_field(mine, name);
         if (known == NULL) {
             if (json_object_set(mine, name, field) != 0)
@@ -200,7 +201,7 @@ tr_code tr_xdm_node_merge(json_t *into, const json_t *from, tr_xdm_path *path, j
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)from, key, value) {
+    json_object_foreach ((json_t *)(uintptr_t)from, key, value) {
         json_t *known = json_object_get(into, key);
         bool is_done = true;
         if (strcmp(key, "properties") == 0) {

@@ -52,14 +52,32 @@ static bool is_any(const char *key, const char *const *names)
 
 static bool is_copied(const char *key, role as)
 {
-    static const char *const structure[] = {"$ref",  "allOf",      "definitions", "refs", "properties",
-                                            "items", "additionalProperties", "required", NULL};
-    static const char *const papers[] = {
-        "$id", "$schema", "meta:altId", "meta:resourceType", "version", "imsOrg", "meta:extends",
-        "meta:intendedToExtend", "meta:class", "meta:abstract", "meta:extensible",
-        "meta:containerId", "meta:sandboxId", "meta:sandboxType", "meta:tenantNamespace",
-        "meta:registryMetadata", "meta:immutableTags", "meta:createdDate", "meta:tags",
-        "meta:status", "auditable", "meta:behaviorType", NULL};
+    static const char *const structure[] = {
+        "$ref",     "allOf", "definitions", "refs", "properties", "items", "additionalProperties",
+        "required", NULL};
+    static const char *const papers[] = {"$id",
+                                         "$schema",
+                                         "meta:altId",
+                                         "meta:resourceType",
+                                         "version",
+                                         "imsOrg",
+                                         "meta:extends",
+                                         "meta:intendedToExtend",
+                                         "meta:class",
+                                         "meta:abstract",
+                                         "meta:extensible",
+                                         "meta:containerId",
+                                         "meta:sandboxId",
+                                         "meta:sandboxType",
+                                         "meta:tenantNamespace",
+                                         "meta:registryMetadata",
+                                         "meta:immutableTags",
+                                         "meta:createdDate",
+                                         "meta:tags",
+                                         "meta:status",
+                                         "auditable",
+                                         "meta:behaviorType",
+                                         NULL};
     static const char *const words[] = {"title", "description", NULL};
     if (is_any(key, structure))
         return false;
@@ -169,12 +187,14 @@ static tr_code add_referred(resolver *r, const json_t *doc, const json_t *ref_te
     TR_TRY(find_target(r, doc, ref, &target_doc, &target, err));
     if (is_open(r, target) || r->open_count == OPEN_REFS_MAX) {
         tr_xdm_warn(r->notes == NULL ? NULL : r->notes->warnings,
-                    "%s: \"%.*s\" refers to itself and is cut there", r->path.text, TR_STR_ARG(ref));
+                    "%s: \"%.*s\" refers to itself and is cut there", r->path.text,
+                    TR_STR_ARG(ref));
         return TR_OK;
     }
     r->open[r->open_count++] = target;
-    const tr_code code = resolve(r, target_doc, target, as == ROLE_FIELD || as == ROLE_TARGET
-                                 ? ROLE_TARGET : ROLE_PART, &resolved, err);
+    const tr_code code =
+        resolve(r, target_doc, target,
+                as == ROLE_FIELD || as == ROLE_TARGET ? ROLE_TARGET : ROLE_PART, &resolved, err);
     r->open_count--;
     TR_TRY(code);
     if (as == ROLE_FIELD && target == target_doc && tr_json_text(target, "$id", NULL) != NULL &&
@@ -217,7 +237,7 @@ static tr_code add_structure(resolver *r, const json_t *doc, const json_t *node,
         TR_TRY(resolve(r, doc, json_array_get(all_of, i), ROLE_PART, &part, err));
         TR_TRY(merge_and_drop(r, out, part, err));
     }
-    json_object_foreach(json_object_get(node, "properties"), name, field)
+    json_object_foreach (json_object_get(node, "properties"), name, field)
         TR_TRY(add_field(r, doc, field, "properties", name, out, err));
     TR_TRY(add_field(r, doc, json_object_get(node, "items"), "items", NULL, out, err));
     TR_TRY(add_field(r, doc, json_object_get(node, "additionalProperties"), "additionalProperties",
@@ -236,11 +256,12 @@ static tr_code resolve(resolver *r, const json_t *doc, const json_t *node, role 
         return TR_FAIL(err, TR_LIMIT, "a schema has more than %d nodes when resolved",
                        TR_SCHEMA_NODES_MAX);
     if (r->nesting == NESTING_MAX)
-        return TR_FAIL(err, TR_LIMIT, "%s: nested deeper than %d levels", r->path.text, NESTING_MAX);
+        return TR_FAIL(err, TR_LIMIT, "%s: nested deeper than %d levels", r->path.text,
+                       NESTING_MAX);
     json_t *made = json_object();
     if (made == NULL)
         return no_memory(err);
-    json_object_foreach((json_t *)(uintptr_t)node, key, value)
+    json_object_foreach ((json_t *)(uintptr_t)node, key, value)
         if (is_copied(key, as) && json_object_set(made, key, value) != 0) {
             json_decref(made);
             return no_memory(err);
@@ -256,8 +277,8 @@ static tr_code resolve(resolver *r, const json_t *doc, const json_t *node, role 
     return TR_OK;
 }
 
-tr_code tr_xdm_resolve(tr_xdm_lookup lookup, void *ctx, const json_t *doc, const tr_xdm_notes *notes,
-                       json_t **out, tr_err *err)
+tr_code tr_xdm_resolve(tr_xdm_lookup lookup, void *ctx, const json_t *doc,
+                       const tr_xdm_notes *notes, json_t **out, tr_err *err)
 {
     resolver r = {.lookup = lookup, .ctx = ctx, .notes = notes};
     r.open[r.open_count++] = doc;

@@ -46,24 +46,27 @@ typedef struct lineage {
     bool has_behavior;
 } lineage;
 
-static tr_code trace(tr_xdm_lookup lookup, void *ctx, const json_t *doc, uint32_t depth, lineage *out,
-                     tr_err *err)
+static tr_code trace(tr_xdm_lookup lookup, void *ctx, const json_t *doc, uint32_t depth,
+                     lineage *out, tr_err *err)
 {
     const json_t *parts = json_object_get(doc, "allOf");
     const char *type = tr_json_text(doc, "meta:resourceType", "");
     if (out->class_id.len == 0 && strcmp(type, "classes") == 0)
         out->class_id = tr_str_of(tr_json_text(doc, "$id", ""));
     if (!out->has_behavior)
-        out->has_behavior = behavior_word(tr_json_text(doc, "$id", ""), &out->behavior) ||
-                            behavior_word(tr_json_text(doc, "meta:behaviorType", ""), &out->behavior);
+        out->has_behavior =
+            behavior_word(tr_json_text(doc, "$id", ""), &out->behavior) ||
+            behavior_word(tr_json_text(doc, "meta:behaviorType", ""), &out->behavior);
     for (size_t i = 0; i < json_array_size(parts) && depth < EXTENDS_DEPTH_MAX; i++) {
         const char *ref = tr_json_text(json_array_get(parts, i), "$ref", "#");
         const json_t *target;
-        if (ref[0] == '#' || strchr(ref, '#') != NULL || (out->has_behavior && out->class_id.len > 0))
+        if (ref[0] == '#' || strchr(ref, '#') != NULL ||
+            (out->has_behavior && out->class_id.len > 0))
             continue;
         TR_TRY(lookup(ctx, tr_str_of(ref), &target, err));
         const char *of = tr_json_text(target, "meta:resourceType", "");
-        if (strcmp(of, "classes") == 0 || strcmp(of, "behaviors") == 0 || strcmp(of, "schemas") == 0)
+        if (strcmp(of, "classes") == 0 || strcmp(of, "behaviors") == 0 ||
+            strcmp(of, "schemas") == 0)
             TR_TRY(trace(lookup, ctx, target, depth + 1, out, err));
     }
     return TR_OK;
@@ -118,12 +121,14 @@ static tr_code add_identities(tr_xdm_schema *schema, const json_t *descriptors, 
         if (strcmp(tr_json_text(descriptor, "@type", ""), "xdm:descriptorIdentity") != 0)
             continue;
         if (field == NULL) {
-            tr_xdm_warn(schema->warnings, "%s: has an identity descriptor, but is no such field", path);
+            tr_xdm_warn(schema->warnings, "%s: has an identity descriptor, but is no such field",
+                        path);
             continue;
         }
         tr_xdm_identity *identity = &schema->identities[schema->identity_count++];
         *identity = (tr_xdm_identity){
-            .field = field, .leaf = field->first_leaf,
+            .field = field,
+            .leaf = field->first_leaf,
             .namespace_code = tr_arena_copy(
                 &schema->arena, tr_str_of(tr_json_text(descriptor, "xdm:namespace", ""))),
             .is_primary = tr_json_bool(descriptor, "xdm:isPrimary", false)};
@@ -133,8 +138,8 @@ static tr_code add_identities(tr_xdm_schema *schema, const json_t *descriptors, 
     return TR_OK;
 }
 
-static tr_code fill_papers(tr_xdm_lookup lookup, void *ctx, const json_t *doc, tr_xdm_schema *schema,
-                           tr_err *err)
+static tr_code fill_papers(tr_xdm_lookup lookup, void *ctx, const json_t *doc,
+                           tr_xdm_schema *schema, tr_err *err)
 {
     lineage found = {.behavior = TR_XDM_ADHOC};
     TR_TRY(trace(lookup, ctx, doc, 0, &found, err));
@@ -219,7 +224,8 @@ tr_code tr_xdm_resolve_json(tr_xdm_lookup lookup, void *ctx, tr_str id, bool kee
     return tr_xdm_resolve_doc(lookup, ctx, doc, keep_prefix, out, err);
 }
 
-tr_code tr_xdm_clashes(tr_xdm_lookup lookup, void *ctx, const json_t *doc, json_t **out, tr_err *err)
+tr_code tr_xdm_clashes(tr_xdm_lookup lookup, void *ctx, const json_t *doc, json_t **out,
+                       tr_err *err)
 {
     json_t *resolved = NULL;
     const tr_xdm_notes notes = {.clashes = json_array()};

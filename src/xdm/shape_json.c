@@ -6,7 +6,8 @@ static const char *xdm_word(const tr_type *type, const tr_xdm_rule *rule)
 {
     switch (type->kind) {
     case TR_KIND_BOOLEAN: return "boolean";
-    case TR_KIND_INT32: return rule->is_byte_sized ? "byte" : rule->is_short_sized ? "short" : "int";
+    case TR_KIND_INT32:
+        return rule->is_byte_sized ? "byte" : rule->is_short_sized ? "short" : "int";
     case TR_KIND_INT64: return "long";
     case TR_KIND_DOUBLE: return "number";
     case TR_KIND_DATE: return "date";
@@ -67,8 +68,8 @@ static bool set_rule(json_t *node, const tr_type *type, const tr_xdm_rule *rule)
 static json_t *node_of(const tr_xdm_schema *schema, const tr_type *type)
 {
     const tr_xdm_rule *rule = &schema->rules[type->id];
-    json_t *node = json_pack("{s:s, s:s}", "type", json_word(type), "meta:xdmType",
-                             xdm_word(type, rule));
+    json_t *node =
+        json_pack("{s:s, s:s}", "type", json_word(type), "meta:xdmType", xdm_word(type, rule));
     bool is_good = node != NULL && set_rule(node, type, rule);
     if (is_good && type->kind == TR_KIND_ARRAY)
         is_good = json_object_set_new(node, "items", node_of(schema, type->children[0])) == 0;

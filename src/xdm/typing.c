@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* typing.c - resolved nodes as types with rules.
  *
- * Members come out sorted by name, so that the order in which documents were written or merged never
- * shows in a file. What cannot be stored (no type, an object without members) is left out with a
- * warning that names it.
+ * Members come out sorted by name, so that the order in which documents were written or merged
+ * never shows in a file. What cannot be stored (no type, an object without members) is left out
+ * with a warning that names it.
  */
 #include "xdm/xdm_internal.h"
 
@@ -41,8 +41,7 @@ static tr_code no_memory(tr_err *err)
 static int64_t length_of(const json_t *node, const char *key)
 {
     const json_t *value = json_object_get(node, key);
-    return json_is_number(value) && json_number_value(value) >= 0 &&
-                   json_number_value(value) < 1e15
+    return json_is_number(value) && json_number_value(value) >= 0 && json_number_value(value) < 1e15
                ? (int64_t)json_number_value(value)
                : -1;
 }
@@ -139,7 +138,7 @@ static tr_code add_members(tr_xdm_build *build, const json_t *node, uint32_t dep
     const json_t *required = json_object_get(node, "required");
     const char *name;
     json_t *field;
-    json_object_foreach(json_object_get(node, "properties"), name, field) {
+    json_object_foreach (json_object_get(node, "properties"), name, field) {
         tr_type *member = NULL;
         const size_t before = tr_xdm_path_push(&build->path, name);
         if (is_usable_name(name, depth))

@@ -97,8 +97,8 @@ static tr_code fold_rule(tr_arena *arena, tr_xdm_rule *into, const tr_xdm_rule *
     return TR_OK;
 }
 
-static tr_code fold(tr_xdm_build *build, tr_type *into, const tr_xdm_schema *of, const tr_type *from,
-                    tr_err *err);
+static tr_code fold(tr_xdm_build *build, tr_type *into, const tr_xdm_schema *of,
+                    const tr_type *from, tr_err *err);
 
 static tr_code fold_members(tr_xdm_build *build, tr_type *into, const tr_xdm_schema *of,
                             const tr_type *from, tr_err *err)
@@ -121,8 +121,8 @@ static tr_code fold_members(tr_xdm_build *build, tr_type *into, const tr_xdm_sch
     return TR_OK;
 }
 
-static tr_code fold(tr_xdm_build *build, tr_type *into, const tr_xdm_schema *of, const tr_type *from,
-                    tr_err *err)
+static tr_code fold(tr_xdm_build *build, tr_type *into, const tr_xdm_schema *of,
+                    const tr_type *from, tr_err *err)
 {
     char name[TR_XDM_NAME_BYTES_MAX];
     const size_t len = from->name.len < sizeof name - 1 ? from->name.len : sizeof name - 1;
@@ -199,7 +199,7 @@ static tr_code add_standard(tr_xdm_build *build, tr_type *root, const char *id, 
     return code;
 }
 
-/* timeSeriesEvents: an array of the united events; without any event schema, of the class itself. */
+/* timeSeriesEvents: an array of the united events; without any event schema, of the class itself */
 static tr_code add_events(tr_xdm_build *build, tr_type *root, const tr_xdm_schema *const *events,
                           uint32_t event_count, tr_err *err)
 {
@@ -220,7 +220,8 @@ static tr_code add_events(tr_xdm_build *build, tr_type *root, const tr_xdm_schem
         code = unite(build, events, event_count, &element, err);
     }
     TR_TRY(code);
-    tr_type *array = tr_xdm_build_type(build, TR_KIND_ARRAY, tr_str_of("timeSeriesEvents"), &no_rule);
+    tr_type *array =
+        tr_xdm_build_type(build, TR_KIND_ARRAY, tr_str_of("timeSeriesEvents"), &no_rule);
     if (array == NULL || !tr_type_add(build->arena, array, element) ||
         !tr_type_add(build->arena, root, array))
         return no_memory(err);
@@ -255,9 +256,9 @@ static tr_code add_identities(tr_xdm_schema *schema, const tr_xdm_schema *const 
     return TR_OK;
 }
 
-static tr_code fill_union(tr_str class_id, const tr_xdm_schema *const *members, uint32_t member_count,
-                          const tr_xdm_schema *const *events, uint32_t event_count,
-                          tr_xdm_schema *schema, tr_err *err)
+static tr_code fill_union(tr_str class_id, const tr_xdm_schema *const *members,
+                          uint32_t member_count, const tr_xdm_schema *const *events,
+                          uint32_t event_count, tr_xdm_schema *schema, tr_err *err)
 {
     const tr_xdm_rule no_rule = {.min_length = -1, .max_length = -1};
     const bool is_profile = tr_str_is(class_id, TR_XDM_PROFILE_CLASS);
@@ -283,8 +284,8 @@ static tr_code fill_union(tr_str class_id, const tr_xdm_schema *const *members, 
     return code;
 }
 
-static tr_code fill_names(tr_str class_id, const tr_xdm_schema *const *members, uint32_t member_count,
-                          tr_xdm_schema *schema, tr_err *err)
+static tr_code fill_names(tr_str class_id, const tr_xdm_schema *const *members,
+                          uint32_t member_count, tr_xdm_schema *schema, tr_err *err)
 {
     const json_t *class_doc = NULL;
     tr_str title = member_count > 0 ? members[0]->title : tr_str_of("Union");
@@ -298,15 +299,15 @@ static tr_code fill_names(tr_str class_id, const tr_xdm_schema *const *members, 
     schema->id = tr_str_of(id);
     schema->class_id = (tr_str){(const uint8_t *)id, class_id.len};
     schema->title = tr_arena_copy(&schema->arena, title);
-    schema->behavior = member_count > 0                               ? members[0]->behavior
+    schema->behavior = member_count > 0                          ? members[0]->behavior
                        : tr_str_is(class_id, TR_XDM_EVENT_CLASS) ? TR_XDM_EVENT
-                                                                      : TR_XDM_RECORD;
+                                                                 : TR_XDM_RECORD;
     return TR_OK;
 }
 
-tr_code tr_xdm_union_open(tr_str class_id, const tr_xdm_schema *const *members, uint32_t member_count,
-                          const tr_xdm_schema *const *events, uint32_t event_count,
-                          tr_xdm_schema **out, tr_err *err)
+tr_code tr_xdm_union_open(tr_str class_id, const tr_xdm_schema *const *members,
+                          uint32_t member_count, const tr_xdm_schema *const *events,
+                          uint32_t event_count, tr_xdm_schema **out, tr_err *err)
 {
     tr_xdm_schema *schema = tr_xdm_schema_new();
     if (schema == NULL)

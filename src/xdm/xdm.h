@@ -45,33 +45,33 @@ typedef struct tr_xdm_rule { /* of one type of the tree, by tr_type.id; zeroed: 
     bool is_byte_sized;      /* XDM byte: -128..127; with is_short_sized: XDM short */
     bool is_short_sized;
     bool has_minimum, has_maximum;
-    double minimum, maximum;       /* inclusive */
+    double minimum, maximum;        /* inclusive */
     int64_t min_length, max_length; /* code points; -1: none */
-    tr_str format;                 /* "email", "uri", ... ; .len 0: none */
-    tr_str pattern;                /* ECMA-ish; checked with POSIX extended where it compiles */
-    const tr_str *members;         /* enum */
+    tr_str format;                  /* "email", "uri", ... ; .len 0: none */
+    tr_str pattern;                 /* ECMA-ish; checked with POSIX extended where it compiles */
+    const tr_str *members;          /* enum */
     uint32_t member_count;
 } tr_xdm_rule;
 
 typedef struct tr_xdm_identity {
-    const tr_type *field;     /* a string or integer scalar in no array or map */
+    const tr_type *field; /* a string or integer scalar in no array or map */
     uint32_t leaf;
     tr_str namespace_code;
     bool is_primary;
 } tr_xdm_identity;
 
 typedef struct tr_xdm_schema {
-    tr_str id;        /* $id */
+    tr_str id; /* $id */
     tr_str class_id;
     tr_str title;
     tr_xdm_behavior behavior;
     bool is_union_member; /* meta:immutableTags has "union" */
     tr_shape shape;
-    tr_xdm_rule *rules;   /* [shape.type_count] */
+    tr_xdm_rule *rules; /* [shape.type_count] */
     tr_xdm_identity *identities;
     uint32_t identity_count;
-    json_t *warnings;     /* array of strings */
-    tr_arena arena;       /* owns everything above */
+    json_t *warnings; /* array of strings */
+    tr_arena arena;   /* owns everything above */
 } tr_xdm_schema;
 
 /* Finds a document by $id or meta:altId. *doc is borrowed for the resolution.
@@ -83,7 +83,8 @@ typedef tr_code (*tr_xdm_lookup)(void *ctx, tr_str id, const json_t **doc, tr_er
  * descriptors  array of xdm:descriptorIdentity objects of this schema; may be NULL
  */
 TR_MUST_CHECK tr_code tr_xdm_schema_open(tr_xdm_lookup lookup, void *ctx, tr_str id,
-                                         const json_t *descriptors, tr_xdm_schema **out, tr_err *err);
+                                         const json_t *descriptors, tr_xdm_schema **out,
+                                         tr_err *err);
 
 /* The union of a class's Profile-enabled schemas: every field of every member; and for the profile
  * class `identityMap`, `segmentMembership` and `timeSeriesEvents` (array of the united `events`
@@ -113,10 +114,10 @@ TR_MUST_CHECK tr_code tr_xdm_shape_json(const tr_xdm_schema *schema, json_t **ou
 TR_MUST_CHECK tr_code tr_xdm_compat(const json_t *node, bool has_marks, json_t **out, tr_err *err);
 /* The wire's name of a node's type: "string", "long", "date-time", "map" ...; NULL: none. */
 const char *tr_xdm_node_xdm_type(const json_t *node);
-/* The sentences ("a.b is string and int") of every field that two parts of `doc` give different types;
- * *out is returned. Every reference is followed: TR_NOT_FOUND names a missing one. */
-TR_MUST_CHECK tr_code tr_xdm_clashes(tr_xdm_lookup lookup, void *ctx, const json_t *doc, json_t **out,
-                                     tr_err *err);
+/* The sentences ("a.b is string and int") of every field that two parts of `doc` give different
+ * types; *out is returned. Every reference is followed: TR_NOT_FOUND names a missing one. */
+TR_MUST_CHECK tr_code tr_xdm_clashes(tr_xdm_lookup lookup, void *ctx, const json_t *doc,
+                                     json_t **out, tr_err *err);
 /* A document that need not be stored, resolved as by tr_xdm_resolve_json. */
 TR_MUST_CHECK tr_code tr_xdm_resolve_doc(tr_xdm_lookup lookup, void *ctx, const json_t *doc,
                                          bool keep_prefix, json_t **out, tr_err *err);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* xdm_internal.h - what the files of this room share: names, merging of JSON nodes, types of nodes.
  *
- *     names.c    "xdm:firstName" -> firstName, "repo:createDate" -> _repo.createDate, $id -> meta:altId
+ *     names.c    "xdm:firstName" -> firstName, "repo:createDate" -> _repo.createDate
  *     nodes.c    JSON-Schema nodes: deep merge, kinds
  *     compat.c   whole nodes with names in compatibility mode
  *     resolve.c  $ref and allOf followed: one tree of JSON
- *     schema.c   that tree as types, rules and identities
+ *     typing.c   that tree as types and rules
+ *     schema.c   a document as a schema: class, behaviour, types, identities
  *     union.c    several schemas as one
  *     global.c   the standard documents
  */
@@ -57,7 +58,8 @@ typedef struct tr_xdm_notes {
 TR_MUST_CHECK tr_code tr_xdm_resolve(tr_xdm_lookup lookup, void *ctx, const json_t *doc,
                                      const tr_xdm_notes *notes, json_t **out, tr_err *err);
 
-/* A schema under construction. While it is built, a type's `id` is the index of its rule in `ruled`. */
+/* A schema under construction. While it is built, a type's `id` is the index of its rule in
+ * `ruled`. */
 typedef struct tr_xdm_ruled {
     const tr_type *type;
     tr_xdm_rule rule;
@@ -71,7 +73,7 @@ typedef struct tr_xdm_build {
 } tr_xdm_build;
 /* A new type, with its rule kept; NULL: no memory. */
 tr_type *tr_xdm_build_type(tr_xdm_build *build, tr_kind kind, tr_str name, const tr_xdm_rule *rule);
-/* The type of a resolved node in compatibility mode. *out is NULL when nothing in it can be stored. */
+/* The type of a resolved node in compatibility mode; *out is NULL when it holds nothing to store. */
 TR_MUST_CHECK tr_code tr_xdm_type_of(tr_xdm_build *build, const json_t *node, const char *name,
                                      bool is_required, uint32_t depth, tr_type **out, tr_err *err);
 /* Sorts members by name, makes the shape and puts every rule where its type's id says. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* xdm_test.c - goal: every standard document opens; a tenant's documents come out as the types, rules
- * and identities that the reference says, and hostile ones are cut or refused. Method: documents are
- * written as JSON here, found in a table first and in the global library second.
+/* xdm_test.c - goal: every standard document opens; a tenant's documents come out as the types,
+ * rules and identities that the reference says, and hostile ones are cut or refused. Method:
+ * documents are written as JSON here, found in a table first and in the global library second.
  */
 #include "base/limits.h"
 #include "base/test.h"
@@ -193,11 +193,13 @@ static void an_event_has_an_id_and_a_time(void)
 {
     tr_xdm_schema *schema = open_of(NULL, TR_XDM_EVENT_CLASS, NULL);
     CHECK(schema != NULL && schema->behavior == TR_XDM_EVENT);
-    CHECK(is_kind(schema, "_id", TR_KIND_STRING) && is_kind(schema, "timestamp", TR_KIND_TIMESTAMP));
+    CHECK(is_kind(schema, "_id", TR_KIND_STRING) &&
+          is_kind(schema, "timestamp", TR_KIND_TIMESTAMP));
     CHECK(schema->rules[find(schema, "_id")->id].is_required);
     CHECK(schema->rules[find(schema, "timestamp")->id].is_required);
     CHECK(!schema->rules[find(schema, "eventType")->id].is_required);
-    CHECK(is_kind(schema, "eventType", TR_KIND_STRING) && is_kind(schema, "identityMap", TR_KIND_MAP));
+    CHECK(is_kind(schema, "eventType", TR_KIND_STRING) &&
+          is_kind(schema, "identityMap", TR_KIND_MAP));
     tr_xdm_schema_close(schema);
 }
 
@@ -240,9 +242,12 @@ static void a_tenant_schema_is_composed_of_its_groups(void)
         "{\"@type\":\"xdm:descriptorIdentity\",\"xdm:sourceProperty\":\"/xdm:person/xdm:nope\","
         "\"xdm:namespace\":\"Email\"}]");
     CHECK(schema != NULL && schema->is_union_member);
-    CHECK(is_kind(schema, "_acme.id", TR_KIND_STRING) && is_kind(schema, "_acme.points", TR_KIND_INT64));
-    CHECK(is_kind(schema, "_acme.since", TR_KIND_DATE) && is_kind(schema, "_acme.visits.at", TR_KIND_TIMESTAMP));
-    CHECK(is_kind(schema, "_acme.counts", TR_KIND_MAP) && is_kind(schema, "_acme.where.city", TR_KIND_STRING));
+    CHECK(is_kind(schema, "_acme.id", TR_KIND_STRING) &&
+          is_kind(schema, "_acme.points", TR_KIND_INT64));
+    CHECK(is_kind(schema, "_acme.since", TR_KIND_DATE) &&
+          is_kind(schema, "_acme.visits.at", TR_KIND_TIMESTAMP));
+    CHECK(is_kind(schema, "_acme.counts", TR_KIND_MAP) &&
+          is_kind(schema, "_acme.where.city", TR_KIND_STRING));
     CHECK(find(schema, "_acme.nothing") == NULL && has_warning(schema, "_acme.nothing"));
     const tr_xdm_rule *id = &schema->rules[find(schema, "_acme.id")->id];
     CHECK(id->is_required && id->min_length == 1 && id->max_length == 9);
@@ -287,9 +292,9 @@ static void documents_that_double_at_every_level_are_refused(void)
         char id[8], next[8];
         (void)snprintf(id, sizeof id, "d%d", i);
         (void)snprintf(next, sizeof next, "d%d", i + 1);
-        (void)json_object_set_new(
-            docs, id, json_pack("{s:s, s:{s:{s:s}, s:{s:s}}}", "$id", id, "properties", "a", "$ref", next,
-                                "b", "$ref", next));
+        (void)json_object_set_new(docs, id,
+                                  json_pack("{s:s, s:{s:{s:s}, s:{s:s}}}", "$id", id, "properties",
+                                            "a", "$ref", next, "b", "$ref", next));
     }
     (void)json_object_set_new(docs, "d30", parse("{\"type\":\"string\"}"));
     tr_xdm_schema *schema = NULL;
@@ -321,14 +326,17 @@ static void the_union_holds_the_fields_of_all_members(void)
         "\"s2\":{\"$id\":\"s2\",\"properties\":{\"a\":{\"type\":\"string\",\"enum\":[\"y\"]},"
         "\"o\":{\"properties\":{\"p\":{\"type\":\"string\"},\"q\":{\"type\":\"boolean\"}}}},"
         "\"required\":[\"a\",\"o\"]},"
-        "\"e1\":{\"$id\":\"e1\",\"allOf\":[{\"$ref\":\"https://ns.adobe.com/xdm/context/experienceevent\"}],"
+        "\"e1\":{\"$id\":\"e1\",\"allOf\":[{\"$ref\":\"https://ns.adobe.com/xdm/context/"
+        "experienceevent\"}],"
         "\"properties\":{\"z\":{\"type\":\"number\"}}}}");
     tr_xdm_schema *s1 = open_of(docs, "s1", NULL), *s2 = open_of(docs, "s2", NULL);
     tr_xdm_schema *e1 = open_of(docs, "e1", NULL), *united = NULL;
     const tr_xdm_schema *members[] = {s2, s1}, *events[] = {e1};
     tr_err err = {0};
-    CHECK(tr_xdm_union_open(tr_str_of(TR_XDM_PROFILE_CLASS), members, 2, events, 1, &united, &err) == TR_OK);
-    CHECK(tr_str_is(united->id, TR_XDM_PROFILE_UNION) && tr_str_is(united->class_id, TR_XDM_PROFILE_CLASS));
+    CHECK(tr_xdm_union_open(tr_str_of(TR_XDM_PROFILE_CLASS), members, 2, events, 1, &united,
+                            &err) == TR_OK);
+    CHECK(tr_str_is(united->id, TR_XDM_PROFILE_UNION) &&
+          tr_str_is(united->class_id, TR_XDM_PROFILE_CLASS));
     CHECK(is_kind(united, "o.p", TR_KIND_INT32) && is_kind(united, "o.q", TR_KIND_BOOLEAN));
     CHECK(has_warning(united, "o.p"));
     CHECK(united->rules[find(united, "a")->id].is_required);
@@ -350,13 +358,15 @@ static void a_union_of_nobody_still_has_the_standard_maps(void)
 {
     tr_xdm_schema *united = NULL;
     tr_err err = {0};
-    CHECK(tr_xdm_union_open(tr_str_of(TR_XDM_PROFILE_CLASS), NULL, 0, NULL, 0, &united, &err) == TR_OK);
+    CHECK(tr_xdm_union_open(tr_str_of(TR_XDM_PROFILE_CLASS), NULL, 0, NULL, 0, &united, &err) ==
+          TR_OK);
     CHECK(united->shape.root->child_count == 3);
     CHECK(is_kind(united, "timeSeriesEvents.timestamp", TR_KIND_TIMESTAMP));
     json_t *shown = NULL;
     CHECK(tr_xdm_shape_json(united, &shown, &err) == TR_OK);
     CHECK(strcmp(tr_json_text(json_object_get(json_object_get(shown, "properties"), "identityMap"),
-                              "meta:xdmType", ""), "map") == 0);
+                              "meta:xdmType", ""),
+                 "map") == 0);
     json_decref(shown);
     tr_xdm_schema_close(united);
 }
@@ -382,7 +392,8 @@ static void the_full_form_speaks_both_vocabularies(void)
     CHECK(at(xdm, (const char *[]){"repo:modifyDate", NULL}) != NULL);
     CHECK(at(xdm, (const char *[]){"xdm:person", "xdm:name", "xdm:firstName", NULL}) != NULL);
     CHECK(at(xdm, (const char *[]){"_acme", "since", NULL}) != NULL);
-    const json_t *visit = json_object_get(at(xed, (const char *[]){"_acme", "visits", NULL}), "items");
+    const json_t *visit =
+        json_object_get(at(xed, (const char *[]){"_acme", "visits", NULL}), "items");
     CHECK(strcmp(tr_json_text(visit, "meta:referencedFrom", ""), "acme/datatypes/1") == 0);
     CHECK(strcmp(tr_json_text(visit, "title", ""), "Visit") == 0);
     CHECK(strcmp(tr_json_text(xed, "title", ""), "Members") == 0);
@@ -394,13 +405,16 @@ static void the_full_form_speaks_both_vocabularies(void)
 static void a_tenants_name_means_the_standard_field(void)
 {
     json_t *docs = parse(
-        "{\"s\":{\"$id\":\"s\",\"allOf\":[{\"$ref\":\"https://ns.adobe.com/xdm/context/profile-person-details\"}"
+        "{\"s\":{\"$id\":\"s\",\"allOf\":[{\"$ref\":\"https://ns.adobe.com/xdm/context/"
+        "profile-person-details\"}"
         ",{\"$ref\":\"g\"}]},\"g\":{\"$id\":\"g\",\"properties\":{\"person\":{\"type\":\"object\","
-        "\"properties\":{\"_acme\":{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"string\"}}}}},"
+        "\"properties\":{\"_acme\":{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"string\"}"
+        "}}}},"
         "\"_repo\":{\"type\":\"object\",\"properties\":{\"y\":{\"type\":\"string\"}}}}}}");
     tr_xdm_schema *schema = open_of(docs, "s", NULL);
     json_t *full = NULL;
-    CHECK(is_kind(schema, "person._acme.x", TR_KIND_STRING) && is_kind(schema, "person.birthDate", TR_KIND_DATE));
+    CHECK(is_kind(schema, "person._acme.x", TR_KIND_STRING) &&
+          is_kind(schema, "person.birthDate", TR_KIND_DATE));
     CHECK(tr_xdm_resolve_json(look, docs, tr_str_of("s"), true, &full, NULL) == TR_OK);
     CHECK(at(full, (const char *[]){"xdm:person", "_acme", "x", NULL}) != NULL);
     json_decref(full);
@@ -429,8 +443,9 @@ static void the_order_of_groups_never_shows(void)
                 (void)json_object_set_new(fields, name, json_pack("{s:s}", "type", "string"));
             }
             (void)snprintf(id, sizeof id, "g%d", g);
-            (void)json_object_set_new(docs, id, json_pack("{s:s, s:{s:{s:o}}}", "$id", id, "properties", "o",
-                                                          "properties", fields));
+            (void)json_object_set_new(docs, id,
+                                      json_pack("{s:s, s:{s:{s:o}}}", "$id", id, "properties", "o",
+                                                "properties", fields));
             (void)json_array_insert_new(parts, tr_test_random(&seed) % (size_t)(g + 1),
                                         json_pack("{s:s}", "$ref", id));
         }
@@ -460,7 +475,8 @@ static void out_of_memory_is_an_answer(void)
     for (uint64_t after = 0; after < 64; after++) {
         tr_xdm_schema *schema = NULL;
         tr_memory_fail_after(after);
-        const tr_code code = tr_xdm_schema_open(look, docs, tr_str_of("acme/schemas/1"), NULL, &schema, NULL);
+        const tr_code code =
+            tr_xdm_schema_open(look, docs, tr_str_of("acme/schemas/1"), NULL, &schema, NULL);
         tr_memory_fail_after(UINT64_MAX);
         CHECK(code == TR_OK ? schema != NULL : schema == NULL);
         tr_xdm_schema_close(schema);
