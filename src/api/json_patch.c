@@ -196,7 +196,7 @@ static bool is_equal(const json_t *a, const json_t *b, uint32_t depth)
         return json_equal(a, b) != 0;
     if (json_object_size(a) != json_object_size(b))
         return false;
-    json_object_foreach ((json_t *)(uintptr_t)a, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)a, key, value) {
         const json_t *other = json_object_get(b, key);
         if (other == NULL || !is_equal(value, other, depth + 1))
             return false;
@@ -214,7 +214,7 @@ static bool may_copy(patch *p, const json_t *value, uint32_t depth)
     for (size_t i = 0; i < json_array_size(value); i++)
         if (!may_copy(p, json_array_get(value, i), depth + 1))
             return false;
-    json_object_foreach ((json_t *)(uintptr_t)value, key, child)
+    json_object_foreach((json_t *)(uintptr_t)value, key, child)
         if (!may_copy(p, child, depth + 1))
             return false;
     return true;

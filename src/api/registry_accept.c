@@ -131,7 +131,7 @@ static void strip_text(json_t *node)
         (void)json_object_del(node, "title");
     if (json_is_string(json_object_get(node, "description")))
         (void)json_object_del(node, "description");
-    json_object_foreach (node, key, value)
+    json_object_foreach(node, key, value)
         if (strcmp(key, "meta:enum") != 0)
             strip_text(value);
     for (size_t i = 0; i < json_array_size(node); i++)
@@ -142,7 +142,7 @@ static void flatten(const json_t *node, const char *prefix, uint32_t depth, json
 {
     const char *name;
     json_t *field;
-    json_object_foreach (json_object_get(node, "properties"), name, field) {
+    json_object_foreach(json_object_get(node, "properties"), name, field) {
         json_t *path = json_sprintf("%s%s%s", prefix, prefix[0] == '\0' ? "" : ".", name);
         const json_t *element = field;
         while (json_is_object(json_object_get(element, "items")))
@@ -184,7 +184,7 @@ static void mark_everywhere(json_t *doc, const char *path)
     json_t *definition;
     if (path == NULL || mark_field(doc, path))
         return;
-    json_object_foreach (json_object_get(doc, "definitions"), name, definition)
+    json_object_foreach(json_object_get(doc, "definitions"), name, definition)
         if (mark_field(definition, path))
             return;
 }

@@ -209,7 +209,7 @@ static bool breaks(comparison *c, const json_t *old, const json_t *new)
         if (!has_value(json_object_get(old, "required"), json_array_get(required, i)))
             return breaks_member(c, json_string_value(json_array_get(required, i)), NULL, NULL) &&
                    broken(c, "it becomes required");
-    json_object_foreach (json_object_get(old, "properties"), name, field)
+    json_object_foreach(json_object_get(old, "properties"), name, field)
         if (breaks_member(c, name, field,
                           json_object_get(json_object_get(new, "properties"), name)))
             return true;

@@ -107,7 +107,7 @@ static tr_code check_name(tr_registry_call *r, const json_t *fields, const char 
         return TR_XDM_FAIL(
             r, err, FIELD_NAME,
             "\"%.100s\" is not a field name: letters, digits, '-' and '_', not '_' first", name);
-    json_object_foreach ((json_t *)(uintptr_t)fields, other, field)
+    json_object_foreach((json_t *)(uintptr_t)fields, other, field)
         if (strcasecmp(other, name) == 0 && strcmp(other, name) != 0)
             return TR_XDM_FAIL(r, err, FIELD_NAME, "\"%.100s\" and \"%.100s\" differ only by case",
                                name, other);
@@ -122,7 +122,7 @@ static tr_code check_fields(tr_registry_call *r, const json_t *node, bool is_cus
     json_t *field;
     if (depth > TR_SCHEMA_DEPTH_MAX)
         return TR_XDM_FAIL(r, err, BODY, "fields nest deeper than %d levels", TR_SCHEMA_DEPTH_MAX);
-    json_object_foreach ((json_t *)(uintptr_t)fields, name, field) {
+    json_object_foreach((json_t *)(uintptr_t)fields, name, field) {
         if (!json_is_object(field))
             return TR_XDM_FAIL(r, err, BODY, "field \"%.100s\" is not an object", name);
         if (is_custom)
@@ -148,7 +148,7 @@ static tr_code check_tenant_fields(tr_registry_call *r, const json_t *node, cons
     const size_t tenant_len = strlen(tenant);
     const char *name;
     json_t *field;
-    json_object_foreach (json_object_get(node, "properties"), name, field) {
+    json_object_foreach(json_object_get(node, "properties"), name, field) {
         const bool is_tenant = (name[0] == '_' && strcmp(name + 1, tenant) == 0) ||
                                (strncmp(name, tenant, tenant_len) == 0 && name[tenant_len] == ':');
         const json_t *inner = json_object_get(field, "items");
@@ -175,7 +175,7 @@ static tr_code check_names(tr_registry_call *r, const json_t *doc, tr_err *err)
                          tr_registry_lists(json_object_get(doc, "meta:extends"),
                                            "https://ns.adobe.com/xdm/data/adhoc");
     TR_TRY(check_fields(r, doc, is_type(doc, "datatypes"), 0, err));
-    json_object_foreach (json_object_get(doc, "definitions"), name, definition)
+    json_object_foreach(json_object_get(doc, "definitions"), name, definition)
         TR_TRY(check_fields(r, definition, is_type(doc, "datatypes"), 0, err));
     if (is_free)
         return TR_OK;

@@ -61,7 +61,7 @@ static json_t *swap_tenant(const json_t *node, const char *from, const char *to)
     if (!json_is_object(node))
         return json_incref((json_t *)(uintptr_t)node);
     json_t *object = json_object();
-    json_object_foreach ((json_t *)(uintptr_t)node, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)node, key, value) {
         json_t *name = swap_text(key, from, to);
         if (name != NULL)
             (void)json_object_set_new(object, json_string_value(name),

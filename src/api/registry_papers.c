@@ -35,7 +35,7 @@ static void add_refs(const json_t *node, json_t *list)
 {
     const char *key;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)node, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)node, key, value) {
         const char *ref = strcmp(key, "$ref") == 0 ? json_string_value(value) : NULL;
         if (ref != NULL && ref[0] != '#' && !tr_registry_lists(list, ref))
             (void)json_array_append(list, value);
@@ -59,7 +59,7 @@ static void tidy_node(tr_registry_call *r, json_t *node)
     if (ref != NULL && ref[0] == '_' &&
         tr_registry_lookup(&r->registry, tr_str_of(ref), &target, NULL) == TR_OK)
         (void)json_object_set(node, "$ref", json_object_get(target, "$id"));
-    json_object_foreach_safe (node, tmp, key, value)
+    json_object_foreach_safe(node, tmp, key, value)
         tidy_node(r, value);
     for (size_t i = 0; i < json_array_size(node); i++)
         tidy_node(r, json_array_get(node, i));

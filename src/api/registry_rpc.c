@@ -208,7 +208,7 @@ static json_t *sample_of(const json_t *node, uint32_t depth)
     if (strcmp(type, "object") != 0)
         return sample_number(node);
     json_t *object = json_object();
-    json_object_foreach (json_object_get(node, "properties"), name, field)
+    json_object_foreach(json_object_get(node, "properties"), name, field)
         if ((value = sample_of(field, depth + 1)) != NULL)
             (void)json_object_set_new(object, name, value);
     return object;

@@ -85,7 +85,7 @@ static tr_code add_nodes(json_t *into, const char *key, const json_t *nodes, boo
         if (code == TR_OK && json_array_append_new(made, renamed) != 0)
             code = no_memory(err);
     }
-    json_object_foreach ((json_t *)(uintptr_t)nodes, name, node) {
+    json_object_foreach((json_t *)(uintptr_t)nodes, name, node) {
         json_t *renamed = NULL;
         if (code == TR_OK)
             code = compat(node, has_marks, depth, &renamed, err);
@@ -107,7 +107,7 @@ static tr_code add_member(json_t *into, const char *key, const json_t *value, bo
     if (strcmp(key, "properties") == 0 && json_is_object(value)) {
         if (json_object_set_new(into, key, json_object()) != 0)
             return no_memory(err);
-        json_object_foreach ((json_t *)(uintptr_t)value, name, field)
+        json_object_foreach((json_t *)(uintptr_t)value, name, field)
             TR_TRY(add_property(into, name, field, has_marks, depth, err));
         return TR_OK;
     }
@@ -127,7 +127,7 @@ static tr_code fill(json_t *into, const json_t *node, bool has_marks, uint32_t d
     const char *key;
     json_t *value;
     const json_t *required = json_object_get(node, "required");
-    json_object_foreach ((json_t *)(uintptr_t)node, key, value)
+    json_object_foreach((json_t *)(uintptr_t)node, key, value)
         TR_TRY(add_member(into, key, value, has_marks, depth + 1, err));
     for (size_t i = 0; i < json_array_size(required); i++)
         if (json_is_string(json_array_get(required, i)))
@@ -171,7 +171,7 @@ void tr_xdm_mark_types(json_t *node)
     const char *type = tr_xdm_node_xdm_type(node);
     if (type != NULL)
         (void)json_object_set_new(node, "meta:xdmType", json_string(type));
-    json_object_foreach (json_object_get(node, "properties"), name, field)
+    json_object_foreach(json_object_get(node, "properties"), name, field)
         tr_xdm_mark_types(field);
     if (json_is_object(json_object_get(node, "items")))
         tr_xdm_mark_types(json_object_get(node, "items"));

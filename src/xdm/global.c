@@ -51,7 +51,7 @@ static json_t *expand_all(const json_t *nodes)
     const char *name;
     json_t *node;
     json_t *out = json_object();
-    json_object_foreach ((json_t *)(uintptr_t)nodes, name, node)
+    json_object_foreach((json_t *)(uintptr_t)nodes, name, node)
         (void)json_object_set_new(out, name, expand_node(node));
     return out;
 }
@@ -104,7 +104,7 @@ static json_t *expand_node(const json_t *node)
         type = "string";
     if (type != NULL)
         (void)json_object_set_new(out, "type", json_string(type));
-    json_object_foreach ((json_t *)(uintptr_t)node, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)node, key, value) {
         json_t *expanded = expand_member(key, value, &name);
         if (expanded != NULL)
             (void)json_object_set_new(out, name, expanded);
@@ -154,7 +154,7 @@ static json_t *expand_document(const json_t *compact)
     json_t *doc = new_document(json_string_value(id), tr_json_text(compact, "kind", ""),
                                tr_json_text(compact, "title", ""));
     json_decref(id);
-    json_object_foreach ((json_t *)(uintptr_t)compact, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)compact, key, value) {
         if (strcmp(key, "kind") == 0 || strcmp(key, "id") == 0)
             continue;
         if (strcmp(key, "defs") == 0)
@@ -199,14 +199,14 @@ static void add_group(json_t *doc, json_t *parts, const json_t *group)
     const char *name;
     json_t *definition;
     bool requires = false;
-    json_object_foreach (json_object_get(group, "definitions"), name, definition)
+    json_object_foreach(json_object_get(group, "definitions"), name, definition)
     requires = requires || json_object_get(definition, "required") != NULL;
     if (!requires) {
         (void)json_array_append_new(parts,
                                     json_pack("{s:O}", "$ref", json_object_get(group, "$id")));
         return;
     }
-    json_object_foreach (json_object_get(group, "definitions"), name, definition) {
+    json_object_foreach(json_object_get(group, "definitions"), name, definition) {
         json_t *lifted = json_copy(definition);
         (void)json_object_del(lifted, "required");
         (void)json_object_set_new(json_object_get(doc, "definitions"), name, lifted);
@@ -241,6 +241,20 @@ static json_t *compose_old_profile(void)
     return doc;
 }
 
+/* Takes a tree out of reference counting: threads share it without touching it, and it never dies. */
+static void make_immortal(json_t *node)
+{
+    const char *key;
+    json_t *value;
+    if (node == NULL || node->refcount == SIZE_MAX)
+        return;
+    node->refcount = SIZE_MAX;
+    json_object_foreach(node, key, value)
+        make_immortal(value);
+    for (size_t i = 0; i < json_array_size(node); i++)
+        make_immortal(json_array_get(node, i));
+}
+
 static void load(void)
 {
     const unsigned char *at = tr_xdm_global_data;
@@ -260,6 +274,9 @@ static void load(void)
         at += len + 1;
     }
     keep("schema", compose_old_profile());
+    make_immortal(library.by_id);
+    for (size_t i = 0; i < KIND_COUNT; i++)
+        make_immortal(library.lists[i]);
     library.is_whole = is_whole;
 }
 

@@ -181,7 +181,7 @@ static tr_code merge_properties(json_t *into, const json_t *from, tr_xdm_path *p
         if (json_object_set_new(into, "properties", mine = json_object()) != 0)
             return TR_FAIL(err, TR_NO_MEMORY, "no memory to resolve a schema");
     }
-    json_object_foreach ((json_t *)(uintptr_t)from, name, field) {
+    json_object_foreach((json_t *)(uintptr_t)from, name, field) {
         json_t *known = known_field(mine, name);
         if (known == NULL) {
             if (json_object_set(mine, name, field) != 0)
@@ -201,7 +201,7 @@ tr_code tr_xdm_node_merge(json_t *into, const json_t *from, tr_xdm_path *path, j
 {
     const char *key;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)from, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)from, key, value) {
         json_t *known = json_object_get(into, key);
         bool is_done = true;
         if (strcmp(key, "properties") == 0) {

@@ -237,7 +237,7 @@ static tr_code add_structure(resolver *r, const json_t *doc, const json_t *node,
         TR_TRY(resolve(r, doc, json_array_get(all_of, i), ROLE_PART, &part, err));
         TR_TRY(merge_and_drop(r, out, part, err));
     }
-    json_object_foreach (json_object_get(node, "properties"), name, field)
+    json_object_foreach(json_object_get(node, "properties"), name, field)
         TR_TRY(add_field(r, doc, field, "properties", name, out, err));
     TR_TRY(add_field(r, doc, json_object_get(node, "items"), "items", NULL, out, err));
     TR_TRY(add_field(r, doc, json_object_get(node, "additionalProperties"), "additionalProperties",
@@ -261,7 +261,7 @@ static tr_code resolve(resolver *r, const json_t *doc, const json_t *node, role 
     json_t *made = json_object();
     if (made == NULL)
         return no_memory(err);
-    json_object_foreach ((json_t *)(uintptr_t)node, key, value)
+    json_object_foreach((json_t *)(uintptr_t)node, key, value)
         if (is_copied(key, as) && json_object_set(made, key, value) != 0) {
             json_decref(made);
             return no_memory(err);

@@ -138,7 +138,7 @@ static tr_code add_members(tr_xdm_build *build, const json_t *node, uint32_t dep
     const json_t *required = json_object_get(node, "required");
     const char *name;
     json_t *field;
-    json_object_foreach (json_object_get(node, "properties"), name, field) {
+    json_object_foreach(json_object_get(node, "properties"), name, field) {
         tr_type *member = NULL;
         const size_t before = tr_xdm_path_push(&build->path, name);
         if (is_usable_name(name, depth))
