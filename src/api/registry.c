@@ -221,7 +221,7 @@ static tr_code add_usage(tr_registry_call *r, const char *id, json_t *shown, tr_
     json_int_t count = 0;
     TR_TRY(tr_registry_all(r, NULL, &all, err));
     for (size_t i = 0; i < json_array_size(all); i++)
-        count += tr_registry_lists(json_object_get(json_array_get(all, i), "refs"), id);
+        count += tr_registry_refers(json_array_get(all, i), id);
     json_decref(all);
     json_t *metadata = json_copy(json_object_get(shown, "meta:registryMetadata"));
     (void)json_object_set_new(metadata, "meta:usageCount", json_integer(count));

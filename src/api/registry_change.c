@@ -253,6 +253,45 @@ static tr_code check_own_parts(tr_registry_call *r, const json_t *before, const 
     return TR_OK;
 }
 
+bool tr_registry_refers(const json_t *doc, const char *id)
+{
+    const json_t *refs = json_object_get(doc, "refs");
+    const size_t len = strlen(id);
+    for (size_t i = 0; i < json_array_size(refs); i++) {
+        const char *ref = json_string_value(json_array_get(refs, i));
+        if (ref != NULL && strncmp(ref, id, len) == 0 &&
+            (ref[len] == '\0' || ref[len] == '#' || ref[len] == '%'))
+            return true;
+    }
+    return false;
+}
+
+/* What refers to a changed document must still find its parts there, and agree with them. */
+static tr_code check_users(tr_registry_call *r, const char *id, tr_err *err)
+{
+    json_t *all = NULL;
+    TR_TRY(tr_registry_all(r, NULL, &all, err));
+    tr_code code = TR_OK;
+    for (size_t i = 0; i < json_array_size(all) && code == TR_OK; i++) {
+        const json_t *user = json_array_get(all, i);
+        json_t *clashes = NULL;
+        if (!tr_registry_refers(user, id) || strcmp(tr_json_text(user, "$id", ""), id) == 0)
+            continue;
+        code = tr_xdm_clashes(tr_registry_lookup, &r->registry, user, &clashes, err);
+        if (code == TR_NOT_FOUND) {
+            r->error = TR_XDM_REFERENCE;
+            code = TR_INVALID;
+        } else if (code == TR_OK && json_array_size(clashes) > 0) {
+            code = TR_XDM_FAIL(r, err, TYPE_CLASH, "in \"%.200s\", which uses it: %.200s",
+                               tr_json_text(user, "$id", ""),
+                               json_string_value(json_array_get(clashes, 0)));
+        }
+        json_decref(clashes);
+    }
+    json_decref(all);
+    return code;
+}
+
 /* Refuses the removal of what anybody refers to. */
 static tr_code check_removal(tr_registry_call *r, const json_t *doc, const json_t *datasets,
                              tr_err *err)
@@ -268,7 +307,7 @@ static tr_code check_removal(tr_registry_call *r, const json_t *doc, const json_
     tr_code code = TR_OK;
     for (size_t i = 0; i < json_array_size(all) && code == TR_OK; i++) {
         const json_t *other = json_array_get(all, i);
-        if (tr_registry_lists(json_object_get(other, "refs"), id))
+        if (tr_registry_refers(other, id) && strcmp(tr_json_text(other, "$id", ""), id) != 0)
             code = TR_XDM_FAIL(r, err, IN_USE, "\"%.200s\" is used by \"%.200s\"", id,
                                tr_json_text(other, "$id", ""));
     }
@@ -283,6 +322,8 @@ tr_code tr_registry_check_change(tr_registry_call *r, const json_t *before, cons
     const char *id = tr_json_text(before, "$id", "");
     TR_TRY(datasets_by_schema(r, &datasets, err));
     tr_code code = after == NULL ? check_removal(r, before, datasets, err) : TR_OK;
+    if (code == TR_OK && after != NULL)
+        code = check_users(r, id, err);
     if (code == TR_OK && after != NULL)
         code = tr_registry_all(r, "schema", &schemas, err);
     for (size_t i = 0; i < json_array_size(schemas) && code == TR_OK; i++) {

@@ -138,6 +138,8 @@ TR_MUST_CHECK tr_code tr_registry_check_union(tr_registry_call *r, const json_t 
 TR_MUST_CHECK tr_code tr_registry_overlay(tr_registry_call *r, const json_t *doc, tr_err *err);
 bool tr_registry_has_tag(const json_t *doc);
 bool tr_registry_lists(const json_t *list, const char *text);
+/* Whether a document refers to a resource, or to a part of it. */
+bool tr_registry_refers(const json_t *doc, const char *id);
 /* The identity descriptors of a schema, an array, returned. */
 TR_MUST_CHECK tr_code tr_registry_descriptors_of(tr_registry_call *r, const char *schema_id,
                                                  const char *type, json_t **out, tr_err *err);

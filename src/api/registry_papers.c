@@ -219,10 +219,7 @@ tr_code tr_registry_papers(tr_registry_call *r, json_t *doc, const json_t *befor
     const char *of_class = tr_json_text(doc, "meta:class", NULL);
     if (is_schema && of_class != NULL && !tr_registry_lists(extends, of_class))
         (void)json_array_append_new(extends, json_string(of_class));
-    add_refs(json_object_get(doc, "allOf"), refs);
-    add_refs(json_object_get(doc, "definitions"), refs);
-    add_refs(json_object_get(doc, "properties"), refs);
-    add_refs(json_object_get(doc, "items"), refs);
+    add_refs(doc, refs);
     int bad = json_object_set_new(doc, "meta:extends", extends);
     bad |= json_object_set_new(doc, "refs", refs);
     bad |= json_object_set_new(doc, "meta:extensible", json_boolean(!is_schema));

@@ -53,6 +53,11 @@ static tr_code hold(tr_registry *registry, const char *id, json_t *doc, const js
 {
     if (registry->held == NULL)
         registry->held = json_object();
+    if (json_object_get(registry->held, id) != NULL) {
+        json_decref(doc); /* somebody may be reading the one that is held */
+        *out = json_object_get(registry->held, id);
+        return TR_OK;
+    }
     if (json_object_set_new(registry->held, id, doc) != 0)
         return no_memory(err);
     *out = json_object_get(registry->held, id);
@@ -227,6 +232,10 @@ tr_code tr_registry_lookup(void *ctx, tr_str id, const json_t **doc, tr_err *err
     const char *kind = tr_registry_kind(id, long_id, sizeof long_id);
     if (kind == NULL)
         return not_found(id, err);
+    if (json_object_get(registry->held, long_id) != NULL) {
+        *doc = json_object_get(registry->held, long_id);
+        return TR_OK;
+    }
     const tr_code code =
         tr_catalog_get(registry->catalog, registry->tenant, kind, long_id, &object, err);
     if (code == TR_NOT_FOUND)

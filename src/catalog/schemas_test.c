@@ -150,6 +150,23 @@ static void the_union_follows_its_members(void)
     tr_catalog_schema_close(catalog, wider);
 }
 
+static void a_document_looked_up_twice_stays_where_it_was(void)
+{
+    tr_registry registry = {.catalog = catalog, .tenant = &tenant};
+    const json_t *by_id = NULL, *by_alt_id = NULL, *again = NULL;
+    put_group("a");
+    put_schema();
+    CHECK(tr_registry_lookup(&registry, tr_str_of(ACME "/schemas/1"), &by_id, NULL) == TR_OK);
+    CHECK(tr_registry_lookup(&registry, tr_str_of("_acme.schemas.1"), &by_alt_id, NULL) == TR_OK);
+    CHECK(tr_registry_lookup(&registry, tr_str_of("_acme.schemas.1"), &again, NULL) == TR_OK);
+    CHECK(by_id == by_alt_id && by_id == again);
+    CHECK(tr_registry_lookup(&registry, tr_str_of(TR_XDM_PROFILE_UNION), &by_id, NULL) == TR_OK);
+    CHECK(tr_registry_lookup(&registry, tr_str_of("_xdm.context.profile__union"), &again, NULL) ==
+          TR_OK);
+    CHECK(by_id == again);
+    json_decref(registry.held);
+}
+
 static void another_tenant_sees_nothing_of_it(void)
 {
     const tr_xdm_schema *schema = NULL;
@@ -227,6 +244,7 @@ int main(void)
     RUN(an_unknown_schema_is_named);
     RUN(a_tenant_schema_has_its_identities);
     RUN(a_change_is_seen_by_the_next_open_only);
+    RUN(a_document_looked_up_twice_stays_where_it_was);
     RUN(another_tenant_sees_nothing_of_it);
     RUN(the_union_follows_its_members);
     RUN(more_schemas_than_the_cache_holds_can_be_open);

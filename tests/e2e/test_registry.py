@@ -236,6 +236,13 @@ def test_classes_and_data_types_make_schemas(registry):
     assert field(full, f"{tenant}.visits")["items"]["meta:referencedFrom"] == visit["$id"]
     registry.error("DELETE", registry.of("classes", of_store), 400, 1903)
     registry.error("DELETE", registry.of("datatypes", visit), 400, 1903)
+    by_part = registry.group({"part": {"$ref": f"{registry.group({'a': {'type': 'string'}})['$id']}#/definitions/custom"}})
+    source = registry.call("GET", f"/tenant/fieldgroups/{quote(by_part['refs'][0].split('#')[0], safe='')}", 200, accept=XED)
+    assert source["meta:registryMetadata"]["meta:usageCount"] == 1
+    registry.error("DELETE", registry.of("fieldgroups", source), 400, 1903)
+    registry.error("PATCH", registry.of("fieldgroups", source), 400, 1901, [
+        {"op": "move", "from": "/definitions/custom", "path": "/definitions/other"},
+        {"op": "replace", "path": "/allOf/0/$ref", "value": "#/definitions/other"}])
 
 
 def test_the_union_is_composed_of_its_members(registry):
