@@ -55,6 +55,7 @@ typedef struct tr_merge_spec {
     int64_t updated_after_us;      /* TR_TIME_NONE: no filter */
     int64_t event_after_us;        /* TR_TIME_NONE: open; strictly greater, on ingestion time */
     int64_t event_before_us;       /* TR_TIME_NONE: open; strictly less */
+    uint8_t bits_min;              /* at least so many partition bits; 0: as the rows need */
 } tr_merge_spec;
 
 typedef struct tr_merge_plan tr_merge_plan;

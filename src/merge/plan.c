@@ -162,6 +162,9 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
             plan->is_run_per_lane = false;
     }
     plan->bits = choose_bits(&plan->records, &plan->events);
+    if (plan->bits < plan->spec.bits_min)
+        plan->bits = plan->spec.bits_min < TR_RUN_PARTITION_BITS_MAX ? plan->spec.bits_min
+                                                                     : TR_RUN_PARTITION_BITS_MAX;
     tr_merge_side *const sides[] = {&plan->records, &plan->events};
     for (size_t i = 0; i < 2; i++)
         TR_TRY(tr_borders_make(sides[i]->runs, sides[i]->run_count, plan->bits, &plan->arena,

@@ -126,10 +126,10 @@ static tr_code fold(tr_store *store, const tr_tenant *tenant, const char *datase
     if (code == TR_OK) {
         tr_crash_point("compact_before_commit");
         code = take_place(store, tenant, &run, sources, err);
-        if (code != TR_OK) /* what cannot be removed is an orphan, swept at the next start */
-            (void)tr_lake_remove_batch(store->lake, tenant, dataset, id.text, NULL);
-    } else {
-        (void)tr_lake_drop_stage(store->lake, tenant, id.text, NULL);
+        if (code != TR_OK && tr_lake_remove_batch(store->lake, tenant, dataset, id.text, NULL) != TR_OK)
+            tr_log(TR_LOG_WARN, "store", "orphan_left", "dataset=%s run=%s", dataset, id.text);
+    } else if (tr_lake_drop_stage(store->lake, tenant, id.text, NULL) != TR_OK) {
+        tr_log(TR_LOG_WARN, "store", "orphan_left", "dataset=%s stage=%s", dataset, id.text);
     }
     json_decref(run.doc);
     tr_store_release(store, snapshot);

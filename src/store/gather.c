@@ -325,12 +325,12 @@ tr_code tr_gather_unit(const tr_gather *gather, uint32_t unit, tr_err *err)
     tr_code code = TR_OK;
     if (gather->rows->slice_count == 0 || gather->groups->count == 0)
         return TR_OK;
-    if (own->type->kind == TR_KIND_MAP)
-        code = tr_gather_map(gather, own, &arena, err);
-    else if (own->type->kind == TR_KIND_ARRAY)
+    if (tr_kind_is_scalar(own->type->kind))
+        code = gather_scalar(gather, own->first_leaf, &arena, err);
+    else if (own->type->kind == TR_KIND_ARRAY || gather->is_verbatim)
         code = gather_array(gather, own, &arena, err);
     else
-        code = gather_scalar(gather, own->first_leaf, &arena, err);
+        code = tr_gather_map(gather, own, &arena, err);
     tr_arena_free(&arena);
     return code;
 }

@@ -50,6 +50,7 @@ typedef struct tr_gather {
     const tr_groups *groups;
     const uint32_t *lane;      /* per run: its dataset's number */
     bool is_one_per_lane;      /* no group has two rows of one lane */
+    bool is_verbatim;          /* groups have one row each: maps are copied as they are, like arrays */
     const uint32_t *owner;     /* [rows->end] the group of a row, groups->count when it is in none */
     const uint32_t *first;     /* [groups->count] the first row of each group, or 0 */
     tr_gather_put put;         /* NULL: only count keys */

@@ -136,7 +136,8 @@ static tr_code write_partition(refolder *f, uint32_t partition, uint32_t *next, 
     tr_groups groups;
     tr_fold fold;
     tr_gather gather = {.shape = &f->shape, .rows = &rows, .matches = f->matches, .lane = f->lanes,
-                        .is_one_per_lane = f->is_event || !f->runs[0]->is_upsert, .put = put_column, .ctx = f};
+                        .is_one_per_lane = f->is_event || !f->runs[0]->is_upsert,
+                        .is_verbatim = f->is_event || !f->runs[0]->is_upsert, .put = put_column, .ctx = f};
     tr_code code = select_rows(f, partition, &arena, &rows, &groups, &fold, err);
     for (uint32_t from = 0; code == TR_OK && *next < f->cut.group_count && f->cut.partition[*next] == partition;
          ++*next) {

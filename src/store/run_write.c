@@ -174,6 +174,8 @@ tr_code tr_run_write(const tr_run_rows *rows, tr_sink sink, tr_err *err)
     tr_buf footer = {0};
     tr_parquet_writer *writer = NULL;
 
+    if (cut.bits < rows->bits_min)
+        cut.bits = rows->bits_min < TR_RUN_PARTITION_BITS_MAX ? rows->bits_min : TR_RUN_PARTITION_BITS_MAX;
     TR_TRY(tr_run_find_bookkeeping(rows->shape, leaves, err));
     const tr_column *keys = &rows->columns[leaves[TR_RUN_KEY]];
     uint32_t *order = tr_alloc_array(rows->rows, sizeof *order);

@@ -93,6 +93,7 @@ typedef struct tr_run_rows {
     const tr_column *columns; /* [shape->leaf_count] */
     uint32_t rows;
     bool is_event;
+    uint8_t bits_min; /* at least so many partition bits; 0: as the rows need */
 } tr_run_rows;
 TR_MUST_CHECK tr_code tr_run_write(const tr_run_rows *rows, tr_sink sink, tr_err *err);
 
