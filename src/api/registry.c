@@ -53,6 +53,14 @@ static json_t *error_body(const tr_registry_call *r, int number, int http, const
                      "timestamp", when, "detailed-message", text, "sub-errors", "detail", text);
 }
 
+/* A text that was cut to its place may end in half a character. */
+static void mend_text(char *text)
+{
+    size_t bad_at;
+    while (!tr_str_is_utf8(tr_str_of(text), &bad_at))
+        text[bad_at] = '?';
+}
+
 /* The error body for what the client can do something about; the rest is the router's. */
 static tr_code answer_failure(tr_registry_call *r, tr_code code, tr_err *err)
 {
@@ -70,6 +78,7 @@ static tr_code answer_failure(tr_registry_call *r, tr_code code, tr_err *err)
             title = errors[i].title;
         }
     memcpy(text, err->text, sizeof text);
+    mend_text(text);
     return tr_reply_json(r->call, http, error_body(r, (int)r->error, http, title, text), err);
 }
 

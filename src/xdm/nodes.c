@@ -151,9 +151,13 @@ static void note_clash(const json_t *a, const json_t *b, const tr_xdm_path *path
 {
     const char *one = tr_xdm_node_xdm_type(a);
     const char *other = tr_xdm_node_xdm_type(b);
-    if (clashes != NULL && one != NULL && other != NULL && strcmp(one, other) != 0)
-        (void)json_array_append_new(clashes,
-                                    json_sprintf("%s is %s and %s", path->text, one, other));
+    if (clashes == NULL || one == NULL || other == NULL || strcmp(one, other) == 0)
+        return;
+    /* A path that was cut inside a character is no JSON text: then the types must do. */
+    json_t *sentence = json_sprintf("%s is %s and %s", path->text, one, other);
+    if (sentence == NULL)
+        sentence = json_sprintf("a deep field is %s and %s", one, other);
+    (void)json_array_append_new(clashes, sentence);
 }
 
 /* The field of that name, or of its twin: a tenant's "person" means the standard "xdm:person". */

@@ -189,7 +189,7 @@ def test_a_patch_adds_groups_and_fields(registry):
 
 
 def test_the_rules_of_composition_hold(registry):
-    schema = registry.schema(PROFILE)
+    schema = registry.schema(PROFILE, title="\u00e9" * 300 + title("accents"))
     tenant = f"_{registry.tenant}"
     post = "/tenant/schemas"
     registry.error("POST", post, 400, 1900, [1])
