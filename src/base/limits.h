@@ -13,8 +13,10 @@
 #define TR_UPLOAD_BYTES_MAX (512000000 + 1)     /* one PUT or one part of a large file */
 #define TR_IDENTITIES_PER_PROFILE_MAX 50
 #define TR_MERGE_POLICIES_MAX 5                 /* per sandbox and class */
+#define TR_MERGE_POLICY_DATASETS_MAX 100        /* in one order: AEP lets 50 record and 50 event datasets be picked */
 
 /* Ours. */
+#define TR_EXPORT_LIST_MAX 1000                 /* jobs in one answer: what clients ask for at most */
 #define TR_ROW_BYTES_MAX (16 * 1024 * 1024)     /* one JSON row of a batch: above, the row is refused */
 #define TR_JSON_DEPTH_MAX 64
 #define TR_SCHEMA_DEPTH_MAX 32                  /* nesting of a resolved schema: cuts recursion */

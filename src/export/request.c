@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* request.c - the body of POST /export/jobs, checked whole before a job exists. Every refusal names the
+ * member at fault. null counts as absent; members that are not known are ignored.
+ */
+#include "export/export_internal.h"
+
+#define SEGMENTS_TEXT "segments do not exist yet in this version"
+
+typedef enum want { WANT_OBJECT, WANT_ARRAY, WANT_STRING, WANT_BOOLEAN, WANT_INTEGER } want;
+
+/* The member of that JSON type, or NULL when absent. where ends in "." unless it is "". */
+static tr_code member(const json_t *object, const char *where, const char *key, want type,
+                      const json_t **out, tr_err *err)
+{
+    static const char *const names[] = {"an object", "an array", "a string", "true or false",
+                                        "an integer"};
+    const json_t *value = json_object_get(object, key);
+    const bool fits[] = {json_is_object(value), json_is_array(value), json_is_string(value),
+                         json_is_boolean(value), json_is_integer(value)};
+    if (value == NULL || json_is_null(value)) {
+        *out = NULL;
+        return TR_OK;
+    }
+    if (!fits[type])
+        return TR_FAIL(err, TR_INVALID, "%s%s must be %s", where, key, names[type]);
+    *out = value;
+    return TR_OK;
+}
+
+static tr_str text_of(const json_t *value)
+{
+    return value == NULL ? (tr_str){0}
+                         : (tr_str){(const uint8_t *)json_string_value(value), json_string_length(value)};
+}
+
+static tr_code instant(const json_t *object, const char *where, const char *key, int64_t *out, tr_err *err)
+{
+    const json_t *value = NULL;
+    tr_err why = {0};
+    int64_t us = TR_TIME_NONE;
+    TR_TRY(member(object, where, key, WANT_STRING, &value, err));
+    if (value != NULL && tr_time_parse(text_of(value), true, &us, &why) != TR_OK)
+        return TR_FAIL(err, TR_INVALID, "%s%s is \"%.60s\": expected an RFC 3339 date-time with a zone, "
+                       "such as 2024-05-01T00:00:00Z", where, key, json_string_value(value));
+    *out = us;
+    return TR_OK;
+}
+
+static tr_code read_policy(const json_t *body, tr_export_request *out, tr_err *err)
+{
+    const json_t *policy = NULL, *id = NULL, *version = NULL;
+    TR_TRY(member(body, "", "mergePolicy", WANT_OBJECT, &policy, err));
+    TR_TRY(member(policy, "mergePolicy.", "id", WANT_STRING, &id, err));
+    TR_TRY(member(policy, "mergePolicy.", "version", WANT_INTEGER, &version, err));
+    if (version != NULL && json_integer_value(version) < 1)
+        return TR_FAIL(err, TR_INVALID, "mergePolicy.version must be 1 or more");
+    if (policy != NULL && text_of(id).len == 0)
+        return TR_FAIL(err, TR_INVALID, "mergePolicy.id is required with mergePolicy");
+    out->policy_id = json_string_value(id);
+    out->policy_version = version == NULL ? 0 : json_integer_value(version);
+    return TR_OK;
+}
+
+static tr_code read_filter(const json_t *body, tr_export_request *out, tr_err *err)
+{
+    const json_t *filter = NULL, *segments = NULL, *times = NULL, *empty = NULL;
+    TR_TRY(member(body, "", "filter", WANT_OBJECT, &filter, err));
+    TR_TRY(member(filter, "filter.", "segments", WANT_ARRAY, &segments, err));
+    if (json_array_size(segments) > 0)
+        return TR_FAIL(err, TR_INVALID, "filter.segments: " SEGMENTS_TEXT);
+    TR_TRY(member(filter, "filter.", "segmentQualificationTime", WANT_OBJECT, &times, err));
+    if (json_object_size(times) > 0)
+        return TR_FAIL(err, TR_INVALID, "filter.segmentQualificationTime: " SEGMENTS_TEXT);
+    TR_TRY(instant(filter, "filter.", "fromIngestTimestamp", &out->updated_after_us, err));
+    TR_TRY(member(filter, "filter.", "emptyProfiles", WANT_BOOLEAN, &empty, err));
+    out->with_event_only = json_is_true(empty);
+    return TR_OK;
+}
+
+static tr_code read_events(const json_t *body, tr_export_request *out, tr_err *err)
+{
+    static const char where[] = "additionalFields.eventList.filter.";
+    const json_t *more = NULL, *events = NULL, *fields = NULL, *filter = NULL;
+    TR_TRY(member(body, "", "additionalFields", WANT_OBJECT, &more, err));
+    TR_TRY(member(more, "additionalFields.", "eventList", WANT_OBJECT, &events, err));
+    TR_TRY(member(events, "additionalFields.eventList.", "fields", WANT_STRING, &fields, err));
+    TR_TRY(member(events, "additionalFields.eventList.", "filter", WANT_OBJECT, &filter, err));
+    TR_TRY(instant(filter, where, "fromIngestTimestamp", &out->event_after_us, err));
+    TR_TRY(instant(filter, where, "toIngestTimestamp", &out->event_before_us, err));
+    out->with_events = events != NULL;
+    out->event_fields = text_of(fields);
+    return TR_OK;
+}
+
+static tr_code read_destination(const json_t *body, tr_export_request *out, tr_err *err)
+{
+    const json_t *destination = NULL, *small = NULL, *capital = NULL, *per_batch = NULL;
+    TR_TRY(member(body, "", "destination", WANT_OBJECT, &destination, err));
+    TR_TRY(member(destination, "destination.", "datasetId", WANT_STRING, &small, err));
+    TR_TRY(member(destination, "destination.", "dataSetId", WANT_STRING, &capital, err));
+    /* Without segments there is nothing to split a batch by: true then means false. */
+    TR_TRY(member(destination, "destination.", "segmentPerBatch", WANT_BOOLEAN, &per_batch, err));
+    const json_t *given = small != NULL ? small : capital;
+    const tr_str id = text_of(given);
+    if (given == NULL)
+        return TR_FAIL(err, TR_INVALID, "destination.datasetId is required");
+    if (capital != NULL && !json_equal(given, capital))
+        return TR_FAIL(err, TR_INVALID, "destination.datasetId and destination.dataSetId differ");
+    if (!tr_is_hex(id, 24))
+        return TR_FAIL(err, TR_INVALID, "destination.datasetId is \"%.60s\": expected 24 hex digits",
+                       json_string_value(given));
+    (void)snprintf(out->dataset, sizeof out->dataset, "%.*s", TR_STR_ARG(id));
+    return TR_OK;
+}
+
+static tr_code check_schema(const json_t *body, tr_err *err)
+{
+    const json_t *schema = NULL, *name = NULL;
+    TR_TRY(member(body, "", "schema", WANT_OBJECT, &schema, err));
+    TR_TRY(member(schema, "schema.", "name", WANT_STRING, &name, err));
+    if (name == NULL)
+        return TR_FAIL(err, TR_INVALID, "schema.name is required: " TR_POLICY_SCHEMA);
+    if (strcmp(json_string_value(name), TR_POLICY_SCHEMA) != 0)
+        return TR_FAIL(err, TR_INVALID, "schema.name is \"%.80s\": expected " TR_POLICY_SCHEMA,
+                       json_string_value(name));
+    return TR_OK;
+}
+
+static tr_code check_evaluation(const json_t *body, tr_err *err)
+{
+    const json_t *evaluation = NULL, *segmentation = NULL;
+    TR_TRY(member(body, "", "evaluationInfo", WANT_OBJECT, &evaluation, err));
+    TR_TRY(member(evaluation, "evaluationInfo.", "segmentation", WANT_BOOLEAN, &segmentation, err));
+    if (json_is_true(segmentation))
+        return TR_FAIL(err, TR_INVALID, "evaluationInfo.segmentation: " SEGMENTS_TEXT);
+    return TR_OK;
+}
+
+tr_code tr_export_request_read(const json_t *body, tr_export_request *out, tr_err *err)
+{
+    tr_export_request request = {.updated_after_us = TR_TIME_NONE};
+    const json_t *fields = NULL;
+    if (!json_is_object(body))
+        return TR_FAIL(err, TR_INVALID, "the request body must be a JSON object");
+    TR_TRY(member(body, "", "fields", WANT_STRING, &fields, err));
+    request.fields = text_of(fields);
+    TR_TRY(read_policy(body, &request, err));
+    TR_TRY(read_filter(body, &request, err));
+    TR_TRY(read_events(body, &request, err));
+    TR_TRY(read_destination(body, &request, err));
+    TR_TRY(check_schema(body, err));
+    TR_TRY(check_evaluation(body, err));
+    *out = request;
+    return TR_OK;
+}

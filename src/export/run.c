@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run.c - the coordinator of one job: partitions into parts.
+ *
+ *     plan --open--> partitions 0 1 2 3 ... n
+ *                              |   |       |      each on some worker:
+ *     known and intact: kept   x   v       v      merge -> stage file -> sync, hash -> export_part
+ *
+ * A part is known only after its file is on the disk, so whatever a crash interrupts, what the catalog
+ * lists can be checked by hash, and all else is made again, to the same bytes.
+ */
+#include "export/export_internal.h"
+
+#include "base/log.h"
+
+typedef struct counting {
+    json_t *namespaces;
+    bool is_bad;
+} counting;
+
+static void count_namespace(void *ctx, tr_str namespace_code, uint64_t profiles)
+{
+    counting *c = ctx;
+    const char *at = (const char *)namespace_code.at;
+    const json_t *before = json_object_getn(c->namespaces, at, namespace_code.len);
+    const json_int_t sum = json_integer_value(before) + (json_int_t)profiles;
+    if (json_object_setn_new(c->namespaces, at, namespace_code.len, json_integer(sum)) != 0)
+        c->is_bad = true;
+}
+
+/* Merges a partition into its file of the stage. Without profiles there is no file, unless `is_kept`. */
+static tr_code write_part(tr_export_run *run, uint32_t partition, bool is_kept, tr_export_part *part,
+                          tr_err *err)
+{
+    tr_export_active *active = run->active;
+    tr_lake_file file = {.file = TR_FILE_NONE};
+    tr_merge_stats stats = {0};
+    counting c = {.namespaces = json_object()};
+    *part = (tr_export_part){.namespaces = c.namespaces};
+    (void)snprintf(part->name, sizeof part->name, "part-%05u.parquet", partition);
+    tr_code code = tr_lake_create(active->export->parts.lake, &active->tenant, active->stage, part->name,
+                                  &file, err);
+    if (code == TR_OK)
+        code = tr_merge_partition(run->plan.merge, partition, (tr_sink){tr_lake_write, &file},
+                                  &active->cancel, count_namespace, &c, &stats, err);
+    if (code == TR_OK && (c.is_bad || c.namespaces == NULL))
+        code = TR_FAIL(err, TR_NO_MEMORY, "no memory to count namespaces");
+    part->profiles = stats.profiles;
+    if (code == TR_OK && stats.profiles == 0 && !is_kept)
+        part->name[0] = '\0';
+    else if (code == TR_OK)
+        code = tr_lake_finish(&file, &part->written, err);
+    tr_lake_abandon(&file);
+    part->is_done = code == TR_OK;
+    return code;
+}
+
+static void part_id(const tr_export_active *active, uint32_t partition, char out[256])
+{
+    (void)snprintf(out, 256, "%s:%u", active->id, partition);
+}
+
+static tr_code record_part(tr_export_run *run, uint32_t partition, const tr_export_part *part, tr_err *err)
+{
+    const tr_export_active *active = run->active;
+    tr_catalog *catalog = active->export->parts.catalog;
+    tr_object object = {0}, old = {0};
+    part_id(active, partition, object.id);
+    (void)snprintf(object.parent, sizeof object.parent, "%s", active->id);
+    object.doc = json_pack("{s:s, s:I, s:I, s:s, s:O}", "name", part->name, "rows",
+                           (json_int_t)part->profiles, "bytes", (json_int_t)part->written.bytes, "xxh128",
+                           part->written.xxh128, "namespaces", part->namespaces);
+    if (object.doc == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to note a part");
+    tr_code code = tr_catalog_begin(catalog, err);
+    if (code == TR_OK) {
+        code = tr_catalog_get(catalog, &active->tenant, "export_part", object.id, &old, NULL);
+        tr_object_clear(&old);
+        if (code == TR_NOT_FOUND)
+            code = tr_catalog_insert(catalog, &active->tenant, "export_part", &object, err);
+        else if (code == TR_OK)
+            code = tr_catalog_put(catalog, &active->tenant, "export_part", &object, 0, err);
+        code = tr_catalog_end(catalog, code, err);
+    }
+    json_decref(object.doc);
+    return code;
+}
+
+static tr_code make_part(tr_export_run *run, uint32_t partition, bool is_kept, tr_err *err)
+{
+    tr_export_part *part = &run->parts[partition];
+    json_decref(part->namespaces);
+    tr_code code = write_part(run, partition, is_kept, part, err);
+    if (code == TR_OK) {
+        tr_crash_point("export_part_written");
+        code = record_part(run, partition, part, err);
+    }
+    if (code != TR_OK)
+        return code;
+    tr_crash_point("export_part_recorded");
+    atomic_fetch_add(&run->active->profiles, part->profiles);
+    atomic_fetch_add(&run->active->bytes, part->written.bytes);
+    return TR_OK;
+}
+
+static tr_code run_task(void *ctx, uint32_t index, tr_err *err)
+{
+    tr_export_run *run = ctx;
+    TR_TRY(make_part(run, run->todo[index], false, err));
+    atomic_fetch_add(&run->active->partitions_done, 1);
+    return TR_OK;
+}
+
+/* Reads what the catalog says of an earlier attempt's part. */
+static tr_code load_part(void *ctx, const tr_object *object, tr_err *err)
+{
+    tr_export_run *run = ctx;
+    const char *colon = strchr(object->id, ':');
+    int64_t partition = -1;
+    if (colon == NULL || !tr_str_to_i64(tr_str_of(colon + 1), &partition) || partition < 0 ||
+        partition >= run->plan.partitions)
+        return TR_OK;
+    tr_export_part part = {.is_done = true,
+                           .profiles = (uint64_t)tr_json_int(object->doc, "rows", 0),
+                           .written.bytes = (uint64_t)tr_json_int(object->doc, "bytes", 0)};
+    (void)snprintf(part.name, sizeof part.name, "%s", tr_json_text(object->doc, "name", ""));
+    (void)snprintf(part.written.xxh128, sizeof part.written.xxh128, "%s",
+                   tr_json_text(object->doc, "xxh128", ""));
+    part.namespaces = json_deep_copy(json_object_get(object->doc, "namespaces"));
+    if (part.namespaces == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to keep a part");
+    run->parts[partition] = part;
+    return TR_OK;
+}
+
+static tr_code load_parts(tr_export_run *run, tr_err *err)
+{
+    const tr_export_active *active = run->active;
+    const tr_catalog_filter of_job = {.parent = active->id};
+    run->part_count = run->plan.partitions;
+    run->parts = tr_alloc_zeroed(run->part_count, sizeof *run->parts);
+    run->todo = tr_alloc_zeroed(run->part_count, sizeof *run->todo);
+    if (run->parts == NULL || run->todo == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u partitions", run->plan.partitions);
+    return tr_catalog_list(active->export->parts.catalog, &active->tenant, "export_part", &of_job,
+                           load_part, run, err);
+}
+
+static bool is_staged(const tr_export_run *run, const tr_export_part *part)
+{
+    const tr_export_active *active = run->active;
+    return part->name[0] == '\0' || tr_lake_stage_has(active->export->parts.lake, &active->tenant,
+                                                      active->stage, part->name, &part->written);
+}
+
+/* Keeps the parts whose bytes are all there; the rest is to do. */
+static void choose_todo(tr_export_run *run)
+{
+    tr_export_active *active = run->active;
+    uint32_t kept = 0;
+    for (uint32_t p = 0; p < run->part_count; p++) {
+        tr_export_part *part = &run->parts[p];
+        part->is_done = part->is_done && is_staged(run, part);
+        if (!part->is_done) {
+            run->todo[run->todo_count++] = p;
+            continue;
+        }
+        kept++;
+        atomic_fetch_add(&active->profiles, part->profiles);
+        atomic_fetch_add(&active->bytes, part->written.bytes);
+    }
+    atomic_store(&active->done_before, kept);
+    atomic_store(&active->partitions_done, kept);
+    atomic_store(&active->partitions_total, run->part_count);
+    atomic_store(&active->begun_us, tr_time_monotonic_us());
+    if (kept > 0)
+        tr_log(TR_LOG_INFO, "export", "export_resumed", "job=%s kept=%u of=%u", active->id, kept,
+               run->part_count);
+}
+
+static tr_code begin(void *ctx, tr_object *job, tr_err *err)
+{
+    int64_t *begin_ms = ctx;
+    json_t *gateway = json_object_get(job->doc, "computeGatewayJobId");
+    json_t *own = json_object_get(job->doc, "_");
+    if (tr_export_is_finished(job->state) || tr_json_bool(own, "cancel", false))
+        return TR_FAIL(err, TR_CANCELLED, "the job was cancelled");
+    TR_TRY(tr_export_job_status(job, "PROCESSING", err));
+    bool is_good = true;
+    if (json_object_get(gateway, "exportJob") == NULL)
+        is_good = json_object_set_new(gateway, "exportJob", json_string(tr_id_uuid().text)) == 0;
+    if (own == NULL) /* when the first attempt began: a resumed job tells the whole time */
+        is_good = is_good &&
+                  json_object_set_new(job->doc, "_", json_pack("{s:I}", "exportBegin",
+                                                               (json_int_t)tr_time_now_ms())) == 0;
+    *begin_ms = tr_json_int(json_object_get(job->doc, "_"), "exportBegin", tr_time_now_ms());
+    return is_good ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory to begin an export");
+}
+
+/* The runs of the plan are gone: a later attempt starts over, from the newest snapshot. */
+static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *err)
+{
+    tr_export *export = active->export;
+    tr_snapshot *snapshot = NULL;
+    tr_log(TR_LOG_WARN, "export", "export_planned_again", "job=%s reason=\"runs of its snapshot are gone\"",
+           active->id);
+    TR_TRY(tr_lake_drop_stage(export->parts.lake, &active->tenant, active->stage, err));
+    TR_TRY(tr_store_snapshot(export->parts.store, &active->tenant, &snapshot, err));
+    json_t *ids = tr_export_run_ids(snapshot);
+    tr_store_release(export->parts.store, snapshot);
+    if (ids == NULL || json_object_set_new(stored->doc, "runs", ids) != 0)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");
+    stored->updated_ms = 0;
+    TR_TRY(tr_catalog_begin(export->parts.catalog, err));
+    tr_code code = tr_export_parts_forget(export, &active->tenant, active->id, err);
+    if (code == TR_OK)
+        code = tr_catalog_put(export->parts.catalog, &active->tenant, "export_plan", stored, 0, err);
+    return tr_catalog_end(export->parts.catalog, code, err);
+}
+
+static tr_code open_plan(tr_export_run *run, tr_err *err)
+{
+    tr_export_active *active = run->active;
+    tr_export *export = active->export;
+    tr_object stored = {0};
+    TR_TRY(tr_catalog_get(export->parts.catalog, &active->tenant, "export_plan", active->id, &stored, err));
+    tr_code code = tr_export_plan_open(stored.doc, export->parts.store, &active->tenant, &run->plan, err);
+    if (code == TR_NOT_FOUND) {
+        code = plan_again(active, &stored, err);
+        if (code == TR_OK)
+            code = tr_export_plan_open(stored.doc, export->parts.store, &active->tenant, &run->plan, err);
+    }
+    tr_object_clear(&stored);
+    return code;
+}
+
+/* Every part is read again and its hash compared: what readers get is what was merged. */
+static tr_code check_parts(tr_export_run *run, tr_err *err)
+{
+    uint32_t files = 0;
+    for (uint32_t p = 0; p < run->part_count; p++)
+        files += run->parts[p].name[0] != '\0';
+    if (files == 0) /* a batch always has a file, so that readers see its columns */
+        TR_TRY(make_part(run, 0, true, err));
+    for (uint32_t p = 0; p < run->part_count; p++)
+        if (!is_staged(run, &run->parts[p]))
+            return TR_FAIL(err, TR_CORRUPT, "part %u is not what was written", p);
+    return TR_OK;
+}
+
+static tr_code work(tr_export_run *run, tr_err *err)
+{
+    tr_export_active *active = run->active;
+    tr_export *export = active->export;
+    TR_TRY(tr_export_job_edit(export, &active->tenant, active->id, begin, &run->export_begin_ms, err));
+    tr_crash_point("export_processing");
+    TR_TRY(open_plan(run, err));
+    tr_crash_point("export_planned");
+    TR_TRY(load_parts(run, err));
+    if (tr_export_is_placed(run)) /* a crash came between the rename and the catalog */
+        return tr_export_commit(run, err);
+    choose_todo(run);
+    TR_TRY(tr_compute_run(export->parts.compute, run->todo_count, run_task, run, &active->cancel, err));
+    TR_TRY(check_parts(run, err));
+    tr_crash_point("export_checked");
+    return tr_export_publish(run, err);
+}
+
+static bool is_cancelled_by_client(tr_export_active *active)
+{
+    tr_object job = {0};
+    bool is_marked = atomic_load(&active->cancel);
+    if (tr_catalog_get(active->export->parts.catalog, &active->tenant, "export", active->id, &job, NULL) == TR_OK)
+        is_marked = is_marked || tr_json_bool(json_object_get(job.doc, "_"), "cancel", false) ||
+                    tr_export_is_finished(job.state);
+    tr_object_clear(&job);
+    return is_marked;
+}
+
+void tr_export_run_job(void *ctx)
+{
+    tr_export_run run = {.active = ctx};
+    tr_err err = {0};
+    tr_export_active *active = ctx;
+    const tr_code code = work(&run, &err);
+    tr_export_plan_close(&run.plan); /* lets the runs go before the end is told */
+    if (code == TR_CANCELLED && is_cancelled_by_client(active))
+        tr_export_end_cancelled(active);
+    else if (code != TR_OK && code != TR_CANCELLED)
+        tr_export_end_failed(active, code, &err);
+    /* else: done; or the server stops, and the job goes on at its next start */
+    for (uint32_t p = 0; run.parts != NULL && p < run.part_count; p++)
+        json_decref(run.parts[p].namespaces);
+    tr_free(run.parts);
+    tr_free(run.todo);
+}
