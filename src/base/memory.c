@@ -169,7 +169,11 @@ struct tr_arena_block {
     _Alignas(16) uint8_t bytes[];
 };
 
-enum { ARENA_BLOCK_BYTES_MIN = 16 * 1024, ARENA_BLOCK_BYTES_MAX = 1024 * 1024 };
+enum {
+    ARENA_BLOCK_BYTES_MIN = 16 * 1024,
+    ARENA_BLOCK_BYTES_MAX = 1024 * 1024,
+    ARENA_KEPT_BYTES_MAX = 64 * 1024 * 1024
+};
 
 static bool arena_add_block(tr_arena *arena, size_t bytes)
 {
@@ -234,14 +238,15 @@ char *tr_arena_text(tr_arena *arena, tr_str s)
 
 void tr_arena_reset(tr_arena *arena)
 {
-    while (arena->last != NULL && arena->last->before != NULL) {
-        tr_arena_block *before = arena->last->before;
-        arena->bytes -= arena->last->cap;
-        tr_free(arena->last);
-        arena->last = before;
+    if (arena->last == NULL || arena->last->before == NULL) {
+        if (arena->last != NULL)
+            arena->last->used = 0;
+        return;
     }
-    if (arena->last != NULL)
-        arena->last->used = 0;
+    /* One block as large as all were: the next round then needs neither malloc nor fresh pages. */
+    const size_t bytes = arena->bytes < ARENA_KEPT_BYTES_MAX ? arena->bytes : ARENA_KEPT_BYTES_MAX;
+    tr_arena_free(arena);
+    (void)arena_add_block(arena, bytes);
 }
 
 void tr_arena_free(tr_arena *arena)

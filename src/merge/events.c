@@ -55,8 +55,8 @@ static tr_code join_rows(tr_merge_work *work, tr_rows *out, tr_err *err)
     const tr_rows *a = &work->records, *b = &work->events;
     tr_rows rows = {.run_count = a->run_count + b->run_count, .slice_count = a->slice_count + b->slice_count,
                     .end = a->end};
-    const tr_run **runs = tr_arena_array(&work->arena, rows.run_count, sizeof *runs);
-    rows.slices = tr_arena_array(&work->arena, rows.slice_count, sizeof *rows.slices);
+    const tr_run **runs = tr_arena_array(&work->memory->rows, rows.run_count, sizeof *runs);
+    rows.slices = tr_arena_array(&work->memory->rows, rows.slice_count, sizeof *rows.slices);
     if (runs == NULL || rows.slices == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a partition of %u row groups", rows.slice_count);
     for (uint32_t r = 0; r < rows.run_count; r++)
@@ -87,8 +87,8 @@ tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *gr
     const uint32_t shift = work->records.end - 1;
     tr_groups out = {.count = count};
     TR_TRY(join_rows(work, rows, err));
-    out.start = tr_arena_array(&work->arena, (size_t)count + 1, sizeof *out.start);
-    out.rows = tr_arena_alloc(&work->arena, ((size_t)records->start[count] + events->start[count]) * sizeof *out.rows);
+    out.start = tr_arena_array(&work->memory->rows, (size_t)count + 1, sizeof *out.start);
+    out.rows = tr_arena_alloc(&work->memory->rows, ((size_t)records->start[count] + events->start[count]) * sizeof *out.rows);
     if (out.start == NULL || out.rows == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
     for (uint32_t g = 0, to = 0; g < count; g++) {

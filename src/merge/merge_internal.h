@@ -7,6 +7,8 @@
 #include "store/fold.h"
 #include "store/gather.h"
 
+#include <pthread.h>
+
 /* The runs of one behaviour that take part, ordered by lane. A LANE is a dataset's place in the policy's order:
  * smaller wins where times are equal (timestampOrdered), or always (dataSetPrecedence). */
 typedef struct tr_merge_side {
@@ -17,8 +19,23 @@ typedef struct tr_merge_side {
     tr_match *matches; /* per run; events: below timeSeriesEvents' element */
 } tr_merge_side;
 
+/* The memory of one worker. It goes from partition to partition: fresh pages from the kernel would cost as
+ * much as the merging. */
+typedef struct tr_merge_memory tr_merge_memory;
+struct tr_merge_memory {
+    tr_merge_memory *next;
+    tr_arena rows;       /* keys, groups, times: as long as a partition */
+    tr_arena index;      /* as long as a row group */
+    tr_arena scratch[2]; /* as long as a column */
+};
+typedef struct tr_merge_pool {
+    pthread_mutex_t mutex;
+    tr_merge_memory *idle;
+} tr_merge_pool;
+
 struct tr_merge_plan {
     tr_arena arena;
+    tr_merge_pool *pool;
     tr_merge_spec spec; /* .policy is not used after opening */
     uint8_t bits;
     bool is_precedence;
@@ -33,6 +50,10 @@ struct tr_merge_plan {
     tr_match *counting_matches;
 };
 
+/* NULL: none left. */
+tr_merge_memory *tr_merge_memory_take(tr_merge_pool *pool);
+void tr_merge_memory_give(tr_merge_pool *pool, tr_merge_memory *memory);
+
 static inline bool tr_merge_reads_events(const tr_merge_plan *plan)
 {
     return plan->spec.with_event_only || plan->events_unit != UINT32_MAX;
@@ -41,7 +62,7 @@ static inline bool tr_merge_reads_events(const tr_merge_plan *plan)
 /* One partition while it is merged. */
 typedef struct tr_merge_work {
     const tr_merge_plan *plan;
-    tr_arena arena; /* keys, groups, times: as long as the partition */
+    tr_merge_memory *memory;
     tr_rows records, events;
     tr_groups record_groups, event_groups; /* same count; event_groups only when events are read */
     tr_fold record_fold, event_fold; /* event_fold and event_ids only when events are read */

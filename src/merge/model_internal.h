@@ -6,7 +6,7 @@
 #include "merge/merge.h"
 #include "merge/model_rows.h"
 
-enum { MODEL_DATASETS_MAX = 6, MODEL_RUNS_MAX = 5, MODEL_PEOPLE_MAX = 120 };
+enum { MODEL_DATASETS_MAX = 6, MODEL_RUNS_MAX = 8, MODEL_PEOPLE_MAX = 120 };
 
 typedef struct model_row {
     uint32_t person;

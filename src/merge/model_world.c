@@ -320,7 +320,8 @@ tr_code model_world_open(uint64_t seed, model_world **out, tr_err *err)
         dataset->is_upsert = !dataset->is_event && chance(w, 35);
     }
     tr_code code = TR_OK;
-    for (uint32_t n = w->dataset_count * (1 + below(w, MODEL_RUNS_MAX)); n > 0 && code == TR_OK; n--) {
+    /* Sometimes more runs than are walked head by head. */
+    for (uint32_t n = w->dataset_count * (1 + below(w, MODEL_RUNS_MAX + 4)); n > 0 && code == TR_OK; n--) {
         model_dataset *dataset = &w->datasets[below(w, w->dataset_count)];
         if (dataset->run_count < MODEL_RUNS_MAX)
             code = add_batch(w, dataset, err);

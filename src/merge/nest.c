@@ -120,31 +120,26 @@ static tr_code spread_presence(nester *n, const tr_type *object, tr_arena *arena
     return TR_OK;
 }
 
-static tr_code find_levels(nester *n, const tr_unit *unit, tr_arena *arena, tr_err *err)
+static tr_code find_levels(nester *n, const tr_unit *unit, tr_arena *arena, tr_arena *scratch, tr_err *err)
 {
-    tr_arena scratch = {0};
-    tr_code code = TR_OK;
     const tr_shape *shape = n->gather.shape;
     const tr_type *before = NULL; /* several leaves of one inner unit follow each other */
     n->level = tr_arena_array(arena, shape->type_count, sizeof *n->level);
     if (n->level == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", n->event_count);
-    for (uint32_t leaf = unit->first_leaf; leaf < unit->first_leaf + unit->leaf_count && code == TR_OK; leaf++) {
+    for (uint32_t leaf = unit->first_leaf; leaf < unit->first_leaf + unit->leaf_count; leaf++) {
         const tr_type *anchor = anchor_of(n, &shape->leaves[leaf]), *inner = shape->leaves[leaf].type;
         while (inner->parent != anchor)
             inner = inner->parent;
         if (anchor == n->element || inner == before)
             continue;
         before = inner;
-        code = mark(n, leaf, anchor, arena, &scratch, err);
-        tr_arena_reset(&scratch);
+        tr_arena_reset(scratch);
+        TR_TRY(mark(n, leaf, anchor, arena, scratch, err));
     }
-    tr_arena_free(&scratch);
-    if (code == TR_OK)
-        code = spread_presence(n, n->element, arena, err);
-    if (code == TR_OK)
-        settle_levels(n, n->element);
-    return code;
+    TR_TRY(spread_presence(n, n->element, arena, err));
+    settle_levels(n, n->element);
+    return TR_OK;
 }
 
 typedef struct leaf_out {
@@ -242,19 +237,17 @@ tr_code tr_merge_nest_events(const tr_merge_work *work, const tr_groups *groups,
 {
     const tr_merge_plan *plan = work->plan;
     const tr_unit *unit = &plan->spec.output->units[plan->events_unit];
-    tr_arena arena = {0}, scratch = {0};
+    tr_arena *arena = &work->memory->scratch[0], *scratch = &work->memory->scratch[1];
     nester n = {.gather = {.shape = plan->spec.output, .rows = &work->events, .matches = plan->events.matches},
                 .groups = groups, .unit = unit->type, .element = unit->type->children[0]};
     if (groups->start[groups->count] == groups->start[0])
         return TR_OK;
-    tr_code code = find_places(&n, &arena, err);
-    if (code == TR_OK)
-        code = find_levels(&n, unit, &arena, err);
-    for (uint32_t leaf = unit->first_leaf; leaf < unit->first_leaf + unit->leaf_count && code == TR_OK; leaf++) {
-        code = nest_leaf(&n, leaf, &scratch, put, ctx, err);
-        tr_arena_reset(&scratch);
+    tr_arena_reset(arena);
+    TR_TRY(find_places(&n, arena, err));
+    TR_TRY(find_levels(&n, unit, arena, scratch, err));
+    for (uint32_t i = 0; i < unit->leaf_count; i++) {
+        tr_arena_reset(scratch);
+        TR_TRY(nest_leaf(&n, unit->first_leaf + i, scratch, put, ctx, err));
     }
-    tr_arena_free(&scratch);
-    tr_arena_free(&arena);
-    return code;
+    return TR_OK;
 }

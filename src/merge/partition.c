@@ -40,22 +40,20 @@ static tr_code gather_identities(const writing *w, uint32_t from, uint32_t to, t
 {
     const tr_merge_plan *plan = w->work->plan;
     const bool is_written = plan->identity_unit != UINT32_MAX;
-    tr_arena arena = {0};
     const tr_groups groups = part_of(&w->identity_groups, from, to);
     tr_gather gather = {.rows = &w->identity_rows, .lane = plan->all_lanes,
                         .shape = is_written ? plan->spec.output : &plan->identity_shape,
                         .matches = is_written ? plan->identity_matches : plan->counting_matches,
                         .put = is_written ? put_column : NULL,
-                        .count_key = w->count, .count_ctx = w->count_ctx};
+                        .arenas = w->work->memory->scratch, .count_key = w->count, .count_ctx = w->count_ctx};
     union { /* put_column takes what every sink of columns takes */
         const writing *own;
         void *ctx;
     } self = {.own = w};
     gather.ctx = self.ctx;
-    tr_code code = tr_gather_index(&groups, w->identity_rows.end, &arena, &gather, err);
+    tr_code code = tr_gather_index(&groups, w->identity_rows.end, &w->work->memory->index, &gather, err);
     if (code == TR_OK)
         code = tr_gather_unit(&gather, is_written ? plan->identity_unit : 0, err);
-    tr_arena_free(&arena);
     return code;
 }
 
@@ -64,14 +62,14 @@ static tr_code write_group(writing *w, uint32_t from, uint32_t to, tr_err *err)
 {
     const tr_merge_work *work = w->work;
     const tr_merge_plan *plan = work->plan;
-    tr_arena arena = {0};
     const tr_groups groups = part_of(&work->record_groups, from, to);
     tr_gather gather = {.shape = plan->spec.output, .rows = &work->records, .matches = plan->records.matches,
                         .lane = plan->records.lane, .is_one_per_lane = !plan->has_upsert,
-                        .put = put_column, .ctx = w};
+                        .arenas = work->memory->scratch, .put = put_column, .ctx = w};
+    tr_arena_reset(&work->memory->index);
     tr_code code = tr_parquet_begin_group(w->writer, to - from, err);
     if (code == TR_OK)
-        code = tr_gather_index(&groups, work->records.end, &arena, &gather, err);
+        code = tr_gather_index(&groups, work->records.end, &work->memory->index, &gather, err);
     if (code == TR_OK && w->count != NULL && plan->identity_unit == UINT32_MAX)
         code = gather_identities(w, from, to, err);
     for (uint32_t unit = 0; unit < plan->spec.output->unit_count && code == TR_OK; unit++) {
@@ -89,7 +87,6 @@ static tr_code write_group(writing *w, uint32_t from, uint32_t to, tr_err *err)
     }
     if (code == TR_OK)
         code = tr_parquet_end_group(w->writer, err);
-    tr_arena_free(&arena);
     return code;
 }
 
@@ -114,16 +111,17 @@ static tr_code group_profiles(tr_merge_work *work, uint32_t index, tr_merge_stat
 {
     const tr_merge_plan *plan = work->plan;
     const bool reads_events = tr_merge_reads_events(plan);
-    TR_TRY(tr_rows_of(&plan->records.borders, index, &work->arena, &work->records, err));
+    TR_TRY(tr_rows_of(&plan->records.borders, index, &work->memory->rows, &work->records, err));
     if (reads_events)
-        TR_TRY(tr_rows_of(&plan->events.borders, index, &work->arena, &work->events, err));
+        TR_TRY(tr_rows_of(&plan->events.borders, index, &work->memory->rows, &work->events, err));
     const tr_walk walk = {.records = &work->records, .events = reads_events ? &work->events : NULL,
-                          .with_event_only = plan->spec.with_event_only};
-    TR_TRY(tr_walk_profiles(&walk, &work->arena, &work->record_groups, &work->event_groups, err));
+                          .with_event_only = plan->spec.with_event_only,
+                          .scratch = &work->memory->scratch[0]};
+    TR_TRY(tr_walk_profiles(&walk, &work->memory->rows, &work->record_groups, &work->event_groups, err));
     stats->profiles_seen = work->record_groups.count;
     stats->fragments = work->records.end - 1;
     if (reads_events)
-        TR_TRY(tr_fold_make(&work->events, &work->event_groups, &work->arena, &work->event_fold, err));
+        TR_TRY(tr_fold_make(&work->events, &work->event_groups, &work->memory->rows, &work->event_fold, err));
     TR_TRY(tr_merge_rank(work, err));
     tr_merge_filter(work);
     return TR_OK;
@@ -136,11 +134,14 @@ tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink si
     tr_merge_stats own = {0};
     tr_merge_work work = {.plan = plan};
     writing w = {.work = &work, .cancel = cancel, .count = count, .count_ctx = count_ctx};
-    tr_code code = check_cancel(cancel, err);
-    if (code == TR_OK)
-        code = group_profiles(&work, index, &own, err);
+    TR_TRY(check_cancel(cancel, err));
+    work.memory = tr_merge_memory_take(plan->pool);
+    if (work.memory == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to merge a partition");
+    tr_arena_reset(&work.memory->rows);
+    tr_code code = group_profiles(&work, index, &own, err);
     if (code == TR_OK && tr_merge_reads_events(plan))
-        code = tr_fold_events(&work.event_fold, &work.event_groups, &work.arena, &work.event_ids, err);
+        code = tr_fold_events(&work.event_fold, &work.event_groups, &work.memory->rows, &work.event_ids, err);
     if (code == TR_OK && (plan->identity_unit != UINT32_MAX || count != NULL))
         code = tr_merge_identity_rows(&work, &w.identity_rows, &w.identity_groups, err);
     if (code == TR_OK && plan->events_unit != UINT32_MAX) {
@@ -150,7 +151,7 @@ tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink si
     if (code == TR_OK)
         code = write_file(&w, sink, err);
     own.profiles = work.record_groups.count;
-    tr_arena_free(&work.arena);
+    tr_merge_memory_give(plan->pool, work.memory);
     if (code == TR_OK)
         *stats = own;
     return code;

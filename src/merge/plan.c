@@ -175,11 +175,52 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
     return match_identities(plan, err);
 }
 
+tr_merge_memory *tr_merge_memory_take(tr_merge_pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    tr_merge_memory *memory = pool->idle;
+    if (memory != NULL)
+        pool->idle = memory->next;
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return memory != NULL ? memory : tr_alloc_zeroed(1, sizeof *memory);
+}
+
+void tr_merge_memory_give(tr_merge_pool *pool, tr_merge_memory *memory)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    memory->next = pool->idle;
+    pool->idle = memory;
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+static void close_pool(tr_merge_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    while (pool->idle != NULL) {
+        tr_merge_memory *memory = pool->idle;
+        pool->idle = memory->next;
+        tr_arena_free(&memory->rows);
+        tr_arena_free(&memory->index);
+        tr_arena_free(&memory->scratch[0]);
+        tr_arena_free(&memory->scratch[1]);
+        tr_free(memory);
+    }
+    (void)pthread_mutex_destroy(&pool->mutex);
+    tr_free(pool);
+}
+
 tr_code tr_merge_plan_open(const tr_merge_spec *spec, tr_merge_plan **out, tr_err *err)
 {
     tr_merge_plan *plan = tr_alloc_zeroed(1, sizeof *plan);
     if (plan == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge");
+    plan->pool = tr_alloc_zeroed(1, sizeof *plan->pool);
+    if (plan->pool == NULL) {
+        tr_free(plan);
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge");
+    }
+    (void)pthread_mutex_init(&plan->pool->mutex, NULL);
     plan->spec = *spec;
     plan->is_precedence = spec->policy.is_precedence;
     const tr_code code = fill_plan(plan, err);
@@ -195,6 +236,7 @@ void tr_merge_plan_close(tr_merge_plan *plan)
 {
     if (plan == NULL)
         return;
+    close_pool(plan->pool);
     tr_arena_free(&plan->arena);
     tr_free(plan);
 }

@@ -87,12 +87,12 @@ static tr_code make_ranker(tr_merge_work *work, ranker *r, tr_err *err)
     for (uint32_t g = 0; g < groups->count; g++)
         if (groups->start[g + 1] - groups->start[g] > most)
             most = groups->start[g + 1] - groups->start[g];
-    r->spans = tr_arena_alloc(&work->arena, (size_t)most * sizeof *r->spans);
+    r->spans = tr_arena_alloc(&work->memory->rows, (size_t)most * sizeof *r->spans);
     if (r->spans == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to rank %u rows", most);
-    TR_TRY(tr_fold_make(&work->records, groups, &work->arena, &work->record_fold, err));
+    TR_TRY(tr_fold_make(&work->records, groups, &work->memory->rows, &work->record_fold, err));
     if (!work->plan->is_precedence)
-        TR_TRY(tr_rows_times(&work->records, TR_ROW_UPDATED, &work->arena, &r->updated, err));
+        TR_TRY(tr_rows_times(&work->records, TR_ROW_UPDATED, &work->memory->rows, &r->updated, err));
     return TR_OK;
 }
 

@@ -206,18 +206,13 @@ static tr_code gather_scalar(const tr_gather *gather, uint32_t leaf, tr_arena *a
 static tr_code pick_rows(const tr_gather *gather, uint32_t leaf, uint32_t *pick, tr_err *err)
 {
     tr_parts parts;
-    tr_arena scratch = {0};
-    const uint32_t count = gather->groups->count;
-    uint32_t *present = NULL, *left = NULL;
-    tr_code code = tr_gather_parts(gather, leaf, &scratch, &parts, err);
-    if (code != TR_OK)
-        goto done;
-    present = tr_arena_array(&scratch, gather->rows->end, sizeof *present);
-    left = tr_arena_alloc(&scratch, ((size_t)count + 1) * sizeof *left);
-    if (present == NULL || left == NULL) {
-        code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u rows", gather->rows->end);
-        goto done;
-    }
+    tr_arena *scratch = &gather->arenas[1];
+    tr_arena_reset(scratch);
+    TR_TRY(tr_gather_parts(gather, leaf, scratch, &parts, err));
+    uint32_t *present = tr_arena_array(scratch, gather->rows->end, sizeof *present);
+    uint32_t *left = tr_arena_alloc(scratch, ((size_t)gather->groups->count + 1) * sizeof *left);
+    if (present == NULL || left == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u rows", gather->rows->end);
     for (uint32_t s = 0; s < gather->rows->slice_count; s++) {
         const tr_slice *slice = &gather->rows->slices[s];
         const tr_column *column = &parts.columns[s];
@@ -225,9 +220,7 @@ static tr_code pick_rows(const tr_gather *gather, uint32_t leaf, uint32_t *pick,
             present[slice->base + i] = column->def[column->row_start[i]] == 0 ? 0 : slice->base + i;
     }
     take_first(gather, present, left, pick);
-done:
-    tr_arena_free(&scratch);
-    return code;
+    return TR_OK;
 }
 
 tr_code tr_entries_begin(tr_arena *arena, uint32_t rows, uint64_t entries, tr_entries *out, tr_err *err)
@@ -296,7 +289,7 @@ static tr_code gather_array_leaf(const tr_gather *gather, uint32_t leaf, const u
 
 static tr_code gather_array(const tr_gather *gather, const tr_unit *unit, tr_arena *arena, tr_err *err)
 {
-    tr_arena scratch = {0};
+    tr_arena *scratch = &gather->arenas[1];
     const uint32_t count = gather->groups->count;
     uint32_t *pick = tr_arena_alloc(arena, (size_t)count * sizeof *pick);
     uint32_t *slice_of = tr_arena_array(arena, count, sizeof *slice_of);
@@ -308,29 +301,23 @@ static tr_code gather_array(const tr_gather *gather, const tr_unit *unit, tr_are
         slice_of[g] = pick[g] == 0 ? 0 : tr_rows_slice(gather->rows, pick[g]);
         is_any = is_any || pick[g] != 0;
     }
-    tr_code code = TR_OK;
-    for (uint32_t leaf = unit->first_leaf; is_any && code == TR_OK && leaf < unit->first_leaf + unit->leaf_count;
-         leaf++) {
-        code = gather_array_leaf(gather, leaf, pick, slice_of, &scratch, err);
-        tr_arena_reset(&scratch);
+    for (uint32_t i = 0; is_any && i < unit->leaf_count; i++) {
+        tr_arena_reset(scratch);
+        TR_TRY(gather_array_leaf(gather, unit->first_leaf + i, pick, slice_of, scratch, err));
     }
-    tr_arena_free(&scratch);
-    return code;
+    return TR_OK;
 }
 
 tr_code tr_gather_unit(const tr_gather *gather, uint32_t unit, tr_err *err)
 {
-    tr_arena arena = {0};
+    tr_arena *arena = &gather->arenas[0];
     const tr_unit *own = &gather->shape->units[unit];
-    tr_code code = TR_OK;
     if (gather->rows->slice_count == 0 || gather->groups->count == 0)
         return TR_OK;
+    tr_arena_reset(arena);
     if (tr_kind_is_scalar(own->type->kind))
-        code = gather_scalar(gather, own->first_leaf, &arena, err);
-    else if (own->type->kind == TR_KIND_ARRAY || gather->is_verbatim)
-        code = gather_array(gather, own, &arena, err);
-    else
-        code = tr_gather_map(gather, own, &arena, err);
-    tr_arena_free(&arena);
-    return code;
+        return gather_scalar(gather, own->first_leaf, arena, err);
+    if (own->type->kind == TR_KIND_ARRAY || gather->is_verbatim)
+        return gather_array(gather, own, arena, err);
+    return tr_gather_map(gather, own, arena, err);
 }

@@ -53,6 +53,7 @@ typedef struct tr_gather {
     bool is_verbatim;          /* groups have one row each: maps are copied as they are, like arrays */
     const uint32_t *owner;     /* [rows->end] the group of a row, groups->count when it is in none */
     const uint32_t *first;     /* [groups->count] the first row of each group, or 0 */
+    tr_arena *arenas;          /* [2] for a unit, for a leaf: reset by each use, memory kept */
     tr_gather_put put;         /* NULL: only count keys */
     void *ctx;
     void (*count_key)(void *ctx, tr_str key, uint64_t groups); /* NULL: none; how many groups have each

@@ -128,29 +128,28 @@ static tr_code place_outer_keys(mapper *m, tr_err *err)
 /* Depth 1: which pieces have a value: an entry whose value is null gives way to a lower rank. */
 static tr_code find_values(mapper *m, tr_err *err)
 {
-    tr_arena scratch = {0};
     tr_parts parts;
+    tr_arena *scratch = &m->gather->arenas[1];
     const tr_rows *rows = m->gather->rows;
-    tr_code code = TR_OK;
     m->has_value = tr_arena_array(m->arena, rows->slice_count, sizeof *m->has_value);
     if (m->has_value == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a map of %u row groups", rows->slice_count);
-    code = tr_gather_parts(m->gather, m->unit->first_leaf + 1, &scratch, &parts, err);
-    for (uint32_t s = 0; code == TR_OK && s < rows->slice_count; s++) {
+    tr_arena_reset(scratch);
+    TR_TRY(tr_gather_parts(m->gather, m->unit->first_leaf + 1, scratch, &parts, err));
+    for (uint32_t s = 0; s < rows->slice_count; s++) {
         if (!parts.is_there[s] || !m->outer.is_there[s])
             continue;
         const tr_column *column = &parts.columns[s];
         const uint32_t pieces = m->outer.columns[s].entries;
         m->has_value[s] = tr_arena_array(m->arena, pieces, 1);
         if (m->has_value[s] == NULL)
-            code = TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map entries", pieces);
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map entries", pieces);
         uint32_t piece = 0;
-        for (uint32_t e = 0; code == TR_OK && e < column->entries; e++)
+        for (uint32_t e = 0; e < column->entries; e++)
             if (column->rep[e] <= 1 && piece < pieces)
                 m->has_value[s][piece++] = column->def[e] >= 3;
     }
-    tr_arena_free(&scratch);
-    return code;
+    return TR_OK;
 }
 
 static tr_code read_keys(mapper *m, tr_err *err)
@@ -404,14 +403,11 @@ tr_code tr_gather_map(const tr_gather *gather, const tr_unit *unit, tr_arena *ar
         TR_TRY(count_keys(&m, err));
     if (m.pieces.count == 0 || gather->put == NULL)
         return TR_OK;
-    tr_arena scratch = {0};
-    tr_code code = TR_OK;
-    for (uint32_t i = 0; i < unit->leaf_count && code == TR_OK; i++) {
+    for (uint32_t i = 0; i < unit->leaf_count; i++) {
         const bool is_outer = i == 0 && m.rule != MAP_BY_KEY;
-        code = copy_pieces(&m, unit->first_leaf + i, is_outer ? &m.outer_pieces : &m.pieces,
-                           is_outer || m.rule == MAP_BY_KEY ? 1 : 2, &scratch, err);
-        tr_arena_reset(&scratch);
+        tr_arena_reset(&gather->arenas[1]);
+        TR_TRY(copy_pieces(&m, unit->first_leaf + i, is_outer ? &m.outer_pieces : &m.pieces,
+                           is_outer || m.rule == MAP_BY_KEY ? 1 : 2, &gather->arenas[1], err));
     }
-    tr_arena_free(&scratch);
-    return code;
+    return TR_OK;
 }

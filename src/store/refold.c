@@ -14,7 +14,9 @@ typedef struct refolder {
     const tr_run *const *runs;
     uint32_t run_count;
     bool is_event;
-    tr_arena arena; /* as long as the refolding */
+    tr_arena arena;     /* as long as the refolding */
+    tr_arena rows;      /* as long as a partition */
+    tr_arena scratch[2];
     tr_shape shape;
     tr_match *matches;
     uint32_t *lanes; /* zeros */
@@ -81,11 +83,13 @@ static tr_code one_row_each(tr_groups *groups, const tr_fold *fold, tr_arena *ar
 }
 
 /* The output rows of a partition: groups of rows, best first. */
-static tr_code select_rows(const refolder *f, uint32_t partition, tr_arena *arena, tr_rows *rows, tr_groups *groups,
-                           tr_fold *fold, tr_err *err)
+static tr_code select_rows(refolder *f, uint32_t partition, tr_rows *rows, tr_groups *groups, tr_fold *fold,
+                           tr_err *err)
 {
+    tr_arena *arena = &f->rows;
+    tr_arena_reset(arena);
     TR_TRY(tr_rows_of(&f->borders, partition, arena, rows, err));
-    TR_TRY(tr_walk_profiles(&(tr_walk){.records = rows}, arena, groups, NULL, err));
+    TR_TRY(tr_walk_profiles(&(tr_walk){.records = rows, .scratch = &f->scratch[0]}, arena, groups, NULL, err));
     TR_TRY(tr_fold_make(rows, groups, arena, fold, err));
     if (f->is_event) {
         tr_event_ids ids;
@@ -106,11 +110,10 @@ static tr_code select_rows(const refolder *f, uint32_t partition, tr_arena *aren
 
 static tr_code count_partition(refolder *f, uint32_t partition, uint64_t *total, tr_err *err)
 {
-    tr_arena arena = {0};
     tr_rows rows;
     tr_groups groups;
     tr_fold fold;
-    tr_code code = select_rows(f, partition, &arena, &rows, &groups, &fold, err);
+    tr_code code = select_rows(f, partition, &rows, &groups, &fold, err);
     for (uint32_t g = 0; code == TR_OK && g < groups.count; g++) {
         const int64_t us = fold.ingested[groups.rows[groups.start[g]]];
         f->cut.ingested_min_us = us < f->cut.ingested_min_us ? us : f->cut.ingested_min_us;
@@ -119,7 +122,6 @@ static tr_code count_partition(refolder *f, uint32_t partition, uint64_t *total,
     if (code == TR_OK && groups.count > 0)
         code = tr_run_cut_add(&f->cut, &f->arena, partition, groups.count, err);
     *total += code == TR_OK ? groups.count : 0;
-    tr_arena_free(&arena);
     return code;
 }
 
@@ -131,27 +133,26 @@ static tr_code put_column(void *ctx, uint32_t leaf, const tr_column *column, tr_
 /* Writes the row groups of one partition; *next is the number of the next one in the cut. */
 static tr_code write_partition(refolder *f, uint32_t partition, uint32_t *next, tr_err *err)
 {
-    tr_arena arena = {0};
     tr_rows rows;
     tr_groups groups;
     tr_fold fold;
     tr_gather gather = {.shape = &f->shape, .rows = &rows, .matches = f->matches, .lane = f->lanes,
                         .is_one_per_lane = f->is_event || !f->runs[0]->is_upsert,
-                        .is_verbatim = f->is_event || !f->runs[0]->is_upsert, .put = put_column, .ctx = f};
-    tr_code code = select_rows(f, partition, &arena, &rows, &groups, &fold, err);
+                        .is_verbatim = f->is_event || !f->runs[0]->is_upsert, .arenas = f->scratch,
+                        .put = put_column, .ctx = f};
+    tr_code code = select_rows(f, partition, &rows, &groups, &fold, err);
     for (uint32_t from = 0; code == TR_OK && *next < f->cut.group_count && f->cut.partition[*next] == partition;
          ++*next) {
         const tr_groups part = {.count = f->cut.rows[*next], .start = groups.start + from, .rows = groups.rows};
         from += part.count;
         code = tr_parquet_begin_group(f->writer, part.count, err);
         if (code == TR_OK)
-            code = tr_gather_index(&part, rows.end, &arena, &gather, err);
+            code = tr_gather_index(&part, rows.end, &f->rows, &gather, err);
         for (uint32_t unit = 0; unit < f->shape.unit_count && code == TR_OK; unit++)
             code = tr_gather_unit(&gather, unit, err);
         if (code == TR_OK)
             code = tr_parquet_end_group(f->writer, err);
     }
-    tr_arena_free(&arena);
     return code;
 }
 
@@ -187,6 +188,9 @@ tr_code tr_refold(const tr_run *const *runs, uint32_t run_count, tr_sink sink, t
     refolded.ingested_us = f.cut.ingested_max_us;
     tr_parquet_writer_close(f.writer);
     tr_arena_free(&f.arena);
+    tr_arena_free(&f.rows);
+    tr_arena_free(&f.scratch[0]);
+    tr_arena_free(&f.scratch[1]);
     if (code == TR_OK)
         *out = refolded;
     return code;

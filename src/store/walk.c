@@ -224,7 +224,6 @@ static tr_code open_heads(const tr_walk *walk, walker *w, tr_arena *scratch, tr_
 tr_code tr_walk_profiles(const tr_walk *walk, tr_arena *arena, tr_groups *record_groups,
                          tr_groups *event_groups, tr_err *err)
 {
-    tr_arena scratch = {0};
     uint32_t *heap = NULL;
     const uint32_t record_rows = walk->records->end;
     const uint32_t event_rows = walk->events == NULL ? 0 : walk->events->end;
@@ -234,11 +233,12 @@ tr_code tr_walk_profiles(const tr_walk *walk, tr_arena *arena, tr_groups *record
     w.count = w.record_count + (w.with_events ? walk->events->run_count : 0);
     if (profiles_max > UINT32_MAX)
         return TR_FAIL(err, TR_LIMIT, "a partition has more than 2^32 rows");
+    tr_arena_reset(walk->scratch);
     tr_code code = make_groups((uint32_t)profiles_max, record_rows, arena, &w.records, err);
     if (code == TR_OK && w.with_events)
         code = make_groups((uint32_t)profiles_max, event_rows, arena, &w.events, err);
     if (code == TR_OK)
-        code = open_heads(walk, &w, &scratch, err);
+        code = open_heads(walk, &w, walk->scratch, err);
     if (code == TR_OK && w.count > HEADS_MAX) {
         heap = tr_alloc_array(w.count, sizeof *heap);
         if (heap == NULL)
@@ -249,7 +249,6 @@ tr_code tr_walk_profiles(const tr_walk *walk, tr_arena *arena, tr_groups *record
         walk_heads(&w);
     }
     tr_free(heap);
-    tr_arena_free(&scratch);
     if (code == TR_OK) {
         *record_groups = w.records;
         if (w.with_events)
