@@ -32,9 +32,12 @@ static tr_code post_job(tr_call *call, tr_err *err)
 static tr_code list_jobs(tr_call *call, tr_err *err)
 {
     json_t *page = NULL;
-    const tr_export_list list = {.limit = query(call, "limit"), .offset = query(call, "offset"),
-                                 .status = query(call, "status"), .start = query(call, "start"),
-                                 .page = query(call, "page"), .sort = query(call, "sort")};
+    const tr_export_list list = {.limit = query(call, "limit"),
+                                 .offset = query(call, "offset"),
+                                 .status = query(call, "status"),
+                                 .start = query(call, "start"),
+                                 .page = query(call, "page"),
+                                 .sort = query(call, "sort")};
     TR_TRY(tr_export_find(call->parts->export, &call->tenant, &list, &page, err));
     return tr_reply_json(call, 200, page, err);
 }
@@ -55,14 +58,14 @@ static tr_code delete_job(tr_call *call, tr_err *err)
         return tr_reply_empty(call, 204, err);
     return tr_reply_json(call, 200,
                          json_pack("{s:b, s:s}", "status", 1, "message",
-                                   "Export job has been marked for cancelling"), err);
+                                   "Export job has been marked for cancelling"),
+                         err);
 }
 
 #define JOBS "/data/core/ups/export/jobs"
 
-const tr_endpoint tr_api_export_jobs[] = {
-    {"POST", JOBS, TR_SCOPE_WRITE, post_job, 0},
-    {"GET", JOBS, TR_SCOPE_READ, list_jobs, 0},
-    {"GET", JOBS "/{id}", TR_SCOPE_READ, get_job, 0},
-    {"DELETE", JOBS "/{id}", TR_SCOPE_WRITE, delete_job, 0},
-    {0}};
+const tr_endpoint tr_api_export_jobs[] = {{"POST", JOBS, TR_SCOPE_WRITE, post_job, 0},
+                                          {"GET", JOBS, TR_SCOPE_READ, list_jobs, 0},
+                                          {"GET", JOBS "/{id}", TR_SCOPE_READ, get_job, 0},
+                                          {"DELETE", JOBS "/{id}", TR_SCOPE_WRITE, delete_job, 0},
+                                          {0}};

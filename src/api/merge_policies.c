@@ -12,8 +12,9 @@
 
 enum { LIMIT_DEFAULT = 20, LIMIT_MAX = 1000, START_MAX = 1000000 };
 
-static const char *const filters[] = {"default", "isActiveOnEdge", "schema.name", "identityGraph.type",
-                                      "attributeMerge.type", "version"};
+static const char *const filters[] = {
+    "default", "isActiveOnEdge", "schema.name", "identityGraph.type", "attributeMerge.type",
+    "version"};
 enum { FILTER_COUNT = sizeof filters / sizeof filters[0] };
 
 /* A query parameter; NULL also for a template that the client did not fill in. */
@@ -23,8 +24,8 @@ static const char *query(tr_call *call, const char *name)
     return value != NULL && strncmp(value, "{{", 2) == 0 ? NULL : value;
 }
 
-static tr_code query_int(tr_call *call, const char *name, int64_t otherwise, int64_t least, int64_t most,
-                         int64_t *out, tr_err *err)
+static tr_code query_int(tr_call *call, const char *name, int64_t otherwise, int64_t least,
+                         int64_t most, int64_t *out, tr_err *err)
 {
     if (query(call, name) == NULL) {
         *out = otherwise;
@@ -47,10 +48,11 @@ static tr_code get_policy(tr_call *call, tr_err *err)
     json_t *policy = NULL, *policies = NULL;
     int64_t version = 0;
     TR_TRY(query_int(call, "version", 0, 1, INT32_MAX, &version, err));
-    TR_TRY(tr_policy_list(call->parts->catalog, &call->tenant, &policies, err)); /* makes the default */
+    TR_TRY(tr_policy_list(call->parts->catalog, &call->tenant, &policies,
+                          err)); /* makes the default */
     json_decref(policies);
-    TR_TRY(tr_policy_get(call->parts->catalog, &call->tenant, tr_call_param(call, 0), version, &policy,
-                         err));
+    TR_TRY(tr_policy_get(call->parts->catalog, &call->tenant, tr_call_param(call, 0), version,
+                         &policy, err));
     return tr_reply_json(call, 200, policy, err);
 }
 
@@ -59,8 +61,8 @@ static tr_code put_policy(tr_call *call, tr_err *err)
     const json_t *body = NULL;
     json_t *policy = NULL;
     TR_TRY(tr_call_json(call, &body, err));
-    TR_TRY(tr_policy_replace(call->parts->catalog, &call->tenant, tr_call_param(call, 0), body, &policy,
-                             err));
+    TR_TRY(tr_policy_replace(call->parts->catalog, &call->tenant, tr_call_param(call, 0), body,
+                             &policy, err));
     return tr_reply_json(call, 200, policy, err);
 }
 
@@ -69,8 +71,8 @@ static tr_code patch_policy(tr_call *call, tr_err *err)
     const json_t *body = NULL;
     json_t *policy = NULL;
     TR_TRY(tr_call_json(call, &body, err));
-    TR_TRY(tr_policy_patch(call->parts->catalog, &call->tenant, tr_call_param(call, 0), body, &policy,
-                           err));
+    TR_TRY(tr_policy_patch(call->parts->catalog, &call->tenant, tr_call_param(call, 0), body,
+                           &policy, err));
     return tr_reply_json(call, 200, policy, err);
 }
 
@@ -92,7 +94,8 @@ static tr_code post_bulk_get(tr_call *call, tr_err *err)
     json_t *results = json_object();
     for (size_t i = 0; i < json_array_size(ids); i++) {
         const json_t *item = json_array_get(ids, i);
-        const char *id = json_is_string(item) ? json_string_value(item) : tr_json_text(item, "id", NULL);
+        const char *id =
+            json_is_string(item) ? json_string_value(item) : tr_json_text(item, "id", NULL);
         if (id == NULL) {
             json_decref(policies);
             json_decref(results);
@@ -151,7 +154,8 @@ static int by_name_descending(const void *a, const void *b)
 }
 
 /* The comparison that orderBy asks for; TR_INVALID when it is neither name, +name nor -name. */
-static tr_code order_of(tr_call *call, int (**out)(const void *, const void *), const char **text, tr_err *err)
+static tr_code order_of(tr_call *call, int (**out)(const void *, const void *), const char **text,
+                        tr_err *err)
 {
     const char *order = query(call, "orderBy");
     if (order == NULL)
@@ -160,30 +164,33 @@ static tr_code order_of(tr_call *call, int (**out)(const void *, const void *), 
     const bool is_down = order != NULL && order[0] == '-';
     const bool has_sign = order != NULL && strchr("+- ", order[0]) != NULL; /* '+' decodes to ' ' */
     if (order != NULL && strcmp(order + has_sign, "name") != 0)
-        return TR_FAIL(err, TR_INVALID, "orderBy is \"%.40s\": expected name, +name or -name", order);
+        return TR_FAIL(err, TR_INVALID, "orderBy is \"%.40s\": expected name, +name or -name",
+                       order);
     *out = is_down ? by_name_descending : by_name;
     return TR_OK;
 }
 
 /* The link to the next page, with every filter kept. */
-static tr_code next_link(tr_call *call, int64_t start, int64_t limit, const char *order, tr_buf *out,
-                         tr_err *err)
+static tr_code next_link(tr_call *call, int64_t start, int64_t limit, const char *order,
+                         tr_buf *out, tr_err *err)
 {
-    TR_TRY(tr_buf_format(out, err, "@/mergePolicies?start=%lld&orderBy=%s&limit=%lld", (long long)start,
-                         order[0] == ' ' || order[0] == '+' ? order + 1 : order, (long long)limit));
+    TR_TRY(tr_buf_format(out, err, "@/mergePolicies?start=%lld&orderBy=%s&limit=%lld",
+                         (long long)start, order[0] == ' ' || order[0] == '+' ? order + 1 : order,
+                         (long long)limit));
     for (int i = 0; i < FILTER_COUNT; i++) {
         char have[64];
         const char *wanted = query(call, filters[i]);
         if (wanted == NULL)
             continue;
-        (void)snprintf(have, sizeof have, "%s", wanted); /* it passed: it is one of the plain words */
+        (void)snprintf(have, sizeof have, "%s",
+                       wanted); /* it passed: it is one of the plain words */
         TR_TRY(tr_buf_format(out, err, "&%s=%s", filters[i], have));
     }
     return TR_OK;
 }
 
-static tr_code reply_page(tr_call *call, json_t *const *found, size_t total, int64_t start, int64_t limit,
-                          const char *order, tr_err *err)
+static tr_code reply_page(tr_call *call, json_t *const *found, size_t total, int64_t start,
+                          int64_t limit, const char *order, tr_err *err)
 {
     tr_buf link = {0};
     json_t *children = json_array();
@@ -197,10 +204,12 @@ static tr_code reply_page(tr_call *call, json_t *const *found, size_t total, int
         code = tr_buf_append(&link, (tr_str){(const uint8_t *)"", 1}, err);
     if (code == TR_OK)
         code = tr_reply_json(call, 200,
-                             json_pack("{s:{s:I, s:I, s:I, s:s}, s:O, s:{s:{s:s}}}", "_page", "totalCount",
-                                       (json_int_t)total, "pageSize", (json_int_t)count, "count",
-                                       (json_int_t)count, "next", (const char *)link.at, "children",
-                                       children, "_links", "next", "href", (const char *)link.at), err);
+                             json_pack("{s:{s:I, s:I, s:I, s:s}, s:O, s:{s:{s:s}}}", "_page",
+                                       "totalCount", (json_int_t)total, "pageSize",
+                                       (json_int_t)count, "count", (json_int_t)count, "next",
+                                       (const char *)link.at, "children", children, "_links",
+                                       "next", "href", (const char *)link.at),
+                             err);
     json_decref(children);
     tr_buf_free(&link);
     return code;

@@ -25,10 +25,10 @@ typedef struct fan {
     void *ctx;
     const atomic_bool *cancel; /* may be NULL */
     uint32_t count;
-    uint32_t begun;       /* indices given out */
+    uint32_t begun; /* indices given out */
     uint32_t running;
     uint32_t failed_index;
-    tr_code code;         /* of failed_index; TR_OK: none failed */
+    tr_code code; /* of failed_index; TR_OK: none failed */
     bool is_queued;
     tr_err err;
     pthread_cond_t is_done;
@@ -97,7 +97,8 @@ static void unlink_fan(tr_compute *compute, fan *f)
     f->is_queued = false;
 }
 
-/* A fan that has one more index to give, taken; fans that are over leave the ring. The lock is held. */
+/* A fan that has one more index to give, taken; fans that are over leave the ring. The lock is
+ * held. */
 static fan *take_task(tr_compute *compute, uint32_t *index)
 {
     while (compute->first_fan != NULL) {
@@ -115,7 +116,8 @@ static fan *take_task(tr_compute *compute, uint32_t *index)
     return NULL;
 }
 
-static void note_result(tr_compute *compute, fan *f, uint32_t index, tr_code code, const tr_err *err)
+static void note_result(tr_compute *compute, fan *f, uint32_t index, tr_code code,
+                        const tr_err *err)
 {
     f->running--;
     if (code != TR_OK && (f->code == TR_OK || index < f->failed_index)) {
@@ -177,7 +179,8 @@ static void *coordinator_main(void *ctx)
 static tr_code start_threads(tr_compute *compute, uint32_t workers, uint32_t jobs, tr_err *err)
 {
     for (; compute->worker_count < workers; compute->worker_count++)
-        if (pthread_create(&compute->workers[compute->worker_count], NULL, worker_main, compute) != 0)
+        if (pthread_create(&compute->workers[compute->worker_count], NULL, worker_main, compute) !=
+            0)
             return TR_FAIL(err, TR_NO_MEMORY, "cannot start a worker thread");
     for (; compute->job_count < jobs; compute->job_count++)
         if (pthread_create(&compute->coordinators[compute->job_count], NULL, coordinator_main,
@@ -218,7 +221,8 @@ static void stop(tr_compute *compute)
     pthread_mutex_lock(&compute->lock);
     atomic_store(&compute->is_stopping, true);
     pthread_cond_broadcast(&compute->has_job);
-    pthread_cond_broadcast(&compute->has_task); /* fans with nothing running are ended by a worker */
+    pthread_cond_broadcast(
+        &compute->has_task); /* fans with nothing running are ended by a worker */
     pthread_mutex_unlock(&compute->lock);
 }
 
@@ -252,7 +256,8 @@ bool tr_compute_is_stopping(const tr_compute *compute)
     return atomic_load(&compute->is_stopping);
 }
 
-tr_code tr_compute_submit(tr_compute *compute, tr_job_fn run, tr_job_fn drop, void *ctx, tr_err *err)
+tr_code tr_compute_submit(tr_compute *compute, tr_job_fn run, tr_job_fn drop, void *ctx,
+                          tr_err *err)
 {
     queued_job *job = tr_alloc_zeroed(1, sizeof *job);
     if (job == NULL) {

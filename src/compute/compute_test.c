@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* compute_test.c - every task once, failures and cancels honoured, jobs dropped exactly once. Also run
- * under ThreadSanitizer. */
+/* compute_test.c - every task once, failures and cancels honoured, jobs dropped exactly once.
+ * Also run under ThreadSanitizer. */
 #include "compute/compute.h"
 
 #include "base/test.h"
@@ -109,8 +109,8 @@ static void job_drop(void *ctx)
 static void jobs_share_the_workers(void)
 {
     atomic_store(&runs, 0), atomic_store(&drops, 0), atomic_store(&good, 0);
-    CHECK(tr_compute_open(&(tr_compute_options){.worker_count = 4, .job_count = 8}, &shared, NULL) ==
-          TR_OK);
+    CHECK(tr_compute_open(&(tr_compute_options){.worker_count = 4, .job_count = 8}, &shared,
+                          NULL) == TR_OK);
     for (int i = 0; i < 40; i++)
         CHECK(tr_compute_submit(shared, job_run, job_drop, NULL, NULL) == TR_OK);
     for (int i = 0; i < 2000 && atomic_load(&drops) < 40; i++)
@@ -161,8 +161,8 @@ static void close_waits_for_running_tasks_and_drops_queued_jobs(void)
 {
     tr_compute *other = NULL;
     atomic_store(&runs, 0), atomic_store(&drops, 0), atomic_store(&is_let_go, false);
-    CHECK(tr_compute_open(&(tr_compute_options){.worker_count = 2, .job_count = 1}, &shared, NULL) ==
-          TR_OK);
+    CHECK(tr_compute_open(&(tr_compute_options){.worker_count = 2, .job_count = 1}, &shared,
+                          NULL) == TR_OK);
     CHECK(tr_compute_open(&(tr_compute_options){.worker_count = 2}, &other, NULL) == TR_OK);
     for (int i = 0; i < 3; i++)
         CHECK(tr_compute_submit(shared, long_job, let_go, NULL, NULL) == TR_OK);

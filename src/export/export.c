@@ -63,7 +63,8 @@ static tr_code submit(tr_export *export, const tr_tenant *tenant, const char *id
 }
 
 /* The dataset must exist in this tenant and hold the union of profiles. */
-static tr_code check_dataset(tr_export *export, const tr_tenant *tenant, const char *id, tr_err *err)
+static tr_code check_dataset(tr_export *export, const tr_tenant *tenant, const char *id,
+                             tr_err *err)
 {
     tr_object dataset = {0};
     tr_code code = tr_catalog_get(export->parts.catalog, tenant, "dataset", id, &dataset, err);
@@ -71,30 +72,36 @@ static tr_code check_dataset(tr_export *export, const tr_tenant *tenant, const c
         return TR_FAIL(err, TR_NOT_FOUND, "destination.datasetId: no dataset with id \"%s\"", id);
     TR_TRY(code);
     const char *schema = tr_json_text(json_object_get(dataset.doc, "schemaRef"), "id", "");
-    if (strcmp(schema, TR_XDM_PROFILE_UNION) != 0 && strcmp(schema, TR_POLICY_SCHEMA TR_XDM_UNION_SUFFIX) != 0)
-        code = TR_FAIL(err, TR_INVALID, "destination.datasetId: dataset \"%s\" has the schema \"%.120s\", "
-                       "expected the profile union schema " TR_XDM_PROFILE_UNION, id, schema);
+    if (strcmp(schema, TR_XDM_PROFILE_UNION) != 0 &&
+        strcmp(schema, TR_POLICY_SCHEMA TR_XDM_UNION_SUFFIX) != 0)
+        code = TR_FAIL(err, TR_INVALID,
+                       "destination.datasetId: dataset \"%s\" has the schema \"%.120s\", "
+                       "expected the profile union schema " TR_XDM_PROFILE_UNION,
+                       id, schema);
     tr_object_clear(&dataset);
     return code;
 }
 
-static tr_code find_policy(tr_export *export, const tr_tenant *tenant, const tr_export_request *request,
-                           json_t **out, tr_err *err)
+static tr_code find_policy(tr_export *export, const tr_tenant *tenant,
+                           const tr_export_request *request, json_t **out, tr_err *err)
 {
     tr_catalog *catalog = export->parts.catalog;
     json_t *policy = NULL;
     tr_code code = request->policy_id == NULL
                        ? tr_policy_default(catalog, tenant, &policy, err)
-                       : tr_policy_get(catalog, tenant, request->policy_id, request->policy_version, &policy,
-                                       err);
+                       : tr_policy_get(catalog, tenant, request->policy_id, request->policy_version,
+                                       &policy, err);
     if (code == TR_NOT_FOUND)
         tr_err_context(err, "mergePolicy");
     TR_TRY(code);
     const char *graph = tr_json_text(json_object_get(policy, "identityGraph"), "type", "none");
     if (strcmp(graph, "none") != 0) {
-        code = TR_FAIL(err, TR_SEMANTIC, "mergePolicy: policy \"%.80s\" has the identityGraph %.20s, and the "
-                       "identity graph is not available in this version: use a policy with the identityGraph "
-                       "none", tr_json_text(policy, "id", ""), graph);
+        code = TR_FAIL(err, TR_SEMANTIC,
+                       "mergePolicy: policy \"%.80s\" has the identityGraph %.20s, and the "
+                       "identity graph is not available in this version: use a policy with the "
+                       "identityGraph "
+                       "none",
+                       tr_json_text(policy, "id", ""), graph);
         json_decref(policy);
         return code;
     }
@@ -103,15 +110,16 @@ static tr_code find_policy(tr_export *export, const tr_tenant *tenant, const tr_
 }
 
 /* The plan as of now: columns by today's union schema, runs by today's snapshot. */
-static tr_code make_plan(tr_export *export, const tr_tenant *tenant, const tr_export_request *request,
-                         const json_t *policy, json_t **out, tr_err *err)
+static tr_code make_plan(tr_export *export, const tr_tenant *tenant,
+                         const tr_export_request *request, const json_t *policy, json_t **out,
+                         tr_err *err)
 {
     const tr_xdm_schema *schema = NULL;
     tr_snapshot *snapshot = NULL;
     tr_arena arena = {0};
     tr_type *output = NULL;
-    tr_code code = tr_catalog_schema_open(export->parts.catalog, tenant, tr_str_of(TR_XDM_PROFILE_UNION),
-                                          &schema, err);
+    tr_code code = tr_catalog_schema_open(export->parts.catalog, tenant,
+                                          tr_str_of(TR_XDM_PROFILE_UNION), &schema, err);
     if (code == TR_OK)
         code = tr_export_output(schema->shape.root, request, &arena, &output, err);
     if (code == TR_OK)
@@ -125,7 +133,8 @@ static tr_code make_plan(tr_export *export, const tr_tenant *tenant, const tr_ex
 }
 
 /* Job, plan and batch at once. Within a transaction. */
-static tr_code insert(tr_export *export, const tr_tenant *tenant, json_t *job, json_t *plan, tr_err *err)
+static tr_code insert(tr_export *export, const tr_tenant *tenant, json_t *job, json_t *plan,
+                      tr_err *err)
 {
     tr_catalog *catalog = export->parts.catalog;
     const int64_t now = tr_json_int(job, "creationTime", 0);
@@ -146,7 +155,8 @@ static tr_code insert(tr_export *export, const tr_tenant *tenant, json_t *job, j
 }
 
 /* Gives the job its number and stores it. */
-static tr_code store(tr_export *export, const tr_tenant *tenant, json_t *job, json_t *plan, tr_err *err)
+static tr_code store(tr_export *export, const tr_tenant *tenant, json_t *job, json_t *plan,
+                     tr_err *err)
 {
     int64_t number = 0;
     TR_TRY(tr_catalog_begin(export->parts.catalog, err));
@@ -182,14 +192,15 @@ tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_
     tr_crash_point("export_created");
     tr_log(TR_LOG_INFO, "export", "export_created", "job=%s tenant=%s", id, tenant->folder);
     tr_err late = {0};
-    if (submit(export, tenant, id, &late) != TR_OK) /* it stays NEW, and runs after the next start */
+    if (submit(export, tenant, id, &late) !=
+        TR_OK) /* it stays NEW, and runs after the next start */
         tr_log(TR_LOG_WARN, "export", "export_not_queued", "job=%s reason=\"%s\"", id, late.text);
     *job = doc;
     return TR_OK;
 }
 
-tr_code tr_export_show(tr_export *export, const tr_tenant *tenant, const tr_object *job, json_t **out,
-                       tr_err *err)
+tr_code tr_export_show(tr_export *export, const tr_tenant *tenant, const tr_object *job,
+                       json_t **out, tr_err *err)
 {
     pthread_mutex_lock(&export->lock);
     json_t *shown = tr_export_job_show(job, find_active(export, tenant, job->id));
@@ -200,10 +211,12 @@ tr_code tr_export_show(tr_export *export, const tr_tenant *tenant, const tr_obje
     return TR_OK;
 }
 
-static tr_code get_job(tr_export *export, const tr_tenant *tenant, const char *id, tr_object *out, tr_err *err)
+static tr_code get_job(tr_export *export, const tr_tenant *tenant, const char *id, tr_object *out,
+                       tr_err *err)
 {
     int64_t number = 0;
-    tr_code code = tr_str_to_i64(tr_str_of(id), &number) && number > 0 && id[0] != '0' ? TR_OK : TR_NOT_FOUND;
+    tr_code code =
+        tr_str_to_i64(tr_str_of(id), &number) && number > 0 && id[0] != '0' ? TR_OK : TR_NOT_FOUND;
     if (code == TR_OK)
         code = tr_catalog_get(export->parts.catalog, tenant, "export", id, out, err);
     if (code == TR_NOT_FOUND)
@@ -211,7 +224,8 @@ static tr_code get_job(tr_export *export, const tr_tenant *tenant, const char *i
     return code;
 }
 
-tr_code tr_export_get(tr_export *export, const tr_tenant *tenant, const char *id, json_t **job, tr_err *err)
+tr_code tr_export_get(tr_export *export, const tr_tenant *tenant, const char *id, json_t **job,
+                      tr_err *err)
 {
     tr_object object = {0};
     TR_TRY(get_job(export, tenant, id, &object, err));
@@ -220,7 +234,8 @@ tr_code tr_export_get(tr_export *export, const tr_tenant *tenant, const char *id
     return code;
 }
 
-/* A job that nobody works on yet ends at once; a running one is marked, and its coordinator ends it. */
+/* A job that nobody works on yet ends at once; a running one is marked, and its coordinator ends
+ * it. */
 static tr_code cancel(void *ctx, tr_object *job, tr_err *err)
 {
     if (tr_export_is_finished(job->state))
@@ -228,8 +243,9 @@ static tr_code cancel(void *ctx, tr_object *job, tr_err *err)
     if (strcmp(job->state, "NEW") == 0)
         return tr_export_end_queued(ctx, job, err);
     json_t *own = json_object_get(job->doc, "_");
-    const int bad = own != NULL ? json_object_set_new(own, "cancel", json_true())
-                                : json_object_set_new(job->doc, "_", json_pack("{s:b}", "cancel", 1));
+    const int bad = own != NULL
+                        ? json_object_set_new(own, "cancel", json_true())
+                        : json_object_set_new(job->doc, "_", json_pack("{s:b}", "cancel", 1));
     return bad == 0 ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory to cancel an export");
 }
 
@@ -259,7 +275,8 @@ typedef struct waiting { /* jobs found at start-up */
     size_t count;
 } waiting;
 
-static tr_code note_waiting(void *ctx, const tr_tenant *tenant, const tr_object *object, tr_err *err)
+static tr_code note_waiting(void *ctx, const tr_tenant *tenant, const tr_object *object,
+                            tr_err *err)
 {
     waiting *w = ctx;
     tr_tenant *tenants = tr_grow_array(w->tenants, w->count + 1, sizeof *tenants);
@@ -279,7 +296,8 @@ static tr_code note_waiting(void *ctx, const tr_tenant *tenant, const tr_object 
 tr_code tr_export_resume(tr_export *export, tr_err *err)
 {
     waiting w = {.export = export};
-    tr_code code = tr_catalog_scan(export->parts.catalog, "export", "PROCESSING", note_waiting, &w, err);
+    tr_code code =
+        tr_catalog_scan(export->parts.catalog, "export", "PROCESSING", note_waiting, &w, err);
     if (code == TR_OK)
         code = tr_catalog_scan(export->parts.catalog, "export", "NEW", note_waiting, &w, err);
     for (size_t i = 0; i < w.count && code == TR_OK; i++)

@@ -28,28 +28,31 @@ typedef struct tr_export_parts {
 } tr_export_parts;
 
 TR_MUST_CHECK tr_code tr_export_open(const tr_export_parts *parts, tr_export **out, tr_err *err);
-void tr_export_close(tr_export *export); /* accepts NULL */
+void tr_export_close(tr_export *export);                                /* accepts NULL */
 TR_MUST_CHECK tr_code tr_export_resume(tr_export *export, tr_err *err); /* once, at start-up */
 
 /* Every *job is the wire document of 2.6 (with `progress` while it runs); returned.
  * TR_INVALID (400) names the member at fault; TR_NOT_FOUND (404) an unknown dataset, policy or version */
-TR_MUST_CHECK tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_t *body,
-                                       const char *request_id, json_t **job, tr_err *err);
+TR_MUST_CHECK tr_code tr_export_create(tr_export *export, const tr_tenant *tenant,
+                                       const json_t *body, const char *request_id, json_t **job,
+                                       tr_err *err);
 TR_MUST_CHECK tr_code tr_export_get(tr_export *export, const tr_tenant *tenant, const char *id,
                                     json_t **job, tr_err *err);
 /* Marks it; the job ends CANCELLED soon after, its staged parts gone. Finished jobs: TR_OK, no change. */
-TR_MUST_CHECK tr_code tr_export_cancel(tr_export *export, const tr_tenant *tenant, const char *id, tr_err *err);
+TR_MUST_CHECK tr_code tr_export_cancel(tr_export *export, const tr_tenant *tenant, const char *id,
+                                       tr_err *err);
 
 /* {records, page, link} of 2.8. Texts are the query's values; .at NULL: absent. */
 typedef struct tr_export_list {
     tr_str limit, offset, status, start, page, sort;
 } tr_export_list;
-TR_MUST_CHECK tr_code tr_export_find(tr_export *export, const tr_tenant *tenant, const tr_export_list *query,
-                                     json_t **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_export_find(tr_export *export, const tr_tenant *tenant,
+                                     const tr_export_list *query, json_t **out, tr_err *err);
 
 /* Merge policies (reference: profile API, section 5): stored in the catalog as kind "policy", each version
  * kept as kind "policy_version" with id "<policy id>:<version>". */
-TR_MUST_CHECK tr_code tr_policy_default(tr_catalog *catalog, const tr_tenant *tenant, json_t **policy, tr_err *err);
+TR_MUST_CHECK tr_code tr_policy_default(tr_catalog *catalog, const tr_tenant *tenant,
+                                        json_t **policy, tr_err *err);
 /* version 0: the newest. */
 TR_MUST_CHECK tr_code tr_policy_get(tr_catalog *catalog, const tr_tenant *tenant, const char *id,
                                     int64_t version, json_t **policy, tr_err *err);

@@ -12,7 +12,8 @@
  *     list.c          lists and pages
  *     policy.c        merge policies; policy_check.c: what clients may say in them
  *
- * In the catalog, beside kind "export" (the job's document, with a member "_" that no answer shows):
+ * In the catalog, beside kind "export" (the job's document, with a member "_" that no answer
+ * shows):
  *
  *     export_plan     id = the job's           the plan
  *     export_part     id = "<job>:<partition>" a finished part: name, rows, bytes, hash, counts
@@ -29,28 +30,31 @@
 /* ---- a request */
 typedef struct tr_export_request {
     char dataset[32];
-    const char *policy_id;   /* NULL: the default; borrowed from the body */
-    int64_t policy_version;  /* 0: the newest */
-    tr_str fields;           /* .len 0: all */
-    tr_str event_fields;     /* .len 0: all */
+    const char *policy_id;  /* NULL: the default; borrowed from the body */
+    int64_t policy_version; /* 0: the newest */
+    tr_str fields;          /* .len 0: all */
+    tr_str event_fields;    /* .len 0: all */
     bool with_events;
     bool with_event_only;
     int64_t updated_after_us, event_after_us, event_before_us; /* TR_TIME_NONE: open */
 } tr_export_request;
 
-TR_MUST_CHECK tr_code tr_export_request_read(const json_t *body, tr_export_request *out, tr_err *err);
+TR_MUST_CHECK tr_code tr_export_request_read(const json_t *body, tr_export_request *out,
+                                             tr_err *err);
 
-/* The row type of the parts: the union's root cut down to what the request asks for, in the arena. */
-TR_MUST_CHECK tr_code tr_export_output(const tr_type *root, const tr_export_request *request, tr_arena *arena,
-                                       tr_type **out, tr_err *err);
+/* The row type of the parts: the union's root cut down to what the request asks for, in the
+ * arena. */
+TR_MUST_CHECK tr_code tr_export_output(const tr_type *root, const tr_export_request *request,
+                                       tr_arena *arena, tr_type **out, tr_err *err);
 /* NULL: no memory. */
 json_t *tr_type_to_json(const tr_type *type);
-TR_MUST_CHECK tr_code tr_type_of_json(const json_t *json, tr_arena *arena, tr_type **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_type_of_json(const json_t *json, tr_arena *arena, tr_type **out,
+                                      tr_err *err);
 
 /* ---- a plan */
 TR_MUST_CHECK tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *output,
-                                          const json_t *policy, const tr_snapshot *snapshot, json_t **out,
-                                          tr_err *err);
+                                          const json_t *policy, const tr_snapshot *snapshot,
+                                          json_t **out, tr_err *err);
 typedef struct tr_export_plan {
     tr_arena arena;
     tr_store *store;
@@ -60,8 +64,9 @@ typedef struct tr_export_plan {
     uint32_t partitions;
 } tr_export_plan;
 /* TR_NOT_FOUND: a run of the snapshot is gone. */
-TR_MUST_CHECK tr_code tr_export_plan_open(const json_t *json, tr_store *store, const tr_tenant *tenant,
-                                          tr_export_plan *out, tr_err *err);
+TR_MUST_CHECK tr_code tr_export_plan_open(const json_t *json, tr_store *store,
+                                          const tr_tenant *tenant, tr_export_plan *out,
+                                          tr_err *err);
 void tr_export_plan_close(tr_export_plan *plan); /* idempotent */
 /* The ids of a snapshot's runs. NULL: no memory. */
 json_t *tr_export_run_ids(const tr_snapshot *snapshot);
@@ -77,7 +82,7 @@ struct tr_export_active {
     atomic_bool cancel;
     _Atomic uint32_t partitions_done, partitions_total;
     _Atomic uint64_t profiles, bytes;
-    _Atomic int64_t begun_us; /* monotonic; 0: not yet */
+    _Atomic int64_t begun_us;     /* monotonic; 0: not yet */
     _Atomic uint32_t done_before; /* partitions that an earlier attempt finished */
 };
 
@@ -92,7 +97,7 @@ void tr_export_run_job(void *ctx); /* a tr_job_fn; ctx: tr_export_active */
 /* One partition's finished file. */
 typedef struct tr_export_part {
     bool is_done;
-    char name[48];      /* "": no profiles, no file */
+    char name[48]; /* "": no profiles, no file */
     uint64_t profiles;
     tr_lake_written written;
     json_t *namespaces; /* {code: profiles}; owned */
@@ -111,27 +116,30 @@ typedef struct tr_export_run { /* a job while its coordinator works on it */
 /* ---- the job's document */
 TR_MUST_CHECK tr_code tr_export_job_make(const tr_tenant *tenant, const json_t *body,
                                          const tr_export_request *request, const json_t *policy,
-                                         const char *request_id, int64_t id, json_t **out, tr_err *err);
+                                         const char *request_id, int64_t id, json_t **out,
+                                         tr_err *err);
 /* What the wire shows; active may be NULL. NULL: no memory. */
 json_t *tr_export_job_show(const tr_object *job, const tr_export_active *active);
 bool tr_export_is_finished(const char *state);
-/* Changes a job in one transaction: `edit` gets the stored object and changes its document and state.
- * A code other than TR_OK undoes everything. */
+/* Changes a job in one transaction: `edit` gets the stored object and changes its document and
+ * state. A code other than TR_OK undoes everything. */
 typedef tr_code (*tr_export_edit)(void *ctx, tr_object *job, tr_err *err);
 TR_MUST_CHECK tr_code tr_export_job_edit(tr_export *export, const tr_tenant *tenant, const char *id,
                                          tr_export_edit edit, void *ctx, tr_err *err);
 /* Sets status and state, updateTime, and the end of totalTime when the status is a last one. */
 TR_MUST_CHECK tr_code tr_export_job_status(tr_object *job, const char *status, tr_err *err);
-TR_MUST_CHECK tr_code tr_export_job_timer(json_t *job, const char *name, int64_t begin_ms, int64_t end_ms,
-                                          tr_err *err);
+TR_MUST_CHECK tr_code tr_export_job_timer(json_t *job, const char *name, int64_t begin_ms,
+                                          int64_t end_ms, tr_err *err);
 /* The batch's document in a status. NULL: no memory. */
-TR_MUST_CHECK tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job, json_t **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job, json_t **out,
+                                           tr_err *err);
 /* Ends the batch that never was: "failure" or "aborted". Within a transaction. */
-TR_MUST_CHECK tr_code tr_export_batch_end(tr_export *export, const tr_tenant *tenant, const json_t *job,
-                                          const char *status, const json_t *errors, tr_err *err);
+TR_MUST_CHECK tr_code tr_export_batch_end(tr_export *export, const tr_tenant *tenant,
+                                          const json_t *job, const char *status,
+                                          const json_t *errors, tr_err *err);
 /* Forgets the parts of a job. Within a transaction. */
-TR_MUST_CHECK tr_code tr_export_parts_forget(tr_export *export, const tr_tenant *tenant, const char *id,
-                                             tr_err *err);
+TR_MUST_CHECK tr_code tr_export_parts_forget(tr_export *export, const tr_tenant *tenant,
+                                             const char *id, tr_err *err);
 
 /* ---- the ends of a job */
 /* True when an earlier attempt's parts stand in the batch's folder, whole. */
@@ -147,15 +155,17 @@ void tr_export_end_cancelled(tr_export_active *active);
 TR_MUST_CHECK tr_code tr_export_end_queued(tr_export_active *active, tr_object *job, tr_err *err);
 
 /* A stored job as the wire shows it, with `progress` when it runs here. *out is returned. */
-TR_MUST_CHECK tr_code tr_export_show(tr_export *export, const tr_tenant *tenant, const tr_object *job,
-                                     json_t **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_export_show(tr_export *export, const tr_tenant *tenant,
+                                     const tr_object *job, json_t **out, tr_err *err);
 
 /* ---- policies */
-TR_MUST_CHECK tr_code tr_policy_flag(const json_t *value, const char *member, bool otherwise, bool *out,
-                                     tr_err *err);
-/* A client's policy in the form that is stored, without what the server decides. *out is returned. */
-TR_MUST_CHECK tr_code tr_policy_check(tr_catalog *catalog, const tr_tenant *tenant, const json_t *body,
-                                      bool default_otherwise, json_t **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_policy_flag(const json_t *value, const char *member, bool otherwise,
+                                     bool *out, tr_err *err);
+/* A client's policy in the form that is stored, without what the server decides. *out is
+ * returned. */
+TR_MUST_CHECK tr_code tr_policy_check(tr_catalog *catalog, const tr_tenant *tenant,
+                                      const json_t *body, bool default_otherwise, json_t **out,
+                                      tr_err *err);
 /* Carries a patch out on a stored document. */
 TR_MUST_CHECK tr_code tr_policy_apply(json_t *doc, const json_t *operations, tr_err *err);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* export_test.c - request bodies, the columns they ask for, and row types as JSON: what needs no catalog. */
+/* export_test.c - request bodies, the columns they ask for, and row types as JSON: what needs no
+ * catalog. */
 #include "export/export_internal.h"
 
 #include "base/test.h"
@@ -12,7 +13,8 @@ static tr_code read_with(const char *more, tr_export_request *out, tr_err *err)
 {
     char text[1024];
     json_t *body = NULL;
-    (void)snprintf(text, sizeof text, "{%s%s" DEST "," SCHEMA "}", more, more[0] == '\0' ? "" : ",");
+    (void)snprintf(text, sizeof text, "{%s%s" DEST "," SCHEMA "}", more,
+                   more[0] == '\0' ? "" : ",");
     CHECK(tr_json_parse(tr_str_of(text), &body, NULL) == TR_OK);
     const tr_code code = tr_export_request_read(body, out, err);
     json_decref(body);
@@ -34,8 +36,10 @@ static void null_and_empty_members_count_as_absent(void)
 {
     tr_export_request request;
     CHECK(read_with("\"fields\":null,\"mergePolicy\":null,\"filter\":{\"segments\":[],"
-                    "\"segmentQualificationTime\":{},\"emptyProfiles\":null},\"additionalFields\":{},"
-                    "\"evaluationInfo\":{\"segmentation\":false}", &request, NULL) == TR_OK);
+                    "\"segmentQualificationTime\":{},\"emptyProfiles\":null},\"additionalFields\":{"
+                    "},"
+                    "\"evaluationInfo\":{\"segmentation\":false}",
+                    &request, NULL) == TR_OK);
     CHECK(!request.with_events);
     CHECK(read_with("\"additionalFields\":{\"eventList\":{}}", &request, NULL) == TR_OK);
     CHECK(request.with_events && request.event_fields.len == 0);
@@ -59,25 +63,34 @@ static void every_refusal_names_its_member(void)
         {"\"mergePolicy\":\"x\"", "mergePolicy must be an object"},
         {"\"mergePolicy\":{}", "mergePolicy.id is required"},
         {"\"mergePolicy\":{\"id\":7}", "mergePolicy.id must be a string"},
-        {"\"mergePolicy\":{\"id\":\"x\",\"version\":\"1\"}", "mergePolicy.version must be an integer"},
+        {"\"mergePolicy\":{\"id\":\"x\",\"version\":\"1\"}", "mergePolicy.version must be an "
+                                                             "integer"},
         {"\"mergePolicy\":{\"id\":\"x\",\"version\":0}", "mergePolicy.version must be 1"},
         {"\"filter\":[]", "filter must be an object"},
         {"\"filter\":{\"segments\":{}}", "filter.segments must be an array"},
-        {"\"filter\":{\"segments\":[{\"segmentId\":\"a\"}]}", "filter.segments: segments do not exist"},
+        {"\"filter\":{\"segments\":[{\"segmentId\":\"a\"}]}", "filter.segments: segments do not "
+                                                              "exist"},
         {"\"filter\":{\"segmentQualificationTime\":{\"startTime\":\"2024-05-01T00:00:00Z\"}}",
          "filter.segmentQualificationTime: segments do not exist"},
-        {"\"filter\":{\"fromIngestTimestamp\":\"yesterday\"}", "filter.fromIngestTimestamp is \"yesterday\""},
-        {"\"filter\":{\"fromIngestTimestamp\":\"2024-05-01T00:00:00\"}", "filter.fromIngestTimestamp is"},
-        {"\"filter\":{\"fromIngestTimestamp\":1714507200}", "filter.fromIngestTimestamp must be a string"},
+        {"\"filter\":{\"fromIngestTimestamp\":\"yesterday\"}", "filter.fromIngestTimestamp is "
+                                                               "\"yesterday\""},
+        {"\"filter\":{\"fromIngestTimestamp\":\"2024-05-01T00:00:00\"}", "filter."
+                                                                         "fromIngestTimestamp is"},
+        {"\"filter\":{\"fromIngestTimestamp\":1714507200}", "filter.fromIngestTimestamp must be a "
+                                                            "string"},
         {"\"filter\":{\"emptyProfiles\":\"true\"}", "filter.emptyProfiles must be true or false"},
         {"\"additionalFields\":[]", "additionalFields must be an object"},
         {"\"additionalFields\":{\"eventList\":[]}", "additionalFields.eventList must be an object"},
-        {"\"additionalFields\":{\"eventList\":{\"fields\":1}}", "additionalFields.eventList.fields must be"},
-        {"\"additionalFields\":{\"eventList\":{\"filter\":1}}", "additionalFields.eventList.filter must be"},
+        {"\"additionalFields\":{\"eventList\":{\"fields\":1}}", "additionalFields.eventList.fields "
+                                                                "must be"},
+        {"\"additionalFields\":{\"eventList\":{\"filter\":1}}", "additionalFields.eventList.filter "
+                                                                "must be"},
         {"\"additionalFields\":{\"eventList\":{\"filter\":{\"toIngestTimestamp\":\"x\"}}}",
          "additionalFields.eventList.filter.toIngestTimestamp is \"x\""},
-        {"\"evaluationInfo\":{\"segmentation\":true}", "evaluationInfo.segmentation: segments do not exist"},
-        {"\"evaluationInfo\":{\"segmentation\":1}", "evaluationInfo.segmentation must be true or false"}};
+        {"\"evaluationInfo\":{\"segmentation\":true}", "evaluationInfo.segmentation: segments do "
+                                                       "not exist"},
+        {"\"evaluationInfo\":{\"segmentation\":1}", "evaluationInfo.segmentation must be true or "
+                                                    "false"}};
     tr_export_request request;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         tr_err err = {0};
@@ -94,12 +107,15 @@ static void destination_and_schema_are_required(void)
         {"[]", "the request body must be a JSON object"},
         {"{" SCHEMA "}", "destination.datasetId is required"},
         {"{\"destination\":{}," SCHEMA "}", "destination.datasetId is required"},
-        {"{\"destination\":{\"datasetId\":5}," SCHEMA "}", "destination.datasetId must be a string"},
+        {"{\"destination\":{\"datasetId\":5}," SCHEMA "}", "destination.datasetId must be a "
+                                                           "string"},
         {"{\"destination\":{\"datasetId\":\"zz\"}," SCHEMA "}", "destination.datasetId is \"zz\""},
-        {"{\"destination\":{\"datasetId\":\"64b0c0ffee0000000000a001\",\"dataSetId\":\"x\"}," SCHEMA "}",
+        {"{\"destination\":{\"datasetId\":\"64b0c0ffee0000000000a001\",\"dataSetId\":\"x\"}," SCHEMA
+         "}",
          "destination.datasetId and destination.dataSetId differ"},
-        {"{\"destination\":{\"datasetId\":\"64b0c0ffee0000000000a001\",\"segmentPerBatch\":\"no\"}," SCHEMA
-         "}", "destination.segmentPerBatch must be true or false"},
+        {"{\"destination\":{\"datasetId\":\"64b0c0ffee0000000000a001\",\"segmentPerBatch\":\"no\"}"
+         "," SCHEMA "}",
+         "destination.segmentPerBatch must be true or false"},
         {"{" DEST "}", "schema.name is required"},
         {"{" DEST ",\"schema\":\"p\"}", "schema must be an object"},
         {"{" DEST ",\"schema\":{\"name\":\"_xdm.context.account\"}}", "schema.name is"}};
@@ -128,20 +144,31 @@ static void the_capital_spelling_of_a_dataset_id_is_read_too(void)
 #define TEXT(name) "{\"k\":\"string\",\"n\":\"" name "\"}"
 static const char union_type[] =
     "{\"k\":\"object\",\"n\":\"\",\"c\":["
-    "{\"k\":\"map\",\"n\":\"identityMap\",\"c\":[{\"k\":\"array\",\"n\":\"value\",\"c\":[{\"k\":\"object\","
-    "\"n\":\"element\",\"c\":[" TEXT("id") ",{\"k\":\"boolean\",\"n\":\"primary\"}]}]}]},"
-    "{\"k\":\"map\",\"n\":\"labels\",\"c\":[{\"k\":\"object\",\"n\":\"value\",\"c\":[" TEXT("a") "," TEXT("b") "]}]},"
-    "{\"k\":\"object\",\"n\":\"person\",\"c\":[{\"k\":\"int\",\"n\":\"birthYear\"},{\"k\":\"object\",\"n\":"
-    "\"name\",\"c\":[" TEXT("firstName") "," TEXT("lastName") "]}]},"
-    "{\"k\":\"array\",\"n\":\"timeSeriesEvents\",\"c\":[{\"k\":\"object\",\"n\":\"element\",\"c\":[" TEXT("_id")
-    "," TEXT("eventType") ",{\"k\":\"timestamp\",\"n\":\"timestamp\"}]}]},"
-    "{\"k\":\"array\",\"n\":\"visits\",\"c\":[{\"k\":\"object\",\"n\":\"element\",\"c\":[" TEXT("at") "," TEXT("url")
-    "]}]}]}";
+    "{\"k\":\"map\",\"n\":\"identityMap\",\"c\":[{\"k\":\"array\",\"n\":\"value\",\"c\":[{\"k\":"
+    "\"object\","
+    "\"n\":\"element\",\"c\":[" TEXT(
+        "id") ",{\"k\":\"boolean\",\"n\":\"primary\"}]}]}]},"
+              "{\"k\":\"map\",\"n\":\"labels\",\"c\":[{\"k\":\"object\",\"n\":\"value\",\"c\":"
+              "[" TEXT("a") "," TEXT(
+                  "b") "]}]},"
+                       "{\"k\":\"object\",\"n\":\"person\",\"c\":[{\"k\":\"int\",\"n\":"
+                       "\"birthYear\"},{\"k\":\"object\",\"n\":"
+                       "\"name\",\"c\":[" TEXT("firstName") "," TEXT(
+                           "lastName") "]}]},"
+                                       "{\"k\":\"array\",\"n\":\"timeSeriesEvents\",\"c\":[{\"k\":"
+                                       "\"object\",\"n\":\"element\",\"c\":[" TEXT("_id") "," TEXT(
+                                           "eventType") ",{\"k\":\"timestamp\",\"n\":\"timestamp\"}"
+                                                        "]}]},"
+                                                        "{\"k\":\"array\",\"n\":\"visits\",\"c\":[{"
+                                                        "\"k\":\"object\",\"n\":\"element\",\"c\":"
+                                                        "[" TEXT("at") "," TEXT("url") "]}]}]}";
 
 /* The dotted leaves of a pruned union, comma-separated; or the error's text. */
-static void leaves_of(const char *fields, bool with_events, const char *event_fields, char *out, size_t size)
+static void leaves_of(const char *fields, bool with_events, const char *event_fields, char *out,
+                      size_t size)
 {
-    const tr_export_request request = {.fields = tr_str_of(fields), .with_events = with_events,
+    const tr_export_request request = {.fields = tr_str_of(fields),
+                                       .with_events = with_events,
                                        .event_fields = tr_str_of(event_fields)};
     tr_arena arena = {0};
     tr_type *root = NULL, *pruned = NULL;
@@ -165,8 +192,9 @@ static void leaves_of(const char *fields, bool with_events, const char *event_fi
     tr_arena_free(&arena);
 }
 
-#define MAP "identityMap.key_value.key,identityMap.key_value.value.list.element.id," \
-            "identityMap.key_value.value.list.element.primary"
+#define MAP                                                                                        \
+    "identityMap.key_value.key,identityMap.key_value.value.list.element.id,"                       \
+    "identityMap.key_value.value.list.element.primary"
 #define EVENT "timeSeriesEvents.list.element."
 
 static void fields_choose_leaves_subtrees_and_what_is_in_arrays_and_maps(void)
@@ -174,19 +202,25 @@ static void fields_choose_leaves_subtrees_and_what_is_in_arrays_and_maps(void)
     static const struct {
         const char *fields;
         const char *leaves;
-    } cases[] = {
-        {"person.name.firstName", "person.name.firstName"},
-        {" person.name , visits.url ", "person.name.firstName,person.name.lastName,visits.list.element.url"},
-        {"person", "person.birthYear,person.name.firstName,person.name.lastName"},
-        {"person.birthYear,person", "person.birthYear,person.name.firstName,person.name.lastName"},
-        {"identityMap", MAP}, {"identities", MAP}, {"identities.id", MAP}, {"identityMap.id", MAP},
-        {"labels.a", "labels.key_value.key,labels.key_value.value.a"},
-        {"labels.*.b", "labels.key_value.key,labels.key_value.value.b"},
-        {"person.birthYear,timeSeriesEvents", "person.birthYear"},
-        {"nobody", "fields: \"nobody\" is not a field of the profile union schema"},
-        {"person.birthYear.x", "fields: \"person.birthYear.x\" is not a field of the profile union schema"},
-        {"person.", "fields: \"person.\" is not a field of the profile union schema"},
-        {"timeSeriesEvents", "fields: only timeSeriesEvents is selected, which needs additionalFields.eventList"}};
+    } cases[] = {{"person.name.firstName", "person.name.firstName"},
+                 {" person.name , visits.url ", "person.name.firstName,person.name.lastName,visits."
+                                                "list.element.url"},
+                 {"person", "person.birthYear,person.name.firstName,person.name.lastName"},
+                 {"person.birthYear,person", "person.birthYear,person.name.firstName,person.name."
+                                             "lastName"},
+                 {"identityMap", MAP},
+                 {"identities", MAP},
+                 {"identities.id", MAP},
+                 {"identityMap.id", MAP},
+                 {"labels.a", "labels.key_value.key,labels.key_value.value.a"},
+                 {"labels.*.b", "labels.key_value.key,labels.key_value.value.b"},
+                 {"person.birthYear,timeSeriesEvents", "person.birthYear"},
+                 {"nobody", "fields: \"nobody\" is not a field of the profile union schema"},
+                 {"person.birthYear.x", "fields: \"person.birthYear.x\" is not a field of the "
+                                        "profile union schema"},
+                 {"person.", "fields: \"person.\" is not a field of the profile union schema"},
+                 {"timeSeriesEvents", "fields: only timeSeriesEvents is selected, which needs "
+                                      "additionalFields.eventList"}};
     char leaves[1024];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         leaves_of(cases[i].fields, false, "", leaves, sizeof leaves);
@@ -217,7 +251,8 @@ static void event_fields_prune_events_alone(void)
     leaves_of("timeSeriesEvents", true, "", leaves, sizeof leaves);
     CHECK(strcmp(leaves, EVENT "_id," EVENT "eventType," EVENT "timestamp") == 0);
     leaves_of("", true, "person", leaves, sizeof leaves);
-    CHECK(strcmp(leaves, "additionalFields.eventList.fields: \"person\" is not a field of the event schema") == 0);
+    CHECK(strcmp(leaves, "additionalFields.eventList.fields: \"person\" is not a field of the "
+                         "event schema") == 0);
 }
 
 static void a_row_type_survives_json(void)

@@ -48,8 +48,7 @@ static const tr_type *follow(const tr_type *type, tr_str path)
 {
     tr_str part;
     while (next_part(&path, '.', &part)) {
-        while (type->kind == TR_KIND_ARRAY ||
-               (type->kind == TR_KIND_MAP && !tr_str_is(part, "*")))
+        while (type->kind == TR_KIND_ARRAY || (type->kind == TR_KIND_MAP && !tr_str_is(part, "*")))
             type = type->children[0];
         if (type->kind == TR_KIND_MAP)
             type = type->children[0]; /* the "*" */
@@ -81,7 +80,8 @@ static void mark(const tr_type *type, uint8_t *marks)
 }
 
 /* Marks every path of a comma-separated list below `from`; a blank list is everything. */
-static tr_code mark_list(const tr_type *from, tr_str list, bool is_event, uint8_t *marks, tr_err *err)
+static tr_code mark_list(const tr_type *from, tr_str list, bool is_event, uint8_t *marks,
+                         tr_err *err)
 {
     const char *member = is_event ? "additionalFields.eventList.fields" : "fields";
     tr_str part, rest = trim(list);
@@ -91,8 +91,9 @@ static tr_code mark_list(const tr_type *from, tr_str list, bool is_event, uint8_
         if (part.len == 0)
             continue;
         is_blank = false;
-        const bool is_old = !is_event && (tr_str_is(part, "identities") ||
-                                          (part.len > 11 && memcmp(part.at, "identities.", 11) == 0));
+        const bool is_old =
+            !is_event && (tr_str_is(part, "identities") ||
+                          (part.len > 11 && memcmp(part.at, "identities.", 11) == 0));
         const tr_type *found = follow(from, part);
         if (found == NULL && is_old) /* the flattened view of the same data */
             found = tr_type_member(from, tr_str_of("identityMap"));
@@ -129,8 +130,10 @@ static void clear_below(const tr_type *type, uint8_t *marks)
         clear_below(type->children[i], marks);
 }
 
-/* Everything at the root but the events is marked on its own, so that the events can be left out. */
-static tr_code mark_root(const tr_type *root, const tr_export_request *request, uint8_t *marks, tr_err *err)
+/* Everything at the root but the events is marked on its own, so that the events can be left
+ * out. */
+static tr_code mark_root(const tr_type *root, const tr_export_request *request, uint8_t *marks,
+                         tr_err *err)
 {
     const tr_type *events = tr_type_member(root, tr_str_of("timeSeriesEvents"));
     TR_TRY(mark_list(root, request->fields, false, marks, err));
@@ -169,8 +172,9 @@ tr_code tr_export_output(const tr_type *root, const tr_export_request *request, 
     if (copy == NULL)
         return no_memory(err);
     if (copy->child_count == 0)
-        return TR_FAIL(err, TR_INVALID, "fields: only timeSeriesEvents is selected, which needs "
-                                        "additionalFields.eventList");
+        return TR_FAIL(err, TR_INVALID,
+                       "fields: only timeSeriesEvents is selected, which needs "
+                       "additionalFields.eventList");
     *out = copy;
     return TR_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* job.c - the document of an export job, and of the batch it makes (reference: profile API, 2.6). */
+/* job.c - the document of an export job, and of the batch it makes (reference: profile API,
+ * 2.6). */
 #include "export/export_internal.h"
 
 static tr_code no_memory(tr_err *err)
@@ -25,22 +26,24 @@ static bool echo(json_t *job, const json_t *body)
     return true;
 }
 
-tr_code tr_export_job_make(const tr_tenant *tenant, const json_t *body, const tr_export_request *request,
-                           const json_t *policy, const char *request_id, int64_t id, json_t **out,
-                           tr_err *err)
+tr_code tr_export_job_make(const tr_tenant *tenant, const json_t *body,
+                           const tr_export_request *request, const json_t *policy,
+                           const char *request_id, int64_t id, json_t **out, tr_err *err)
 {
     const json_int_t now = tr_time_now_ms();
     const tr_id batch = tr_id_ulid();
-    json_t *job = json_pack("{s:I, s:s, s:s, s:s, s:s, s:{s:s}}", "id", (json_int_t)id, "jobType", "BATCH",
-                            "profileInstanceId", "ups", "status", "NEW", "imsOrgId", tenant->org,
-                            "schema", "name", TR_POLICY_SCHEMA);
+    json_t *job = json_pack("{s:I, s:s, s:s, s:s, s:s, s:{s:s}}", "id", (json_int_t)id, "jobType",
+                            "BATCH", "profileInstanceId", "ups", "status", "NEW", "imsOrgId",
+                            tenant->org, "schema", "name", TR_POLICY_SCHEMA);
     json_t *more = json_pack(
-        "{s:{s:s, s:I}, s:{s:s, s:s, s:b, s:s}, s:s, s:{}, s:{s:{s:I}}, s:I, s:I}", "mergePolicy", "id",
-        tr_json_text(policy, "id", ""), "version", (json_int_t)tr_json_int(policy, "version", 1),
-        "destination", "datasetId", request->dataset, "dataSetId", request->dataset, "segmentPerBatch", 0,
-        "batchId", batch.text, "requestId", request_id == NULL ? "" : request_id, "computeGatewayJobId",
-        "metrics", "totalTime", "startTimeInMs", now, "creationTime", now, "updateTime", now);
-    const bool is_good = job != NULL && more != NULL && echo(job, body) && json_object_update(job, more) == 0;
+        "{s:{s:s, s:I}, s:{s:s, s:s, s:b, s:s}, s:s, s:{}, s:{s:{s:I}}, s:I, s:I}", "mergePolicy",
+        "id", tr_json_text(policy, "id", ""), "version",
+        (json_int_t)tr_json_int(policy, "version", 1), "destination", "datasetId", request->dataset,
+        "dataSetId", request->dataset, "segmentPerBatch", 0, "batchId", batch.text, "requestId",
+        request_id == NULL ? "" : request_id, "computeGatewayJobId", "metrics", "totalTime",
+        "startTimeInMs", now, "creationTime", now, "updateTime", now);
+    const bool is_good =
+        job != NULL && more != NULL && echo(job, body) && json_object_update(job, more) == 0;
     json_decref(more);
     if (!is_good) {
         json_decref(job);
@@ -80,8 +83,8 @@ json_t *tr_export_job_show(const tr_object *job, const tr_export_active *active)
     return shown;
 }
 
-static tr_code edit_in(tr_export *export, const tr_tenant *tenant, const char *id, tr_export_edit edit,
-                       void *ctx, tr_err *err)
+static tr_code edit_in(tr_export *export, const tr_tenant *tenant, const char *id,
+                       tr_export_edit edit, void *ctx, tr_err *err)
 {
     tr_object job = {0};
     TR_TRY(tr_catalog_get(export->parts.catalog, tenant, "export", id, &job, err));
@@ -93,17 +96,19 @@ static tr_code edit_in(tr_export *export, const tr_tenant *tenant, const char *i
     return code;
 }
 
-tr_code tr_export_job_edit(tr_export *export, const tr_tenant *tenant, const char *id, tr_export_edit edit,
-                           void *ctx, tr_err *err)
+tr_code tr_export_job_edit(tr_export *export, const tr_tenant *tenant, const char *id,
+                           tr_export_edit edit, void *ctx, tr_err *err)
 {
     TR_TRY(tr_catalog_begin(export->parts.catalog, err));
     return tr_catalog_end(export->parts.catalog, edit_in(export, tenant, id, edit, ctx, err), err);
 }
 
-tr_code tr_export_job_timer(json_t *job, const char *name, int64_t begin_ms, int64_t end_ms, tr_err *err)
+tr_code tr_export_job_timer(json_t *job, const char *name, int64_t begin_ms, int64_t end_ms,
+                            tr_err *err)
 {
-    json_t *timer = json_pack("{s:I, s:I, s:I}", "startTimeInMs", (json_int_t)begin_ms, "endTimeInMs",
-                              (json_int_t)end_ms, "totalTimeInMs", (json_int_t)(end_ms - begin_ms));
+    json_t *timer =
+        json_pack("{s:I, s:I, s:I}", "startTimeInMs", (json_int_t)begin_ms, "endTimeInMs",
+                  (json_int_t)end_ms, "totalTimeInMs", (json_int_t)(end_ms - begin_ms));
     if (timer == NULL || json_object_set_new(json_object_get(job, "metrics"), name, timer) != 0)
         return no_memory(err);
     return TR_OK;
@@ -119,7 +124,8 @@ tr_code tr_export_job_status(tr_object *job, const char *status, tr_err *err)
     if (!tr_export_is_finished(status))
         return TR_OK;
     (void)json_object_del(job->doc, "_");
-    return tr_export_job_timer(job->doc, "totalTime", tr_json_int(job->doc, "creationTime", now), now, err);
+    return tr_export_job_timer(job->doc, "totalTime", tr_json_int(job->doc, "creationTime", now),
+                               now, err);
 }
 
 tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job, json_t **out, tr_err *err)
@@ -127,15 +133,16 @@ tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job, json_t 
     const json_t *to = json_object_get(job, "destination");
     const char *id = tr_json_text(to, "batchId", "");
     const json_int_t created = tr_json_int(job, "creationTime", 0);
-    json_t *batch = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:i}", "id", id, "imsOrg", tenant->org,
-        "sandboxId", tenant->sandbox_id, "status", "processing", "version", "1.0.0", "externalId", id,
-        "created", created, "updated", created, "started", created, "recordCount", 0,
-        "failedRecordCount", 0, "size", 0);
-    json_t *more = json_pack(
-        "{s:[], s:{s:s}, s:[{s:s, s:s}], s:{s:s, s:I}, s:{}}", "errors", "inputFormat", "format", "parquet",
-        "relatedObjects", "type", "dataSet", "id", tr_json_text(to, "datasetId", ""), "tags", "acp_producer",
-        "profile-export", "exportJobId", (json_int_t)tr_json_int(job, "id", 0), "metrics");
+    json_t *batch =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:i}", "id", id,
+                  "imsOrg", tenant->org, "sandboxId", tenant->sandbox_id, "status", "processing",
+                  "version", "1.0.0", "externalId", id, "created", created, "updated", created,
+                  "started", created, "recordCount", 0, "failedRecordCount", 0, "size", 0);
+    json_t *more =
+        json_pack("{s:[], s:{s:s}, s:[{s:s, s:s}], s:{s:s, s:I}, s:{}}", "errors", "inputFormat",
+                  "format", "parquet", "relatedObjects", "type", "dataSet", "id",
+                  tr_json_text(to, "datasetId", ""), "tags", "acp_producer", "profile-export",
+                  "exportJobId", (json_int_t)tr_json_int(job, "id", 0), "metrics");
     const bool is_good = batch != NULL && more != NULL && json_object_update(batch, more) == 0;
     json_decref(more);
     if (!is_good) {
@@ -164,8 +171,9 @@ tr_code tr_export_batch_end(tr_export *export, const tr_tenant *tenant, const js
     for (size_t i = 0; i < json_array_size(errors) && is_good; i++) {
         const json_t *error = json_array_get(errors, i);
         is_good = json_array_append_new(json_object_get(batch.doc, "errors"),
-                                        json_pack("{s:s, s:s, s:[]}", "code", tr_json_text(error, "code", ""),
-                                                  "description", tr_json_text(error, "msg", ""), "rows")) == 0;
+                                        json_pack("{s:s, s:s, s:[]}", "code",
+                                                  tr_json_text(error, "code", ""), "description",
+                                                  tr_json_text(error, "msg", ""), "rows")) == 0;
     }
     tr_code code = is_good ? TR_OK : no_memory(err);
     if (code == TR_OK)
@@ -179,13 +187,15 @@ static tr_code collect_id(void *ctx, const tr_object *object, tr_err *err)
     return json_array_append_new(ctx, json_string(object->id)) == 0 ? TR_OK : no_memory(err);
 }
 
-tr_code tr_export_parts_forget(tr_export *export, const tr_tenant *tenant, const char *id, tr_err *err)
+tr_code tr_export_parts_forget(tr_export *export, const tr_tenant *tenant, const char *id,
+                               tr_err *err)
 {
     const tr_catalog_filter of_job = {.parent = id};
     json_t *ids = json_array();
     if (ids == NULL)
         return no_memory(err);
-    tr_code code = tr_catalog_list(export->parts.catalog, tenant, "export_part", &of_job, collect_id, ids, err);
+    tr_code code = tr_catalog_list(export->parts.catalog, tenant, "export_part", &of_job,
+                                   collect_id, ids, err);
     for (size_t i = 0; i < json_array_size(ids) && code == TR_OK; i++)
         code = tr_catalog_remove(export->parts.catalog, tenant, "export_part",
                                  json_string_value(json_array_get(ids, i)), err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* list.c - GET /export/jobs: filters, orders and pages (reference: profile API, 2.8).
  *
- * By default newest first, and then a page ends in a cursor "<creation time>_<id>" that stays true while
- * jobs are added. Other orders (sort=updateTime:asc) can only count: their next link has a number.
+ * By default newest first, and then a page ends in a cursor "<creation time>_<id>" that stays
+ * true while jobs are added. Other orders (sort=updateTime:asc) can only count: their next link
+ * has a number.
  */
 #include "export/export_internal.h"
 
@@ -12,16 +13,16 @@
 
 typedef struct page {
     int64_t limit, skip;
-    int64_t after_ms;     /* with after_id[0] != 0: a cursor */
+    int64_t after_ms; /* with after_id[0] != 0: a cursor */
     char after_id[24];
-    char states[128];     /* "" : any */
-    char field[24];       /* createdTime, updateTime, id, status */
+    char states[128]; /* "" : any */
+    char field[24];   /* createdTime, updateTime, id, status */
     bool is_ascending;
     const tr_export_list *query;
 } page;
 
-static tr_code read_number(const char *name, tr_str text, int64_t least, int64_t otherwise, int64_t *out,
-                           tr_err *err)
+static tr_code read_number(const char *name, tr_str text, int64_t least, int64_t otherwise,
+                           int64_t *out, tr_err *err)
 {
     int64_t value = otherwise;
     if (text.at != NULL && (!tr_str_to_i64(text, &value) || value < least))
@@ -44,19 +45,26 @@ static tr_code read_offset(tr_str text, page *p, tr_err *err)
     const tr_str time = {text.at, (size_t)(mark - text.at)};
     if (!tr_str_to_i64(time, &p->after_ms) || p->after_ms < 0 ||
         !tr_str_to_i64(tr_str_from(text, time.len + 1), &id) || id < 0)
-        return TR_FAIL(err, TR_INVALID, "offset is \"%.*s\": expected a number or <creation time>_<id>",
+        return TR_FAIL(err, TR_INVALID,
+                       "offset is \"%.*s\": expected a number or <creation time>_<id>",
                        text.len > 40 ? 40 : (int)text.len, (const char *)text.at);
     (void)snprintf(p->after_id, sizeof p->after_id, "%lld", (long long)id);
     return TR_OK;
 }
 
-/* SUCEEDED is how one client spells it. States that jobs never have are accepted and match nothing. */
+/* SUCEEDED is how one client spells it. States that jobs never have are accepted and match
+ * nothing. */
 static tr_code read_status(tr_str text, page *p, tr_err *err)
 {
-    static const char *const known[][2] = {
-        {"NEW", "NEW"}, {"QUEUED", "QUEUED"}, {"PROCESSING", "PROCESSING"}, {"SUCCEEDED", "SUCCEEDED"},
-        {"SUCEEDED", "SUCCEEDED"}, {"FAILED", "FAILED"}, {"CANCELLING", "CANCELLING"},
-        {"CANCELLED", "CANCELLED"}, {"CANCELED", "CANCELLED"}};
+    static const char *const known[][2] = {{"NEW", "NEW"},
+                                           {"QUEUED", "QUEUED"},
+                                           {"PROCESSING", "PROCESSING"},
+                                           {"SUCCEEDED", "SUCCEEDED"},
+                                           {"SUCEEDED", "SUCCEEDED"},
+                                           {"FAILED", "FAILED"},
+                                           {"CANCELLING", "CANCELLING"},
+                                           {"CANCELLED", "CANCELLED"},
+                                           {"CANCELED", "CANCELLED"}};
     enum { KNOWN_COUNT = sizeof known / sizeof known[0] };
     size_t used = 0;
     while (text.at != NULL && text.len > 0) {
@@ -66,10 +74,12 @@ static tr_code read_status(tr_str text, page *p, tr_err *err)
         while (k < KNOWN_COUNT && !tr_str_equal_folded(word, tr_str_of(known[k][0])))
             k++;
         if (k == KNOWN_COUNT || used + 16 > sizeof p->states)
-            return TR_FAIL(err, TR_INVALID, "status is \"%.*s\": expected NEW, PROCESSING, SUCCEEDED, FAILED "
-                           "or CANCELLED", word.len > 40 ? 40 : (int)word.len, (const char *)word.at);
-        used += (size_t)snprintf(p->states + used, sizeof p->states - used, "%s%s", used == 0 ? "" : ",",
-                                 known[k][1]);
+            return TR_FAIL(err, TR_INVALID,
+                           "status is \"%.*s\": expected NEW, PROCESSING, SUCCEEDED, FAILED "
+                           "or CANCELLED",
+                           word.len > 40 ? 40 : (int)word.len, (const char *)word.at);
+        used += (size_t)snprintf(p->states + used, sizeof p->states - used, "%s%s",
+                                 used == 0 ? "" : ",", known[k][1]);
         text = comma == NULL ? (tr_str){0} : tr_str_from(text, word.len + 1);
     }
     return TR_OK;
@@ -77,9 +87,12 @@ static tr_code read_status(tr_str text, page *p, tr_err *err)
 
 static tr_code read_sort(tr_str text, page *p, tr_err *err)
 {
-    static const char *const fields[][2] = {{"createdTime", "createdTime"}, {"creationTime", "createdTime"},
-                                            {"updateTime", "updateTime"}, {"updatedTime", "updateTime"},
-                                            {"id", "id"}, {"status", "status"}};
+    static const char *const fields[][2] = {{"createdTime", "createdTime"},
+                                            {"creationTime", "createdTime"},
+                                            {"updateTime", "updateTime"},
+                                            {"updatedTime", "updateTime"},
+                                            {"id", "id"},
+                                            {"status", "status"}};
     (void)snprintf(p->field, sizeof p->field, "createdTime");
     if (text.at == NULL)
         return TR_OK;
@@ -93,9 +106,10 @@ static tr_code read_sort(tr_str text, page *p, tr_err *err)
             (void)snprintf(p->field, sizeof p->field, "%s", fields[i][1]);
             return TR_OK;
         }
-    return TR_FAIL(err, TR_INVALID, "sort is \"%.*s\": expected <field>:asc or <field>:desc, the field one of "
-                   "createdTime, updateTime, id, status", text.len > 40 ? 40 : (int)text.len,
-                   (const char *)text.at);
+    return TR_FAIL(err, TR_INVALID,
+                   "sort is \"%.*s\": expected <field>:asc or <field>:desc, the field one of "
+                   "createdTime, updateTime, id, status",
+                   text.len > 40 ? 40 : (int)text.len, (const char *)text.at);
 }
 
 static tr_code read_query(const tr_export_list *query, page *p, tr_err *err)
@@ -114,7 +128,8 @@ static tr_code read_query(const tr_export_list *query, page *p, tr_err *err)
     TR_TRY(read_status(query->status, p, err));
     TR_TRY(read_sort(query->sort, p, err));
     if (p->after_id[0] != '\0' && strcmp(p->field, "createdTime") != 0)
-        return TR_FAIL(err, TR_INVALID, "offset: a cursor goes with sort=createdTime, give a number");
+        return TR_FAIL(err, TR_INVALID,
+                       "offset: a cursor goes with sort=createdTime, give a number");
     return TR_OK;
 }
 
@@ -188,8 +203,8 @@ static tr_code collect(tr_export *export, const tr_tenant *tenant, page *p, foun
 }
 
 /* {records, page, link} of the first `shown` jobs. */
-static tr_code answer(tr_export *export, const tr_tenant *tenant, const page *p, const found *f, json_t *records,
-                      json_t **out, tr_err *err)
+static tr_code answer(tr_export *export, const tr_tenant *tenant, const page *p, const found *f,
+                      json_t *records, json_t **out, tr_err *err)
 {
     const size_t shown = f->count < (size_t)p->limit ? f->count : (size_t)p->limit;
     char offset[64] = "", link[512] = "";
@@ -205,20 +220,22 @@ static tr_code answer(tr_export *export, const tr_tenant *tenant, const page *p,
     else if (shown > 0)
         (void)snprintf(offset, sizeof offset, "%lld", (long long)p->skip + (long long)shown);
     if (f->count > shown)
-        (void)snprintf(link, sizeof link, "/export/jobs/?limit=%lld&offset=%s%s%s%s%.*s", (long long)p->limit,
-                       offset, p->states[0] == '\0' ? "" : "&status=", p->states,
+        (void)snprintf(link, sizeof link, "/export/jobs/?limit=%lld&offset=%s%s%s%s%.*s",
+                       (long long)p->limit, offset,
+                       p->states[0] == '\0' ? "" : "&status=", p->states,
                        p->query->sort.at == NULL ? "" : "&sort=", TR_STR_ARG(p->query->sort));
-    json_t *body = json_pack("{s:O, s:{s:s, s:s, s:s, s:I}, s:{s:s}}", "records", records, "page", "sortField",
-                             p->field, "sort", p->is_ascending ? "asc" : "desc", "pageOffset", offset,
-                             "pageSize", (json_int_t)shown, "link", "next", link);
+    json_t *body =
+        json_pack("{s:O, s:{s:s, s:s, s:s, s:I}, s:{s:s}}", "records", records, "page", "sortField",
+                  p->field, "sort", p->is_ascending ? "asc" : "desc", "pageOffset", offset,
+                  "pageSize", (json_int_t)shown, "link", "next", link);
     if (body == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to list export jobs");
     *out = body;
     return TR_OK;
 }
 
-tr_code tr_export_find(tr_export *export, const tr_tenant *tenant, const tr_export_list *query, json_t **out,
-                       tr_err *err)
+tr_code tr_export_find(tr_export *export, const tr_tenant *tenant, const tr_export_list *query,
+                       json_t **out, tr_err *err)
 {
     page p;
     found f = {0};

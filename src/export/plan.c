@@ -30,13 +30,14 @@ static bool set_bound(json_t *plan, const char *name, int64_t us)
     return us == TR_TIME_NONE || json_object_set_new(plan, name, json_integer(us)) == 0;
 }
 
-tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *output, const json_t *policy,
-                            const tr_snapshot *snapshot, json_t **out, tr_err *err)
+tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *output,
+                            const json_t *policy, const tr_snapshot *snapshot, json_t **out,
+                            tr_err *err)
 {
     json_t *plan = json_pack("{s:i, s:o, s:o, s:o, s:b, s:b}", "format", 1, "runs",
-                             tr_export_run_ids(snapshot), "policy", json_deep_copy(policy), "output",
-                             tr_type_to_json(output), "emptyProfiles", request->with_event_only,
-                             "events", request->with_events);
+                             tr_export_run_ids(snapshot), "policy", json_deep_copy(policy),
+                             "output", tr_type_to_json(output), "emptyProfiles",
+                             request->with_event_only, "events", request->with_events);
     if (plan == NULL || !set_bound(plan, "updatedAfter", request->updated_after_us) ||
         !set_bound(plan, "eventAfter", request->event_after_us) ||
         !set_bound(plan, "eventBefore", request->event_before_us)) {
@@ -53,8 +54,9 @@ static tr_code read_policy(const json_t *policy, tr_arena *arena, tr_merge_polic
     const json_t *merge = json_object_get(policy, "attributeMerge");
     const json_t *order = json_object_get(merge, "order");
     const size_t count = json_array_size(order);
-    *out = (tr_merge_policy){
-        .is_precedence = strcmp(tr_json_text(merge, "type", ""), "dataSetPrecedence") == 0};
+    *out =
+        (tr_merge_policy){.is_precedence = strcmp(tr_json_text(merge, "type", ""), "dataSetPreceden"
+                                                                                   "ce") == 0};
     if (!out->is_precedence)
         return TR_OK;
     const char **names = tr_arena_array(arena, count, sizeof *names);
@@ -67,20 +69,21 @@ static tr_code read_policy(const json_t *policy, tr_arena *arena, tr_merge_polic
     return TR_OK;
 }
 
-static tr_code open_plan(const json_t *json, const tr_tenant *tenant, tr_export_plan *plan, tr_err *err)
+static tr_code open_plan(const json_t *json, const tr_tenant *tenant, tr_export_plan *plan,
+                         tr_err *err)
 {
     tr_type *root = NULL;
-    tr_merge_spec spec = {
-        .output = &plan->shape,
-        .with_event_only = tr_json_bool(json, "emptyProfiles", false),
-        .with_events = tr_json_bool(json, "events", false),
-        .updated_after_us = tr_json_int(json, "updatedAfter", TR_TIME_NONE),
-        .event_after_us = tr_json_int(json, "eventAfter", TR_TIME_NONE),
-        .event_before_us = tr_json_int(json, "eventBefore", TR_TIME_NONE)};
+    tr_merge_spec spec = {.output = &plan->shape,
+                          .with_event_only = tr_json_bool(json, "emptyProfiles", false),
+                          .with_events = tr_json_bool(json, "events", false),
+                          .updated_after_us = tr_json_int(json, "updatedAfter", TR_TIME_NONE),
+                          .event_after_us = tr_json_int(json, "eventAfter", TR_TIME_NONE),
+                          .event_before_us = tr_json_int(json, "eventBefore", TR_TIME_NONE)};
     TR_TRY(tr_type_of_json(json_object_get(json, "output"), &plan->arena, &root, err));
     TR_TRY(tr_shape_make(&plan->arena, root, &plan->shape, err));
     TR_TRY(read_policy(json_object_get(json, "policy"), &plan->arena, &spec.policy, err));
-    TR_TRY(tr_store_snapshot_of(plan->store, tenant, json_object_get(json, "runs"), &plan->snapshot, err));
+    TR_TRY(tr_store_snapshot_of(plan->store, tenant, json_object_get(json, "runs"), &plan->snapshot,
+                                err));
     spec.snapshot = plan->snapshot;
     TR_TRY(tr_merge_plan_open(&spec, &plan->merge, err));
     plan->partitions = tr_merge_partition_count(plan->merge);

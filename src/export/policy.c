@@ -17,20 +17,22 @@ static void version_id(const char *id, int64_t version, char out[256])
 }
 
 /* Adds what the server decides to a checked draft. */
-static tr_code finish(const tr_tenant *tenant, const char *id, int64_t version, json_t *draft, tr_err *err)
+static tr_code finish(const tr_tenant *tenant, const char *id, int64_t version, json_t *draft,
+                      tr_err *err)
 {
-    json_t *papers = json_pack(
-        "{s:s, s:s, s:{s:s, s:s, s:s, s:b}, s:I, s:I}", "id", id, "imsOrgId", tenant->org, "sandbox",
-        "sandboxId", tenant->sandbox_id, "sandboxName", tenant->sandbox, "type", tenant->sandbox_type,
-        "default", tenant->is_default, "version", (json_int_t)version, "updateEpoch",
-        (json_int_t)(tr_time_now_ms() / 1000));
+    json_t *papers =
+        json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:b}, s:I, s:I}", "id", id, "imsOrgId", tenant->org,
+                  "sandbox", "sandboxId", tenant->sandbox_id, "sandboxName", tenant->sandbox,
+                  "type", tenant->sandbox_type, "default", tenant->is_default, "version",
+                  (json_int_t)version, "updateEpoch", (json_int_t)(tr_time_now_ms() / 1000));
     const int bad = papers == NULL ? 1 : json_object_update(draft, papers);
     json_decref(papers);
     return bad == 0 ? TR_OK : no_memory(err);
 }
 
 /* Inserts or replaces the policy and adds its version. Within a transaction. */
-static tr_code store(tr_catalog *catalog, const tr_tenant *tenant, json_t *doc, bool is_new, tr_err *err)
+static tr_code store(tr_catalog *catalog, const tr_tenant *tenant, json_t *doc, bool is_new,
+                     tr_err *err)
 {
     tr_object object = {.doc = doc};
     (void)snprintf(object.id, sizeof object.id, "%s", tr_json_text(doc, "id", ""));
@@ -75,7 +77,8 @@ static json_t *find_default(const json_t *policies)
 }
 
 /* All policies; the default is made when there is none. Within a transaction. */
-static tr_code list_provisioned(tr_catalog *catalog, const tr_tenant *tenant, json_t **out, tr_err *err)
+static tr_code list_provisioned(tr_catalog *catalog, const tr_tenant *tenant, json_t **out,
+                                tr_err *err)
 {
     json_t *policies = NULL;
     TR_TRY(list(catalog, tenant, &policies, err));
@@ -84,10 +87,10 @@ static tr_code list_provisioned(tr_catalog *catalog, const tr_tenant *tenant, js
         return TR_OK;
     }
     const tr_id id = tr_id_uuid();
-    json_t *doc = json_pack("{s:s, s:{s:s}, s:{s:s}, s:{s:s}, s:b, s:b}", "name", "Default Timebased",
-                            "schema", "name", TR_POLICY_SCHEMA, "identityGraph", "type", "none",
-                            "attributeMerge", "type", "timestampOrdered", "isActiveOnEdge", 0,
-                            "default", 1);
+    json_t *doc =
+        json_pack("{s:s, s:{s:s}, s:{s:s}, s:{s:s}, s:b, s:b}", "name", "Default Timebased",
+                  "schema", "name", TR_POLICY_SCHEMA, "identityGraph", "type", "none",
+                  "attributeMerge", "type", "timestampOrdered", "isActiveOnEdge", 0, "default", 1);
     tr_code code = doc == NULL ? no_memory(err) : finish(tenant, id.text, 1, doc, err);
     if (code == TR_OK)
         code = store(catalog, tenant, doc, true, err);
@@ -121,7 +124,8 @@ tr_code tr_policy_list(tr_catalog *catalog, const tr_tenant *tenant, json_t **po
     return code;
 }
 
-tr_code tr_policy_default(tr_catalog *catalog, const tr_tenant *tenant, json_t **policy, tr_err *err)
+tr_code tr_policy_default(tr_catalog *catalog, const tr_tenant *tenant, json_t **policy,
+                          tr_err *err)
 {
     json_t *policies = NULL;
     TR_TRY(tr_policy_list(catalog, tenant, &policies, err));
@@ -153,8 +157,8 @@ tr_code tr_policy_get(tr_catalog *catalog, const tr_tenant *tenant, const char *
     return TR_OK;
 }
 
-/* Takes the marks that only one policy may have from all others. Their version stays: how they merge
- * has not changed. Within a transaction. */
+/* Takes the marks that only one policy may have from all others. Their version stays: how they
+ * merge has not changed. Within a transaction. */
 static tr_code clear_marks(tr_catalog *catalog, const tr_tenant *tenant, const json_t *policies,
                            const json_t *doc, tr_err *err)
 {
@@ -178,8 +182,8 @@ static tr_code clear_marks(tr_catalog *catalog, const tr_tenant *tenant, const j
     return TR_OK;
 }
 
-static tr_code create(tr_catalog *catalog, const tr_tenant *tenant, const json_t *body, json_t **out,
-                      tr_err *err)
+static tr_code create(tr_catalog *catalog, const tr_tenant *tenant, const json_t *body,
+                      json_t **out, tr_err *err)
 {
     json_t *policies = NULL, *doc = NULL;
     const tr_id id = tr_id_uuid();
@@ -187,8 +191,10 @@ static tr_code create(tr_catalog *catalog, const tr_tenant *tenant, const json_t
     if (code == TR_OK)
         code = tr_policy_check(catalog, tenant, body, false, &doc, err);
     if (code == TR_OK && json_array_size(policies) >= TR_MERGE_POLICIES_MAX)
-        code = TR_FAIL(err, TR_INVALID, "sandbox \"%s\" has %d merge policies for %s already: no more "
-                       "are allowed", tenant->sandbox, TR_MERGE_POLICIES_MAX, TR_POLICY_SCHEMA);
+        code = TR_FAIL(err, TR_INVALID,
+                       "sandbox \"%s\" has %d merge policies for %s already: no more "
+                       "are allowed",
+                       tenant->sandbox, TR_MERGE_POLICIES_MAX, TR_POLICY_SCHEMA);
     if (code == TR_OK)
         code = finish(tenant, id.text, 1, doc, err);
     if (code == TR_OK)
@@ -203,8 +209,8 @@ static tr_code create(tr_catalog *catalog, const tr_tenant *tenant, const json_t
     return code;
 }
 
-tr_code tr_policy_create(tr_catalog *catalog, const tr_tenant *tenant, const json_t *body, json_t **policy,
-                         tr_err *err)
+tr_code tr_policy_create(tr_catalog *catalog, const tr_tenant *tenant, const json_t *body,
+                         json_t **policy, tr_err *err)
 {
     json_t *doc = NULL;
     TR_TRY(tr_catalog_begin(catalog, err));
@@ -226,7 +232,8 @@ static tr_code change(tr_catalog *catalog, const tr_tenant *tenant, const json_t
     const char *id = tr_json_text(before, "id", "");
     tr_code code = tr_policy_check(catalog, tenant, wanted, was_default, &doc, err);
     if (code == TR_OK && was_default && !tr_json_bool(doc, "default", false))
-        code = TR_FAIL(err, TR_INVALID, "default cannot be false: a sandbox always has a default merge "
+        code = TR_FAIL(err, TR_INVALID,
+                       "default cannot be false: a sandbox always has a default merge "
                        "policy; make another one the default instead");
     if (code == TR_OK)
         code = finish(tenant, id, tr_json_int(before, "version", 0) + 1, doc, err);
@@ -245,8 +252,8 @@ static tr_code change(tr_catalog *catalog, const tr_tenant *tenant, const json_t
 }
 
 /* body: the whole new policy; or operations: a patch of the stored one. */
-static tr_code update(tr_catalog *catalog, const tr_tenant *tenant, const char *id, const json_t *body,
-                      const json_t *operations, json_t **policy, tr_err *err)
+static tr_code update(tr_catalog *catalog, const tr_tenant *tenant, const char *id,
+                      const json_t *body, const json_t *operations, json_t **policy, tr_err *err)
 {
     json_t *before = NULL, *patched = NULL, *doc = NULL;
     TR_TRY(tr_catalog_begin(catalog, err));
@@ -267,8 +274,8 @@ static tr_code update(tr_catalog *catalog, const tr_tenant *tenant, const char *
     return code;
 }
 
-tr_code tr_policy_replace(tr_catalog *catalog, const tr_tenant *tenant, const char *id, const json_t *body,
-                          json_t **policy, tr_err *err)
+tr_code tr_policy_replace(tr_catalog *catalog, const tr_tenant *tenant, const char *id,
+                          const json_t *body, json_t **policy, tr_err *err)
 {
     return update(catalog, tenant, id, body, NULL, policy, err);
 }
@@ -279,7 +286,8 @@ tr_code tr_policy_patch(tr_catalog *catalog, const tr_tenant *tenant, const char
     return update(catalog, tenant, id, NULL, operations, policy, err);
 }
 
-static tr_code remove_policy(tr_catalog *catalog, const tr_tenant *tenant, const char *id, tr_err *err)
+static tr_code remove_policy(tr_catalog *catalog, const tr_tenant *tenant, const char *id,
+                             tr_err *err)
 {
     json_t *doc = NULL;
     tr_code code = TR_OK;
@@ -287,11 +295,15 @@ static tr_code remove_policy(tr_catalog *catalog, const tr_tenant *tenant, const
     TR_TRY(tr_policy_get(catalog, tenant, id, 0, &doc, err));
     const int64_t versions = tr_json_int(doc, "version", 0);
     if (tr_json_bool(doc, "isActiveOnEdge", false))
-        code = TR_FAIL(err, TR_INVALID, "merge policy \"%.80s\" is active on edge: set isActiveOnEdge to "
-                       "false before deleting it", id);
+        code = TR_FAIL(err, TR_INVALID,
+                       "merge policy \"%.80s\" is active on edge: set isActiveOnEdge to "
+                       "false before deleting it",
+                       id);
     else if (tr_json_bool(doc, "default", false))
-        code = TR_FAIL(err, TR_INVALID, "merge policy \"%.80s\" is the default: make another one the "
-                       "default before deleting it", id);
+        code = TR_FAIL(err, TR_INVALID,
+                       "merge policy \"%.80s\" is the default: make another one the "
+                       "default before deleting it",
+                       id);
     json_decref(doc);
     for (int64_t v = 1; v <= versions && code == TR_OK; v++) {
         version_id(id, v, past);

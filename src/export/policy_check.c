@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy_check.c - a client's merge policy, checked and brought into the one form that is stored.
  *
- * The stored form has every member, real booleans, and the order at attributeMerge.order, wherever the
- * client put it (attributeMerge.data.order is the old place).
+ * The stored form has every member, real booleans, and the order at attributeMerge.order,
+ * wherever the client put it (attributeMerge.data.order is the old place).
  */
 #include "export/export_internal.h"
 
@@ -29,17 +29,20 @@ static tr_code need_word(const json_t *object, const char *where, const char *ke
 {
     const json_t *value = json_object_get(object, key);
     if (value == NULL || json_is_null(value))
-        return TR_FAIL(err, TR_INVALID, "%s.%s is required: %s or %s", where, key, words[0], words[1]);
+        return TR_FAIL(err, TR_INVALID, "%s.%s is required: %s or %s", where, key, words[0],
+                       words[1]);
     for (int i = 0; i < 2 && json_is_string(value); i++)
         if (strcmp(json_string_value(value), words[i]) == 0) {
             *out = words[i];
             return TR_OK;
         }
     return TR_FAIL(err, TR_INVALID, "%s.%s is \"%.60s\": expected %s or %s", where, key,
-                   json_is_string(value) ? json_string_value(value) : "not a string", words[0], words[1]);
+                   json_is_string(value) ? json_string_value(value) : "not a string", words[0],
+                   words[1]);
 }
 
-tr_code tr_policy_flag(const json_t *value, const char *member, bool otherwise, bool *out, tr_err *err)
+tr_code tr_policy_flag(const json_t *value, const char *member, bool otherwise, bool *out,
+                       tr_err *err)
 {
     bool flag = otherwise;
     if (json_is_boolean(value))
@@ -64,11 +67,13 @@ static tr_code check_dataset(tr_catalog *catalog, const tr_tenant *tenant, const
         return TR_FAIL(err, TR_INVALID, "attributeMerge.order[%zu] must be a dataset id", at);
     for (size_t i = 0; i < at; i++)
         if (json_equal(json_array_get(order, i), item))
-            return TR_FAIL(err, TR_INVALID, "attributeMerge.order names dataset \"%.60s\" twice", id);
+            return TR_FAIL(err, TR_INVALID, "attributeMerge.order names dataset \"%.60s\" twice",
+                           id);
     const tr_code code = tr_catalog_get(catalog, tenant, "dataset", id, &dataset, err);
     tr_object_clear(&dataset);
     if (code == TR_NOT_FOUND)
-        return TR_FAIL(err, TR_INVALID, "attributeMerge.order[%zu]: no dataset with id \"%.60s\"", at, id);
+        return TR_FAIL(err, TR_INVALID, "attributeMerge.order[%zu]: no dataset with id \"%.60s\"",
+                       at, id);
     return code;
 }
 
@@ -79,10 +84,12 @@ static tr_code check_order(tr_catalog *catalog, const tr_tenant *tenant, const j
     if (order == NULL)
         order = json_object_get(json_object_get(merge, "data"), "order");
     if (!json_is_array(order) || json_array_size(order) == 0)
-        return TR_FAIL(err, TR_INVALID, "attributeMerge.order is required with dataSetPrecedence: "
-                                        "an array of dataset ids, the best first");
+        return TR_FAIL(err, TR_INVALID,
+                       "attributeMerge.order is required with dataSetPrecedence: "
+                       "an array of dataset ids, the best first");
     if (json_array_size(order) > TR_MERGE_POLICY_DATASETS_MAX)
-        return TR_FAIL(err, TR_INVALID, "attributeMerge.order has %zu datasets, at most %d are allowed",
+        return TR_FAIL(err, TR_INVALID,
+                       "attributeMerge.order has %zu datasets, at most %d are allowed",
                        json_array_size(order), TR_MERGE_POLICY_DATASETS_MAX);
     for (size_t i = 0; i < json_array_size(order); i++)
         TR_TRY(check_dataset(catalog, tenant, order, i, err));
@@ -96,10 +103,13 @@ static tr_code check_schema(const json_t *body, tr_err *err)
     TR_TRY(need_object(body, "schema", &schema, err));
     const json_t *name = json_object_get(schema, "name");
     if (!json_is_string(name))
-        return TR_FAIL(err, TR_INVALID, "schema.name is required: a class name such as " TR_POLICY_SCHEMA);
+        return TR_FAIL(err, TR_INVALID,
+                       "schema.name is required: a class name such as " TR_POLICY_SCHEMA);
     if (strcmp(json_string_value(name), TR_POLICY_SCHEMA) != 0)
-        return TR_FAIL(err, TR_INVALID, "schema.name is \"%.80s\": merge policies are for the class "
-                       TR_POLICY_SCHEMA, json_string_value(name));
+        return TR_FAIL(err, TR_INVALID,
+                       "schema.name is \"%.80s\": merge policies are for the "
+                       "class " TR_POLICY_SCHEMA,
+                       json_string_value(name));
     return TR_OK;
 }
 
@@ -138,8 +148,10 @@ tr_code tr_policy_check(tr_catalog *catalog, const tr_tenant *tenant, const json
     if (name != NULL && !json_is_null(name) && !json_is_string(name))
         return TR_FAIL(err, TR_INVALID, "name must be a string");
     TR_TRY(check_schema(body, err));
-    TR_TRY(tr_policy_flag(json_object_get(body, "isActiveOnEdge"), "isActiveOnEdge", false, &is_edge, err));
-    TR_TRY(tr_policy_flag(json_object_get(body, "default"), "default", default_otherwise, &is_default, err));
+    TR_TRY(tr_policy_flag(json_object_get(body, "isActiveOnEdge"), "isActiveOnEdge", false,
+                          &is_edge, err));
+    TR_TRY(tr_policy_flag(json_object_get(body, "default"), "default", default_otherwise,
+                          &is_default, err));
     TR_TRY(read_merging(catalog, tenant, body, &graph, &merging, err));
     json_t *draft = json_pack("{s:s, s:{s:s}, s:o, s:o, s:b, s:b}", "name",
                               name == NULL ? "" : tr_json_text(body, "name", ""), "schema", "name",
@@ -154,11 +166,14 @@ tr_code tr_policy_check(tr_catalog *catalog, const tr_tenant *tenant, const json
 /* One operation of a patch on `doc`, the stored form. */
 static tr_code patch_one(json_t *doc, const json_t *operation, size_t number, tr_err *err)
 {
-    static const char *const paths[][3] = {
-        {"name", NULL, "name"}, {"identityGraph", "type", "identityGraph.type"},
-        {"attributeMerge", "type", "attributeMerge.type"}, {"schema", "name", "schema.name"},
-        {"default", NULL, "default"}, {"isActiveOnEdge", NULL, "isActiveOnEdge"},
-        {"isActiveOnEdge", NULL, "idActiveOnEdge"}, {NULL, NULL, "version"}};
+    static const char *const paths[][3] = {{"name", NULL, "name"},
+                                           {"identityGraph", "type", "identityGraph.type"},
+                                           {"attributeMerge", "type", "attributeMerge.type"},
+                                           {"schema", "name", "schema.name"},
+                                           {"default", NULL, "default"},
+                                           {"isActiveOnEdge", NULL, "isActiveOnEdge"},
+                                           {"isActiveOnEdge", NULL, "idActiveOnEdge"},
+                                           {NULL, NULL, "version"}};
     char wanted[64];
     const char *op = tr_json_text(operation, "op", "");
     const char *path = tr_json_text(operation, "path", "");
@@ -171,7 +186,8 @@ static tr_code patch_one(json_t *doc, const json_t *operation, size_t number, tr
     for (char *at = wanted; *at != '\0'; at++)
         *at = *at == '/' ? '.' : *at;
     if (strncmp(wanted, "attributeMerge.", 15) == 0 && strcmp(wanted, "attributeMerge.type") != 0)
-        return TR_FAIL(err, TR_INVALID, "operation %zu: %s cannot be patched, use PUT", number, wanted);
+        return TR_FAIL(err, TR_INVALID, "operation %zu: %s cannot be patched, use PUT", number,
+                       wanted);
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         if (strcmp(wanted, paths[i][2]) != 0)
             continue;
@@ -181,7 +197,8 @@ static tr_code patch_one(json_t *doc, const json_t *operation, size_t number, tr
         const char *key = paths[i][1] == NULL ? paths[i][0] : paths[i][1];
         return json_object_set(object, key, value) == 0 ? TR_OK : no_memory(err);
     }
-    return TR_FAIL(err, TR_INVALID, "operation %zu: path \"%.60s\" cannot be patched", number, path);
+    return TR_FAIL(err, TR_INVALID, "operation %zu: path \"%.60s\" cannot be patched", number,
+                   path);
 }
 
 tr_code tr_policy_apply(json_t *doc, const json_t *operations, tr_err *err)

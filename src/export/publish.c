@@ -5,8 +5,8 @@
  *     FAILED      stage dropped; one transaction: batch "failure", job with errors[]
  *     CANCELLED   stage dropped; one transaction: batch "aborted", job
  *
- * A folder that was renamed but is not in the catalog is in no answer; the next attempt finds it and
- * goes on from there.
+ * A folder that was renamed but is not in the catalog is in no answer; the next attempt finds it
+ * and goes on from there.
  */
 #include "export/export_internal.h"
 
@@ -34,7 +34,8 @@ static void read_place(const json_t *job, place *out)
 static tr_code find_place(const tr_export_active *active, place *out, tr_err *err)
 {
     tr_object job = {0};
-    TR_TRY(tr_catalog_get(active->export->parts.catalog, &active->tenant, "export", active->id, &job, err));
+    TR_TRY(tr_catalog_get(active->export->parts.catalog, &active->tenant, "export", active->id,
+                          &job, err));
     read_place(job.doc, out);
     tr_object_clear(&job);
     return TR_OK;
@@ -44,11 +45,12 @@ static bool has_file(const tr_export_active *active, const place *at, const tr_e
 {
     tr_map map = {0};
     char hash[33];
-    if (tr_lake_map(active->export->parts.lake, &active->tenant, at->dataset, at->batch, part->name, &map,
-                    NULL) != TR_OK)
+    if (tr_lake_map(active->export->parts.lake, &active->tenant, at->dataset, at->batch, part->name,
+                    &map, NULL) != TR_OK)
         return false;
     tr_hash128_text(tr_hash128_of(map.bytes), hash);
-    const bool is_same = map.bytes.len == part->written.bytes && strcmp(hash, part->written.xxh128) == 0;
+    const bool is_same =
+        map.bytes.len == part->written.bytes && strcmp(hash, part->written.xxh128) == 0;
     tr_map_close(&map);
     return is_same;
 }
@@ -88,8 +90,7 @@ static tr_code add_up(const tr_export_run *run, totals *out, tr_err *err)
         out->profiles += part->profiles;
         out->bytes += part->written.bytes;
         out->files += part->name[0] != '\0';
-        json_object_foreach(part->namespaces, code, count)
-        {
+        json_object_foreach (part->namespaces, code, count) {
             const json_int_t sum = json_integer_value(json_object_get(out->namespaces, code)) +
                                    json_integer_value(count);
             if (json_object_set_new(out->namespaces, code, json_integer(sum)) != 0) {
@@ -112,14 +113,14 @@ static tr_code insert_files(const tr_export_run *run, const place *at, int64_t n
         tr_object file = {.state = "lake", .created_ms = now, .updated_ms = now};
         (void)snprintf(file.id, sizeof file.id, "%s-%04u", at->batch, ++number);
         (void)snprintf(file.parent, sizeof file.parent, "%s", at->batch);
-        file.doc = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "id", file.id, "batchId", at->batch,
-                             "dataSetId", at->dataset, "name", part->name, "bytes",
-                             (json_int_t)part->written.bytes, "rows", (json_int_t)part->profiles, "xxh128",
-                             part->written.xxh128);
+        file.doc = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "id", file.id, "batchId",
+                             at->batch, "dataSetId", at->dataset, "name", part->name, "bytes",
+                             (json_int_t)part->written.bytes, "rows", (json_int_t)part->profiles,
+                             "xxh128", part->written.xxh128);
         if (file.doc == NULL)
             return no_memory(err);
-        const tr_code code = tr_catalog_insert(active->export->parts.catalog, &active->tenant, "file",
-                                               &file, err);
+        const tr_code code =
+            tr_catalog_insert(active->export->parts.catalog, &active->tenant, "file", &file, err);
         json_decref(file.doc);
         TR_TRY(code);
     }
@@ -142,7 +143,8 @@ static tr_code put_batch(const tr_export_run *run, const place *at, const totals
         "outputRecordCount", (json_int_t)sum->profiles, "outputByteSize", (json_int_t)sum->bytes,
         "outputFileCount", (json_int_t)sum->files, "partitionCount", (json_int_t)run->part_count,
         "failedRecordCount", 0);
-    tr_code code = more == NULL || json_object_update(batch.doc, more) != 0 ? no_memory(err) : TR_OK;
+    tr_code code =
+        more == NULL || json_object_update(batch.doc, more) != 0 ? no_memory(err) : TR_OK;
     json_decref(more);
     (void)snprintf(batch.state, sizeof batch.state, "success");
     batch.updated_ms = now;
@@ -157,7 +159,8 @@ static tr_code finish_job(const tr_export_run *run, tr_object *job, const totals
 {
     json_t *metrics = json_object_get(job->doc, "metrics");
     json_t *gateway = json_object_get(job->doc, "computeGatewayJobId");
-    TR_TRY(tr_export_job_timer(job->doc, "profileExportTime", run->export_begin_ms, run->export_end_ms, err));
+    TR_TRY(tr_export_job_timer(job->doc, "profileExportTime", run->export_begin_ms,
+                               run->export_end_ms, err));
     TR_TRY(tr_export_job_timer(job->doc, "aCPDatasetWriteTime", run->write_begin_ms, now, err));
     if (json_object_set_new(metrics, "totalExportedProfileCounter",
                             json_integer((json_int_t)sum->profiles)) != 0 ||
@@ -176,13 +179,15 @@ static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
     tr_object dataset = {0};
     totals sum;
     place at;
-    if (tr_export_is_finished(job->state) || tr_json_bool(json_object_get(job->doc, "_"), "cancel", false))
+    if (tr_export_is_finished(job->state) ||
+        tr_json_bool(json_object_get(job->doc, "_"), "cancel", false))
         return TR_FAIL(err, TR_CANCELLED, "the job was cancelled");
     read_place(job->doc, &at);
     tr_code code = tr_catalog_get(catalog, &active->tenant, "dataset", at.dataset, &dataset, err);
     tr_object_clear(&dataset);
     if (code == TR_NOT_FOUND)
-        return TR_FAIL(err, TR_SEMANTIC, "dataset \"%s\" was deleted while it was exported to", at.dataset);
+        return TR_FAIL(err, TR_SEMANTIC, "dataset \"%s\" was deleted while it was exported to",
+                       at.dataset);
     TR_TRY(code);
     TR_TRY(add_up(run, &sum, err));
     code = put_batch(run, &at, &sum, now, err);
@@ -203,9 +208,13 @@ tr_code tr_export_commit(tr_export_run *run, tr_err *err)
         run->export_end_ms = run->write_begin_ms = tr_time_now_ms();
     TR_TRY(tr_export_job_edit(active->export, &active->tenant, active->id, succeed, run, err));
     tr_crash_point("export_committed");
+    uint64_t profiles = 0, bytes = 0;
+    for (uint32_t p = 0; p < run->part_count; p++) {
+        profiles += run->parts[p].profiles;
+        bytes += run->parts[p].written.bytes;
+    }
     tr_log(TR_LOG_INFO, "export", "export_succeeded", "job=%s profiles=%llu bytes=%llu", active->id,
-           (unsigned long long)atomic_load(&active->profiles),
-           (unsigned long long)atomic_load(&active->bytes));
+           (unsigned long long)profiles, (unsigned long long)bytes);
     return TR_OK;
 }
 
@@ -245,15 +254,17 @@ static tr_code end_job(void *ctx, tr_object *job, tr_err *err)
     json_t *errors = json_array();
     bool is_good = errors != NULL;
     if (is_good && end->error_code != NULL)
-        is_good = json_array_append_new(errors, json_pack("{s:s, s:s, s:s}", "code", end->error_code, "msg",
-                                                          end->error_text, "callStack", "")) == 0 &&
+        is_good = json_array_append_new(errors,
+                                        json_pack("{s:s, s:s, s:s}", "code", end->error_code, "msg",
+                                                  end->error_text, "callStack", "")) == 0 &&
                   json_object_set(job->doc, "errors", errors) == 0;
     tr_code code = is_good ? tr_export_job_status(job, end->status, err) : no_memory(err);
     if (code == TR_OK)
-        code = tr_export_batch_end(end->active->export, &end->active->tenant, job->doc, end->batch_status,
-                                   errors, err);
+        code = tr_export_batch_end(end->active->export, &end->active->tenant, job->doc,
+                                   end->batch_status, errors, err);
     if (code == TR_OK)
-        code = tr_export_parts_forget(end->active->export, &end->active->tenant, end->active->id, err);
+        code =
+            tr_export_parts_forget(end->active->export, &end->active->tenant, end->active->id, err);
     json_decref(errors);
     end->has_ended = code == TR_OK;
     return code;
@@ -273,32 +284,39 @@ static void write_end(ending *end)
     enum { WAIT_US = 500 * 1000 };
     /* First the stage: on a full disk the catalog needs the room. */
     if (tr_lake_drop_stage(export->parts.lake, &active->tenant, active->stage, &err) != TR_OK)
-        tr_log(TR_LOG_WARN, "export", "export_stage_kept", "job=%s reason=\"%s\"", active->id, err.text);
+        tr_log(TR_LOG_WARN, "export", "export_stage_kept", "job=%s reason=\"%s\"", active->id,
+               err.text);
     tr_crash_point("export_ending");
     for (;;) {
-        const tr_code code = tr_export_job_edit(export, &active->tenant, active->id, end_job, end, &err);
+        const tr_code code =
+            tr_export_job_edit(export, &active->tenant, active->id, end_job, end, &err);
         if (code == TR_OK)
             break;
         if (code == TR_NOT_FOUND) /* the sandbox was deleted with all in it */
             return;
-        tr_log(TR_LOG_ERROR, "export", "export_end_not_written", "job=%s reason=\"%s\"", active->id, err.text);
+        tr_log(TR_LOG_ERROR, "export", "export_end_not_written", "job=%s reason=\"%s\"", active->id,
+               err.text);
         if (tr_compute_is_stopping(export->parts.compute))
             return; /* the next start does the job again */
         usleep(WAIT_US);
     }
-    if (end->has_ended &&
-        tr_lake_remove_batch(export->parts.lake, &active->tenant, end->at.dataset, end->at.batch, &err) != TR_OK)
-        tr_log(TR_LOG_WARN, "export", "export_folder_kept", "job=%s reason=\"%s\"", active->id, err.text);
+    if (end->has_ended && tr_lake_remove_batch(export->parts.lake, &active->tenant, end->at.dataset,
+                                               end->at.batch, &err) != TR_OK)
+        tr_log(TR_LOG_WARN, "export", "export_folder_kept", "job=%s reason=\"%s\"", active->id,
+               err.text);
 }
 
 void tr_export_end_failed(tr_export_active *active, tr_code code, const tr_err *why)
 {
     char text[sizeof why->text + 64];
     const bool is_write = code == TR_NO_SPACE || code == TR_IO;
-    (void)snprintf(text, sizeof text, "%s: %s", is_write ? "Error writing profiles" : "Error in Export Job",
-                   why->text);
-    ending end = {.active = active, .status = "FAILED", .batch_status = "failure",
-                  .error_code = is_write ? "0090000009" : "0100000003", .error_text = text};
+    (void)snprintf(text, sizeof text, "%s: %s",
+                   is_write ? "Error writing profiles" : "Error in Export Job", why->text);
+    ending end = {.active = active,
+                  .status = "FAILED",
+                  .batch_status = "failure",
+                  .error_code = is_write ? "0090000009" : "0100000003",
+                  .error_text = text};
     tr_log(TR_LOG_ERROR, "export", "export_failed", "job=%s reason=\"%s\"", active->id, why->text);
     write_end(&end);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* request.c - the body of POST /export/jobs, checked whole before a job exists. Every refusal names the
- * member at fault. null counts as absent; members that are not known are ignored.
+/* request.c - the body of POST /export/jobs, checked whole before a job exists. Every refusal
+ * names the member at fault. null counts as absent; members that are not known are ignored.
  */
 #include "export/export_internal.h"
 
@@ -29,19 +29,23 @@ static tr_code member(const json_t *object, const char *where, const char *key, 
 
 static tr_str text_of(const json_t *value)
 {
-    return value == NULL ? (tr_str){0}
-                         : (tr_str){(const uint8_t *)json_string_value(value), json_string_length(value)};
+    return value == NULL
+               ? (tr_str){0}
+               : (tr_str){(const uint8_t *)json_string_value(value), json_string_length(value)};
 }
 
-static tr_code instant(const json_t *object, const char *where, const char *key, int64_t *out, tr_err *err)
+static tr_code instant(const json_t *object, const char *where, const char *key, int64_t *out,
+                       tr_err *err)
 {
     const json_t *value = NULL;
     tr_err why = {0};
     int64_t us = TR_TIME_NONE;
     TR_TRY(member(object, where, key, WANT_STRING, &value, err));
     if (value != NULL && tr_time_parse(text_of(value), true, &us, &why) != TR_OK)
-        return TR_FAIL(err, TR_INVALID, "%s%s is \"%.60s\": expected an RFC 3339 date-time with a zone, "
-                       "such as 2024-05-01T00:00:00Z", where, key, json_string_value(value));
+        return TR_FAIL(err, TR_INVALID,
+                       "%s%s is \"%.60s\": expected an RFC 3339 date-time with a zone, "
+                       "such as 2024-05-01T00:00:00Z",
+                       where, key, json_string_value(value));
     *out = us;
     return TR_OK;
 }
@@ -107,7 +111,8 @@ static tr_code read_destination(const json_t *body, tr_export_request *out, tr_e
     if (capital != NULL && !json_equal(given, capital))
         return TR_FAIL(err, TR_INVALID, "destination.datasetId and destination.dataSetId differ");
     if (!tr_is_hex(id, 24))
-        return TR_FAIL(err, TR_INVALID, "destination.datasetId is \"%.60s\": expected 24 hex digits",
+        return TR_FAIL(err, TR_INVALID,
+                       "destination.datasetId is \"%.60s\": expected 24 hex digits",
                        json_string_value(given));
     (void)snprintf(out->dataset, sizeof out->dataset, "%.*s", TR_STR_ARG(id));
     return TR_OK;

@@ -5,8 +5,8 @@
  *                              |   |       |      each on some worker:
  *     known and intact: kept   x   v       v      merge -> stage file -> sync, hash -> export_part
  *
- * A part is known only after its file is on the disk, so whatever a crash interrupts, what the catalog
- * lists can be checked by hash, and all else is made again, to the same bytes.
+ * A part is known only after its file is on the disk, so whatever a crash interrupts, what the
+ * catalog lists can be checked by hash, and all else is made again, to the same bytes.
  */
 #include "export/export_internal.h"
 
@@ -27,9 +27,10 @@ static void count_namespace(void *ctx, tr_str namespace_code, uint64_t profiles)
         c->is_bad = true;
 }
 
-/* Merges a partition into its file of the stage. Without profiles there is no file, unless `is_kept`. */
-static tr_code write_part(tr_export_run *run, uint32_t partition, bool is_kept, tr_export_part *part,
-                          tr_err *err)
+/* Merges a partition into its file of the stage. Without profiles there is no file, unless
+ * `is_kept`. */
+static tr_code write_part(tr_export_run *run, uint32_t partition, bool is_kept,
+                          tr_export_part *part, tr_err *err)
 {
     tr_export_active *active = run->active;
     tr_lake_file file = {.file = TR_FILE_NONE};
@@ -37,8 +38,8 @@ static tr_code write_part(tr_export_run *run, uint32_t partition, bool is_kept, 
     counting c = {.namespaces = json_object()};
     *part = (tr_export_part){.namespaces = c.namespaces};
     (void)snprintf(part->name, sizeof part->name, "part-%05u.parquet", partition);
-    tr_code code = tr_lake_create(active->export->parts.lake, &active->tenant, active->stage, part->name,
-                                  &file, err);
+    tr_code code = tr_lake_create(active->export->parts.lake, &active->tenant, active->stage,
+                                  part->name, &file, err);
     if (code == TR_OK)
         code = tr_merge_partition(run->plan.merge, partition, (tr_sink){tr_lake_write, &file},
                                   &active->cancel, count_namespace, &c, &stats, err);
@@ -59,7 +60,8 @@ static void part_id(const tr_export_active *active, uint32_t partition, char out
     (void)snprintf(out, 256, "%s:%u", active->id, partition);
 }
 
-static tr_code record_part(tr_export_run *run, uint32_t partition, const tr_export_part *part, tr_err *err)
+static tr_code record_part(tr_export_run *run, uint32_t partition, const tr_export_part *part,
+                           tr_err *err)
 {
     const tr_export_active *active = run->active;
     tr_catalog *catalog = active->export->parts.catalog;
@@ -67,8 +69,8 @@ static tr_code record_part(tr_export_run *run, uint32_t partition, const tr_expo
     part_id(active, partition, object.id);
     (void)snprintf(object.parent, sizeof object.parent, "%s", active->id);
     object.doc = json_pack("{s:s, s:I, s:I, s:s, s:O}", "name", part->name, "rows",
-                           (json_int_t)part->profiles, "bytes", (json_int_t)part->written.bytes, "xxh128",
-                           part->written.xxh128, "namespaces", part->namespaces);
+                           (json_int_t)part->profiles, "bytes", (json_int_t)part->written.bytes,
+                           "xxh128", part->written.xxh128, "namespaces", part->namespaces);
     if (object.doc == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to note a part");
     tr_code code = tr_catalog_begin(catalog, err);
@@ -189,9 +191,9 @@ static tr_code begin(void *ctx, tr_object *job, tr_err *err)
     if (json_object_get(gateway, "exportJob") == NULL)
         is_good = json_object_set_new(gateway, "exportJob", json_string(tr_id_uuid().text)) == 0;
     if (own == NULL) /* when the first attempt began: a resumed job tells the whole time */
-        is_good = is_good &&
-                  json_object_set_new(job->doc, "_", json_pack("{s:I}", "exportBegin",
-                                                               (json_int_t)tr_time_now_ms())) == 0;
+        is_good = is_good && json_object_set_new(job->doc, "_",
+                                                 json_pack("{s:I}", "exportBegin",
+                                                           (json_int_t)tr_time_now_ms())) == 0;
     *begin_ms = tr_json_int(json_object_get(job->doc, "_"), "exportBegin", tr_time_now_ms());
     return is_good ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory to begin an export");
 }
@@ -201,8 +203,8 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
 {
     tr_export *export = active->export;
     tr_snapshot *snapshot = NULL;
-    tr_log(TR_LOG_WARN, "export", "export_planned_again", "job=%s reason=\"runs of its snapshot are gone\"",
-           active->id);
+    tr_log(TR_LOG_WARN, "export", "export_planned_again",
+           "job=%s reason=\"runs of its snapshot are gone\"", active->id);
     TR_TRY(tr_lake_drop_stage(export->parts.lake, &active->tenant, active->stage, err));
     TR_TRY(tr_store_snapshot(export->parts.store, &active->tenant, &snapshot, err));
     json_t *ids = tr_export_run_ids(snapshot);
@@ -213,7 +215,8 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
     TR_TRY(tr_catalog_begin(export->parts.catalog, err));
     tr_code code = tr_export_parts_forget(export, &active->tenant, active->id, err);
     if (code == TR_OK)
-        code = tr_catalog_put(export->parts.catalog, &active->tenant, "export_plan", stored, 0, err);
+        code =
+            tr_catalog_put(export->parts.catalog, &active->tenant, "export_plan", stored, 0, err);
     return tr_catalog_end(export->parts.catalog, code, err);
 }
 
@@ -222,12 +225,15 @@ static tr_code open_plan(tr_export_run *run, tr_err *err)
     tr_export_active *active = run->active;
     tr_export *export = active->export;
     tr_object stored = {0};
-    TR_TRY(tr_catalog_get(export->parts.catalog, &active->tenant, "export_plan", active->id, &stored, err));
-    tr_code code = tr_export_plan_open(stored.doc, export->parts.store, &active->tenant, &run->plan, err);
+    TR_TRY(tr_catalog_get(export->parts.catalog, &active->tenant, "export_plan", active->id,
+                          &stored, err));
+    tr_code code =
+        tr_export_plan_open(stored.doc, export->parts.store, &active->tenant, &run->plan, err);
     if (code == TR_NOT_FOUND) {
         code = plan_again(active, &stored, err);
         if (code == TR_OK)
-            code = tr_export_plan_open(stored.doc, export->parts.store, &active->tenant, &run->plan, err);
+            code = tr_export_plan_open(stored.doc, export->parts.store, &active->tenant, &run->plan,
+                                       err);
     }
     tr_object_clear(&stored);
     return code;
@@ -251,7 +257,8 @@ static tr_code work(tr_export_run *run, tr_err *err)
 {
     tr_export_active *active = run->active;
     tr_export *export = active->export;
-    TR_TRY(tr_export_job_edit(export, &active->tenant, active->id, begin, &run->export_begin_ms, err));
+    TR_TRY(
+        tr_export_job_edit(export, &active->tenant, active->id, begin, &run->export_begin_ms, err));
     tr_crash_point("export_processing");
     TR_TRY(open_plan(run, err));
     tr_crash_point("export_planned");
@@ -259,7 +266,8 @@ static tr_code work(tr_export_run *run, tr_err *err)
     if (tr_export_is_placed(run)) /* a crash came between the rename and the catalog */
         return tr_export_commit(run, err);
     choose_todo(run);
-    TR_TRY(tr_compute_run(export->parts.compute, run->todo_count, run_task, run, &active->cancel, err));
+    TR_TRY(tr_compute_run(export->parts.compute, run->todo_count, run_task, run, &active->cancel,
+                          err));
     TR_TRY(check_parts(run, err));
     tr_crash_point("export_checked");
     return tr_export_publish(run, err);
@@ -269,7 +277,8 @@ static bool is_cancelled_by_client(tr_export_active *active)
 {
     tr_object job = {0};
     bool is_marked = atomic_load(&active->cancel);
-    if (tr_catalog_get(active->export->parts.catalog, &active->tenant, "export", active->id, &job, NULL) == TR_OK)
+    if (tr_catalog_get(active->export->parts.catalog, &active->tenant, "export", active->id, &job,
+                       NULL) == TR_OK)
         is_marked = is_marked || tr_json_bool(json_object_get(job.doc, "_"), "cancel", false) ||
                     tr_export_is_finished(job.state);
     tr_object_clear(&job);

@@ -4,8 +4,8 @@
 
 #include "base/limits.h"
 
-static const char *const kinds[] = {"boolean", "int", "long", "number", "string", "date",
-                                    "timestamp", "key", "object", "array", "map"};
+static const char *const kinds[] = {"boolean",   "int", "long",   "number", "string", "date",
+                                    "timestamp", "key", "object", "array",  "map"};
 enum { KIND_COUNT = sizeof kinds / sizeof kinds[0] };
 
 json_t *tr_type_to_json(const tr_type *type)
