@@ -179,7 +179,7 @@ tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_
     TR_TRY(find_policy(export, tenant, &request, &policy, err));
     tr_code code = make_plan(export, tenant, &request, policy, &plan, err);
     if (code == TR_OK)
-        code = tr_export_job_make(tenant, body, &request, policy, request_id, 0, &doc, err);
+        code = tr_export_job_make(tenant, body, &request, policy, request_id, &doc, err);
     if (code == TR_OK)
         code = store(export, tenant, doc, plan, err);
     json_decref(policy);

@@ -116,7 +116,7 @@ typedef struct tr_export_run { /* a job while its coordinator works on it */
 /* ---- the job's document */
 TR_MUST_CHECK tr_code tr_export_job_make(const tr_tenant *tenant, const json_t *body,
                                          const tr_export_request *request, const json_t *policy,
-                                         const char *request_id, int64_t id, json_t **out,
+                                         const char *request_id, json_t **out,
                                          tr_err *err);
 /* What the wire shows; active may be NULL. NULL: no memory. */
 json_t *tr_export_job_show(const tr_object *job, const tr_export_active *active);

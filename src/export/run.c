@@ -292,9 +292,10 @@ void tr_export_run_job(void *ctx)
     tr_export_active *active = ctx;
     const tr_code code = work(&run, &err);
     tr_export_plan_close(&run.plan); /* lets the runs go before the end is told */
+    const bool is_stopping = tr_compute_is_stopping(active->export->parts.compute);
     if (code == TR_CANCELLED && is_cancelled_by_client(active))
         tr_export_end_cancelled(active);
-    else if (code != TR_OK && code != TR_CANCELLED)
+    else if (code != TR_OK && !(code == TR_CANCELLED && is_stopping))
         tr_export_end_failed(active, code, &err);
     /* else: done; or the server stops, and the job goes on at its next start */
     for (uint32_t p = 0; run.parts != NULL && p < run.part_count; p++)

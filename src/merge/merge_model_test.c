@@ -188,10 +188,74 @@ static void an_export_is_what_the_model_says(void)
     }
 }
 
+/* A world with something in it, and a request for all of it. */
+static model_world *open_sample(uint64_t seed, const tr_run **runs, tr_snapshot *snapshot, model_request *request)
+{
+    model_world *world = NULL;
+    CHECK(model_world_open(seed, &world, NULL) == TR_OK);
+    *snapshot = (tr_snapshot){.runs = runs, .run_count = model_list_runs(world, runs)};
+    model_request_make(world, request);
+    request->is_precedence = false;
+    request->updated_after_us = request->event_after_us = request->event_before_us = TR_TIME_NONE;
+    request->with_events = request->with_event_only = true;
+    return world;
+}
+
+static tr_code merge_first(const tr_merge_spec *spec, const atomic_bool *cancel, tr_merge_stats *stats)
+{
+    tr_merge_plan *plan = NULL;
+    tr_buf file = {0};
+    tr_err err = {0};
+    tr_code code = tr_merge_plan_open(spec, &plan, &err);
+    if (code == TR_OK)
+        code = tr_merge_partition(plan, 0, (tr_sink){tr_model_sink, &file}, cancel, NULL, NULL, stats, &err);
+    tr_merge_plan_close(plan);
+    tr_buf_free(&file);
+    return code;
+}
+
+static void running_out_of_memory_is_an_answer(void)
+{
+    const tr_run *runs[MODEL_RUNS_MAX * MODEL_DATASETS_MAX];
+    tr_snapshot snapshot;
+    model_request request;
+    for (uint64_t seed = 1; seed < 4; seed++) {
+        model_world *world = open_sample(seed, runs, &snapshot, &request);
+        const tr_merge_spec spec = model_spec(world, &snapshot, &request);
+        tr_code code = TR_NO_MEMORY;
+        for (uint64_t after = 0; after < 100000 && code != TR_OK; after++) {
+            tr_merge_stats stats = {.profiles = 77};
+            const uint64_t before = tr_memory_bytes_now();
+            tr_memory_fail_after(after);
+            code = merge_first(&spec, NULL, &stats);
+            tr_memory_fail_after(UINT64_MAX);
+            CHECK(code == TR_OK || (code == TR_NO_MEMORY && stats.profiles == 77));
+            CHECK(tr_memory_bytes_now() == before);
+        }
+        CHECK(code == TR_OK);
+        model_world_close(world);
+    }
+}
+
+static void a_cancelled_merge_says_so(void)
+{
+    const tr_run *runs[MODEL_RUNS_MAX * MODEL_DATASETS_MAX];
+    tr_snapshot snapshot;
+    model_request request;
+    tr_merge_stats stats;
+    const atomic_bool cancel = true;
+    model_world *world = open_sample(5, runs, &snapshot, &request);
+    const tr_merge_spec spec = model_spec(world, &snapshot, &request);
+    CHECK(merge_first(&spec, &cancel, &stats) == TR_CANCELLED);
+    model_world_close(world);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
     RUN(an_export_is_what_the_model_says);
+    RUN(running_out_of_memory_is_an_answer);
+    RUN(a_cancelled_merge_says_so);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

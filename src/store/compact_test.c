@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* compact_test.c - snapshots and compaction with a real catalog and lake in a temporary folder.
+ *
+ * Goal: a compaction is one step for everybody: who holds a snapshot reads on, who takes one reads the
+ * folded run, and every identity has the newest row of its dataset.
+ * Method: batches of one row per person, published as ingest does.
+ */
+#include "base/clock.h"
+#include "base/test.h"
+#include "store/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PEOPLE = 200, BATCHES = 9 };
+
+typedef struct house {
+    char folder[64];
+    tr_catalog *catalog;
+    tr_lake *lake;
+    tr_store *store;
+    tr_tenant tenant;
+    char files[BATCHES][32];
+} house;
+
+static const char dataset[] = "64b0c0ffee0000000000a001";
+
+static void *get(tr_arena *arena, size_t count, size_t size)
+{
+    void *memory = tr_arena_array(arena, count, size);
+    if (memory == NULL)
+        exit(3);
+    return memory;
+}
+
+static tr_column column_of(tr_arena *arena, tr_storage storage, const void *values, uint32_t count)
+{
+    uint32_t *codes = get(arena, PEOPLE, sizeof *codes);
+    for (uint32_t row = 0; row < PEOPLE; row++)
+        codes[row] = count == 1 ? 1 : row + 1;
+    return (tr_column){.rows = PEOPLE, .entries = PEOPLE, .codes = codes,
+                       .values = {.storage = storage, .is_distinct = count == 1, .count = count, .words = values}};
+}
+
+/* A run of PEOPLE rows whose column "batch" is the batch's number. */
+static tr_code write_batch_run(uint32_t batch, tr_sink sink, tr_err *err)
+{
+    static const uint8_t secret[192] = {9};
+    tr_arena arena = {0};
+    tr_shape shape;
+    tr_column columns[7];
+    tr_type *root = tr_type_make(&arena, TR_KIND_OBJECT, tr_str_of(""));
+    tr_type *n = tr_type_make(&arena, TR_KIND_INT64, tr_str_of("batch"));
+    CHECK(tr_type_add(&arena, root, n) && tr_run_add_bookkeeping(&arena, root) != NULL);
+    CHECK(tr_shape_make(&arena, root, &shape, err) == TR_OK);
+    uint8_t(*keys)[16] = get(&arena, PEOPLE, sizeof *keys);
+    uint64_t *words = get(&arena, 2, sizeof *words);
+    tr_str *texts = get(&arena, PEOPLE + 2, sizeof *texts);
+    words[0] = batch;
+    words[1] = (uint64_t)(batch + 1) * 1000;
+    texts[PEOPLE] = tr_str_of("CRMID");
+    texts[PEOPLE + 1] = tr_str_of("a batch");
+    for (uint32_t p = 0; p < PEOPLE; p++) {
+        char id[16];
+        (void)snprintf(id, sizeof id, "%u", p % 150 + batch % 2); /* some twice, the later row wins */
+        texts[p] = tr_arena_copy(&arena, tr_str_of(id));
+        tr_profile_key(secret, texts[PEOPLE], texts[p], keys[p]);
+    }
+    columns[0] = column_of(&arena, TR_STORAGE_WORD, words, 1);
+    columns[1] = column_of(&arena, TR_STORAGE_KEY, keys, PEOPLE);
+    columns[2] = column_of(&arena, TR_STORAGE_STRING, texts + PEOPLE, 1);
+    columns[3] = column_of(&arena, TR_STORAGE_STRING, texts, PEOPLE);
+    columns[4] = columns[5] = column_of(&arena, TR_STORAGE_WORD, words + 1, 1);
+    columns[6] = column_of(&arena, TR_STORAGE_STRING, texts + PEOPLE + 1, 1);
+    const tr_code code = tr_run_write(&(tr_run_rows){.shape = &shape, .columns = columns, .rows = PEOPLE}, sink, err);
+    tr_arena_free(&arena);
+    return code;
+}
+
+/* As ingest publishes: stage, rename, then the catalog. */
+static tr_code publish(house *h, uint32_t batch, tr_err *err)
+{
+    tr_lake_file file;
+    tr_lake_written written;
+    const tr_id stage = tr_id_ulid(), batch_id = tr_id_ulid(), file_id = tr_id_ulid();
+    TR_TRY(tr_lake_create(h->lake, &h->tenant, stage.text, "part.parquet", &file, err));
+    TR_TRY(write_batch_run(batch, (tr_sink){tr_lake_write, &file}, err));
+    TR_TRY(tr_lake_finish(&file, &written, err));
+    TR_TRY(tr_lake_publish(h->lake, &h->tenant, stage.text, dataset, batch_id.text, err));
+    tr_object object = {.state = "profile"};
+    (void)snprintf(object.id, sizeof object.id, "%s", file_id.text);
+    (void)snprintf(object.parent, sizeof object.parent, "%s", batch_id.text);
+    (void)snprintf(h->files[batch], sizeof h->files[batch], "%.31s", file_id.text);
+    object.doc = json_pack("{s:s, s:s, s:s, s:I, s:i, s:s, s:I, s:b}", "dataSetId", dataset, "batchId", batch_id.text,
+                           "name", "part.parquet", "bytes", (json_int_t)written.bytes, "rows", PEOPLE, "behavior",
+                           "record", "ingestedUs", (json_int_t)(batch + 1) * 1000, "isUpsert", 0);
+    const tr_code code = tr_catalog_insert(h->catalog, &h->tenant, "file", &object, err);
+    json_decref(object.doc);
+    return code;
+}
+
+static tr_code open_house(house *h, tr_err *err)
+{
+    static const char org[] = "0123456789ABCDEF01234567@AdobeOrg";
+    char path[128];
+    memset(h, 0, sizeof *h);
+    (void)snprintf(h->folder, sizeof h->folder, "/tmp/tr-store-XXXXXX");
+    if (mkdtemp(h->folder) == NULL)
+        return TR_FAIL(err, TR_IO, "no temporary folder");
+    (void)snprintf(path, sizeof path, "%s/catalog.db", h->folder);
+    TR_TRY(tr_catalog_open(path, &h->catalog, err));
+    TR_TRY(tr_lake_open(h->folder, &h->lake, err));
+    TR_TRY(tr_store_open(h->catalog, h->lake, &h->store, err));
+    TR_TRY(tr_catalog_org_ensure(h->catalog, org, err));
+    TR_TRY(tr_catalog_tenant(h->catalog, org, "prod", &h->tenant, err));
+    for (uint32_t batch = 0; batch < BATCHES; batch++)
+        TR_TRY(publish(h, batch, err));
+    return TR_OK;
+}
+
+static void close_house(house *h)
+{
+    tr_store_close(h->store);
+    tr_lake_close(h->lake);
+    tr_catalog_close(h->catalog);
+    CHECK(tr_dir_remove(h->folder, NULL) == TR_OK);
+}
+
+/* The sum of column "batch" over all rows of a snapshot. */
+static uint64_t sum_of(const tr_snapshot *snapshot, uint64_t *rows)
+{
+    uint64_t sum = 0;
+    tr_arena arena = {0};
+    *rows = 0;
+    for (uint32_t r = 0; r < snapshot->run_count; r++) {
+        const tr_parquet_file *file = snapshot->runs[r]->file;
+        const uint32_t leaf = tr_shape_leaf(tr_parquet_shape(file), tr_str_of("batch"));
+        for (uint32_t g = 0; g < tr_parquet_group_count(file); g++) {
+            tr_column column;
+            const uint32_t count = tr_parquet_group_rows(file, g);
+            CHECK(tr_parquet_read(file, g, leaf, 0, count, &arena, &column, NULL) == TR_OK);
+            for (uint32_t row = 0; row < count; row++)
+                sum += tr_column_word(&column, row);
+            *rows += count;
+        }
+    }
+    tr_arena_free(&arena);
+    return sum;
+}
+
+static void a_compaction_is_one_step_for_everybody(void)
+{
+    house h;
+    tr_err err = {0};
+    tr_snapshot *before = NULL, *after = NULL, *old = NULL;
+    uint32_t folded = 0;
+    uint64_t rows, sum;
+    tr_object object = {0};
+    if (open_house(&h, &err) != TR_OK) {
+        printf("%s\n", err.text);
+        CHECK(false);
+        return;
+    }
+    CHECK(tr_store_snapshot(h.store, &h.tenant, &before, &err) == TR_OK);
+    CHECK(before != NULL && before->run_count == BATCHES);
+    for (uint32_t r = 1; before != NULL && r < before->run_count; r++)
+        CHECK(before->runs[r - 1]->ingested_us < before->runs[r]->ingested_us);
+    sum = sum_of(before, &rows);
+    CHECK(rows == (uint64_t)BATCHES * PEOPLE);
+    CHECK(tr_store_compact(h.store, &h.tenant, dataset, &folded, &err) == TR_OK);
+    CHECK(folded == BATCHES);
+    CHECK(sum_of(before, &rows) == sum);
+    CHECK(tr_store_snapshot(h.store, &h.tenant, &after, &err) == TR_OK);
+    CHECK(after != NULL && after->run_count == 1 && after->runs[0]->batch[0] == '\0');
+    /* People 0..149 have batch 8 (the last even one); person 150 is only in odd batches: 7. */
+    CHECK(after != NULL && sum_of(after, &rows) == 150 * 8 + 7 && rows == 151);
+    CHECK(tr_catalog_get(h.catalog, &h.tenant, "file", h.files[0], &object, &err) == TR_OK);
+    CHECK(strcmp(object.state, "lake") == 0);
+    tr_object_clear(&object);
+    tr_store_release(h.store, before);
+    json_t *ids = json_array();
+    for (uint32_t b = 0; b < BATCHES; b++)
+        (void)json_array_append_new(ids, json_string(h.files[b]));
+    CHECK(tr_store_snapshot_of(h.store, &h.tenant, ids, &old, &err) == TR_OK);
+    CHECK(old != NULL && sum_of(old, &rows) == sum);
+    (void)json_array_append_new(ids, json_string("01HB3K4W6T9N4S3J2M8Q7R5V1A"));
+    tr_snapshot *none = NULL;
+    CHECK(tr_store_snapshot_of(h.store, &h.tenant, ids, &none, &err) == TR_NOT_FOUND && none == NULL);
+    json_decref(ids);
+    CHECK(tr_store_compact(h.store, &h.tenant, dataset, &folded, &err) == TR_OK && folded == 0);
+    tr_store_release(h.store, old);
+    tr_store_release(h.store, after);
+    close_house(&h);
+}
+
+int main(void)
+{
+    int passed = 0, failed = 0;
+    RUN(a_compaction_is_one_step_for_everybody);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
