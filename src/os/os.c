@@ -81,6 +81,11 @@ tr_code tr_file_replace(const char *path, tr_file *out, tr_err *err)
     return open_file(path, O_WRONLY | O_CREAT | O_TRUNC, out, err);
 }
 
+tr_code tr_file_open(const char *path, tr_file *out, tr_err *err)
+{
+    return open_file(path, O_RDONLY, out, err);
+}
+
 tr_code tr_file_open_rw(const char *path, tr_file *out, tr_err *err)
 {
     return open_file(path, O_RDWR | O_CREAT, out, err);

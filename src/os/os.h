@@ -46,6 +46,8 @@ typedef struct tr_file {
 TR_MUST_CHECK tr_code tr_file_create(const char *path, tr_file *out, tr_err *err);
 /* Creates it, or empties what is there. */
 TR_MUST_CHECK tr_code tr_file_replace(const char *path, tr_file *out, tr_err *err);
+/* Opens an existing file for reading: file->fd, to be mapped, sent or handed on. */
+TR_MUST_CHECK tr_code tr_file_open(const char *path, tr_file *out, tr_err *err);
 /* Opens an existing or new file for tr_file_write_at. */
 TR_MUST_CHECK tr_code tr_file_open_rw(const char *path, tr_file *out, tr_err *err);
 TR_MUST_CHECK tr_code tr_file_write(tr_file *file, tr_str bytes, tr_err *err);

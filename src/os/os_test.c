@@ -33,6 +33,19 @@ static void an_absent_file_is_not_found_and_no_path_is_told(void)
     CHECK(strstr(err.text, "absent") != NULL && strstr(err.text, "tmp") == NULL);
 }
 
+static void a_file_opened_for_reading_is_neither_made_nor_changed(void)
+{
+    tr_file file = TR_FILE_NONE;
+    char byte = 0;
+    CHECK(tr_file_open(inside("absent"), &file, NULL) == TR_NOT_FOUND);
+    CHECK(!tr_path_exists(inside("absent")) && file.fd == -1);
+    CHECK(tr_file_put(inside("read"), tr_str_of("x"), NULL) == TR_OK);
+    CHECK(tr_file_open(inside("read"), &file, NULL) == TR_OK);
+    CHECK(read(file.fd, &byte, 1) == 1 && byte == 'x');
+    CHECK(tr_file_write(&file, tr_str_of("y"), NULL) == TR_IO);
+    tr_file_close(&file);
+}
+
 static void folders_are_removed_with_all_in_them(void)
 {
     CHECK(tr_dir_make(inside("x/y/z"), NULL) == TR_OK);
@@ -87,6 +100,7 @@ int main(void)
         return 1;
     RUN(what_is_put_is_read_back);
     RUN(an_absent_file_is_not_found_and_no_path_is_told);
+    RUN(a_file_opened_for_reading_is_neither_made_nor_changed);
     RUN(folders_are_removed_with_all_in_them);
     RUN(a_full_disk_leaves_the_old_file);
     RUN(short_writes_are_continued);
