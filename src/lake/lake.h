@@ -48,7 +48,8 @@ TR_MUST_CHECK tr_code tr_lake_finish(tr_lake_file *file, tr_lake_written *out, t
 void tr_lake_abandon(tr_lake_file *file); /* idempotent; after finish it does nothing */
 
 /* The whole stage becomes the folder of (dataset, batch): one rename and syncs. A repeat after a
- * crash between rename and catalog is TR_OK when the folder is already there and the stage is gone. */
+ * crash between rename and catalog is TR_OK when the folder is already there and the stage is gone.
+ * TR_CONFLICT  both are there; TR_NOT_FOUND  neither is */
 TR_MUST_CHECK tr_code tr_lake_publish(tr_lake *lake, const tr_tenant *tenant, const char *stage,
                                       const char *dataset, const char *batch, tr_err *err);
 TR_MUST_CHECK tr_code tr_lake_drop_stage(tr_lake *lake, const tr_tenant *tenant, const char *stage, tr_err *err);
@@ -58,7 +59,8 @@ bool tr_lake_stage_has(tr_lake *lake, const tr_tenant *tenant, const char *stage
 
 TR_MUST_CHECK tr_code tr_lake_map(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
                                   const char *batch, const char *name, tr_map *out, tr_err *err);
-/* The path, for the SQL worker's allow list and for sending files; never for an answer. */
+/* Appends the path, for the SQL worker's allow list and for sending files; never for an answer. A NUL
+ * that len does not count follows. name NULL: the batch's folder. Whether it exists is not asked. */
 TR_MUST_CHECK tr_code tr_lake_path(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
                                    const char *batch, const char *name, tr_buf *out, tr_err *err);
 TR_MUST_CHECK tr_code tr_lake_remove_batch(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
@@ -66,20 +68,23 @@ TR_MUST_CHECK tr_code tr_lake_remove_batch(tr_lake *lake, const tr_tenant *tenan
 TR_MUST_CHECK tr_code tr_lake_remove_tenant(tr_lake *lake, const tr_tenant *tenant, tr_err *err);
 
 /* Raw uploads. `path` is the client's name for the file and may be anything. */
-/* Takes over a finished local file (rename) or copies the bytes. */
+/* The whole file; an earlier one of that path is replaced. */
 TR_MUST_CHECK tr_code tr_lake_upload_put(tr_lake *lake, const tr_tenant *tenant, const char *batch,
                                          tr_str path, tr_str bytes, tr_err *err);
 /* One part of a large file, at its offset. */
 TR_MUST_CHECK tr_code tr_lake_upload_part(tr_lake *lake, const tr_tenant *tenant, const char *batch,
                                           tr_str path, uint64_t offset, tr_str bytes, tr_err *err);
+/* Appends the path, as tr_lake_path does. */
 TR_MUST_CHECK tr_code tr_lake_upload_path(tr_lake *lake, const tr_tenant *tenant, const char *batch,
                                           tr_str path, tr_buf *out, tr_err *err);
 TR_MUST_CHECK tr_code tr_lake_upload_drop(tr_lake *lake, const tr_tenant *tenant, const char *batch, tr_err *err);
 
-/* A folder for scratch files of this process, emptied at start-up. */
+/* A folder for scratch files of this process, emptied by the sweep. */
 const char *tr_lake_scratch(const tr_lake *lake);
 
-/* Removes stages, uploads and batch folders that `is_known` does not know: once, at start-up. */
+/* Removes stages, uploads and batch folders that `is_known` does not know: once, at start-up, before
+ * anything else. kind: "stage" (id: the stage's), "upload" (the batch's), "batch" (the folder's: a batch, a
+ * compacted run, or "<batch>-diagnostics"). When the catalog does not answer, say true. */
 typedef bool (*tr_lake_is_known)(void *ctx, const char *tenant_folder, const char *kind, const char *id);
 TR_MUST_CHECK tr_code tr_lake_sweep(tr_lake *lake, tr_lake_is_known is_known, void *ctx, tr_err *err);
 
