@@ -8,7 +8,7 @@
 
 enum { PAGE = 100 };
 
-/* A name that a server gives becomes a file here: no folders, no dots in front, nothing to encode. */
+/* A name that a server gives becomes a file here: no folders, no dots in front, nothing encoded. */
 static bool is_safe(const char *name)
 {
     const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";

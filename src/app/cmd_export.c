@@ -4,29 +4,33 @@
  *     job 12  [#############.......]  64 %  812,345 profiles  94.1 MB  3 s left      (a terminal)
  *     job 12  PROCESSING  64 %                                                      (a pipe)
  *
- * Progress goes to stderr; the summary, or with --json the job, to stdout. Exit status: 0 done, 1 failed,
- * 2 usage.
+ * Progress goes to stderr; the summary, or with --json the job, to stdout.
  */
+#include "app/bar.h"
 #include "app/batch_files.h"
 #include "app/commands.h"
 #include "app/remote.h"
 #include "os/os.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define JOBS "/data/core/ups/export/jobs"
 
 static const char usage[] =
-    "usage: tributary export --url URL --client-id ID --client-secret SECRET --org ORG [--sandbox NAME]\n"
-    "                        --dataset ID [--fields PATH,PATH...] [--policy ID] [--events]\n"
+    "usage: tributary export --dataset ID [--fields PATH,PATH...] [--policy ID] [--events]\n"
     "                        [--empty-profiles] [--since TIME] [--out DIR] [--json]\n"
-    "Exports the merged profiles of a sandbox into a dataset on the profile union schema.\n"
-    "  --since TIME   only profiles that changed after this RFC 3339 time\n"
-    "  --out DIR      downloads the batch's files into DIR\n";
+    "Exports the merged profiles of a sandbox into a dataset on the profile union schema, and "
+    "waits.\n"
+    "  --fields PATHS    only these columns, e.g. identityMap,person.name\n"
+    "  --policy ID       merge by this policy instead of the sandbox's default\n"
+    "  --events          every profile's events as well, as timeSeriesEvents\n"
+    "  --empty-profiles  profiles that have events only, too\n"
+    "  --since TIME      only profiles that changed after this RFC 3339 time\n"
+    "  --out DIR         downloads the batch's files into DIR\n"
+    "  --json            the finished job on stdout\n" TR_REMOTE_USAGE;
 
-enum { POLL_US = 200 * 1000, BAR_CELLS = 24 };
+enum { POLL_US = 200 * 1000 };
 
 typedef struct options {
     tr_remote_options remote;
@@ -61,20 +65,16 @@ static bool is_over(const json_t *job)
 
 static void draw_bar(const json_t *job)
 {
-    char cells[BAR_CELLS + 1];
+    char label[32], left[32] = "";
     const json_t *progress = json_object_get(job, "progress");
     const json_t *eta = json_object_get(progress, "etaMs");
-    const double percent = json_number_value(json_object_get(progress, "percent"));
-    for (int i = 0; i < BAR_CELLS; i++)
-        cells[i] = i * 100 < (int)(percent * BAR_CELLS) ? '#' : '.';
-    cells[BAR_CELLS] = '\0';
-    fprintf(stderr, "\r\033[Kjob %lld  [%s] %5.1f %%  %lld profiles  %.1f MB",
-            (long long)tr_json_int(job, "id", 0), cells, percent,
-            (long long)tr_json_int(progress, "profiles", 0),
-            (double)tr_json_int(progress, "bytes", 0) / 1e6);
     if (json_is_integer(eta))
-        fprintf(stderr, "  %.1f s left", (double)json_integer_value(eta) / 1e3);
-    (void)fflush(stderr);
+        (void)snprintf(left, sizeof left, "  %.1f s left", (double)json_integer_value(eta) / 1e3);
+    (void)snprintf(label, sizeof label, "job %lld", (long long)tr_json_int(job, "id", 0));
+    tr_bar_draw(label, json_number_value(json_object_get(progress, "percent")) / 100,
+                "%s profiles  %.1f MB%s",
+                tr_group_digits(tr_json_int(progress, "profiles", 0)).text,
+                (double)tr_json_int(progress, "bytes", 0) / 1e6, left);
 }
 
 /* One line whenever the status or the tenth of the work changes. */
@@ -95,7 +95,7 @@ static void print_line(const json_t *job, char *last, size_t size)
 static tr_code watch(tr_remote *remote, json_t **job, tr_err *err)
 {
     char path[128], last[128] = "";
-    const bool is_tty = isatty(STDERR_FILENO) == 1;
+    const bool is_tty = tr_bar_is_shown();
     (void)snprintf(path, sizeof path, JOBS "/%lld", (long long)tr_json_int(*job, "id", 0));
     while (!is_over(*job)) {
         json_t *next = NULL;
@@ -109,7 +109,7 @@ static tr_code watch(tr_remote *remote, json_t **job, tr_err *err)
         *job = next;
     }
     if (is_tty)
-        fprintf(stderr, "\r\033[K");
+        tr_bar_clear();
     else
         print_line(*job, last, sizeof last);
     return TR_OK;
@@ -135,7 +135,8 @@ static tr_code fetch(void *ctx, const char *path, const char *name, tr_err *err)
 static void print_summary(const json_t *job, const options *o, uint32_t files)
 {
     const json_t *metrics = json_object_get(job, "metrics");
-    printf("batch %s: %lld profiles in %.2f s", tr_json_text(json_object_get(job, "destination"), "batchId", ""),
+    printf("batch %s: %lld profiles in %.2f s",
+           tr_json_text(json_object_get(job, "destination"), "batchId", ""),
            (long long)tr_json_int(metrics, "totalExportedProfileCounter", 0),
            (double)tr_json_int(json_object_get(metrics, "totalTime"), "totalTimeInMs", 0) / 1e3);
     if (o->out != NULL)
@@ -159,9 +160,9 @@ static tr_code run(const options *o, tr_err *err)
     if (code == TR_OK && o->out != NULL)
         code = tr_dir_make(o->out, err);
     if (code == TR_OK && o->out != NULL)
-        code = tr_batch_files(
-            remote, tr_json_text(json_object_get(job, "destination"), "batchId", ""), fetch, &to,
-            err);
+        code =
+            tr_batch_files(remote, tr_json_text(json_object_get(job, "destination"), "batchId", ""),
+                           fetch, &to, err);
     if (o->is_json && job != NULL) {
         (void)json_dumpf(job, stdout, JSON_INDENT(2));
         printf("\n");
@@ -174,48 +175,37 @@ static tr_code run(const options *o, tr_err *err)
     return code;
 }
 
-/* False: usage. */
-static bool read_options(int argc, char **argv, options *o)
-{
-    static const struct option known[] = {
-        {"url", 1, NULL, 'u'},       {"client-id", 1, NULL, 'i'}, {"client-secret", 1, NULL, 's'},
-        {"org", 1, NULL, 'o'},       {"sandbox", 1, NULL, 'b'},   {"dataset", 1, NULL, 'd'},
-        {"fields", 1, NULL, 'f'},    {"policy", 1, NULL, 'p'},    {"events", 0, NULL, 'e'},
-        {"since", 1, NULL, 't'},     {"out", 1, NULL, 'O'},       {"empty-profiles", 0, NULL, 'E'},
-        {"json", 0, NULL, 'j'},      {NULL, 0, NULL, 0}};
-    int letter;
-    optind = 1;
-    while ((letter = getopt_long(argc, argv, "", known, NULL)) != -1)
-        switch (letter) {
-        case 'u': o->remote.url = optarg; break;
-        case 'i': o->remote.client_id = optarg; break;
-        case 's': o->remote.client_secret = optarg; break;
-        case 'o': o->remote.org = optarg; break;
-        case 'b': o->remote.sandbox = optarg; break;
-        case 'd': o->dataset = optarg; break;
-        case 'f': o->fields = optarg; break;
-        case 'p': o->policy = optarg; break;
-        case 'e': o->with_events = true; break;
-        case 't': o->since = optarg; break;
-        case 'O': o->out = optarg; break;
-        case 'E': o->with_empty = true; break;
-        case 'j': o->is_json = true; break;
-        default: return false;
-        }
-    return optind == argc && o->remote.url != NULL && o->remote.client_id != NULL &&
-           o->remote.client_secret != NULL && o->remote.org != NULL && o->dataset != NULL;
-}
-
 int tr_cmd_export(int argc, char **argv)
 {
     options o = {0};
+    tr_arena arena = {0};
     tr_err err = {0};
-    if (!read_options(argc, argv, &o)) {
-        (void)fputs(usage, stderr);
-        return 2;
+    int words;
+    const tr_arg args[] = {TR_REMOTE_ARGS(o.remote),
+                           {"dataset", TR_ARG_TEXT, &o.dataset},
+                           {"fields", TR_ARG_TEXT, &o.fields},
+                           {"policy", TR_ARG_TEXT, &o.policy},
+                           {"events", TR_ARG_SWITCH, &o.with_events},
+                           {"empty-profiles", TR_ARG_SWITCH, &o.with_empty},
+                           {"since", TR_ARG_TEXT, &o.since},
+                           {"out", TR_ARG_TEXT, &o.out},
+                           {"json", TR_ARG_SWITCH, &o.is_json},
+                           {NULL, TR_ARG_TEXT, NULL}};
+    const tr_command command = {.name = "export", .usage = usage, .args = args};
+    int status = tr_args_read(&command, argc, argv, &words);
+    if (status != -1)
+        return status;
+    if (o.dataset == NULL)
+        return tr_args_refuse(&command, "--dataset is missing");
+    tr_code code = tr_remote_complete(&o.remote, &arena, &err);
+    if (code != TR_OK) {
+        status = tr_args_refuse(&command, "%s", err.text);
+    } else {
+        code = run(&o, &err);
+        status = code != TR_OK;
+        if (code != TR_OK)
+            fprintf(stderr, "tributary export: %s\n", err.text);
     }
-    if (run(&o, &err) == TR_OK)
-        return 0;
-    fprintf(stderr, "tributary export: %s\n", err.text);
-    return 1;
+    tr_arena_free(&arena);
+    return status;
 }

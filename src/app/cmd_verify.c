@@ -13,17 +13,17 @@
 #include "os/os.h"
 #include "parquet/parquet.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: tributary verify FILE...\n"
-    "       tributary verify --url URL --client-id ID --client-secret SECRET --org ORG [--sandbox NAME]\n"
-    "                        --batch ID [--json]\n"
-    "Reads every page of Parquet files, checks every checksum and level, prints rows, bytes and hash.\n"
-    "Exit status 1: something is damaged.\n";
+    "usage: tributary verify FILE... [--json]\n"
+    "       tributary verify --batch ID [--json]\n"
+    "Reads every page of Parquet files, checks every checksum and level, prints rows, bytes and\n"
+    "hash. Exit status 1: something is damaged.\n"
+    "  --batch ID        the files of a batch on a server, downloaded one by one\n"
+    "  --json            the result as one JSON object\n" TR_REMOTE_USAGE;
 
 typedef struct tally {
     bool is_json;
@@ -54,11 +54,13 @@ static void check_file(const char *name, tr_str bytes, tally *t)
     t->rows += is_good ? rows : 0;
     t->bytes += bytes.len;
     if (t->is_json)
-        (void)json_array_append_new(t->list, json_pack("{s:s, s:b, s:I, s:I, s:s, s:s?}", "name", name, "ok", is_good,
-                                                       "rows", (json_int_t)rows, "bytes", (json_int_t)bytes.len,
-                                                       "xxh128", hash, "error", is_good ? NULL : err.text));
+        (void)json_array_append_new(
+            t->list, json_pack("{s:s, s:b, s:I, s:I, s:s, s:s?}", "name", name, "ok", is_good,
+                               "rows", (json_int_t)rows, "bytes", (json_int_t)bytes.len, "xxh128",
+                               hash, "error", is_good ? NULL : err.text));
     else if (is_good)
-        printf("%s  ok  rows=%llu bytes=%zu xxh128=%s\n", name, (unsigned long long)rows, bytes.len, hash);
+        printf("%s  ok  rows=%llu bytes=%zu xxh128=%s\n", name, (unsigned long long)rows, bytes.len,
+               hash);
     else
         printf("%s  DAMAGED  %s\n", name, err.text);
 }
@@ -95,7 +97,8 @@ static tr_code check_remote(void *ctx, const char *path, const char *name, tr_er
     return code;
 }
 
-static tr_code check_batch(const tr_remote_options *options, const char *batch, tally *t, tr_err *err)
+static tr_code check_batch(const tr_remote_options *options, const char *batch, tally *t,
+                           tr_err *err)
 {
     char folder[] = "/tmp/tributary-verify-XXXXXX";
     tr_remote *remote = NULL;
@@ -117,37 +120,12 @@ typedef struct options {
     bool is_json;
 } options;
 
-/* False: usage. Files are argv[optind] and on. */
-static bool read_options(int argc, char **argv, options *o)
-{
-    static const struct option known[] = {
-        {"url", 1, NULL, 'u'}, {"client-id", 1, NULL, 'i'}, {"client-secret", 1, NULL, 's'},
-        {"org", 1, NULL, 'o'}, {"sandbox", 1, NULL, 'b'},   {"batch", 1, NULL, 'B'},
-        {"json", 0, NULL, 'j'}, {NULL, 0, NULL, 0}};
-    int letter;
-    optind = 1;
-    while ((letter = getopt_long(argc, argv, "", known, NULL)) != -1)
-        switch (letter) {
-        case 'u': o->remote.url = optarg; break;
-        case 'i': o->remote.client_id = optarg; break;
-        case 's': o->remote.client_secret = optarg; break;
-        case 'o': o->remote.org = optarg; break;
-        case 'b': o->remote.sandbox = optarg; break;
-        case 'B': o->batch = optarg; break;
-        case 'j': o->is_json = true; break;
-        default: return false;
-        }
-    if (o->batch == NULL)
-        return optind < argc && o->remote.url == NULL;
-    return optind == argc && o->remote.url != NULL && o->remote.client_id != NULL &&
-           o->remote.client_secret != NULL && o->remote.org != NULL;
-}
-
 static void print_totals(tally *t)
 {
     if (t->is_json) {
-        json_t *all = json_pack("{s:b, s:I, s:I, s:O}", "ok", t->damaged == 0, "rows",
-                                (json_int_t)t->rows, "bytes", (json_int_t)t->bytes, "files", t->list);
+        json_t *all =
+            json_pack("{s:b, s:I, s:I, s:O}", "ok", t->damaged == 0, "rows", (json_int_t)t->rows,
+                      "bytes", (json_int_t)t->bytes, "files", t->list);
         (void)json_dumpf(all, stdout, JSON_INDENT(2));
         printf("\n");
         json_decref(all);
@@ -157,23 +135,43 @@ static void print_totals(tally *t)
     }
 }
 
-int tr_cmd_verify(int argc, char **argv)
+static int run(const options *o, int count, char **files)
 {
-    options o = {0};
     tr_err err = {0};
     tr_code code = TR_OK;
-    if (!read_options(argc, argv, &o)) {
-        (void)fputs(usage, stderr);
-        return 2;
-    }
-    tally t = {.is_json = o.is_json, .list = json_array()};
-    if (o.batch != NULL)
-        code = check_batch(&o.remote, o.batch, &t, &err);
-    for (int i = optind; o.batch == NULL && i < argc && code == TR_OK; i++)
-        code = check_path(argv[i], &t, &err);
+    tally t = {.is_json = o->is_json, .list = json_array()};
+    if (o->batch != NULL)
+        code = check_batch(&o->remote, o->batch, &t, &err);
+    for (int i = 0; i < count && code == TR_OK; i++)
+        code = check_path(files[i], &t, &err);
     print_totals(&t);
     json_decref(t.list);
     if (code != TR_OK)
         fprintf(stderr, "tributary verify: %s\n", err.text);
     return code != TR_OK || t.damaged > 0;
+}
+
+int tr_cmd_verify(int argc, char **argv)
+{
+    options o = {0};
+    tr_arena arena = {0};
+    tr_err err = {0};
+    int files;
+    const tr_arg args[] = {TR_REMOTE_ARGS(o.remote),
+                           {"batch", TR_ARG_TEXT, &o.batch},
+                           {"json", TR_ARG_SWITCH, &o.is_json},
+                           {NULL, TR_ARG_TEXT, NULL}};
+    const tr_command command = {
+        .name = "verify", .usage = usage, .args = args, .words_most = 100000};
+    int status = tr_args_read(&command, argc, argv, &files);
+    if (status != -1)
+        return status;
+    if ((o.batch != NULL) == (files > 0))
+        return tr_args_refuse(&command, "give files, or --batch ID");
+    if (o.batch != NULL && tr_remote_complete(&o.remote, &arena, &err) != TR_OK)
+        status = tr_args_refuse(&command, "%s", err.text);
+    else
+        status = run(&o, files, argv + 1);
+    tr_arena_free(&arena);
+    return status;
 }

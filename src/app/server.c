@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* server.c - see server.h. */
+#include "app/server.h"
+#include "app/server_internal.h"
+
+#include "api/api.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+struct tr_server {
+    int lock_fd;
+    tr_catalog *catalog;
+    tr_lake *lake;
+    tr_store *store;
+    tr_compute *compute;
+    tr_query *query;
+    tr_ingest *ingest;
+    tr_export *export;
+    tr_api *api;
+    tr_http_server *http;
+    tr_buf certificate, key; /* PEM, ending in NUL */
+    char listen[128];
+    char url[192];
+};
+
+static tr_code open_storage(tr_server *s, const tr_settings *settings, tr_err *err)
+{
+    char path[TR_DATA_PATH_BYTES];
+    TR_TRY(tr_dir_make(settings->data, err));
+    TR_TRY(tr_data_lock(settings->data, &s->lock_fd, err));
+    TR_TRY(tr_data_path(settings->data, TR_DATA_CATALOG, path, err));
+    TR_TRY(tr_catalog_open(path, &s->catalog, err));
+    TR_TRY(tr_lake_open(settings->data, &s->lake, err));
+    TR_TRY(tr_sweep(s->catalog, s->lake, err));
+    return tr_store_open(s->catalog, s->lake, &s->store, err);
+}
+
+static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
+{
+    const tr_compute_options compute = {.worker_count = settings->workers,
+                                        .job_count = settings->jobs};
+    const tr_query_options query = {.worker_path = settings->query_worker,
+                                    .scratch_folder = tr_lake_scratch(s->lake),
+                                    .memory_mb = settings->query_memory_mb,
+                                    .deadline_s = settings->query_deadline_s,
+                                    .thread_count = settings->query_threads};
+    TR_TRY(tr_compute_open(&compute, &s->compute, err));
+    TR_TRY(tr_query_open(&query, &s->query, err));
+    const tr_ingest_parts ingest = {.catalog = s->catalog,
+                                    .lake = s->lake,
+                                    .store = s->store,
+                                    .compute = s->compute,
+                                    .query = s->query};
+    TR_TRY(tr_ingest_open(&ingest, &s->ingest, err));
+    const tr_export_parts export = {
+        .catalog = s->catalog, .lake = s->lake, .store = s->store, .compute = s->compute};
+    return tr_export_open(&export, &s->export, err);
+}
+
+static tr_code read_pem(const char *path, tr_buf *out, tr_err *err)
+{
+    TR_TRY(tr_file_read_all(path, out, err));
+    return tr_buf_append(out, (tr_str){(const uint8_t *)"", 1}, err);
+}
+
+static tr_code name_address(tr_server *s, const tr_settings *settings, tr_err *err)
+{
+    TR_TRY(tr_listen_address(settings->listen, s->listen, err));
+    const char *colon = strrchr(s->listen, ':');
+    const bool is_any =
+        strncmp(s->listen, "0.0.0.0:", 8) == 0 || strncmp(s->listen, "[::]:", 5) == 0;
+    const int len = settings->public_url != NULL
+                        ? snprintf(s->url, sizeof s->url, "%s", settings->public_url)
+                        : snprintf(s->url, sizeof s->url, "%s://%.*s%s",
+                                   settings->tls_certificate != NULL ? "https" : "http",
+                                   is_any ? 9 : (int)(colon - s->listen),
+                                   is_any ? "127.0.0.1" : s->listen, colon);
+    if (len >= (int)sizeof s->url)
+        return TR_FAIL(err, TR_INVALID, "public-url is too long");
+    if (!tr_is_loopback(s->listen) && settings->tls_certificate == NULL)
+        tr_log(TR_LOG_WARN, "app", "clear_text_listen",
+               "listen=%s hint=\"others can read secrets: set tls-certificate and tls-key, or put "
+               "TLS in front\"",
+               s->listen);
+    return TR_OK;
+}
+
+static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err)
+{
+    TR_TRY(name_address(s, settings, err));
+    if (settings->tls_certificate != NULL) {
+        TR_TRY(read_pem(settings->tls_certificate, &s->certificate, err));
+        TR_TRY(read_pem(settings->tls_key, &s->key, err));
+    }
+    const tr_api_parts parts = {.catalog = s->catalog,
+                                .lake = s->lake,
+                                .store = s->store,
+                                .compute = s->compute,
+                                .query = s->query,
+                                .ingest = s->ingest,
+                                .export = s->export,
+                                .public_url = s->url};
+    TR_TRY(tr_api_open(&parts, &s->api, err));
+    TR_TRY(tr_ingest_resume(s->ingest, err));
+    TR_TRY(tr_export_resume(s->export, err));
+    const tr_http_options http = {.listen = s->listen,
+                                  .thread_count = settings->http_threads,
+                                  .connections_max = settings->connections_max,
+                                  .timeout_s = settings->http_timeout_s,
+                                  .scratch_folder = tr_lake_scratch(s->lake),
+                                  .certificate_pem = (const char *)s->certificate.at,
+                                  .key_pem = (const char *)s->key.at};
+    const tr_http_handler handler = tr_api_handler(s->api);
+    return tr_http_start(&http, &handler, &s->http, err);
+}
+
+tr_code tr_server_open(const tr_settings *settings, tr_server **out, tr_err *err)
+{
+    tr_server *s = tr_alloc_zeroed(1, sizeof *s);
+    if (s == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the server");
+    s->lock_fd = -1;
+    tr_code code = open_storage(s, settings, err);
+    if (code == TR_OK)
+        code = open_work(s, settings, err);
+    if (code == TR_OK)
+        code = open_doors(s, settings, err);
+    if (code == TR_OK)
+        *out = s;
+    else
+        tr_server_close(s);
+    return code;
+}
+
+const char *tr_server_url(const tr_server *server)
+{
+    return server->url;
+}
+
+void tr_server_close(tr_server *s)
+{
+    if (s == NULL)
+        return;
+    tr_http_stop(s->http);
+    tr_compute_close(s->compute); /* before what its jobs use */
+    tr_api_close(s->api);
+    tr_export_close(s->export);
+    tr_ingest_close(s->ingest);
+    tr_query_close(s->query);
+    tr_store_close(s->store);
+    tr_lake_close(s->lake);
+    tr_catalog_close(s->catalog);
+    if (s->key.at != NULL)
+        explicit_bzero(s->key.at, s->key.len);
+    tr_buf_free(&s->certificate);
+    tr_buf_free(&s->key);
+    if (s->lock_fd >= 0)
+        (void)close(s->lock_fd);
+    tr_free(s);
+}

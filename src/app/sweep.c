@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sweep.c - which folders of the lake belong to something, asked once at start-up.
+ *
+ *     stage/<id>           an export that goes on: its finished parts are kept
+ *     uploads/<batch>      a batch that is not done: its raw files are read (again)
+ *     data/<ds>/<batch>    files that the catalog lists; a compacted run; or an export between its
+ *                          rename and its commit, which goes on from there
+ *
+ * Everything else is what a crash left. When the catalog cannot answer, nothing is removed.
+ */
+#include "app/server_internal.h"
+
+#include <stdio.h>
+
+typedef struct known {
+    tr_catalog *catalog;
+    tr_tenant *tenants; /* those that have datasets: nobody else can have files */
+    size_t count, cap;
+    json_t *export_batches; /* "<tenant folder>/<batch>" of exports under way */
+} known;
+
+static tr_code add_tenant(void *ctx, const tr_tenant *tenant, const tr_object *object, tr_err *err)
+{
+    known *k = ctx;
+    (void)object;
+    for (size_t i = k->count; i > 0; i--) /* a tenant's datasets come together */
+        if (k->tenants[i - 1].id == tenant->id)
+            return TR_OK;
+    if (k->count == k->cap) {
+        const size_t cap = k->cap == 0 ? 16 : 2 * k->cap;
+        tr_tenant *longer = tr_grow_array(k->tenants, cap, sizeof *longer);
+        if (longer == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory to sweep");
+        k->tenants = longer;
+        k->cap = cap;
+    }
+    k->tenants[k->count++] = *tenant;
+    return TR_OK;
+}
+
+static tr_code add_export(void *ctx, const tr_tenant *tenant, const tr_object *job, tr_err *err)
+{
+    known *k = ctx;
+    char name[128];
+    const json_t *to = json_object_get(job->doc, "destination");
+    (void)snprintf(name, sizeof name, "%s/%.64s", tenant->folder, tr_json_text(to, "batchId", ""));
+    return json_object_set_new(k->export_batches, name, json_true()) == 0
+               ? TR_OK
+               : TR_FAIL(err, TR_NO_MEMORY, "no memory to sweep");
+}
+
+static const tr_tenant *find_tenant(const known *k, const char *folder)
+{
+    for (size_t i = 0; i < k->count; i++)
+        if (strcmp(k->tenants[i].folder, folder) == 0)
+            return &k->tenants[i];
+    return NULL;
+}
+
+/* The state of an object; "" when there is none; NULL when the catalog cannot say. */
+static const char *state_of(const known *k, const tr_tenant *tenant, const char *kind,
+                            const char *id, tr_object *object)
+{
+    const tr_code code = tr_catalog_get(k->catalog, tenant, kind, id, object, NULL);
+    if (code == TR_OK)
+        return object->state;
+    return code == TR_NOT_FOUND ? "" : NULL;
+}
+
+static bool is_one_of(const char *state, const char *const *list)
+{
+    for (; *list != NULL; list++)
+        if (strcmp(state, *list) == 0)
+            return true;
+    return false;
+}
+
+static bool is_stage_known(const known *k, const tr_tenant *tenant, const char *stage)
+{
+    static const char *const under_way[] = {"NEW", "PROCESSING", NULL};
+    const char prefix[] = "export-";
+    tr_object object = {0};
+    if (strncmp(stage, prefix, sizeof prefix - 1) != 0)
+        return false;
+    const char *state = state_of(k, tenant, "export", stage + sizeof prefix - 1, &object);
+    const bool is_known = state == NULL || is_one_of(state, under_way);
+    tr_object_clear(&object);
+    return is_known;
+}
+
+static bool is_upload_known(const known *k, const tr_tenant *tenant, const char *batch)
+{
+    static const char *const done[] = {"",        "success",   "active",   "failure", "failed",
+                                       "aborted", "abandoned", "inactive", "deleted", NULL};
+    tr_object object = {0};
+    const char *state = state_of(k, tenant, "batch", batch, &object);
+    const bool is_known = state == NULL || !is_one_of(state, done);
+    tr_object_clear(&object);
+    return is_known;
+}
+
+static tr_code note_one(void *ctx, const tr_object *object, tr_err *err)
+{
+    (void)err;
+    if (strcmp(object->state, "gone") != 0)
+        *(bool *)ctx = true;
+    return TR_OK;
+}
+
+static bool is_batch_known(const known *k, const tr_tenant *tenant, const char *batch)
+{
+    char name[128];
+    bool has_file = false;
+    tr_object object = {0};
+    const tr_catalog_filter files = {.parent = batch};
+    (void)snprintf(name, sizeof name, "%s/%.64s", tenant->folder, batch);
+    if (json_object_get(k->export_batches, name) != NULL)
+        return true;
+    if (tr_catalog_list(k->catalog, tenant, "file", &files, note_one, &has_file, NULL) != TR_OK)
+        return true;
+    if (has_file)
+        return true;
+    const char *run = state_of(k, tenant, "run", batch, &object);
+    const bool is_known = run == NULL || run[0] != '\0';
+    tr_object_clear(&object);
+    return is_known;
+}
+
+static bool is_known(void *ctx, const char *tenant_folder, const char *kind, const char *id)
+{
+    const known *k = ctx;
+    const tr_tenant *tenant = find_tenant(k, tenant_folder);
+    if (tenant == NULL)
+        return false;
+    if (strcmp(kind, "stage") == 0)
+        return is_stage_known(k, tenant, id);
+    if (strcmp(kind, "upload") == 0)
+        return is_upload_known(k, tenant, id);
+    return is_batch_known(k, tenant, id);
+}
+
+tr_code tr_sweep(tr_catalog *catalog, tr_lake *lake, tr_err *err)
+{
+    known k = {.catalog = catalog, .export_batches = json_object()};
+    tr_code code =
+        k.export_batches != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory to sweep");
+    if (code == TR_OK)
+        code = tr_catalog_scan(catalog, "dataset", NULL, add_tenant, &k, err);
+    if (code == TR_OK)
+        code = tr_catalog_scan(catalog, "export", "NEW", add_export, &k, err);
+    if (code == TR_OK)
+        code = tr_catalog_scan(catalog, "export", "PROCESSING", add_export, &k, err);
+    if (code == TR_OK)
+        code = tr_lake_sweep(lake, is_known, &k, err);
+    tr_free(k.tenants);
+    json_decref(k.export_batches);
+    return code;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tables.c - see tables.h. */
+#include "app/tables.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+static tr_code no_memory(tr_err *err)
+{
+    return TR_FAIL(err, TR_NO_MEMORY, "no memory for the tables");
+}
+
+static const char *table_name(const tr_object *dataset)
+{
+    const json_t *tag = json_object_get(json_object_get(dataset->doc, "tags"), "adobe/pqs/table");
+    const char *name = json_string_value(json_is_array(tag) ? json_array_get(tag, 0) : tag);
+    return name != NULL && name[0] != '\0' ? name : dataset->id;
+}
+
+typedef struct files {
+    tr_catalog *catalog;
+    tr_lake *lake; /* NULL: only count */
+    const tr_tenant *tenant;
+    json_t *paths;
+    uint64_t count, rows;
+} files;
+
+static tr_code add_file(void *ctx, const tr_object *file, tr_err *err)
+{
+    files *f = ctx;
+    tr_buf path = {0};
+    f->count++;
+    f->rows += (uint64_t)tr_json_int(file->doc, "rows", 0);
+    if (f->lake == NULL)
+        return TR_OK;
+    tr_code code = tr_lake_path(f->lake, f->tenant, tr_json_text(file->doc, "dataSetId", ""),
+                                tr_json_text(file->doc, "batchId", file->parent),
+                                tr_json_text(file->doc, "name", ""), &path, err);
+    if (code == TR_OK && json_array_append_new(f->paths, tr_json_str(tr_buf_str(&path))) != 0)
+        code = no_memory(err);
+    tr_buf_free(&path);
+    return code;
+}
+
+static tr_code add_batch(void *ctx, const tr_object *batch, tr_err *err)
+{
+    files *f = ctx;
+    return json_array_append_new(f->paths, json_string(batch->id)) == 0 ? TR_OK : no_memory(err);
+}
+
+/* Fills *f with the files of the finished batches of a dataset. */
+static tr_code find_files(files *f, const char *dataset, tr_err *err)
+{
+    const tr_catalog_filter done = {.parent = dataset, .state = "success,active"};
+    size_t i;
+    json_t *batch, *batches = json_array();
+    f->paths = batches;
+    tr_code code = batches == NULL
+                       ? no_memory(err)
+                       : tr_catalog_list(f->catalog, f->tenant, "batch", &done, add_batch, f, err);
+    f->paths = json_array();
+    if (code == TR_OK && f->paths == NULL)
+        code = no_memory(err);
+    json_array_foreach (batches, i, batch) {
+        const tr_catalog_filter filter = {.parent = json_string_value(batch),
+                                          .state = "profile,lake"};
+        if (code == TR_OK)
+            code = tr_catalog_list(f->catalog, f->tenant, "file", &filter, add_file, f, err);
+    }
+    json_decref(batches);
+    return code;
+}
+
+static tr_code add_dataset(void *ctx, const tr_object *dataset, tr_err *err)
+{
+    json_t *row = json_pack("{s:s, s:s, s:s}", "table", table_name(dataset), "dataset", dataset->id,
+                            "name", tr_json_text(dataset->doc, "name", ""));
+    return row != NULL && json_array_append_new(ctx, row) == 0 ? TR_OK : no_memory(err);
+}
+
+/* Every dataset: [{"table","dataset","name"}] */
+static tr_code list_datasets(tr_catalog *catalog, const tr_tenant *tenant, json_t **out,
+                             tr_err *err)
+{
+    const tr_catalog_filter all = {0};
+    json_t *list = json_array();
+    const tr_code code =
+        list == NULL ? no_memory(err)
+                     : tr_catalog_list(catalog, tenant, "dataset", &all, add_dataset, list, err);
+    if (code == TR_OK)
+        *out = list;
+    else
+        json_decref(list);
+    return code;
+}
+
+tr_code tr_tables_list(tr_catalog *catalog, const tr_tenant *tenant, json_t **out, tr_err *err)
+{
+    size_t i;
+    json_t *list = NULL, *row;
+    TR_TRY(list_datasets(catalog, tenant, &list, err));
+    tr_code code = TR_OK;
+    json_array_foreach (list, i, row) {
+        files f = {.catalog = catalog, .tenant = tenant};
+        if (code == TR_OK)
+            code = find_files(&f, tr_json_text(row, "dataset", ""), err);
+        if (code == TR_OK &&
+            (json_object_set_new(row, "files", json_integer((json_int_t)f.count)) != 0 ||
+             json_object_set_new(row, "rows", json_integer((json_int_t)f.rows)) != 0))
+            code = no_memory(err);
+        json_decref(f.paths);
+    }
+    if (code == TR_OK)
+        *out = list;
+    else
+        json_decref(list);
+    return code;
+}
+
+/* A word of `sql`, in any case: a table can only be named by its name. */
+static bool occurs(tr_str sql, const char *name)
+{
+    const size_t len = strlen(name);
+    for (size_t i = 0; i + len <= sql.len; i++) {
+        const bool is_begin = i == 0 || (!isalnum(sql.at[i - 1]) && sql.at[i - 1] != '_');
+        const bool is_end =
+            i + len == sql.len || (!isalnum(sql.at[i + len]) && sql.at[i + len] != '_');
+        if (is_begin && is_end && tr_str_equal_folded((tr_str){sql.at + i, len}, tr_str_of(name)))
+            return true;
+    }
+    return false;
+}
+
+static tr_code tell_names(const json_t *list, tr_err *err)
+{
+    char names[300] = "";
+    size_t i, at = 0;
+    json_t *row;
+    json_array_foreach (list, i, row)
+        if (at + 1 < sizeof names)
+            at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i == 0 ? "" : ", ",
+                                   tr_json_text(row, "table", ""));
+    return TR_FAIL(err, TR_NOT_FOUND, "the SQL names no table of this sandbox; there are: %s",
+                   names[0] != '\0' ? names : "none");
+}
+
+static tr_code add_table(files *f, json_t *tables, const json_t *row, tr_err *err)
+{
+    const char *name = tr_json_text(row, "table", "");
+    tr_code code = find_files(f, tr_json_text(row, "dataset", ""), err);
+    if (code == TR_OK && json_array_size(f->paths) == 0)
+        code = TR_FAIL(err, TR_NOT_FOUND, "table %s has no rows yet", name);
+    if (code == TR_OK && json_object_set(tables, name, f->paths) != 0)
+        code = no_memory(err);
+    json_decref(f->paths);
+    return code;
+}
+
+tr_code tr_tables_of(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant, tr_str sql,
+                     json_t **out, tr_err *err)
+{
+    size_t i;
+    json_t *list = NULL, *row, *tables = json_object();
+    tr_code code = tables == NULL ? no_memory(err) : list_datasets(catalog, tenant, &list, err);
+    json_array_foreach (list, i, row) {
+        files f = {.catalog = catalog, .lake = lake, .tenant = tenant};
+        if (code == TR_OK && occurs(sql, tr_json_text(row, "table", "")))
+            code = add_table(&f, tables, row, err);
+    }
+    if (code == TR_OK && json_object_size(tables) == 0)
+        code = tell_names(list, err);
+    json_decref(list);
+    if (code == TR_OK)
+        *out = tables;
+    else
+        json_decref(tables);
+    return code;
+}
+
+typedef struct owner {
+    const char *sandbox;
+    char *org;
+} owner;
+
+static tr_code note_org(void *ctx, const tr_tenant *tenant, const tr_object *object, tr_err *err)
+{
+    owner *o = ctx;
+    (void)object;
+    if (strcmp(tenant->sandbox, o->sandbox) != 0 || strcmp(tenant->org, o->org) == 0)
+        return TR_OK;
+    if (o->org[0] != '\0')
+        return TR_FAIL(err, TR_INVALID,
+                       "several orgs have datasets here, %s and %s among them: give --org", o->org,
+                       tenant->org);
+    (void)snprintf(o->org, 80, "%s", tenant->org);
+    return TR_OK;
+}
+
+tr_code tr_tables_org(tr_catalog *catalog, const char *sandbox, char out[80], tr_err *err)
+{
+    owner o = {.sandbox = sandbox, .org = out};
+    out[0] = '\0';
+    TR_TRY(tr_catalog_scan(catalog, "dataset", NULL, note_org, &o, err));
+    return out[0] != '\0'
+               ? TR_OK
+               : TR_FAIL(err, TR_NOT_FOUND, "no sandbox \"%s\" has a dataset here", sandbox);
+}

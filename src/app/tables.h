@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tables.h - the datasets of a tenant as SQL tables: their names and their Parquet files.
+ *
+ * A table is named by its dataset's tag "adobe/pqs/table" and holds the files of its finished
+ * batches.
+ */
+#ifndef TR_APP_TABLES_H
+#define TR_APP_TABLES_H
+
+#include "lake/lake.h"
+
+/* Every table: [{"table","dataset","name","files","rows"}]; returned. */
+TR_MUST_CHECK tr_code tr_tables_list(tr_catalog *catalog, const tr_tenant *tenant, json_t **out,
+                                     tr_err *err);
+/* The tables whose names occur in `sql`, as tr_query_select takes them; returned.
+ * TR_NOT_FOUND  one of them has no rows yet, or none occurs: the text says which there are */
+TR_MUST_CHECK tr_code tr_tables_of(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
+                                   tr_str sql, json_t **out, tr_err *err);
+/* The only org with a dataset in a sandbox of this name.
+ * TR_NOT_FOUND  none has;  TR_INVALID  several have: the text names two */
+TR_MUST_CHECK tr_code tr_tables_org(tr_catalog *catalog, const char *sandbox, char out[80],
+                                    tr_err *err);
+
+#endif
