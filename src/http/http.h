@@ -34,7 +34,7 @@ typedef struct tr_http_request {
     const tr_http_pair *headers;
     uint32_t header_count;
     tr_str body;
-    tr_arena *arena;          /* lives until the response is sent */
+    tr_arena *arena;          /* lives as long as the call */
 } tr_http_request;
 
 tr_str tr_http_header(const tr_http_request *request, const char *name); /* .at NULL: absent */

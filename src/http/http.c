@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http.c - a server's life, and the callbacks of libmicrohttpd (MHD); see http.h, http_internal.h. */
+#include "http/http_internal.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    THREADS_DEFAULT = 8,
+    EVENT_THREADS_MAX = 4,
+    CONNECTIONS_DEFAULT = 4096,
+    TIMEOUT_DEFAULT_S = 30,
+    /* URL, headers, MHD's list of them, and the answer's head */
+    CONNECTION_MEMORY_BYTES = 48 * 1024,
+    BACKLOG = 1024,
+    STOP_WAIT_MS = 10000,
+    STOP_STEP_MS = 5
+};
+/* A request's arena, and what a thread keeps of it for the next one. */
+#define ARENA_BYTES_MAX ((size_t)256 << 20)
+#define ARENA_KEPT_BYTES ((size_t)1 << 20)
+/* What is read and thrown away of a body that is too large or that the disk did not take, so that
+ * its sender reads the answer instead of a reset. */
+#define DISCARD_BYTES_MAX (UINT64_C(64) << 20)
+
+/* Arenas, one a thread ------------------------------------------------------------------------ */
+
+static pthread_key_t arena_key;
+static pthread_once_t arena_once = PTHREAD_ONCE_INIT;
+
+static void free_arena(void *arena)
+{
+    tr_arena_free(arena);
+    tr_free(arena);
+}
+
+static void make_arena_key(void)
+{
+    TR_ASSERT(pthread_key_create(&arena_key, free_arena) == 0);
+}
+
+tr_arena *tr_http_arena(void)
+{
+    (void)pthread_once(&arena_once, make_arena_key);
+    tr_arena *arena = pthread_getspecific(arena_key);
+    if (arena != NULL)
+        return arena;
+    arena = tr_alloc_zeroed(1, sizeof *arena);
+    if (arena == NULL || pthread_setspecific(arena_key, arena) != 0) {
+        tr_free(arena);
+        return NULL;
+    }
+    arena->bytes_max = ARENA_BYTES_MAX;
+    return arena;
+}
+
+void tr_http_arena_done(tr_arena *arena)
+{
+    if (arena->bytes > ARENA_KEPT_BYTES)
+        tr_arena_free(arena);
+    else
+        tr_arena_reset(arena);
+}
+
+/* Requests ------------------------------------------------------------------------------------ */
+
+static void clear_request(tr_connection *c)
+{
+    if (c->made != NULL)
+        MHD_destroy_response(c->made);
+    c->made = NULL;
+    tr_http_body_clear(&c->body);
+    c->refusal = 0;
+    c->must_close = false;
+    if (c->is_counted)
+        (void)atomic_fetch_sub(&c->server->under_way, 1);
+    c->is_counted = false;
+}
+
+/* The request line is there, its headers may not be. What is returned is the request's context. */
+static void *on_request_line(void *ctx, const char *uri, struct MHD_Connection *mhd)
+{
+    (void)ctx;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    tr_connection *c = info == NULL ? NULL : info->socket_context;
+    if (c == NULL)
+        return NULL;
+    c->uri.len = 0;
+    c->uri_in_mhd = NULL;
+    if (uri != NULL && tr_buf_append(&c->uri, tr_str_of(uri), NULL) == TR_OK)
+        c->uri_in_mhd = uri;
+    tr_phase_enter(c, TR_PHASE_HEAD, 0);
+    return c;
+}
+
+/* Answers before the body was read: MHD then closes the connection. */
+static enum MHD_Result refuse_now(tr_connection *c, int status, const char *text)
+{
+    c->must_close = true;
+    tr_http_refuse(c, status, text);
+    tr_http_make(c);
+    return tr_http_send(c);
+}
+
+static enum MHD_Result begin_body(tr_connection *c, uint64_t content_length)
+{
+    const tr_http_handler *handler = &c->server->handler;
+    const char *text = "out of memory";
+    tr_http_request head;
+    tr_arena *arena = tr_http_arena();
+    int status = arena == NULL ? 503 : tr_http_parse_head(c, arena, &head, &text);
+    c->body.bytes_max = TR_BODY_BYTES_MAX;
+    if (status == 0 && handler->body_max != NULL)
+        c->body.bytes_max = handler->body_max(handler->ctx, &head);
+    if (status == 0 && content_length > c->body.bytes_max) {
+        status = 413;
+        text = "the body is too large";
+    }
+    if (arena != NULL)
+        tr_http_arena_done(arena);
+    return status == 0 ? MHD_YES : refuse_now(c, status, text);
+}
+
+/* All headers are there, nothing of the body. */
+static enum MHD_Result on_head(tr_connection *c)
+{
+    const char *text = NULL;
+    uint64_t content_length = 0;
+    bool is_chunked = false;
+    c->is_counted = true;
+    (void)atomic_fetch_add(&c->server->under_way, 1);
+    const int status = tr_http_check_head(c, &text);
+    if (status != 0)
+        return refuse_now(c, status, text);
+    tr_phase_enter(c, TR_PHASE_BODY, 0);
+    return tr_http_has_body(c->mhd, &content_length, &is_chunked)
+               ? begin_body(c, is_chunked ? 0 : content_length)
+               : MHD_YES;
+}
+
+static enum MHD_Result on_body(tr_connection *c, tr_str bytes)
+{
+    tr_err err = {0};
+    if (c->refusal != 0) {
+        c->body.bytes += bytes.len;
+        return c->body.bytes > DISCARD_BYTES_MAX ? MHD_NO : MHD_YES;
+    }
+    const tr_code code =
+        tr_http_body_add(&c->body, c->server->scratch_folder, bytes, &err);
+    tr_phase_enter(c, TR_PHASE_BODY, c->body.bytes);
+    if (code == TR_OK)
+        return MHD_YES;
+    if (code != TR_LIMIT)
+        tr_log(TR_LOG_ERROR, "http", "body_not_kept", "text=\"%s\"", err.text);
+    tr_http_body_clear(&c->body);
+    c->refusal = tr_code_http_status(code);
+    c->refusal_text = code == TR_LIMIT ? "the body is too large" : tr_code_title(code);
+    return MHD_YES;
+}
+
+void tr_http_handle(tr_connection *c)
+{
+    const tr_http_handler *handler = &c->server->handler;
+    const char *text = "out of memory";
+    tr_http_request request;
+    tr_err err = {0};
+    tr_arena *arena = tr_http_arena();
+    int status = arena == NULL ? 503 : tr_http_parse_head(c, arena, &request, &text);
+    if (status == 0) {
+        const tr_code code = tr_http_body_whole(&c->body, &request.body, &err);
+        status = code == TR_OK ? 0 : tr_code_http_status(code);
+        text = code == TR_OK ? text : tr_code_title(code);
+    }
+    if (status == 0)
+        handler->handle(handler->ctx, &request, &c->response);
+    else
+        tr_http_refuse(c, status, text);
+    tr_http_make(c);
+    if (arena != NULL)
+        tr_http_arena_done(arena);
+    tr_http_body_clear(&c->body);
+}
+
+static enum MHD_Result on_whole(tr_connection *c)
+{
+    if (c->refusal != 0) {
+        tr_http_refuse(c, c->refusal, c->refusal_text);
+        tr_http_make(c);
+        return tr_http_send(c);
+    }
+    const bool is_read = strcmp(c->method, "GET") == 0 || strcmp(c->method, "HEAD") == 0;
+    tr_phase_enter(c, TR_PHASE_WORKING, 0);
+    if (!is_read) {
+        MHD_suspend_connection(c->mhd);
+        if (tr_workers_push(&c->server->workers, c))
+            return MHD_YES;
+        MHD_resume_connection(c->mhd); /* the workers are gone: the server is stopping */
+    }
+    tr_http_handle(c);
+    if (is_read)
+        return tr_http_send(c);
+    tr_phase_enter(c, TR_PHASE_ANSWERED, 0);
+    return MHD_YES;
+}
+
+static enum MHD_Result on_access(void *ctx, struct MHD_Connection *mhd, const char *url,
+                                 const char *method, const char *version, const char *data,
+                                 size_t *data_len, void **request)
+{
+    tr_connection *c = *request;
+    (void)ctx;
+    (void)url;
+    if (c == NULL)
+        return MHD_NO;
+    switch ((tr_phase)atomic_load_explicit(&c->phase, memory_order_relaxed)) {
+    case TR_PHASE_HEAD:
+        c->mhd = mhd;
+        c->method = method;
+        c->version = version;
+        return on_head(c);
+    case TR_PHASE_BODY:
+        if (*data_len > 0) {
+            const tr_str bytes = {(const uint8_t *)data, *data_len};
+            *data_len = 0;
+            return on_body(c, bytes);
+        }
+        return on_whole(c);
+    case TR_PHASE_ANSWERED:
+        return tr_http_send(c);
+    case TR_PHASE_WAITING:
+    case TR_PHASE_WORKING:
+    case TR_PHASE_SENDING:
+        break;
+    }
+    return MHD_YES;
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
+                         enum MHD_RequestTerminationCode how)
+{
+    tr_connection *c = *request;
+    (void)ctx;
+    (void)mhd;
+    (void)how;
+    *request = NULL;
+    if (c == NULL)
+        return;
+    clear_request(c);
+    tr_phase_enter(c, TR_PHASE_WAITING, 0);
+}
+
+/* Connections --------------------------------------------------------------------------------- */
+
+static void link_connection(tr_http_server *server, tr_connection *c)
+{
+    pthread_mutex_lock(&server->connections_lock);
+    c->after = server->connections;
+    if (c->after != NULL)
+        c->after->before = c;
+    server->connections = c;
+    server->connection_count++;
+    pthread_mutex_unlock(&server->connections_lock);
+}
+
+static void unlink_connection(tr_http_server *server, tr_connection *c)
+{
+    pthread_mutex_lock(&server->connections_lock);
+    if (c->after != NULL)
+        c->after->before = c->before;
+    *(c->before == NULL ? &server->connections : &c->before->after) = c->after;
+    server->connection_count--;
+    pthread_mutex_unlock(&server->connections_lock);
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *mhd, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    tr_http_server *server = ctx;
+    tr_connection *c = *context;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+        c = info == NULL ? NULL : tr_alloc_zeroed(1, sizeof *c);
+        *context = c;
+        if (c == NULL)
+            return;
+        c->server = server;
+        c->mhd = mhd;
+        c->fd = info->connect_fd;
+        c->body = (tr_http_body){.scratch = TR_FILE_NONE};
+        c->response.file_fd = -1;
+        tr_phase_enter(c, TR_PHASE_WAITING, 0);
+        link_connection(server, c);
+    } else if (c != NULL) {
+        unlink_connection(server, c);
+        clear_request(c);
+        tr_buf_free(&c->uri);
+        tr_free(c);
+        *context = NULL;
+    }
+}
+
+static enum MHD_Result may_accept(void *ctx, const struct sockaddr *address, socklen_t len)
+{
+    const tr_http_server *server = ctx;
+    (void)address;
+    (void)len;
+    return atomic_load(&server->is_stopping) ? MHD_NO : MHD_YES;
+}
+
+/* Paths and parameters are decoded piece by piece later: %2F must not become a separator. */
+static size_t leave_escaped(void *ctx, struct MHD_Connection *mhd, char *text)
+{
+    (void)ctx;
+    (void)mhd;
+    return strlen(text);
+}
+
+/* The server ---------------------------------------------------------------------------------- */
+
+/* Splits "127.0.0.1:8080" or "[::1]:8080". */
+static tr_code split_listen(const char *listen_on, char host[256], char port[8], tr_err *err)
+{
+    const char *colon = strrchr(listen_on, ':');
+    size_t len = colon == NULL ? 0 : (size_t)(colon - listen_on);
+    if (len > 1 && listen_on[0] == '[' && listen_on[len - 1] == ']') {
+        listen_on++;
+        len -= 2;
+    }
+    if (colon == NULL || len == 0 || len > 255 || strlen(colon + 1) == 0 || strlen(colon + 1) > 5)
+        return TR_FAIL(err, TR_INVALID, "cannot listen on \"%.100s\": expected HOST:PORT",
+                       listen_on);
+    (void)snprintf(host, 256, "%.*s", (int)len, listen_on);
+    (void)snprintf(port, 8, "%s", colon + 1);
+    return TR_OK;
+}
+
+static tr_code listen_at(const struct addrinfo *at, const char *listen_on, int *out, tr_err *err)
+{
+    const int yes = 1;
+    const int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return TR_FAIL(err, TR_IO, "make a socket: %s", strerror(errno));
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
+        const int cause = errno;
+        (void)close(fd);
+        return TR_FAIL(err, TR_IO, "listen on %s: %s", listen_on, strerror(cause));
+    }
+    *out = fd;
+    return TR_OK;
+}
+
+static tr_code open_socket(const char *listen_on, int *out, uint16_t *port, tr_err *err)
+{
+    char host[256], service[8];
+    struct addrinfo *found = NULL;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof bound;
+    TR_TRY(split_listen(listen_on, host, service, err));
+    const int cause = getaddrinfo(host, service, &hints, &found);
+    if (cause != 0)
+        return TR_FAIL(err, TR_INVALID, "cannot listen on \"%s\": %s", listen_on,
+                       gai_strerror(cause));
+    const tr_code code = listen_at(found, listen_on, out, err);
+    freeaddrinfo(found);
+    TR_TRY(code);
+    if (getsockname(*out, (struct sockaddr *)&bound, &len) == 0)
+        *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
+                                                  : ((struct sockaddr_in *)&bound)->sin_port);
+    return TR_OK;
+}
+
+/* Every connection is a descriptor; the shell's usual 1,024 are not enough. */
+static void raise_descriptor_limit(uint32_t connections)
+{
+    struct rlimit limit;
+    const rlim_t wanted = (rlim_t)connections + 1024;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+        tr_log(TR_LOG_WARN, "http", "few_descriptors", "have=%llu wanted=%llu",
+               (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+}
+
+static tr_code start_daemon(tr_http_server *server, const tr_http_options *options, int fd,
+                            tr_err *err)
+{
+    const uint32_t threads = options->thread_count == 0 ? THREADS_DEFAULT : options->thread_count;
+    const bool is_tls = options->certificate_pem != NULL;
+    struct MHD_OptionItem more[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->certificate_pem},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->key_pem},
+        {MHD_OPTION_END, 0, NULL}};
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME |
+            (is_tls ? MHD_USE_TLS : 0),
+        0, may_accept, server, on_access, server, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_THREAD_POOL_SIZE, threads < EVENT_THREADS_MAX ? threads : EVENT_THREADS_MAX,
+        MHD_OPTION_CONNECTION_LIMIT, server->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        server->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+        MHD_OPTION_ARRAY, is_tls ? more : &more[2], MHD_OPTION_END);
+    if (server->daemon == NULL) {
+        (void)close(fd);
+        return TR_FAIL(err, TR_IO, "the HTTP server does not start%s",
+                       is_tls ? ": check certificate and key" : "");
+    }
+    return TR_OK;
+}
+
+static tr_code start(tr_http_server *server, const tr_http_options *options, tr_err *err)
+{
+    int fd = -1;
+    if (options->scratch_folder != NULL) {
+        server->scratch_folder = tr_copy_text(tr_str_of(options->scratch_folder));
+        if (server->scratch_folder == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory for a server");
+        TR_TRY(tr_dir_make(server->scratch_folder, err));
+    }
+    raise_descriptor_limit(server->connections_max);
+    TR_TRY(tr_workers_start(&server->workers,
+                            options->thread_count == 0 ? THREADS_DEFAULT : options->thread_count,
+                            err));
+    TR_TRY(tr_deadlines_start(server, err));
+    TR_TRY(open_socket(options->listen, &fd, &server->port, err));
+    return start_daemon(server, options, fd, err);
+}
+
+tr_code tr_http_start(const tr_http_options *options, const tr_http_handler *handler,
+                      tr_http_server **out, tr_err *err)
+{
+    tr_http_server *server = tr_alloc_zeroed(1, sizeof *server);
+    if (server == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a server");
+    server->handler = *handler;
+    server->connections_max =
+        options->connections_max == 0 ? CONNECTIONS_DEFAULT : options->connections_max;
+    server->timeout_s = options->timeout_s == 0 ? TIMEOUT_DEFAULT_S : options->timeout_s;
+    pthread_mutex_init(&server->connections_lock, NULL);
+    pthread_cond_init(&server->deadline_wake, NULL);
+    pthread_mutex_init(&server->workers.lock, NULL);
+    pthread_cond_init(&server->workers.wake, NULL);
+    const tr_code code = start(server, options, err);
+    if (code == TR_OK)
+        *out = server;
+    else
+        tr_http_stop(server);
+    return code;
+}
+
+uint16_t tr_http_port(const tr_http_server *server)
+{
+    return server->port;
+}
+
+/* New connections are refused from here on, and every answer closes its own. The workers finish
+ * what they have: MHD must not stop while a connection is suspended. */
+static void drain(tr_http_server *server)
+{
+    const struct timespec step = {.tv_nsec = STOP_STEP_MS * 1000000L};
+    atomic_store(&server->is_stopping, true);
+    tr_workers_stop(&server->workers);
+    for (int waited = 0; atomic_load(&server->under_way) > 0 && waited < STOP_WAIT_MS;
+         waited += STOP_STEP_MS)
+        (void)nanosleep(&step, NULL);
+}
+
+void tr_http_stop(tr_http_server *server)
+{
+    if (server == NULL)
+        return;
+    drain(server);
+    if (server->daemon != NULL)
+        MHD_stop_daemon(server->daemon);
+    tr_deadlines_stop(server);
+    pthread_cond_destroy(&server->workers.wake);
+    pthread_mutex_destroy(&server->workers.lock);
+    pthread_cond_destroy(&server->deadline_wake);
+    pthread_mutex_destroy(&server->connections_lock);
+    tr_free(server->scratch_folder);
+    tr_free(server);
+}

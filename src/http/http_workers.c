@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http_workers.c - threads for requests that may take long: everything but GET and HEAD.
+ *
+ * An event thread serves many connections, so a handler that waits (for a disk to sync, for a lock, for a query)
+ * would hold them all up. Such a request is suspended in MHD, handled here, and its event thread woken.
+ * Reads are answered on the event thread: two thread switches would cost more than they do.
+ */
+#include "http/http_internal.h"
+
+static void *work(void *ctx)
+{
+    tr_workers *workers = ctx;
+    pthread_mutex_lock(&workers->lock);
+    for (;;) {
+        while (workers->first == NULL && !workers->is_closing)
+            pthread_cond_wait(&workers->wake, &workers->lock);
+        tr_connection *c = workers->first;
+        if (c == NULL)
+            break;
+        workers->first = c->queued;
+        pthread_mutex_unlock(&workers->lock);
+        tr_http_handle(c);
+        tr_phase_enter(c, TR_PHASE_ANSWERED, 0);
+        MHD_resume_connection(c->mhd); /* from here on it is the event thread's */
+        pthread_mutex_lock(&workers->lock);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return NULL;
+}
+
+tr_code tr_workers_start(tr_workers *workers, uint32_t count, tr_err *err)
+{
+    workers->threads = tr_alloc_array(count, sizeof *workers->threads);
+    if (workers->threads == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u threads", count);
+    for (uint32_t i = 0; i < count; i++) {
+        const int cause = pthread_create(&workers->threads[i], NULL, work, workers);
+        if (cause != 0)
+            return TR_FAIL(err, TR_NO_MEMORY, "start a thread: %s", strerror(cause));
+        workers->thread_count++;
+    }
+    return TR_OK;
+}
+
+bool tr_workers_push(tr_workers *workers, tr_connection *c)
+{
+    c->queued = NULL;
+    pthread_mutex_lock(&workers->lock);
+    const bool is_open = !workers->is_closing;
+    if (is_open) {
+        *(workers->first == NULL ? &workers->first : &workers->last->queued) = c;
+        workers->last = c;
+        pthread_cond_signal(&workers->wake);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return is_open;
+}
+
+void tr_workers_stop(tr_workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->is_closing = true;
+    pthread_cond_broadcast(&workers->wake);
+    pthread_mutex_unlock(&workers->lock);
+    for (uint32_t i = 0; i < workers->thread_count; i++)
+        pthread_join(workers->threads[i], NULL);
+    tr_free(workers->threads);
+    workers->threads = NULL;
+    workers->thread_count = 0;
+}
