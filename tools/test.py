@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""test.py - runs every test and adds them up; the last line is "N passed, N failed".
+
+    unit   build-asan: every src/*/*_test.c, under AddressSanitizer and UndefinedBehaviorSanitizer
+    tidy   layers and style of the sources
+    e2e    build: a real server on loopback, called over HTTP (tests/e2e, tests/oracle, ...)
+
+With --check also the long ones: the tests marked `long`, more random worlds, units under ThreadSanitizer.
+A unit test program prints one line a test; a program that dies counts as one failure.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CORES = str(os.cpu_count() or 1)
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+
+    def add(self, passed, failed, skipped=0):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+def heading(text):
+    print(f"\n== {text}", flush=True)
+
+
+def meson_suite(tally, build, suite):
+    """The tests of a meson suite, one line a program; the output of those that failed."""
+    subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--suite", suite, "--num-processes", CORES,
+                    "--timeout-multiplier", "4", "--quiet"],
+                   cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    log = ROOT / build / "meson-logs" / "testlog.json"
+    if not log.exists():
+        print(f"FAIL  meson test ran nothing in {build}")
+        tally.add(0, 1)
+        return
+    for line in log.read_text().splitlines():
+        test = json.loads(line)
+        output = test.get("stdout", "")
+        good = len(re.findall(r"^ok +\w", output, re.M))
+        bad = len(re.findall(r"^FAIL +\w", output, re.M))
+        name = test["name"].split(" / ")[-1].split(":")[-1].strip()
+        if test["result"] in ("OK", "EXPECTEDFAIL"):
+            good = max(good, 1)
+        elif test["result"] == "SKIP":
+            tally.add(0, 0, 1)
+            print(f"skip  {name}")
+            continue
+        else:
+            bad = max(bad, 1)
+        tally.add(good, bad)
+        print(f"{'FAIL' if bad else 'ok  '}  {name}: {good} passed{f', {bad} failed' if bad else ''}"
+              f"  ({test['duration']:.1f} s)", flush=True)
+        if bad:
+            print("\n".join("      " + text for text in (output + test.get("stderr", "")).splitlines()[-60:]))
+
+
+def pytest_suite(tally, name, folders, options=(), environment=None):
+    report = ROOT / "build" / f"pytest-{name}.xml"
+    report.unlink(missing_ok=True)
+    ran = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rs", "--tb=short", f"--junitxml={report}",
+                          "--durations=5", "--durations-min=10", *options, *folders],
+                         cwd=ROOT, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+    if not report.exists():
+        print(f"FAIL  {name}: pytest ended with {ran.returncode} and no report")
+        tally.add(0, 1)
+        return
+    total = failed = skipped = 0
+    for suite in xml.parse(report).getroot().iter("testsuite"):
+        total += int(suite.get("tests"))
+        failed += int(suite.get("failures")) + int(suite.get("errors"))
+        skipped += int(suite.get("skipped"))
+    if ran.returncode not in (0, 5) and failed == 0:
+        failed = 1
+    tally.add(max(0, total - failed - skipped), failed, skipped)
+
+
+def python_folders():
+    """The folders of tests/ that hold pytest files."""
+    return sorted({str(path.parent.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")})
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--check", action="store_true", help="the long ones too")
+    options.add_argument("--only", choices=["unit", "tidy", "e2e"], help="one kind")
+    chosen = options.parse_args()
+    tally = Tally()
+    begin = time.monotonic()
+    if chosen.only in (None, "tidy"):
+        heading("tidy")
+        meson_suite(tally, "build", "tidy")
+    if chosen.only in (None, "unit"):
+        heading("unit tests, ASan and UBSan")
+        meson_suite(tally, "build-asan", "unit")
+    if chosen.only in (None, "unit") and chosen.check:
+        heading("unit tests, TSan")
+        meson_suite(tally, "build-tsan", "unit")
+    if chosen.only in (None, "e2e"):
+        heading("end to end")
+        environment = {"ORACLE_PROFILES": "100000", "TRIBUTARY_LONG": "1"} if chosen.check else {}
+        pytest_suite(tally, "e2e", python_folders(),
+                     [] if chosen.check else ["-m", "not long"], environment)
+    print(f"\n{time.monotonic() - begin:.0f} s" + (f", {tally.skipped} skipped" if tally.skipped else ""))
+    print(f"{tally.passed} passed, {tally.failed} failed", flush=True)
+    return bool(tally.failed or not tally.passed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
