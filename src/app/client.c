@@ -4,6 +4,7 @@
  * Writes to the catalog itself, so that the first client can be made before anybody can log in: who
  * may write the data folder is the administrator. A running server finds the client at once.
  */
+#include "app/client.h"
 #include "app/commands.h"
 #include "app/server.h"
 
@@ -22,34 +23,29 @@ static const char usage[] =
     "  --role ROLE      viewer reads (unless told otherwise), editor changes, admin does all\n"
     "  --sandbox NAME   only these sandboxes; may be repeated\n";
 
-typedef struct options {
-    const char *data, *org, *name, *role;
-    tr_arg_list sandboxes;
-} options;
-
-static tr_code add(const options *o, json_t **out, tr_err *err)
+tr_code tr_client_add(const tr_new_client *client, json_t **out, tr_err *err)
 {
     char path[TR_DATA_PATH_BYTES];
     tr_catalog *catalog = NULL;
-    TR_TRY(tr_dir_make(o->data, err));
-    TR_TRY(tr_data_path(o->data, TR_DATA_CATALOG, path, err));
+    TR_TRY(tr_dir_make(client->data, err));
+    TR_TRY(tr_data_path(client->data, TR_DATA_CATALOG, path, err));
     TR_TRY(tr_catalog_open(path, &catalog, err));
-    const tr_code code =
-        tr_api_client_add(catalog, o->org, o->name, o->role,
-                          o->sandboxes.count > 0 ? o->sandboxes.texts : NULL, out, err);
+    const tr_code code = tr_api_client_add(catalog, client->org, client->name, client->role,
+                                           client->sandboxes, out, err);
     tr_catalog_close(catalog);
     return code;
 }
 
 int tr_cmd_client(int argc, char **argv)
 {
-    options o = {.role = "viewer"};
+    tr_new_client o = {.role = "viewer"};
+    tr_arg_list sandboxes = {0};
     tr_err err = {0};
     json_t *client = NULL;
     int words;
-    const tr_arg args[] = {{"data", TR_ARG_TEXT, &o.data},         {"org", TR_ARG_TEXT, &o.org},
-                           {"name", TR_ARG_TEXT, &o.name},         {"role", TR_ARG_TEXT, &o.role},
-                           {"sandbox", TR_ARG_LIST, &o.sandboxes}, {NULL, TR_ARG_TEXT, NULL}};
+    const tr_arg args[] = {{"data", TR_ARG_TEXT, &o.data},       {"org", TR_ARG_TEXT, &o.org},
+                           {"name", TR_ARG_TEXT, &o.name},       {"role", TR_ARG_TEXT, &o.role},
+                           {"sandbox", TR_ARG_LIST, &sandboxes}, {NULL, TR_ARG_TEXT, NULL}};
     const tr_command command = {.name = "client", .usage = usage, .args = args, .words_most = 1};
     const int status = tr_args_read(&command, argc, argv, &words);
     if (status != -1)
@@ -62,7 +58,8 @@ int tr_cmd_client(int argc, char **argv)
                                            : NULL;
     if (missing != NULL)
         return tr_args_refuse(&command, "--%s is missing", missing);
-    const tr_code code = add(&o, &client, &err);
+    o.sandboxes = sandboxes.count > 0 ? sandboxes.texts : NULL;
+    const tr_code code = tr_client_add(&o, &client, &err);
     if (code == TR_INVALID) /* the text names the option's value */
         return tr_args_refuse(&command, "%s", err.text);
     if (code != TR_OK) {

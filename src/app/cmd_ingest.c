@@ -133,7 +133,7 @@ static tr_code send_parts(tr_remote *remote, const char *path, tr_str bytes, sen
     return tr_remote_call(remote, "POST", action, NULL, NULL, err);
 }
 
-/* number: files are read in the order of their names; of equal names one would replace the other. */
+/* number: files are read in the order of their names, and equal names must not meet. */
 static tr_code send_file(tr_remote *remote, const options *o, const char *batch, const char *file,
                          int number, tr_err *err)
 {

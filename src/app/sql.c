@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sql.c - see sql.h. */
+#include "app/sql.h"
+
+#include "app/server.h"
+#include "app/tables.h"
+#include "base/log.h"
+#include "query/query.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static tr_code select_rows(const tr_sql_options *o, const json_t *tables, const char *sql,
+                           tr_buf *out, tr_err *err)
+{
+    char scratch[] = "/tmp/tributary-query-XXXXXX";
+    tr_query *query = NULL;
+    if (mkdtemp(scratch) == NULL)
+        return TR_FAIL(err, TR_IO, "cannot make a scratch folder");
+    const tr_query_options limits = {.worker_path = o->worker,
+                                     .scratch_folder = scratch,
+                                     .deadline_s = o->deadline_s,
+                                     .memory_mb = o->memory_mb};
+    tr_code code = tr_query_open(&limits, &query, err);
+    if (code == TR_OK)
+        code = tr_query_select(query, tables, tr_str_of(sql), o->format, TR_SQL_RESULT_BYTES_MAX,
+                               out, err);
+    tr_query_close(query);
+    if (tr_dir_remove(scratch, NULL) != TR_OK)
+        tr_log(TR_LOG_WARN, "app", "scratch_left", "folder=%s", scratch);
+    return code;
+}
+
+static tr_code print_tables(const json_t *list, tr_buf *out, tr_err *err)
+{
+    size_t i;
+    json_t *row;
+    TR_TRY(tr_buf_format(out, err, "%-32s %12s %8s  %s\n", "table", "rows", "files", "dataset"));
+    json_array_foreach (list, i, row)
+        TR_TRY(tr_buf_format(out, err, "%-32s %12lld %8lld  %s %s\n",
+                             tr_json_text(row, "table", ""), (long long)tr_json_int(row, "rows", 0),
+                             (long long)tr_json_int(row, "files", 0),
+                             tr_json_text(row, "dataset", ""), tr_json_text(row, "name", "")));
+    return TR_OK;
+}
+
+static tr_code run_on(const tr_sql_options *o, tr_catalog *catalog, tr_lake *lake, const char *sql,
+                      tr_buf *out, tr_err *err)
+{
+    char org[80];
+    tr_tenant tenant;
+    json_t *found = NULL;
+    if (o->org == NULL)
+        TR_TRY(tr_tables_org(catalog, o->sandbox, org, err));
+    TR_TRY(tr_catalog_tenant(catalog, o->org != NULL ? o->org : org, o->sandbox, &tenant, err));
+    tr_code code;
+    if (sql == NULL) {
+        code = tr_tables_list(catalog, &tenant, &found, err);
+        if (code == TR_OK)
+            code = print_tables(found, out, err);
+    } else {
+        code = tr_tables_of(catalog, lake, &tenant, tr_str_of(sql), &found, err);
+        if (code == TR_OK)
+            code = select_rows(o, found, sql, out, err);
+    }
+    json_decref(found);
+    return code;
+}
+
+tr_code tr_sql_run(const tr_sql_options *o, const char *sql, tr_buf *out, tr_err *err)
+{
+    char path[TR_DATA_PATH_BYTES];
+    tr_catalog *catalog = NULL;
+    tr_lake *lake = NULL;
+    TR_TRY(tr_data_path(o->data, TR_DATA_CATALOG, path, err));
+    if (!tr_path_exists(path))
+        return TR_FAIL(err, TR_NOT_FOUND, "%s is no data folder of a server", o->data);
+    tr_code code = tr_catalog_open(path, &catalog, err);
+    if (code == TR_OK)
+        code = tr_lake_open(o->data, &lake, err);
+    if (code == TR_OK)
+        code = run_on(o, catalog, lake, sql, out, err);
+    tr_lake_close(lake);
+    tr_catalog_close(catalog);
+    return code;
+}
