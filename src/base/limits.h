@@ -29,5 +29,6 @@
 #define TR_PATH_SEGMENT_BYTES_MAX 255
 #define TR_PARQUET_FOOTER_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_PAGE_BYTES_MAX (64 * 1024 * 1024)
+#define TR_PARQUET_ENTRIES_PER_BYTE_MAX 65536  /* of a column chunk: a page of one value repeated */
 
 #endif

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* read.c - the rows of a column chunk: pages found, levels and codes decoded into a tr_column.
+ *
+ *     gather    headers of the pages that hold the rows: what memory is needed is then known
+ *     table     the dictionary; or room for the PLAIN values of those pages
+ *     pages     each decoded whole, behind the one before it
+ *     slice     the rows asked for are a stretch of that: pointers move, nothing is copied
+ *
+ * LEVELS. The file's definition levels count from the root, a column's from the unit; what is
+ * between is objects, so a level at or below base_def means that the unit is absent. An entry with
+ * repetition level r goes on in the r-th list above it: it and the entry before it must both be at
+ * least as defined as that list's entries are (`need`), or the levels are not those of any row.
+ */
+#include "parquet/read_internal.h"
+#include "base/check.h"
+#include "parquet/rle.h"
+
+typedef struct reading {
+    const tr_parquet_file *file;
+    const tr_chunk *chunk;
+    const tr_leaf *leaf;
+    tr_scratch *scratch;
+    tr_arena *arena;
+    uint32_t group_rows;
+    /* pages gathered */
+    tr_page *pages; /* in the scratch */
+    uint32_t page_count;
+    uint32_t first_row; /* of the first page */
+    uint32_t rows;      /* of all gathered pages, */
+    uint32_t entries;   /* ... and their entries, */
+    uint32_t nulls;     /* ... and how many of these have no value */
+    /* the column of those pages */
+    uint32_t *codes;
+    uint8_t *def, *rep;
+    uint32_t *row_start;
+    tr_values table;
+    uint32_t entries_done, rows_done, values_done;
+    uint8_t base_def;
+    uint8_t need[256]; /* by repetition level */
+} reading;
+
+static tr_code add_page(reading *r, const tr_page *page, uint32_t row, tr_err *err)
+{
+    const size_t bytes = ((size_t)r->page_count + 1) * sizeof *page;
+    r->pages = tr_scratch_get(r->scratch, TR_SCRATCH_PAGES, bytes);
+    if (r->pages == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u page headers", r->page_count + 1);
+    if (page->entries > r->chunk->entries - r->entries)
+        return TR_FAIL(err, TR_CORRUPT, "its pages have more than its %u values",
+                       r->chunk->entries);
+    if (r->page_count == 0)
+        r->first_row = row;
+    r->pages[r->page_count++] = *page;
+    r->rows += page->rows;
+    r->entries += page->entries;
+    r->nulls += page->nulls;
+    return TR_OK;
+}
+
+static tr_code check_page_head(const reading *r, const tr_page *page, uint32_t row, tr_err *err)
+{
+    if (page->is_dictionary || page->rows > r->group_rows - row)
+        return TR_FAIL(err, TR_CORRUPT, "the page at byte %llu does not belong to its rows",
+                       (unsigned long long)page->at);
+    if (r->leaf->rep_max == 0 && page->rows != page->entries)
+        return TR_FAIL(err, TR_CORRUPT, "the page at byte %llu has %u values for %u rows",
+                       (unsigned long long)page->at, page->entries, page->rows);
+    if ((page->encoding == TR_PQ_RLE_DICTIONARY) != r->chunk->has_dictionary)
+        return TR_FAIL(err, TR_INVALID,
+                       "the page at byte %llu is %s: chunks that mix both are not read",
+                       (unsigned long long)page->at,
+                       r->chunk->has_dictionary ? "PLAIN behind a dictionary"
+                                                : "dictionary-encoded without a dictionary");
+    return TR_OK;
+}
+
+static tr_code gather_pages(reading *r, uint32_t from, uint32_t rows, tr_err *err)
+{
+    tr_index_place first = {.at = r->chunk->data_at};
+    if (from > 0 && r->chunk->index_bytes > 0)
+        TR_TRY(tr_index_seek(r->file, r->chunk, r->group_rows, from, &first, err));
+    uint64_t at = first.at;
+    uint32_t row = first.first_row;
+    while (row < from + rows) {
+        tr_page page;
+        TR_TRY(tr_page_head(r->file, r->chunk, at, &page, err));
+        TR_TRY(check_page_head(r, &page, row, err));
+        if (page.rows > from || row > from - page.rows)
+            TR_TRY(add_page(r, &page, row, err));
+        at = tr_page_end(r->file, &page);
+        row += page.rows;
+    }
+    if (r->rows == r->group_rows && (r->entries != r->chunk->entries || at != r->chunk->end))
+        return TR_FAIL(err, TR_CORRUPT, "its pages have %u values, its chunk %u", r->entries,
+                       r->chunk->entries);
+    return TR_OK;
+}
+
+static const uint64_t booleans[2] = {0, 1};
+
+static tr_code make_table(reading *r, tr_err *err)
+{
+    if (r->chunk->has_dictionary)
+        return tr_dictionary_read(r->scratch, r->arena, r->file, r->chunk, r->leaf->kind, &r->table,
+                                  err);
+    if (r->leaf->kind == TR_KIND_BOOLEAN) {
+        r->table = (tr_values){.storage = TR_STORAGE_WORD, .is_distinct = true, .count = 2};
+        r->table.words = booleans;
+        return TR_OK;
+    }
+    for (uint32_t i = 0; i < r->page_count; i++)
+        TR_TRY(tr_values_fit(r->leaf->kind, r->pages[i].entries - r->pages[i].nulls,
+                             r->pages[i].values_bytes, err));
+    return tr_values_make(r->arena, tr_kind_storage(r->leaf->kind), r->entries - r->nulls, &r->table,
+                          err);
+}
+
+static tr_code make_entries(reading *r, tr_err *err)
+{
+    const size_t entries = r->entries;
+    r->codes = tr_arena_alloc(r->arena, entries * sizeof *r->codes);
+    if (r->leaf->rep_max > 0) {
+        r->def = tr_arena_alloc(r->arena, entries);
+        r->rep = tr_arena_alloc(r->arena, entries);
+        r->row_start = tr_arena_alloc(r->arena, ((size_t)r->rows + 1) * sizeof *r->row_start);
+        if (r->def == NULL || r->rep == NULL || r->row_start == NULL)
+            r->codes = NULL;
+    }
+    if (r->codes == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u entries", r->entries);
+    return TR_OK;
+}
+
+static tr_code read_bits(const tr_page *page, tr_str bytes, uint32_t count, uint32_t *into,
+                         tr_err *err)
+{
+    TR_TRY(tr_values_fit(TR_KIND_BOOLEAN, count, page->values_bytes, err));
+    for (uint32_t i = 0; i < count; i++)
+        into[i] = 1 + (bytes.at[i / 8] >> (i % 8) & 1);
+    return TR_OK;
+}
+
+static tr_code read_file_codes(const reading *r, const tr_page *page, tr_str bytes, uint32_t count,
+                               uint32_t *into, tr_err *err)
+{
+    uint32_t most;
+    if (count == 0 && bytes.len <= 1)
+        return TR_OK;
+    if (bytes.len == 0 ||
+        !tr_rle_decode(tr_str_from(bytes, 1), bytes.at[0], count, 1, into, &most))
+        return TR_FAIL(err, TR_CORRUPT, "the codes of the page at byte %llu are damaged",
+                       (unsigned long long)page->at);
+    if (count > 0 && most >= r->table.count)
+        return TR_FAIL(err, TR_CORRUPT,
+                       "the page at byte %llu has code %u, its dictionary only %u values",
+                       (unsigned long long)page->at, most, r->table.count);
+    return TR_OK;
+}
+
+/* The codes of the page's `count` values. */
+static tr_code read_codes(reading *r, const tr_page *page, uint32_t count, uint32_t *into,
+                          tr_err *err)
+{
+    if (r->chunk->has_dictionary || r->leaf->kind == TR_KIND_BOOLEAN) {
+        tr_str bytes;
+        TR_TRY(tr_page_values(r->scratch, page, &bytes, err));
+        return r->chunk->has_dictionary ? read_file_codes(r, page, bytes, count, into, err)
+                                        : read_bits(page, bytes, count, into, err);
+    }
+    TR_TRY(tr_values_read(r->scratch, r->arena, page, r->leaf->kind, count, &r->table,
+                          r->values_done, err));
+    for (uint32_t i = 0; i < count; i++)
+        into[i] = r->values_done + 1 + i;
+    r->values_done += count;
+    return TR_OK;
+}
+
+static tr_code bad_levels(const tr_page *page, tr_err *err)
+{
+    return TR_FAIL(err, TR_CORRUPT, "the levels of the page at byte %llu are damaged",
+                   (unsigned long long)page->at);
+}
+
+static uint32_t count_of(const uint8_t *levels, uint32_t count, uint8_t level)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i++)
+        found += levels[i] == level;
+    return found;
+}
+
+/* Definition levels into `def`; *values is how many entries have a value. */
+static tr_code read_def(const reading *r, const tr_page *page, uint8_t *def, uint32_t *values,
+                        tr_err *err)
+{
+    uint8_t most;
+    const uint8_t full = r->leaf->def_max;
+    if (!tr_rle_decode_levels(tr_page_def(page), tr_pq_width(full), page->entries, def, &most) ||
+        most > full)
+        return bad_levels(page, err);
+    *values = count_of(def, page->entries, full);
+    return TR_OK;
+}
+
+/* Codes of all entries from the codes of those that have a value. `values` has one code more than
+ * there are, so that reading goes on without a branch. */
+static void spread(const uint8_t *def, uint8_t full, uint32_t entries, const uint32_t *values,
+                   uint32_t *codes)
+{
+    for (uint32_t i = 0; i < entries; i++) {
+        const uint32_t has_value = def[i] == full;
+        codes[i] = *values & (0 - has_value);
+        values += has_value;
+    }
+}
+
+static tr_code read_entry_codes(reading *r, const tr_page *page, const uint8_t *def,
+                                uint32_t values, tr_err *err)
+{
+    uint32_t *codes = r->codes + r->entries_done;
+    if (page->entries - values != page->nulls)
+        return TR_FAIL(err, TR_CORRUPT, "the page at byte %llu claims %u nulls and has %u",
+                       (unsigned long long)page->at, page->nulls, page->entries - values);
+    if (values == page->entries)
+        return read_codes(r, page, values, codes, err);
+    uint32_t *some = tr_scratch_get(r->scratch, TR_SCRATCH_CODES,
+                                    ((size_t)values + 1) * sizeof *some);
+    if (some == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u codes", values);
+    TR_TRY(read_codes(r, page, values, some, err));
+    if (values == 0) {
+        memset(codes, 0, page->entries * sizeof *codes);
+        return TR_OK;
+    }
+    some[values] = 0;
+    spread(def, r->leaf->def_max, page->entries, some, codes);
+    return TR_OK;
+}
+
+static tr_code read_flat_page(reading *r, const tr_page *page, tr_err *err)
+{
+    uint32_t level, values = 0;
+    uint8_t *def = NULL;
+    if (page->rep_bytes != 0)
+        return bad_levels(page, err);
+    if (tr_rle_is_constant(tr_page_def(page), tr_pq_width(r->leaf->def_max), page->entries,
+                           &level)) {
+        if (level > r->leaf->def_max)
+            return bad_levels(page, err);
+        values = level == r->leaf->def_max ? page->entries : 0;
+    } else {
+        def = tr_scratch_get(r->scratch, TR_SCRATCH_LEVELS, page->entries);
+        if (def == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u levels", page->entries);
+        TR_TRY(read_def(r, page, def, &values, err));
+    }
+    return read_entry_codes(r, page, def, values, err);
+}
+
+/* Checks that the levels are those of rows, notes where rows begin, and counts levels from the
+ * unit. row_start has room for one more row than there are. */
+static bool link_entries(reading *r, uint32_t entries)
+{
+    const uint8_t *rep = r->rep + r->entries_done;
+    uint8_t *def = r->def + r->entries_done;
+    uint32_t *row_start = r->row_start + r->rows_done;
+    const uint8_t base = r->base_def;
+    uint8_t before = 0;
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < entries; i++) {
+        const uint8_t level = def[i], need = r->need[rep[i]];
+        bad |= (level < need) | (before < need);
+        before = level;
+        *row_start = r->entries_done + i;
+        row_start += rep[i] == 0;
+        def[i] = level > base ? (uint8_t)(level - base) : 0;
+    }
+    return bad == 0;
+}
+
+static tr_code read_nested_page(reading *r, const tr_page *page, tr_err *err)
+{
+    uint8_t *rep = r->rep + r->entries_done, *def = r->def + r->entries_done, most;
+    uint32_t values = 0;
+    if (!tr_rle_decode_levels(tr_page_rep(page), tr_pq_width(r->leaf->rep_max), page->entries, rep,
+                              &most) ||
+        most > r->leaf->rep_max || count_of(rep, page->entries, 0) != page->rows)
+        return bad_levels(page, err);
+    TR_TRY(read_def(r, page, def, &values, err));
+    TR_TRY(read_entry_codes(r, page, def, values, err));
+    return link_entries(r, page->entries) ? TR_OK : bad_levels(page, err);
+}
+
+static tr_code read_pages(reading *r, tr_err *err)
+{
+    for (uint32_t i = 0; i < r->page_count; i++) {
+        const tr_page *page = &r->pages[i];
+        TR_TRY(tr_page_check(page, err));
+        TR_TRY(r->leaf->rep_max == 0 ? read_flat_page(r, page, err)
+                                     : read_nested_page(r, page, err));
+        r->entries_done += page->entries;
+        r->rows_done += page->rows;
+    }
+    if (r->row_start != NULL)
+        r->row_start[r->rows] = r->entries;
+    return TR_OK;
+}
+
+/* need[k]: the definition level, from the root, of an entry of the k-th list or map. */
+static void find_needs(reading *r)
+{
+    const tr_leaf *leaf = r->leaf;
+    const tr_type *type = leaf->type;
+    uint32_t def = leaf->def_max, rep = leaf->rep_max;
+    if (leaf->is_map_key) {
+        r->need[rep--] = (uint8_t)def;
+        def -= 2;
+    } else {
+        def -= 1;
+    }
+    for (type = type->parent; type != NULL && type->parent != NULL; type = type->parent) {
+        if (type->kind != TR_KIND_OBJECT) {
+            r->need[rep--] = (uint8_t)def;
+            def--;
+        }
+        def--;
+    }
+    TR_ASSERT(def == 0);
+    TR_ASSERT(rep == 0);
+}
+
+static void slice(const reading *r, uint32_t from, uint32_t rows, tr_column *out)
+{
+    const uint32_t skip = from - r->first_row;
+    tr_column column = {.leaf = r->leaf, .rows = rows, .entries = rows, .values = r->table};
+    uint32_t first = skip;
+    if (r->row_start != NULL) {
+        uint32_t *row_start = r->row_start + skip;
+        first = row_start[0];
+        column.entries = row_start[rows] - first;
+        for (uint32_t i = 0; first > 0 && i <= rows; i++)
+            row_start[i] -= first;
+        column.row_start = row_start;
+        column.def = r->def + first;
+        column.rep = r->rep + first;
+    }
+    column.codes = r->codes + first;
+    *out = column;
+}
+
+static tr_code read_rows(reading *r, uint32_t from, uint32_t rows, tr_column *out, tr_err *err)
+{
+    if (rows > 0)
+        TR_TRY(gather_pages(r, from, rows, err));
+    else
+        r->first_row = from;
+    if (r->leaf->rep_max > 0)
+        find_needs(r);
+    TR_TRY(make_table(r, err));
+    TR_TRY(make_entries(r, err));
+    TR_TRY(read_pages(r, err));
+    slice(r, from, rows, out);
+    return TR_OK;
+}
+
+tr_code tr_parquet_read(const tr_parquet_file *file, uint32_t group, uint32_t leaf, uint32_t from,
+                        uint32_t rows, tr_arena *arena, tr_column *out, tr_err *err)
+{
+    TR_ASSERT(group < file->group_count);
+    TR_ASSERT(leaf < file->shape.leaf_count);
+    TR_ASSERT(from <= file->group_rows[group]);
+    TR_ASSERT(rows <= file->group_rows[group] - from);
+    reading r = {.file = file, .chunk = tr_chunk_of(file, group, leaf),
+                 .leaf = &file->shape.leaves[leaf], .scratch = tr_scratch_of_thread(),
+                 .arena = arena, .group_rows = file->group_rows[group]};
+    r.base_def = file->shape.units[r.leaf->unit].base_def;
+    if (r.scratch == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to read a column");
+    const tr_code code = read_rows(&r, from, rows, out, err);
+    if (code != TR_OK)
+        tr_chunk_context(file, group, leaf, err);
+    tr_scratch_trim(r.scratch);
+    return code;
+}
+
+static tr_code read_key_page(reading *r, const tr_page *page, uint8_t (*out)[16], tr_err *err)
+{
+    uint32_t level;
+    if (page->nulls != 0 || page->encoding != TR_PQ_PLAIN || page->rep_bytes != 0 ||
+        !tr_rle_is_constant(tr_page_def(page), tr_pq_width(r->leaf->def_max), page->entries,
+                            &level) ||
+        level != r->leaf->def_max)
+        return TR_FAIL(err, TR_INVALID, "keys without nulls, PLAIN, were expected");
+    TR_TRY(tr_page_check(page, err));
+    TR_TRY(tr_values_fit(TR_KIND_KEY, page->entries, page->values_bytes, err));
+    return tr_page_inflate(r->scratch, page, *out, err);
+}
+
+tr_code tr_parquet_read_keys(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
+                             uint8_t (*out)[16], tr_err *err)
+{
+    TR_ASSERT(group < file->group_count);
+    TR_ASSERT(leaf < file->shape.leaf_count);
+    reading r = {.file = file, .chunk = tr_chunk_of(file, group, leaf),
+                 .leaf = &file->shape.leaves[leaf], .scratch = tr_scratch_of_thread(),
+                 .group_rows = file->group_rows[group]};
+    tr_code code = TR_OK;
+    if (r.scratch == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to read keys");
+    if (r.leaf->kind != TR_KIND_KEY || r.leaf->rep_max != 0)
+        code = TR_FAIL(err, TR_INVALID, "it is not a column of keys");
+    if (code == TR_OK)
+        code = gather_pages(&r, 0, r.group_rows, err);
+    for (uint32_t i = 0; code == TR_OK && i < r.page_count; i++) {
+        code = read_key_page(&r, &r.pages[i], out + r.rows_done, err);
+        r.rows_done += r.pages[i].rows;
+    }
+    if (code != TR_OK)
+        tr_chunk_context(file, group, leaf, err);
+    tr_scratch_trim(r.scratch);
+    return code;
+}
