@@ -18,11 +18,11 @@
 
 enum { THREADS_MAX = 64 };
 
-typedef struct options {
+typedef struct bench_options {
     tr_bench_world world;
     uint32_t threads, repeat;
     const char *out, *fields; /* NULL: nowhere; all */
-} options;
+} bench_options;
 
 typedef struct merging {
     const tr_merge_plan *plan;
@@ -84,7 +84,7 @@ static uint32_t open_runs(const char *dir, bool has_events, tr_map *maps, tr_run
     return count;
 }
 
-static void run(const char *dir, const options *options)
+static void run(const char *dir, const bench_options *options)
 {
     tr_err err = {0};
     tr_arena arena = {.bytes_max = (size_t)1 << 30};
@@ -125,7 +125,7 @@ static void run(const char *dir, const options *options)
 
 int main(int argc, char **argv)
 {
-    options options = {.world = {.profiles = 2000000, .copies = 1}, .threads = 2, .repeat = 1};
+    bench_options options = {.world = {.profiles = 2000000, .copies = 1}, .threads = 2, .repeat = 1};
     const struct {
         const char *name;
         uint32_t *number;
