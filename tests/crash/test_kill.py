@@ -37,7 +37,7 @@ def named_points():
     return sorted(found)
 
 
-def points():
+def points_to_try():
     for name in named_points():
         for passage in BUSY.get(name, range(1, PASSAGES + 1)):
             yield f"{name}:{passage}"
@@ -224,7 +224,7 @@ def finished(story):
         shutil.rmtree(story.server.folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("point", points())
+@pytest.mark.parametrize("point", list(points_to_try()))
 def test_a_kill_at_a_named_point_changes_nothing(base, point):
     story = Story(copied(base, point), base, TR_CRASH_AT=point)
     finished(story)
