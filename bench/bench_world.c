@@ -18,7 +18,8 @@ typedef struct leaf_plan {
     uint64_t base, step; /* of numbers: base + value * step */
 } leaf_plan;
 
-const char *const tr_bench_datasets[TR_BENCH_DATASETS] = {"crm", "loyalty", "web", "shop", "mobile", "events"};
+const char *const tr_bench_datasets[TR_BENCH_DATASETS] = {"crm",  "loyalty", "web",
+                                                          "shop", "mobile",  "events"};
 static const uint32_t percent[TR_BENCH_RECORD_DATASETS] = {100, 60, 70, 50, 40};
 
 static const leaf_plan leaves[LEAVES] = {
@@ -95,7 +96,8 @@ static void add_leaf(tr_arena *arena, tr_type *root, tr_kind kind, const char *p
         exit(3);
 }
 
-static void path_of(char out[128], const tr_bench_world *world, uint32_t copy, const leaf_plan *plan)
+static void path_of(char out[128], const tr_bench_world *world, uint32_t copy,
+                    const leaf_plan *plan)
 {
     if (world->copies == 1)
         (void)snprintf(out, 128, "%s", plan->path);
@@ -186,12 +188,18 @@ static tr_str text_of(tr_arena *arena, const char *format, uint64_t value)
     return tr_arena_copy(arena, (tr_str){(const uint8_t *)text, (size_t)len});
 }
 
-/* Values of one leaf for the people of a dataset; `leaf` numbers it among all columns of the world. */
-static tr_column make_column(tr_arena *arena, const leaf_plan *plan, uint32_t leaf, uint32_t dataset,
-                             const uint32_t *people, uint32_t rows, uint32_t profiles)
+typedef struct crowd {
+    uint32_t dataset, rows, profiles;
+    const uint32_t *people; /* whose each row is */
+} crowd;
+
+/* Values of one leaf for the people of a dataset; `leaf` numbers it among all of the world. */
+static tr_column make_column(tr_arena *arena, const leaf_plan *plan, uint32_t leaf,
+                             const crowd *crowd)
 {
+    const uint32_t dataset = crowd->dataset, rows = crowd->rows, *people = crowd->people;
     const bool is_event = dataset == EVENTS;
-    uint32_t *codes = get(arena, rows, sizeof *codes), count = plan->distinct == 0 ? 0 : plan->distinct;
+    uint32_t *codes = get(arena, rows, sizeof *codes), count = plan->distinct;
     const uint32_t room = plan->distinct == 0 ? rows : plan->distinct;
     uint64_t *words = get(arena, room, sizeof(uint64_t));
     tr_str *strings = plan->kind == TR_KIND_STRING ? get(arena, room, sizeof *strings) : NULL;
@@ -211,14 +219,15 @@ static tr_column make_column(tr_arena *arena, const leaf_plan *plan, uint32_t le
             continue;
         }
         if (strings != NULL)
-            strings[count] = text_of(arena, plan->format, is_event ? row : people[row] + dataset % 2 * (uint64_t)profiles);
+            strings[count] = text_of(arena, plan->format,
+                                     is_event ? row : people[row] + dataset % 2 * crowd->profiles);
         else
             words[count] = number_of(plan, value % (is_event ? 10000000 : 100000));
         codes[row] = ++count;
     }
     tr_column column = {.rows = rows, .entries = rows, .codes = codes,
-                        .values = {.storage = tr_kind_storage(plan->kind), .is_distinct = plan->distinct != 0,
-                                   .count = count}};
+                        .values = {.storage = tr_kind_storage(plan->kind),
+                                   .is_distinct = plan->distinct != 0, .count = count}};
     if (strings != NULL)
         column.values.strings = strings;
     else
@@ -234,27 +243,38 @@ static tr_column constant(tr_arena *arena, uint32_t rows, tr_values values)
     return (tr_column){.rows = rows, .entries = rows, .codes = codes, .values = values};
 }
 
-static void make_bookkeeping(tr_arena *arena, uint32_t dataset, const uint32_t *people, uint32_t rows, tr_column *out)
+static tr_column one_text(tr_arena *arena, uint32_t rows, const char *text)
+{
+    tr_str *one = get(arena, 1, sizeof *one);
+    one[0] = tr_str_of(text);
+    return constant(arena, rows, (tr_values){.storage = TR_STORAGE_STRING, .is_distinct = true,
+                                             .count = 1, .strings = one});
+}
+
+static void make_bookkeeping(tr_arena *arena, const crowd *crowd, tr_column *out)
 {
     static const uint8_t secret[192] = {42};
+    const uint32_t rows = crowd->rows, dataset = crowd->dataset;
     uint8_t(*keys)[16] = get(arena, rows, sizeof *keys);
-    tr_str *ids = get(arena, rows, sizeof *ids), *one = get(arena, 2, sizeof *one);
-    uint64_t *updated = get(arena, rows, sizeof *updated), *ingested = get(arena, 1, sizeof *ingested);
-    one[0] = tr_str_of("CRMID");
-    one[1] = tr_str_of(tr_bench_datasets[dataset]);
+    tr_str *ids = get(arena, rows, sizeof *ids);
+    uint64_t *updated = get(arena, rows, sizeof *updated), *ingested = get(arena, 1, 8);
     ingested[0] = 1720000000000000 + dataset;
     for (uint32_t row = 0; row < rows; row++) {
-        ids[row] = text_of(arena, "crm-%09u", people[row]);
-        tr_profile_key(secret, one[0], ids[row], keys[row]);
-        updated[row] = 1700000000000000 + mix((uint64_t)people[row] << 8 | dataset) % 10000000 * 1000000;
+        ids[row] = text_of(arena, "crm-%09u", crowd->people[row]);
+        tr_profile_key(secret, tr_str_of("CRMID"), ids[row], keys[row]);
+        updated[row] = 1700000000000000 +
+                       mix((uint64_t)crowd->people[row] << 8 | dataset) % 10000000 * 1000000;
     }
     out[0] = constant(arena, rows, (tr_values){.storage = TR_STORAGE_KEY, .count = rows,
                                                .keys = (const uint8_t(*)[16])keys});
-    out[1] = constant(arena, rows, (tr_values){.storage = TR_STORAGE_STRING, .is_distinct = true, .count = 1, .strings = one});
-    out[2] = constant(arena, rows, (tr_values){.storage = TR_STORAGE_STRING, .count = rows, .strings = ids});
-    out[3] = constant(arena, rows, (tr_values){.storage = TR_STORAGE_WORD, .count = rows, .words = updated});
-    out[4] = constant(arena, rows, (tr_values){.storage = TR_STORAGE_WORD, .is_distinct = true, .count = 1, .words = ingested});
-    out[5] = constant(arena, rows, (tr_values){.storage = TR_STORAGE_STRING, .is_distinct = true, .count = 1, .strings = one + 1});
+    out[1] = one_text(arena, rows, "CRMID");
+    out[2] = constant(arena, rows, (tr_values){.storage = TR_STORAGE_STRING, .count = rows,
+                                               .strings = ids});
+    out[3] = constant(arena, rows, (tr_values){.storage = TR_STORAGE_WORD, .count = rows,
+                                               .words = updated});
+    out[4] = constant(arena, rows, (tr_values){.storage = TR_STORAGE_WORD, .is_distinct = true,
+                                               .count = 1, .words = ingested});
+    out[5] = one_text(arena, rows, tr_bench_datasets[dataset]);
 }
 
 tr_code tr_bench_to_file(void *ctx, tr_str bytes, tr_err *err)
@@ -262,7 +282,7 @@ tr_code tr_bench_to_file(void *ctx, tr_str bytes, tr_err *err)
     return tr_file_write(ctx, bytes, err);
 }
 
-static uint32_t people_of(tr_arena *arena, const tr_bench_world *world, uint32_t dataset, uint32_t **out)
+static crowd people_of(tr_arena *arena, const tr_bench_world *world, uint32_t dataset)
 {
     const uint32_t most = dataset == EVENTS ? world->events : world->profiles;
     uint32_t *people = get(arena, most, sizeof *people), rows = 0;
@@ -271,8 +291,7 @@ static uint32_t people_of(tr_arena *arena, const tr_bench_world *world, uint32_t
             people[rows++] = (uint32_t)(mix(i * UINT64_C(7919)) % world->profiles);
         else if (mix((uint64_t)i << 4 | dataset) % 100 < percent[dataset])
             people[rows++] = i;
-    *out = people;
-    return rows;
+    return (crowd){dataset, rows, world->profiles, people};
 }
 
 static void generate(const char *dir, const tr_bench_world *world, uint32_t dataset)
@@ -283,23 +302,24 @@ static void generate(const char *dir, const tr_bench_world *world, uint32_t data
     tr_file file = TR_FILE_NONE;
     const bool is_event = dataset == EVENTS;
     const tr_shape shape = run_shape(&arena, world, dataset);
-    uint32_t *people, column = 0;
-    const uint32_t rows = people_of(&arena, world, dataset, &people);
+    const crowd crowd = people_of(&arena, world, dataset);
+    uint32_t column = 0;
     tr_column *columns = get(&arena, shape.leaf_count, sizeof *columns);
     for (uint32_t copy = 0; copy < (is_event ? 1 : world->copies); copy++)
         for (uint32_t i = 0; i < (is_event ? EVENT_LEAVES : LEAVES); i++) {
             const leaf_plan *plan = is_event ? &event_leaves[i] : &leaves[i];
             if ((plan->datasets >> dataset & 1) != 0)
-                columns[column++] = make_column(&arena, plan, copy * LEAVES + i, dataset, people, rows,
-                                                world->profiles);
+                columns[column++] = make_column(&arena, plan, copy * LEAVES + i, &crowd);
         }
-    make_bookkeeping(&arena, dataset, people, rows, columns + column);
+    make_bookkeeping(&arena, &crowd, columns + column);
     (void)snprintf(path, sizeof path, "%s/%s.parquet", dir, tr_bench_datasets[dataset]);
-    const tr_run_rows all = {.shape = &shape, .columns = columns, .rows = rows, .is_event = is_event};
+    const tr_run_rows all = {.shape = &shape, .columns = columns, .rows = crowd.rows,
+                             .is_event = is_event};
     if (tr_file_replace(path, &file, &err) != TR_OK ||
         tr_run_write(&all, (tr_sink){tr_bench_to_file, &file}, &err) != TR_OK)
         tr_bench_fail("generate", &err);
-    printf("%-8s %9u rows %6.1f MB\n", tr_bench_datasets[dataset], rows, (double)file.bytes / 1e6);
+    printf("%-8s %9u rows %6.1f MB\n", tr_bench_datasets[dataset], crowd.rows,
+           (double)file.bytes / 1e6);
     tr_file_close(&file);
     tr_arena_free(&arena);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench_world.h - the data of the merge bench, as run files that any Parquet reader reads.
  *
- * Five datasets know 100, 60, 70, 50 and 40 % of the people; 20 leaves; a tenth of all values are null. With
- * `copies` the leaves stand several times, as c00.* to cNN.*: a wide schema. With `events` there is a dataset
- * of events as well. Bookkeeping (namespace, id, updated) is in _tributary. The same options give the same
- * bytes. Any trouble ends the process: this is a bench.
+ * Five datasets know 100, 60, 70, 50 and 40 % of the people; 20 leaves; a tenth of all values are
+ * null. With `copies` the leaves stand several times, as c00.* to cNN.*: a wide schema. With
+ * `events` there is a dataset of events as well. Bookkeeping (namespace, id, updated) is in
+ * _tributary. The same options give the same bytes. Any trouble ends the process: this is a bench.
  */
 #ifndef TR_BENCH_WORLD_H
 #define TR_BENCH_WORLD_H
@@ -30,6 +30,7 @@ tr_shape tr_bench_output(tr_arena *arena, const tr_bench_world *world, const cha
 
 /* Prints and ends the process. */
 _Noreturn void tr_bench_fail(const char *what, const tr_err *err);
-TR_MUST_CHECK tr_code tr_bench_to_file(void *file, tr_str bytes, tr_err *err); /* a tr_sink's write */
+/* A tr_sink's write. */
+TR_MUST_CHECK tr_code tr_bench_to_file(void *file, tr_str bytes, tr_err *err);
 
 #endif

@@ -2,7 +2,8 @@
 /* merge_bench.c - how long merging a snapshot takes, without server, catalog or lake.
  *
  *     merge_bench generate DIR [--profiles N] [--copies C] [--events M]
- *     merge_bench run DIR [--threads T] [--out DIR2] [--fields a,b] [--repeat R] [--copies C] [--events M]
+ *     merge_bench run DIR [--threads T] [--out DIR2] [--fields a,b] [--repeat R]
+ *                         [--copies C] [--events M]
  *
  * The data: bench_world.h. A run with --events nests them.
  */
@@ -51,7 +52,8 @@ static void *merge_some(void *ctx)
             if (tr_file_replace(path, &file, &err) != TR_OK)
                 tr_bench_fail("part", &err);
         }
-        const tr_sink sink = m->out == NULL ? (tr_sink){to_nowhere, &m->bytes} : (tr_sink){tr_bench_to_file, &file};
+        const tr_sink sink = m->out == NULL ? (tr_sink){to_nowhere, &m->bytes}
+                                            : (tr_sink){tr_bench_to_file, &file};
         if (tr_merge_partition(m->plan, p, sink, NULL, NULL, NULL, &stats, &err) != TR_OK)
             tr_bench_fail("merge", &err);
         if (m->out != NULL)
@@ -96,9 +98,10 @@ static void run(const char *dir, const bench_options *options)
     const uint32_t count = open_runs(dir, options->world.events > 0, maps, runs);
     const tr_shape shape = tr_bench_output(&arena, &options->world, options->fields);
     const tr_snapshot snapshot = {(const tr_run *const *)runs, count};
-    const tr_merge_spec spec = {.snapshot = &snapshot, .output = &shape, .updated_after_us = TR_TIME_NONE,
+    const tr_merge_spec spec = {.snapshot = &snapshot, .output = &shape,
                                 .with_events = options->world.events > 0,
-                                .event_after_us = TR_TIME_NONE, .event_before_us = TR_TIME_NONE};
+                                .updated_after_us = TR_TIME_NONE, .event_after_us = TR_TIME_NONE,
+                                .event_before_us = TR_TIME_NONE};
     if (tr_merge_plan_open(&spec, &plan, &err) != TR_OK)
         tr_bench_fail("plan", &err);
     const int64_t planned_us = tr_time_monotonic_us();
@@ -112,9 +115,10 @@ static void run(const char *dir, const bench_options *options)
     const int64_t done_us = tr_time_monotonic_us();
     printf("open %.3f s, merge %.3f s, %u threads, %u partitions: %llu profiles of %llu fragments, "
            "%llu events, %.1f MB, peak %.1f MB\n",
-           (double)(planned_us - start_us) / 1e6, (double)(done_us - planned_us) / 1e6, options->threads,
-           tr_merge_partition_count(plan), atomic_load(&m.profiles), atomic_load(&m.fragments),
-           atomic_load(&m.events), (double)atomic_load(&m.bytes) / 1e6, (double)tr_memory_bytes_peak() / 1e6);
+           (double)(planned_us - start_us) / 1e6, (double)(done_us - planned_us) / 1e6,
+           options->threads, tr_merge_partition_count(plan), atomic_load(&m.profiles),
+           atomic_load(&m.fragments), atomic_load(&m.events), (double)atomic_load(&m.bytes) / 1e6,
+           (double)tr_memory_bytes_peak() / 1e6);
     tr_merge_plan_close(plan);
     for (uint32_t r = 0; r < count; r++) {
         tr_run_close(runs[r]);
@@ -123,27 +127,45 @@ static void run(const char *dir, const bench_options *options)
     tr_arena_free(&arena);
 }
 
-int main(int argc, char **argv)
+static bool read_options(bench_options *options, int argc, char **argv)
 {
-    bench_options options = {.world = {.profiles = 2000000, .copies = 1}, .threads = 2, .repeat = 1};
     const struct {
         const char *name;
         uint32_t *number;
         const char **text;
-    } known[] = {{"--profiles", &options.world.profiles, NULL}, {"--copies", &options.world.copies, NULL},
-                 {"--events", &options.world.events, NULL}, {"--threads", &options.threads, NULL},
-                 {"--repeat", &options.repeat, NULL}, {"--out", NULL, &options.out},
-                 {"--fields", NULL, &options.fields}};
+    } known[] = {{"--profiles", &options->world.profiles, NULL},
+                 {"--copies", &options->world.copies, NULL},
+                 {"--events", &options->world.events, NULL},
+                 {"--threads", &options->threads, NULL},
+                 {"--repeat", &options->repeat, NULL},
+                 {"--out", NULL, &options->out},
+                 {"--fields", NULL, &options->fields}};
     for (int i = 3; i + 1 < argc; i += 2)
-        for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
-            if (strcmp(argv[i], known[k].name) == 0 && known[k].number != NULL)
-                *known[k].number = (uint32_t)strtoul(argv[i + 1], NULL, 10);
-            else if (strcmp(argv[i], known[k].name) == 0)
+        for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
+            int64_t number = 0;
+            if (strcmp(argv[i], known[k].name) != 0)
+                continue;
+            if (known[k].text != NULL)
                 *known[k].text = argv[i + 1];
-    if (argc < 3 || options.threads == 0 || options.threads > THREADS_MAX || options.world.copies == 0 ||
-        options.world.copies > TR_BENCH_COPIES_MAX || options.world.profiles == 0) {
-        (void)fprintf(stderr, "usage: merge_bench generate|run DIR [--profiles N] [--copies C] [--events M] "
-                              "[--threads T] [--out DIR] [--fields PATHS] [--repeat R]\n");
+            else if (!tr_str_to_i64(tr_str_of(argv[i + 1]), &number) || number < 0 ||
+                     number > INT32_MAX)
+                return false;
+            else
+                *known[k].number = (uint32_t)number;
+        }
+    return argc >= 3 && options->threads > 0 && options->threads <= THREADS_MAX &&
+           options->world.copies > 0 && options->world.copies <= TR_BENCH_COPIES_MAX &&
+           options->world.profiles > 0;
+}
+
+int main(int argc, char **argv)
+{
+    bench_options options = {.world = {.profiles = 2000000, .copies = 1},
+                             .threads = 2, .repeat = 1};
+    if (!read_options(&options, argc, argv)) {
+        (void)fprintf(stderr, "usage: merge_bench generate|run DIR [--profiles N] [--copies C] "
+                              "[--events M] [--threads T] [--out DIR] [--fields PATHS] "
+                              "[--repeat R]\n");
         return 2;
     }
     if (strcmp(argv[1], "generate") == 0)

@@ -218,6 +218,8 @@ def main():
     args.repeat = 1 if args.quick else args.repeat
     data = pathlib.Path(args.dir or tempfile.mkdtemp(prefix="tributary-bench-"))
     data.mkdir(parents=True, exist_ok=True)
+    build = pathlib.Path(args.bench).parents[1]
+    subprocess.run(["ninja", "-C", str(build), "bench/merge_bench"], check=True, stdout=subprocess.DEVNULL)
     report = {"when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "quick": args.quick,
               "revision": revision(), "machine": machine(), "cases": []}
     chosen = args.only.split(",")

@@ -18,8 +18,9 @@ import requests
 import export_world
 from export_world import CATALOG, FILES, IMPORT, JOBS
 
-PASSAGES = int(os.environ.get("CRASH_PASSAGES", "1"))     # of each point
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", "6"))         # of kills at random moments
+LONG = os.environ.get("TRIBUTARY_LONG") == "1"
+PASSAGES = int(os.environ.get("CRASH_PASSAGES", "3" if LONG else "1"))     # of each point
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "60" if LONG else "4"))        # of kills at random moments
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 PEOPLE = 60_000
 SMALL = 10          # so many small batches that runs are compacted

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was exported, read by somebody else's software: pyarrow, DuckDB and Spark see the same rows and types.
 
-Spark is slow to start and large to install: it is asked only with PEERS_SPARK=1 (make check).
+Spark is slow to start and large to install: only `make check` asks it.
 """
 import datetime
 import os
@@ -18,7 +18,6 @@ import rows
 import wire
 import worlds
 
-SPARK = os.environ.get("PEERS_SPARK") == "1"
 PEOPLE = 400
 
 
@@ -151,8 +150,6 @@ def test_runs_of_the_store_are_ordinary_parquet_too(exported):
 
 @pytest.fixture(scope="module")
 def spark():
-    if not SPARK:
-        pytest.skip("PEERS_SPARK=1 asks Spark")
     os.environ["TZ"] = "UTC"
     time.tzset()
     sql = pytest.importorskip("pyspark.sql")
@@ -163,6 +160,7 @@ def spark():
     session.stop()
 
 
+@pytest.mark.long
 def test_spark_reads_what_pyarrow_reads(exported, spark):
     frame = spark.read.parquet(*[str(path) for path in exported.paths])
     found = by_identity(plain(row.asDict(recursive=True)) for row in frame.collect())
@@ -171,6 +169,7 @@ def test_spark_reads_what_pyarrow_reads(exported, spark):
         assert found[identity] == row, identity
 
 
+@pytest.mark.long
 def test_spark_filters_find_the_same_rows(exported, spark):
     frame = spark.read.parquet(*[str(path) for path in exported.paths])
     for identity in sorted(exported.expected)[:3]:
