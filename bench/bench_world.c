@@ -188,14 +188,14 @@ static tr_str text_of(tr_arena *arena, const char *format, uint64_t value)
     return tr_arena_copy(arena, (tr_str){(const uint8_t *)text, (size_t)len});
 }
 
-typedef struct crowd {
+typedef struct bench_rows {
     uint32_t dataset, rows, profiles;
     const uint32_t *people; /* whose each row is */
-} crowd;
+} bench_rows;
 
 /* Values of one leaf for the people of a dataset; `leaf` numbers it among all of the world. */
 static tr_column make_column(tr_arena *arena, const leaf_plan *plan, uint32_t leaf,
-                             const crowd *crowd)
+                             const bench_rows *crowd)
 {
     const uint32_t dataset = crowd->dataset, rows = crowd->rows, *people = crowd->people;
     const bool is_event = dataset == EVENTS;
@@ -251,7 +251,7 @@ static tr_column one_text(tr_arena *arena, uint32_t rows, const char *text)
                                              .count = 1, .strings = one});
 }
 
-static void make_bookkeeping(tr_arena *arena, const crowd *crowd, tr_column *out)
+static void make_bookkeeping(tr_arena *arena, const bench_rows *crowd, tr_column *out)
 {
     static const uint8_t secret[192] = {42};
     const uint32_t rows = crowd->rows, dataset = crowd->dataset;
@@ -282,7 +282,7 @@ tr_code tr_bench_to_file(void *ctx, tr_str bytes, tr_err *err)
     return tr_file_write(ctx, bytes, err);
 }
 
-static crowd people_of(tr_arena *arena, const tr_bench_world *world, uint32_t dataset)
+static bench_rows people_of(tr_arena *arena, const tr_bench_world *world, uint32_t dataset)
 {
     const uint32_t most = dataset == EVENTS ? world->events : world->profiles;
     uint32_t *people = get(arena, most, sizeof *people), rows = 0;
@@ -291,7 +291,7 @@ static crowd people_of(tr_arena *arena, const tr_bench_world *world, uint32_t da
             people[rows++] = (uint32_t)(mix(i * UINT64_C(7919)) % world->profiles);
         else if (mix((uint64_t)i << 4 | dataset) % 100 < percent[dataset])
             people[rows++] = i;
-    return (crowd){dataset, rows, world->profiles, people};
+    return (bench_rows){dataset, rows, world->profiles, people};
 }
 
 static void generate(const char *dir, const tr_bench_world *world, uint32_t dataset)
@@ -302,7 +302,7 @@ static void generate(const char *dir, const tr_bench_world *world, uint32_t data
     tr_file file = TR_FILE_NONE;
     const bool is_event = dataset == EVENTS;
     const tr_shape shape = run_shape(&arena, world, dataset);
-    const crowd crowd = people_of(&arena, world, dataset);
+    const bench_rows crowd = people_of(&arena, world, dataset);
     uint32_t column = 0;
     tr_column *columns = get(&arena, shape.leaf_count, sizeof *columns);
     for (uint32_t copy = 0; copy < (is_event ? 1 : world->copies); copy++)
