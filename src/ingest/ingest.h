@@ -78,11 +78,12 @@ typedef struct tr_row_options {
     bool is_profile;             /* the dataset feeds Profile */
     bool unknown_is_error;       /* a field the schema lacks: a row error instead of a counted warning */
     bool is_unconstrained;       /* acp_validationContext: disabled */
+    bool is_text;                /* rows of a CSV: every value is text, also of booleans */
 } tr_row_options;
 TR_MUST_CHECK tr_code tr_row_reader_open(const tr_row_options *options, tr_row_reader **out, tr_err *err);
 void tr_row_reader_close(tr_row_reader *reader); /* accepts NULL */
 /* Adds one row. TR_INVALID: a bad row, nothing was added; *why (returned, may be NULL on other codes) is
- * {"code":"1402","message":"...","column":"person.birthYear"}. */
+ * {"code":"1402","message":"...","column":"person.birthYear"}. Any other code: the reader is of no more use. */
 TR_MUST_CHECK tr_code tr_row_reader_add(tr_row_reader *reader, tr_str row, json_t **why, tr_err *err);
 uint32_t tr_row_reader_rows(const tr_row_reader *reader);
 uint64_t tr_row_reader_bytes(const tr_row_reader *reader); /* memory held: write and go on when large */

@@ -47,21 +47,20 @@ def until(what, check, deadline_s=DEADLINE_S):
 
 
 class Server:
-    """A server on a data folder; may be killed and started again. `options` go to the command line."""
+    """A server on a data folder; may be killed and started again."""
 
-    def __init__(self, folder, *options, client=None):
+    def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        self.options = options
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = open(self.folder / "log", "ab")
         self.process = None
-        self.client = client
+        self.client = None
 
     def start(self, **environment):
         self.url = f"http://127.0.0.1:{free_port()}"
         self.process = subprocess.Popen(
             [BINARY, "serve", "--data", str(self.folder / "data"), "--listen", self.url[7:],
-             "--pg-listen", f"127.0.0.1:{free_port()}", *self.options],
+             "--pg-listen", f"127.0.0.1:{free_port()}"],
             stderr=self.log, stdout=self.log, env={**os.environ, **environment})
         until("the server is ready", self.is_ready)
         if self.client is None:

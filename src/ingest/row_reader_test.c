@@ -1,0 +1,725 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* row_reader_test.c - rows into columns, against rows put together again by the book.
+ *
+ * Goal: a good row comes out as it went in; a bad one names what and where and leaves no trace; and
+ * a row costs no allocation once memory is warm. Method: schemas from the real resolver; rows by
+ * hand for every rule; random schemas and rows for the levels. row_check.c does the putting
+ * together.
+ */
+#include "base/test.h"
+#include "ingest/row_check.h"
+#include "ingest/row_internal.h"
+
+static const uint8_t secret[192] = {7, 1, 3};
+
+static const int64_t ingested_us = 1700000000000001;
+
+typedef struct bench { /* a reader and what it reads by */
+    tr_xdm_schema *schema;
+    tr_row_reader *reader;
+} bench;
+
+static bench open_with(const char *class_id, const char *properties, const char *descriptors,
+                       tr_row_options options)
+{
+    bench b = {.schema = tr_check_schema(class_id, properties, descriptors)};
+    tr_err err = {0};
+    options.schema = b.schema;
+    options.secret = secret;
+    options.batch = "batch-1";
+    options.ingested_us = ingested_us;
+    if (tr_row_reader_open(&options, &b.reader, &err) != TR_OK) {
+        printf("%s\n", err.text);
+        exit(2);
+    }
+    return b;
+}
+
+static bench open_of(const char *properties)
+{
+    return open_with(TR_XDM_PROFILE_CLASS, properties, NULL, (tr_row_options){.is_profile = true});
+}
+
+static void close_bench(bench *b)
+{
+    tr_row_reader_close(b->reader);
+    tr_xdm_schema_close(b->schema);
+}
+
+static bool adds(bench *b, const char *row)
+{
+    json_t *why = NULL;
+    tr_err err = {0};
+    const uint32_t before = tr_row_reader_rows(b->reader);
+    const tr_code code = tr_row_reader_add(b->reader, tr_str_of(row), &why, &err);
+    if (code != TR_OK)
+        printf("%s: %s %s\n", row, tr_json_text(why, "code", ""),
+               tr_json_text(why, "message", err.text));
+    json_decref(why);
+    return code == TR_OK && tr_row_reader_rows(b->reader) == before + 1;
+}
+
+/* The row is refused with this code, for this column (NULL: none). */
+static bool refuses(bench *b, const char *row, const char *code, const char *column)
+{
+    json_t *why = NULL;
+    const uint32_t before = tr_row_reader_rows(b->reader);
+    const tr_code answer = tr_row_reader_add(b->reader, tr_str_of(row), &why, NULL);
+    const bool is_right =
+        answer == TR_INVALID && strcmp(tr_json_text(why, "code", ""), code) == 0 &&
+        strcmp(tr_json_text(why, "column", ""), column == NULL ? "" : column) == 0 &&
+        tr_json_text(why, "message", "")[0] != '\0' && tr_row_reader_rows(b->reader) == before;
+    if (!is_right)
+        printf("%.200s: %s at \"%s\" (%s)\n", row, tr_json_text(why, "code", "no refusal"),
+               tr_json_text(why, "column", ""), tr_json_text(why, "message", ""));
+    json_decref(why);
+    return is_right;
+}
+
+/* Row `number` of the reader's, in plain form. */
+static json_t *row_of(bench *b, uint32_t number)
+{
+    tr_arena arena = {0};
+    tr_column *columns = NULL;
+    bool is_whole = true;
+    CHECK(tr_row_columns(b->reader, &arena, &columns, NULL) == TR_OK);
+    json_t *row = tr_check_row(&b->reader->shape, columns, number, &is_whole);
+    CHECK(is_whole);
+    tr_arena_free(&arena);
+    json_t *plain = tr_check_plain(row);
+    json_decref(row);
+    return plain;
+}
+
+/* The row's own fields are as `expected` says (bookkeeping, and identityMap unless asked for,
+ * aside). */
+static bool holds(bench *b, uint32_t number, const char *expected)
+{
+    json_t *row = row_of(b, number), *wanted = NULL;
+    CHECK(tr_json_parse(tr_str_of(expected), &wanted, NULL) == TR_OK);
+    json_object_del(row, TR_BOOKKEEPING);
+    if (json_object_get(wanted, "identityMap") == NULL)
+        json_object_del(row, "identityMap");
+    const bool is_equal = json_equal(row, wanted) == 1;
+    if (!is_equal) {
+        char *text = json_dumps(row, JSON_SORT_KEYS);
+        printf("expected %s\n     got %s\n", expected, text);
+        free(text);
+    }
+    json_decref(row);
+    json_decref(wanted);
+    return is_equal;
+}
+
+static const char *book(bench *b, uint32_t number, const char *member, char out[64])
+{
+    json_t *row = row_of(b, number);
+    const json_t *value = json_object_get(json_object_get(row, TR_BOOKKEEPING), member);
+    if (json_is_integer(value))
+        (void)snprintf(out, 64, "%lld", (long long)json_integer_value(value));
+    else
+        (void)snprintf(out, 64, "%s", json_is_string(value) ? json_string_value(value) : "none");
+    json_decref(row);
+    return out;
+}
+
+static bool book_is(bench *b, uint32_t number, const char *member, const char *expected)
+{
+    char text[64];
+    const bool is_equal = strcmp(book(b, number, member, text), expected) == 0;
+    if (!is_equal)
+        printf("row %u: %s is %s, not %s\n", number, member, text, expected);
+    return is_equal;
+}
+
+static const char every_kind[] =
+    "{\"s\":{\"type\":\"string\"},\"b\":{\"type\":\"boolean\"},\"d\":{\"type\":\"number\"},"
+    "\"i\":{\"type\":\"integer\"},\"l\":{\"type\":\"integer\",\"meta:xdmType\":\"long\"},"
+    "\"y\":{\"type\":\"integer\",\"meta:xdmType\":\"byte\",\"minimum\":-128,\"maximum\":127},"
+    "\"h\":{\"type\":\"integer\",\"minimum\":-32768,\"maximum\":32767},"
+    "\"t\":{\"type\":\"string\",\"format\":\"date-time\"},\"a\":{\"type\":\"string\",\"format\":"
+    "\"date\"}}";
+
+static void a_value_is_converted_to_the_type_of_its_field(void)
+{
+    static const char *const cases[][2] = {
+        {"{\"s\":12}", "{\"s\":\"12\"}"},
+        {"{\"s\":-0.5}", "{\"s\":\"-0.5\"}"},
+        {"{\"s\":0.1}", "{\"s\":\"0.1\"}"},
+        {"{\"s\":1e300}", "{\"s\":\"1e+300\"}"},
+        {"{\"s\":\"\"}", "{\"s\":\"\"}"},
+        {"{\"s\":null}", "{}"},
+        {"{\"i\":\" 42 \"}", "{\"i\":42}"},
+        {"{\"i\":7.0}", "{\"i\":7}"},
+        {"{\"i\":\"1e3\"}", "{\"i\":1000}"},
+        {"{\"i\":-2147483648}", "{\"i\":-2147483648}"},
+        {"{\"l\":9007199254740992}", "{\"l\":9007199254740992}"},
+        {"{\"d\":3}", "{\"d\":3.0}"},
+        {"{\"d\":\"-2.5e1\"}", "{\"d\":-25.0}"},
+        {"{\"d\":18446744073709551615}", "{\"d\":18446744073709551615.0}"},
+        {"{\"b\":true}", "{\"b\":true}"},
+        {"{\"y\":-128,\"h\":32767}", "{\"y\":-128,\"h\":32767}"},
+        {"{\"t\":\"1970-01-02T00:00:00Z\"}", "{\"t\":86400000000}"},
+        {"{\"t\":\"1970-01-01T00:00:00.123Z\"}", "{\"t\":123000}"},
+        {"{\"t\":\"1970-01-01T01:00:00.123456789+01:00\"}", "{\"t\":123456}"},
+        {"{\"t\":\"1970-01-01T02:00:00+0200\"}", "{\"t\":0}"},
+        {"{\"t\":\"2024-02-29T00:00:00Z\"}", "{\"t\":1709164800000000}"},
+        {"{\"t\":1693565191000}", "{\"t\":1693565191000000}"},
+        {"{\"t\":-1}", "{\"t\":-1000}"},
+        {"{\"t\":\"1970-01-01\"}", "{\"t\":0}"},
+        {"{\"a\":\"1970-01-03\"}", "{\"a\":2}"},
+        {"{\"a\":\"1969-12-31T23:00:00-02:00\"}", "{}"}, /* replaced below */
+        {"{\"a\":-1}", "{\"a\":-1}"},
+        {"{\"a\":86400000}", "{\"a\":1}"},
+        {"{\"s\":\"last\",\"s\":\"wins\"}", "{\"s\":\"wins\"}"}};
+    bench b = open_of(every_kind);
+    uint32_t number = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const bool is_date = strcmp(cases[i][1], "{}") == 0 && cases[i][0][2] == 'a';
+        CHECK(adds(&b, cases[i][0]));
+        CHECK(holds(&b, number++, is_date ? "{\"a\":0}" : cases[i][1]));
+    }
+    close_bench(&b);
+}
+
+static void what_cannot_be_converted_is_refused(void)
+{
+    static const char *const cases[][3] = {{"{\"s\":true}", "1402", "s"},
+                                           {"{\"s\":{}}", "1402", "s"},
+                                           {"{\"s\":[]}", "1402", "s"},
+                                           {"{\"i\":\"abc\"}", "1402", "i"},
+                                           {"{\"i\":\"0x10\"}", "1402", "i"},
+                                           {"{\"i\":\"\"}", "1402", "i"},
+                                           {"{\"i\":1.5}", "1402", "i"},
+                                           {"{\"i\":2147483648}", "1405", "i"},
+                                           {"{\"i\":1e19}", "1402", "i"},
+                                           {"{\"l\":9007199254740993}", "1405", "l"},
+                                           {"{\"y\":128}", "1405", "y"},
+                                           {"{\"h\":\"-32769\"}", "1405", "h"},
+                                           {"{\"d\":\"nan\"}", "1402", "d"},
+                                           {"{\"d\":\"1e999\"}", "1402", "d"},
+                                           {"{\"d\":\"infinity\"}", "1402", "d"},
+                                           {"{\"b\":\"true\"}", "1402", "b"},
+                                           {"{\"b\":1}", "1402", "b"},
+                                           {"{\"t\":\"yesterday\"}", "1404", "t"},
+                                           {"{\"t\":\"2023-02-29T00:00:00Z\"}", "1404", "t"},
+                                           {"{\"t\":\"2023-02-28T24:00:00Z\"}", "1404", "t"},
+                                           {"{\"t\":\"0000-01-01T00:00:00Z\"}", "1404", "t"},
+                                           {"{\"t\":9223372036854775807}", "1404", "t"},
+                                           {"{\"t\":1.5}", "1402", "t"},
+                                           {"{\"a\":\"2023-13-01\"}", "1404", "a"},
+                                           {"{\"a\":true}", "1402", "a"},
+                                           {"", "1401", NULL},
+                                           {"{\"s\":1,,}", "1401", NULL},
+                                           {"{\"s\":\"\xff\"}", "1401", NULL},
+                                           {"[1]", "1401", NULL},
+                                           {"\"text\"", "1401", NULL},
+                                           {"null", "1401", NULL}};
+    bench b = open_of(every_kind);
+    CHECK(adds(&b, "{\"s\":\"before\",\"i\":1}"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        CHECK(refuses(&b, cases[i][0], cases[i][1], cases[i][2]));
+    CHECK(adds(&b, "{\"s\":\"after\"}"));
+    CHECK(holds(&b, 0, "{\"s\":\"before\",\"i\":1}"));
+    CHECK(holds(&b, 1, "{\"s\":\"after\"}"));
+    close_bench(&b);
+}
+
+static const char ruled[] =
+    "{\"required\":[\"must\"],\"must\":{\"type\":\"string\"},"
+    "\"color\":{\"type\":\"string\",\"enum\":[\"red\",\"green\"]},"
+    "\"code\":{\"type\":\"string\",\"pattern\":\"^[A-Z]{2}-\\\\d+$\"},"
+    "\"mail\":{\"type\":\"string\",\"format\":\"email\"},"
+    "\"short\":{\"type\":\"string\",\"minLength\":2,\"maxLength\":3},"
+    "\"age\":{\"type\":\"integer\",\"minimum\":18,\"maximum\":120},"
+    "\"visits\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"url\"],"
+    "\"properties\":{"
+    "\"url\":{\"type\":\"string\",\"format\":\"uri\"},\"n\":{\"type\":\"integer\"}}}},"
+    "\"m\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"integer\"}},"
+    "\"inner\":{\"type\":\"object\",\"required\":[\"x\"],\"properties\":{\"x\":{\"type\":"
+    "\"string\"},"
+    "\"y\":{\"type\":\"string\"}}}}";
+
+static void a_broken_rule_is_refused_with_the_place(void)
+{
+    static const char *const cases[][3] = {
+        {"{}", "1555", "must"},
+        {"{\"must\":null}", "1555", "must"},
+        {"{\"must\":\"\",\"color\":\"RED\"}", "1403", "color"},
+        {"{\"must\":\"\",\"code\":\"ab-1\"}", "1405", "code"},
+        {"{\"must\":\"\",\"mail\":\"nobody\"}", "1404", "mail"},
+        {"{\"must\":\"\",\"short\":\"\xc3\xa4\"}", "1405", "short"},
+        {"{\"must\":\"\",\"short\":\"abcd\"}", "1405", "short"},
+        {"{\"must\":\"\",\"age\":17}", "1405", "age"},
+        {"{\"must\":\"\",\"age\":\"121\"}", "1405", "age"},
+        {"{\"must\":\"\",\"inner\":{}}", "1555", "inner.x"},
+        {"{\"must\":\"\",\"visits\":[{\"url\":\"a:b\"},{\"url\":\"a:c\"},{\"n\":1}]}", "1555",
+         "visits[2].url"},
+        {"{\"must\":\"\",\"visits\":[{\"url\":\"a:b\"},{\"url\":\"a:c\",\"n\":\"x\"}]}", "1402",
+         "visits[1].n"},
+        {"{\"must\":\"\",\"visits\":[{\"url\":\"a:b\"},3]}", "1402", "visits[1]"},
+        {"{\"must\":\"\",\"visits\":{\"url\":\"a:b\"}}", "1402", "visits"},
+        {"{\"must\":\"\",\"m\":{\"good\":1,\"b a d\":\"x\"}}", "1402", "m.b a d"}};
+    static const char good[] =
+        "{\"must\":\"x\",\"color\":\"green\",\"code\":\"AB-77\",\"mail\":\"a@b.c\",\"short\":"
+        "\"\xc3\xa4\xc3\xa4\xc3\xa4\","
+        "\"age\":18,\"visits\":[{\"url\":\"http://x\"}],\"m\":{\"k\":1},\"inner\":{\"x\":\"\"}}";
+    bench b = open_of(ruled);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CHECK(refuses(&b, cases[i][0], cases[i][1], cases[i][2]));
+        CHECK(adds(&b, good));
+    }
+    for (uint32_t row = 0; row < sizeof cases / sizeof cases[0]; row++)
+        CHECK(holds(&b, row, good));
+    CHECK(adds(
+        &b,
+        "{\"must\":\"x\",\"inner\":null,\"visits\":[null,{\"url\":\"a:b\"}],\"m\":{\"k\":null}}"));
+    CHECK(holds(&b, sizeof cases / sizeof cases[0],
+                "{\"must\":\"x\",\"visits\":[null,{\"url\":\"a:b\"}]}"));
+    close_bench(&b);
+}
+
+static void without_constraints_only_types_are_checked(void)
+{
+    bench b = open_with(TR_XDM_PROFILE_CLASS, ruled, NULL,
+                        (tr_row_options){.is_unconstrained = true, .unknown_is_error = true});
+    CHECK(adds(
+        &b,
+        "{\"color\":\"blue\",\"code\":\"?\",\"mail\":\"x\",\"short\":\"\",\"age\":1,\"other\":1}"));
+    CHECK(adds(&b, "{\"visits\":[{}],\"inner\":{}}"));
+    CHECK(holds(&b, 0,
+                "{\"color\":\"blue\",\"code\":\"?\",\"mail\":\"x\",\"short\":\"\",\"age\":1}"));
+    CHECK(holds(&b, 1, "{\"visits\":[{}]}"));
+    CHECK(refuses(&b, "{\"age\":\"x\"}", "1402", "age"));
+    close_bench(&b);
+}
+
+static void a_csv_says_booleans_as_text(void)
+{
+    bench b = open_with(TR_XDM_PROFILE_CLASS, every_kind, NULL, (tr_row_options){.is_text = true});
+    CHECK(adds(&b, "{\"b\":\"True\",\"i\":\"5\"}") && holds(&b, 0, "{\"b\":true,\"i\":5}"));
+    CHECK(adds(&b, "{\"b\":\"false\"}") && holds(&b, 1, "{\"b\":false}"));
+    CHECK(refuses(&b, "{\"b\":\"yes\"}", "1402", "b"));
+    close_bench(&b);
+}
+
+static bool counts(const bench *b, const char *path, int64_t expected)
+{
+    return tr_json_int(tr_row_reader_unknown_fields(b->reader), path, 0) == expected;
+}
+
+static void a_field_that_the_schema_lacks_is_counted(void)
+{
+    bench b = open_of(ruled);
+    for (int i = 0; i < 3; i++)
+        CHECK(adds(&b, "{\"nope\":{\"a\":[1,{\"b\":2}]},\"must\":\"x\",\"Color\":\"red\","
+                       "\"visits\":[{\"url\":\"a:b\",\"deep\":[[]]},{\"deep\":1,\"url\":\"a:b\"}],"
+                       "\"inner\":{\"x\":\"1\",\"z\":null}}"));
+    CHECK(refuses(&b, "{\"nope\":1,\"once\":1}", "1555", "must"));
+    CHECK(counts(&b, "nope", 3) && counts(&b, "Color", 3) && counts(&b, "visits.deep", 6));
+    CHECK(counts(&b, "inner.z", 3) && counts(&b, "once", 0));
+    CHECK(holds(&b, 2,
+                "{\"must\":\"x\",\"visits\":[{\"url\":\"a:b\"},{\"url\":\"a:b\"}],\"inner\":{\"x\":"
+                "\"1\"}}"));
+    close_bench(&b);
+    b = open_with(TR_XDM_PROFILE_CLASS, ruled, NULL, (tr_row_options){.unknown_is_error = true});
+    CHECK(refuses(&b, "{\"must\":\"x\",\"Color\":\"red\"}", "1406", "Color"));
+    CHECK(refuses(&b, "{\"must\":\"x\",\"inner\":{\"z\":1}}", "1406", "inner.z"));
+    CHECK(adds(&b, "{\"must\":\"x\"}"));
+    close_bench(&b);
+}
+
+static void very_many_unknown_names_are_counted_as_one(void)
+{
+    bench b = open_of(every_kind);
+    char row[64];
+    for (int i = 0; i < TR_ROW_UNKNOWN_MAX + 500; i++) {
+        (void)snprintf(row, sizeof row, "{\"x%d\":1}", i);
+        CHECK(adds(&b, row));
+    }
+    CHECK(json_object_size(tr_row_reader_unknown_fields(b.reader)) <= TR_ROW_UNKNOWN_MAX + 1);
+    CHECK(tr_json_int(tr_row_reader_unknown_fields(b.reader), "*", 0) >= 499);
+    close_bench(&b);
+}
+
+static void of_a_key_that_comes_twice_the_last_counts(void)
+{
+    bench b = open_of(ruled);
+    CHECK(adds(&b, "{\"must\":\"1\",\"inner\":{\"x\":\"1\",\"y\":\"1\"},\"m\":{\"k\":1,\"k\":2},"
+                   "\"inner\":{\"x\":\"2\"}}"));
+    CHECK(holds(&b, 0, "{\"must\":\"1\",\"inner\":{\"x\":\"2\"},\"m\":{\"k\":2}}"));
+    CHECK(adds(
+        &b, "{\"visits\":[1],\"must\":\"2\",\"visits\":[{\"url\":\"a:b\",\"n\":1,\"n\":null}]}"));
+    CHECK(holds(&b, 1, "{\"must\":\"2\",\"visits\":[{\"url\":\"a:b\"}]}"));
+    CHECK(refuses(&b, "{\"must\":\"1\",\"age\":20,\"age\":1}", "1405", "age"));
+    CHECK(adds(&b, "{\"must\":\"3\",\"must\":\"4\"}") && holds(&b, 2, "{\"must\":\"4\"}"));
+    close_bench(&b);
+}
+
+/* ---- identities */
+
+static const char named[] =
+    "{\"crm\":{\"type\":\"string\"},\"number\":{\"type\":\"integer\"},"
+    "\"extSourceSystemAudit\":{\"type\":\"object\",\"properties\":{\"lastUpdatedDate\":"
+    "{\"type\":\"string\",\"format\":\"date-time\"}}}}";
+static const char primary_crm[] = "[{\"@type\":\"xdm:descriptorIdentity\",\"xdm:sourceProperty\":"
+                                  "\"/crm\",\"xdm:namespace\":\"CRM\",\"xdm:isPrimary\":true},"
+                                  "{\"@type\":\"xdm:descriptorIdentity\",\"xdm:sourceProperty\":\"/"
+                                  "number\",\"xdm:namespace\":\"Number\"}]";
+
+static void the_primary_identity_is_the_fields_then_the_marked_then_the_only_one(void)
+{
+    bench b =
+        open_with(TR_XDM_PROFILE_CLASS, named, primary_crm, (tr_row_options){.is_profile = true});
+    CHECK(adds(&b, "{\"crm\":\"c1\",\"number\":5,\"identityMap\":{\"Email\":[{\"id\":\"e\","
+                   "\"primary\":true}]}}"));
+    CHECK(book_is(&b, 0, "namespace", "CRM") && book_is(&b, 0, "id", "c1"));
+    CHECK(holds(
+        &b, 0,
+        "{\"crm\":\"c1\",\"number\":5,\"identityMap\":{\"Email\":[{\"id\":\"e\",\"primary\":true}],"
+        "\"CRM\":[{\"id\":\"c1\",\"primary\":true}],\"Number\":[{\"id\":\"5\"}]}}"));
+    CHECK(adds(&b, "{\"identityMap\":{\"ECID\":[{\"id\":\"1\"}],\"Email\":[{\"id\":\"e\","
+                   "\"primary\":true}]}}"));
+    CHECK(book_is(&b, 1, "namespace", "Email") && book_is(&b, 1, "id", "e"));
+    CHECK(adds(&b, "{\"number\":6}"));
+    CHECK(book_is(&b, 2, "namespace", "Number") && book_is(&b, 2, "id", "6"));
+    CHECK(refuses(&b, "{}", "1555", "crm"));
+    CHECK(refuses(&b, "{\"crm\":\" \",\"number\":null}", "1555", "crm"));
+    CHECK(refuses(&b, "{\"identityMap\":{\"A\":[{\"id\":\"1\"}],\"B\":[{\"id\":\"1\"}]}}", "1555",
+                  "crm"));
+    CHECK(tr_row_reader_rows_without_identity(b.reader) == 0);
+    close_bench(&b);
+}
+
+static void a_row_without_a_primary_identity_has_the_key_of_zeros(void)
+{
+    bench b = open_of(named);
+    CHECK(adds(&b, "{\"crm\":\"c1\"}"));
+    CHECK(adds(&b, "{\"identityMap\":{\"A\":[{\"id\":\"1\"},{\"id\":\"2\"}]}}"));
+    CHECK(adds(&b, "{\"identityMap\":{\"A\":[{\"id\":\"\"}],\"\":[{\"id\":\"2\"}],\"B\":[]}}"));
+    CHECK(adds(&b, "{\"identityMap\":{\"A\":[{\"id\":\"1\"}]}}"));
+    for (uint32_t row = 0; row < 3; row++) {
+        CHECK(book_is(&b, row, "key", "00000000000000000000000000000000"));
+        CHECK(book_is(&b, row, "id", "none") && book_is(&b, row, "namespace", "none"));
+    }
+    CHECK(book_is(&b, 3, "id", "1") && book_is(&b, 3, "batch", "batch-1"));
+    CHECK(holds(&b, 1, "{\"identityMap\":{\"A\":[{\"id\":\"1\"},{\"id\":\"2\"}]}}"));
+    CHECK(holds(&b, 2, "{}"));
+    CHECK(tr_row_reader_rows_without_identity(b.reader) == 3);
+    close_bench(&b);
+}
+
+static void the_key_does_not_depend_on_the_case_of_the_namespace(void)
+{
+    char a[64], c[64];
+    bench b = open_of(named);
+    CHECK(adds(&b, "{\"identityMap\":{\"Email\":[{\"id\":\"x\"}],\"EMAIL\":[{\"id\":\"x\","
+                   "\"authenticatedState\":\"ambiguous\"}]}}"));
+    CHECK(adds(&b, "{\"identityMap\":{\"email\":[{\"id\":\"x\"}]}}"));
+    CHECK(strcmp(book(&b, 0, "key", a), book(&b, 1, "key", c)) == 0);
+    CHECK(holds(
+        &b, 0,
+        "{\"identityMap\":{\"Email\":[{\"id\":\"x\",\"authenticatedState\":\"ambiguous\"}]}}"));
+    close_bench(&b);
+}
+
+static void the_old_identities_array_is_understood(void)
+{
+    bench b = open_with(TR_XDM_PROFILE_CLASS, named, NULL,
+                        (tr_row_options){.is_profile = true, .unknown_is_error = true});
+    CHECK(adds(
+        &b,
+        "{\"identities\":[{\"id\":\"1\",\"namespace\":{\"code\":\"ECID\",\"id\":4},\"xid\":\"q\"},"
+        "{\"id\":\"b\",\"namespace\":{\"code\":\"CRM\"},\"primary\":true},{\"id\":\"nobody\"}],"
+        "\"identityMap\":{\"CRM\":[{\"id\":\"b\",\"authenticatedState\":\"loggedOut\"}]}}"));
+    CHECK(book_is(&b, 0, "namespace", "CRM") && book_is(&b, 0, "id", "b"));
+    CHECK(holds(&b, 0,
+                "{\"identityMap\":{\"ECID\":[{\"id\":\"1\"}],\"CRM\":[{\"id\":\"b\","
+                "\"authenticatedState\":\"loggedOut\",\"primary\":true}]}}"));
+    CHECK(json_object_size(tr_row_reader_unknown_fields(b.reader)) == 0);
+    CHECK(
+        refuses(&b, "{\"identities\":[{\"id\":\"1\"},{\"id\":true}]}", "1402", "identities[1].id"));
+    close_bench(&b);
+}
+
+static void a_records_own_time_orders_it(void)
+{
+    bench b = open_of(named);
+    CHECK(adds(&b, "{\"crm\":\"1\"}"));
+    CHECK(adds(&b, "{\"extSourceSystemAudit\":{\"lastUpdatedDate\":\"1970-01-01T00:00:01Z\"}}"));
+    CHECK(refuses(&b,
+                  "{\"extSourceSystemAudit\":{\"lastUpdatedDate\":\"1970-01-01T00:00:01Z\"},"
+                  "\"number\":\"x\"}",
+                  "1402", "number"));
+    CHECK(adds(&b, "{\"crm\":\"2\"}"));
+    CHECK(book_is(&b, 0, "updated", "1700000000000001") && book_is(&b, 1, "updated", "1000000"));
+    CHECK(book_is(&b, 2, "updated", "1700000000000001") &&
+          book_is(&b, 1, "ingested", "1700000000000001"));
+    close_bench(&b);
+}
+
+static void an_event_needs_an_id_and_a_time(void)
+{
+    bench b = open_with(TR_XDM_EVENT_CLASS, "{\"page\":{\"type\":\"string\"}}", NULL,
+                        (tr_row_options){.is_profile = true, .is_unconstrained = true});
+    CHECK(refuses(&b, "{\"timestamp\":\"2024-01-01T00:00:00Z\"}", "1555", "_id"));
+    CHECK(refuses(&b, "{\"_id\":\"1\",\"timestamp\":null}", "1555", "timestamp"));
+    CHECK(adds(&b, "{\"_id\":\"1\",\"timestamp\":\"2024-01-01T00:00:00Z\",\"page\":\"p\"}"));
+    close_bench(&b);
+}
+
+static void a_row_too_large_for_profile_stays_in_the_lake(void)
+{
+    bench b = open_of(named);
+    static char row[TR_RECORD_BYTES_MAX + 2];
+    for (int more = 0; more < 2; more++) {
+        const int len = TR_RECORD_BYTES_MAX + more;
+        int at = snprintf(row, sizeof row, "{\"identityMap\":{\"A\":[{\"id\":\"1\"}]},\"crm\":\"");
+        memset(row + at, 'x', (size_t)(len - at - 2));
+        memcpy(row + len - 2, "\"}", 3);
+        CHECK(adds(&b, row));
+    }
+    CHECK(book_is(&b, 0, "id", "1") && book_is(&b, 1, "id", "none"));
+    CHECK(tr_row_reader_rows_without_identity(b.reader) == 1);
+    close_bench(&b);
+}
+
+static void more_identities_than_the_limit_are_refused(void)
+{
+    tr_buf row = {0};
+    bench b = open_of(named);
+    for (int more = 0; more < 2; more++) {
+        row.len = 0;
+        CHECK(tr_buf_format(&row, NULL, "{\"identityMap\":{\"A\":[") == TR_OK);
+        for (int i = 0; i < TR_ROW_IDENTITIES_MAX + more; i++)
+            CHECK(tr_buf_format(&row, NULL, "%s{\"id\":\"%d\"}", i == 0 ? "" : ",", i) == TR_OK);
+        CHECK(tr_buf_format(&row, NULL, "]}}%c", '\0') == TR_OK);
+        CHECK(more == 0 ? adds(&b, (const char *)row.at)
+                        : refuses(&b, (const char *)row.at, "1405", "identityMap.A[1000]"));
+    }
+    tr_buf_free(&row);
+    close_bench(&b);
+}
+
+/* ---- limits, memory */
+
+static void a_row_over_the_limit_is_a_bad_row(void)
+{
+    bench b = open_of(every_kind);
+    tr_buf row = {0};
+    CHECK(tr_buf_reserve(&row, TR_ROW_BYTES_MAX + 2, NULL) == TR_OK);
+    memset(row.at, ' ', TR_ROW_BYTES_MAX + 1);
+    memcpy(row.at, "{\"i\":1}", 7);
+    row.at[TR_ROW_BYTES_MAX] = '\0';
+    CHECK(adds(&b, (const char *)row.at));
+    row.at[TR_ROW_BYTES_MAX] = ' ';
+    row.at[TR_ROW_BYTES_MAX + 1] = '\0';
+    CHECK(refuses(&b, (const char *)row.at, "1401", NULL));
+    tr_buf_free(&row);
+    close_bench(&b);
+}
+
+static void deep_nesting_is_a_bad_row(void)
+{
+    char row[512];
+    bench b = open_of(every_kind);
+    const int depth = TR_JSON_DEPTH_MAX + 10;
+    int at = snprintf(row, sizeof row, "{\"other\":");
+    memset(row + at, '[', (size_t)depth);
+    memset(row + at + depth, ']', (size_t)depth);
+    memcpy(row + at + 2 * depth, "}", 2);
+    CHECK(refuses(&b, row, "1401", NULL));
+    close_bench(&b);
+}
+
+static const char nested[] = "{\"o\":{\"type\":\"object\",\"properties\":{\"s\":{\"type\":"
+                             "\"string\"},\"l\":{\"type\":\"array\",\"items\":"
+                             "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"},"
+                             "\"b\":{\"type\":\"array\",\"items\":{\"type\":\"number\"}}}}}}}}";
+
+static void rows_cost_no_allocation_once_memory_is_warm(void)
+{
+    char row[256];
+    bench b = open_of(nested);
+    json_t *why = NULL;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1) {
+            for (uint32_t leaf = 0; leaf < b.reader->shape.leaf_count; leaf++)
+                if (b.reader->builders[leaf] != NULL)
+                    tr_column_builder_reset(b.reader->builders[leaf]);
+            for (uint32_t u = 0; u < b.reader->shape.unit_count; u++)
+                b.reader->units[u].filled = 0;
+            b.reader->rows = 0;
+            tr_memory_fail_after(0);
+        }
+        uint32_t added = 0;
+        for (int i = 0; i < 500; i++) {
+            (void)snprintf(row, sizeof row,
+                           "{\"o\":{\"s\":\"text "
+                           "%d\",\"l\":[{\"a\":\"x\",\"b\":[1,2.5]},{\"b\":[]},null]},\"new\":%d,"
+                           "\"identityMap\":{\"A\":[{\"id\":\"%d\"}]}}",
+                           i, i, i);
+            added += tr_row_reader_add(b.reader, tr_str_of(row), &why, NULL) == TR_OK;
+        }
+        tr_memory_fail_after(UINT64_MAX);
+        CHECK(added == 500);
+    }
+    close_bench(&b);
+}
+
+/* ---- random schemas and rows */
+
+static uint32_t below(uint64_t *random, uint32_t most)
+{
+    return (uint32_t)(tr_test_random(random) >> 33) % most;
+}
+
+static json_t *random_type(uint64_t *random, int depth)
+{
+    static const char *const scalars[] = {"string", "integer", "number", "boolean"};
+    const uint32_t roll = below(random, 10);
+    if (depth > 0 && roll < 2) {
+        json_t *members = json_object();
+        for (uint32_t i = 0, count = 1 + below(random, 4); i < count; i++) {
+            char name[8];
+            (void)snprintf(name, sizeof name, "%c%u", 'a' + (char)below(random, 26), i);
+            (void)json_object_set_new(members, name, random_type(random, depth - 1));
+        }
+        return json_pack("{s:s, s:o}", "type", "object", "properties", members);
+    }
+    if (depth > 0 && roll < 4)
+        return json_pack("{s:s, s:o}", "type", "array", "items", random_type(random, depth - 1));
+    if (depth > 0 && roll < 5)
+        return json_pack("{s:s, s:s, s:o}", "type", "object", "meta:xdmType", "map",
+                         "additionalProperties", random_type(random, depth - 1));
+    return json_pack("{s:s}", "type", scalars[below(random, 4)]);
+}
+
+static json_t *random_value(uint64_t *random, const json_t *type)
+{
+    const char *name = tr_json_text(type, "type", "");
+    const json_t *members = json_object_get(type, "properties"),
+                 *inner = json_object_get(type, "additionalProperties");
+    const uint32_t roll = below(random, 8);
+    if (roll == 0)
+        return json_null();
+    if (strcmp(name, "string") == 0)
+        return json_pack("s", roll < 3 ? "" : roll < 5 ? "abc" : "some longer text, \xc3\xa4");
+    if (strcmp(name, "integer") == 0)
+        return json_integer((json_int_t)below(random, 100) - 50);
+    if (strcmp(name, "number") == 0)
+        return json_real((double)below(random, 1000) / 8);
+    if (strcmp(name, "boolean") == 0)
+        return json_boolean(roll < 4);
+    if (strcmp(name, "array") == 0) {
+        json_t *out = json_array();
+        for (uint32_t i = 0, count = below(random, 4); i < count; i++)
+            (void)json_array_append_new(out, random_value(random, json_object_get(type, "items")));
+        return out;
+    }
+    json_t *out = json_object();
+    const char *member;
+    json_t *of;
+    if (inner != NULL) {
+        static const char *const keys[] = {"k", "other key", "\xd0\xba", "x.y"};
+        for (uint32_t i = 0, count = below(random, 4); i < count; i++)
+            (void)json_object_set_new(out, keys[below(random, 4)], random_value(random, inner));
+        return out;
+    }
+    json_object_foreach ((json_t *)(uintptr_t)members, member, of)
+        if (below(random, 3) > 0)
+            (void)json_object_set_new(out, member, random_value(random, of));
+    return out;
+}
+
+/* Puts a value into the row that no field takes, somewhere: the row is bad. */
+static bool spoil(json_t *row, const json_t *members)
+{
+    const char *name;
+    json_t *type;
+    json_object_foreach ((json_t *)(uintptr_t)members, name, type)
+        if (strcmp(tr_json_text(type, "type", ""), "array") == 0)
+            return json_object_set_new(row, name, json_pack("[s]", "\x01")) == 0 &&
+                   strcmp(tr_json_text(json_object_get(type, "items"), "type", ""), "string") != 0;
+    return false;
+}
+
+static void add_random_rows(uint64_t *random, bench *b, const json_t *type, json_t *kept)
+{
+    const json_t *members = json_object_get(type, "properties");
+    for (int i = 0; i < 60; i++) {
+        json_t *row = json_object(), *why = NULL;
+        const char *name;
+        json_t *of;
+        json_object_foreach ((json_t *)(uintptr_t)members, name, of)
+            if (below(random, 4) > 0)
+                (void)json_object_set_new(row, name, random_value(random, of));
+        const bool is_bad = below(random, 6) == 0 && spoil(row, members);
+        char *text = json_dumps(row, JSON_COMPACT);
+        const tr_code code = tr_row_reader_add(b->reader, tr_str_of(text), &why, NULL);
+        CHECK(code == (is_bad ? TR_INVALID : TR_OK));
+        if (code == TR_OK)
+            (void)json_array_append(kept, row);
+        json_decref(why);
+        free(text);
+        json_decref(row);
+    }
+}
+
+static void any_row_of_any_schema_comes_out_as_it_went_in(void)
+{
+    uint64_t random = tr_test_seed(0x1a9e57);
+    for (int world = 0; world < 60; world++) {
+        json_t *members = json_object(), *kept = json_array();
+        for (uint32_t i = 0, count = 1 + below(&random, 6); i < count; i++) {
+            char name[8];
+            (void)snprintf(name, sizeof name, "f%u", i);
+            (void)json_object_set_new(members, name, random_type(&random, 4));
+        }
+        json_t *type = json_pack("{s:o}", "properties", members);
+        char *text = json_dumps(members, JSON_COMPACT);
+        bench b = open_of(text);
+        free(text);
+        add_random_rows(&random, &b, type, kept);
+        CHECK(tr_row_reader_rows(b.reader) == json_array_size(kept));
+        for (uint32_t row = 0; row < json_array_size(kept); row++) {
+            json_t *plain = tr_check_plain(json_array_get(kept, row));
+            text = json_dumps(plain == NULL ? json_object() : plain, JSON_COMPACT);
+            CHECK(holds(&b, row, text));
+            free(text);
+            json_decref(plain);
+        }
+        close_bench(&b);
+        json_decref(kept);
+        json_decref(type);
+        if (tr_test_failures > 0)
+            return;
+    }
+}
+
+int main(void)
+{
+    int passed = 0, failed = 0;
+    RUN(a_value_is_converted_to_the_type_of_its_field);
+    RUN(what_cannot_be_converted_is_refused);
+    RUN(a_broken_rule_is_refused_with_the_place);
+    RUN(without_constraints_only_types_are_checked);
+    RUN(a_csv_says_booleans_as_text);
+    RUN(a_field_that_the_schema_lacks_is_counted);
+    RUN(very_many_unknown_names_are_counted_as_one);
+    RUN(of_a_key_that_comes_twice_the_last_counts);
+    RUN(the_primary_identity_is_the_fields_then_the_marked_then_the_only_one);
+    RUN(a_row_without_a_primary_identity_has_the_key_of_zeros);
+    RUN(the_key_does_not_depend_on_the_case_of_the_namespace);
+    RUN(the_old_identities_array_is_understood);
+    RUN(a_records_own_time_orders_it);
+    RUN(an_event_needs_an_id_and_a_time);
+    RUN(a_row_too_large_for_profile_stays_in_the_lake);
+    RUN(more_identities_than_the_limit_are_refused);
+    RUN(a_row_over_the_limit_is_a_bad_row);
+    RUN(deep_nesting_is_a_bad_row);
+    RUN(rows_cost_no_allocation_once_memory_is_warm);
+    RUN(any_row_of_any_schema_comes_out_as_it_went_in);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0;
+}
