@@ -30,5 +30,9 @@
 #define TR_PARQUET_FOOTER_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_PAGE_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_ENTRIES_PER_BYTE_MAX 65536  /* of a column chunk: a page of one value repeated */
+#define TR_SQL_BYTES_MAX (1024 * 1024)          /* one statement */
+#define TR_CONVERT_BYTES_LEAST ((uint64_t)4 << 30) /* JSON lines that any foreign file may become, */
+#define TR_CONVERT_RATIO_MAX 64                 /* and this many bytes for each of its own: stops bombs */
+#define TR_SPILL_BYTES_MAX ((uint64_t)8 << 30)  /* what one query may put on disk beside its memory */
 
 #endif

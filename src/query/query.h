@@ -23,6 +23,7 @@ typedef struct tr_query_options {
     uint32_t memory_mb;        /* 0: 1,024 */
     uint32_t deadline_s;       /* 0: 600 */
     uint32_t thread_count;     /* 0: 2 */
+    bool is_confinement_required; /* false: a kernel without Landlock is a warning, not an error */
 } tr_query_options;
 
 TR_MUST_CHECK tr_code tr_query_open(const tr_query_options *options, tr_query **out, tr_err *err);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine.c - see engine.h. */
+#include "engine.h"
+
+#include <stdio.h>
+
+static const tr_disguise *disguises;
+
+void tr_engine_disguise(const tr_disguise *list)
+{
+    disguises = list;
+}
+
+/* Copies DuckDB's message into `to` with paths replaced and without the kind of error in front
+ * ("Invalid Input Error: "), which says nothing to whoever sent the file or the query. */
+static void clean_message(const char *message, char *to, size_t cap)
+{
+    const char *kind_end = strstr(message, "Error: ");
+    const char *line_end = strchr(message, '\n');
+    if (kind_end != NULL && (line_end == NULL || kind_end < line_end))
+        message = kind_end + strlen("Error: ");
+    size_t len = 0;
+    while (*message != '\0' && len + 1 < cap) {
+        const tr_disguise *d = disguises;
+        while (d != NULL && d->path != NULL && strncmp(message, d->path, strlen(d->path)) != 0)
+            d++;
+        if (d == NULL || d->path == NULL) {
+            to[len++] = *message++;
+            continue;
+        }
+        message += strlen(d->path);
+        for (const char *shown = d->shown; *shown != '\0' && len + 1 < cap; shown++)
+            to[len++] = *shown;
+    }
+    to[len] = '\0';
+}
+
+static tr_code fail(duckdb_error_type type, const char *message, tr_err *err)
+{
+    char text[sizeof err->text];
+    if (message == NULL)
+        message = "no reason was given";
+    if (type == DUCKDB_ERROR_INTERNAL || type == DUCKDB_ERROR_FATAL ||
+        strncmp(message, "INTERNAL", 8) == 0) /* carries addresses and a stack */
+        return TR_FAIL(err, TR_INVALID, "the engine stopped with an internal error");
+    if (type == DUCKDB_ERROR_OUT_OF_MEMORY)
+        return TR_FAIL(err, TR_LIMIT, "more memory was needed than one query may have");
+    clean_message(message, text, sizeof text);
+    return TR_FAIL(err, TR_INVALID, "%s", text);
+}
+
+static tr_code set(duckdb_config config, const char *name, const char *value, tr_err *err)
+{
+    if (duckdb_set_config(config, name, value) != DuckDBSuccess)
+        return TR_FAIL(err, TR_IO, "this DuckDB has no setting %s", name);
+    return TR_OK;
+}
+
+static tr_code configure(duckdb_config config, const tr_engine_options *options, tr_err *err)
+{
+    static const char *const fixed[][2] = {
+        {"autoinstall_known_extensions", "false"}, {"autoload_known_extensions", "false"},
+        {"allow_community_extensions", "false"},   {"allow_unsigned_extensions", "false"},
+        {"allow_persistent_secrets", "false"},     {"extension_directory", "/nonexistent"},
+        {"secret_directory", "/nonexistent"},      {"home_directory", "/nonexistent"},
+        {"preserve_insertion_order", "true"},
+        {"allow_parser_override_extension", "default"},
+    };
+    char number[32];
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
+        TR_TRY(set(config, fixed[i][0], fixed[i][1], err));
+    TR_TRY(set(config, "threads", "1", err)); /* more, once they are confined: tr_engine_lock */
+    (void)snprintf(number, sizeof number, "%uMiB", options->memory_mb);
+    TR_TRY(set(config, "memory_limit", number, err));
+    TR_TRY(set(config, "temp_directory", options->spill_folder ? options->spill_folder : "", err));
+    (void)snprintf(number, sizeof number, "%lluB", (unsigned long long)options->spill_bytes_max);
+    return set(config, "max_temp_directory_size", number, err);
+}
+
+tr_code tr_engine_open(const tr_engine_options *options, tr_engine *out, tr_err *err)
+{
+    duckdb_config config = NULL;
+    char *why = NULL;
+    tr_engine engine = {0};
+    if (duckdb_create_config(&config) != DuckDBSuccess)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for DuckDB's settings");
+    tr_code code = configure(config, options, err);
+    if (code == TR_OK && duckdb_open_ext(NULL, &engine.db, config, &why) != DuckDBSuccess)
+        code = fail(DUCKDB_ERROR_INVALID, why, err);
+    if (code == TR_OK && duckdb_connect(engine.db, &engine.con) != DuckDBSuccess)
+        code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a connection");
+    duckdb_free(why);
+    duckdb_destroy_config(&config);
+    if (code == TR_OK)
+        *out = engine;
+    return code;
+}
+
+tr_code tr_engine_run(tr_engine *engine, const char *sql, tr_err *err)
+{
+    duckdb_result result;
+    tr_code code = TR_OK;
+    if (duckdb_query(engine->con, sql, &result) != DuckDBSuccess)
+        code = fail(duckdb_result_error_type(&result), duckdb_result_error(&result), err);
+    duckdb_destroy_result(&result);
+    return code;
+}
+
+tr_code tr_engine_lock(tr_engine *engine, tr_str allowed, uint32_t thread_count, tr_err *err)
+{
+    tr_buf sql = {0};
+    char threads[64];
+    (void)snprintf(threads, sizeof threads, "SET threads=%u", thread_count);
+    TR_TRY(tr_engine_run(engine, threads, err));
+    tr_code code = tr_buf_format(&sql, err, "SET allowed_paths=[%.*s]", TR_STR_ARG(allowed));
+    if (code == TR_OK)
+        code = tr_engine_run(engine, (const char *)sql.at, err);
+    tr_buf_free(&sql);
+    TR_TRY(code);
+    TR_TRY(tr_engine_run(engine, "SET enable_external_access=false", err));
+    return tr_engine_run(engine, "SET lock_configuration=true", err);
+}
+
+tr_code tr_engine_start(tr_engine *engine, const char *sql, duckdb_result *out, tr_err *err)
+{
+    duckdb_prepared_statement statement = NULL;
+    duckdb_pending_result pending = NULL;
+    tr_code code = TR_OK;
+    if (duckdb_prepare(engine->con, sql, &statement) != DuckDBSuccess)
+        code = fail(DUCKDB_ERROR_INVALID, duckdb_prepare_error(statement), err);
+    if (code == TR_OK && duckdb_nparams(statement) > 0)
+        code = TR_FAIL(err, TR_INVALID, "the statement has parameters, but no values were given");
+    if (code == TR_OK && duckdb_pending_prepared_streaming(statement, &pending) != DuckDBSuccess)
+        code = fail(DUCKDB_ERROR_INVALID, duckdb_pending_error(pending), err);
+    duckdb_result result;
+    if (code == TR_OK && duckdb_execute_pending(pending, &result) != DuckDBSuccess) {
+        code = fail(duckdb_result_error_type(&result), duckdb_result_error(&result), err);
+        duckdb_destroy_result(&result);
+    }
+    duckdb_destroy_pending(&pending);
+    duckdb_destroy_prepare(&statement);
+    if (code == TR_OK)
+        *out = result;
+    return code;
+}
+
+tr_code tr_engine_next(duckdb_result *result, duckdb_data_chunk *out, tr_err *err)
+{
+    duckdb_data_chunk chunk = duckdb_fetch_chunk(*result);
+    if (chunk == NULL) {
+        const char *why = duckdb_result_error(result);
+        if (why != NULL && why[0] != '\0')
+            return fail(duckdb_result_error_type(result), why, err);
+    }
+    *out = chunk;
+    return TR_OK;
+}
+
+/* `text` between two `quote`s, each quote inside doubled; a NUL cannot be in SQL. */
+static tr_code put_quoted(tr_buf *sql, tr_str text, char quote, tr_err *err)
+{
+    if (memchr(text.at, '\0', text.len) != NULL)
+        return TR_FAIL(err, TR_INVALID, "a name with a NUL byte in it");
+    TR_TRY(tr_buf_reserve(sql, text.len * 2 + 3, err));
+    sql->at[sql->len++] = (uint8_t)quote;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] == (uint8_t)quote)
+            sql->at[sql->len++] = (uint8_t)quote;
+        sql->at[sql->len++] = text.at[i];
+    }
+    sql->at[sql->len++] = (uint8_t)quote;
+    sql->at[sql->len] = '\0'; /* so that it can be handed to DuckDB as it is */
+    return TR_OK;
+}
+
+tr_code tr_sql_literal(tr_buf *sql, tr_str text, tr_err *err)
+{
+    return put_quoted(sql, text, '\'', err);
+}
+
+tr_code tr_sql_name(tr_buf *sql, tr_str name, tr_err *err)
+{
+    return put_quoted(sql, name, '"', err);
+}

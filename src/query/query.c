@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* query.c - the door: requests for the worker, and the files and folders they need; see query.h. */
+#include "query/query.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "os/os.h"
+#include "query_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct tr_query {
+    char *worker_path;
+    char *scratch_folder; /* NULL: queries cannot spill */
+    uint32_t memory_mb, deadline_s, thread_count;
+    bool is_confinement_required;
+    _Atomic uint64_t spill_count;
+    _Atomic bool has_warned;
+};
+
+/* "tributary-query" in the folder of the running binary; tr_free it. */
+static char *find_worker(void)
+{
+    static const char name[] = "tributary-query";
+    char path[4096];
+    const ssize_t len = readlink("/proc/self/exe", path, sizeof path - sizeof name);
+    if (len <= 0)
+        return tr_copy_text(tr_str_of(name));
+    path[len] = '\0';
+    char *slash = strrchr(path, '/');
+    memcpy(slash == NULL ? path : slash + 1, name, sizeof name);
+    return tr_copy_text(tr_str_of(path));
+}
+
+/* Removes the spill folder of a process that is no more: spill-<pid>-<n>. */
+static tr_code sweep_one(void *ctx, const char *name, tr_err *err)
+{
+    const tr_query *query = ctx;
+    char path[4096];
+    int64_t pid;
+    if (strncmp(name, "spill-", 6) != 0)
+        return TR_OK;
+    const char *digits = name + 6, *end = strchr(digits, '-');
+    if (end == NULL || !tr_str_to_i64((tr_str){(const uint8_t *)digits, (size_t)(end - digits)}, &pid))
+        return TR_OK;
+    if (pid <= 0 || pid > INT32_MAX || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+        return TR_OK;
+    (void)snprintf(path, sizeof path, "%s/%s", query->scratch_folder, name);
+    return tr_dir_remove(path, err);
+}
+
+tr_code tr_query_open(const tr_query_options *options, tr_query **out, tr_err *err)
+{
+    tr_query *query = tr_alloc_zeroed(1, sizeof *query);
+    if (query == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the SQL worker's door");
+    query->memory_mb = options->memory_mb > 0 ? options->memory_mb : 1024;
+    query->deadline_s = options->deadline_s > 0 ? options->deadline_s : 600;
+    query->thread_count = options->thread_count > 0 ? options->thread_count : 2;
+    query->is_confinement_required = options->is_confinement_required;
+    query->worker_path = options->worker_path != NULL ? tr_copy_text(tr_str_of(options->worker_path))
+                                                      : find_worker();
+    tr_code code = TR_OK;
+    if (options->scratch_folder != NULL) {
+        query->scratch_folder = tr_copy_text(tr_str_of(options->scratch_folder));
+        code = query->scratch_folder == NULL ? TR_NO_MEMORY : tr_dir_make(query->scratch_folder, err);
+    }
+    if (query->worker_path == NULL || code == TR_NO_MEMORY)
+        code = TR_FAIL(err, TR_NO_MEMORY, "no memory for the SQL worker's door");
+    if (code == TR_OK && query->scratch_folder != NULL)
+        code = tr_dir_list(query->scratch_folder, sweep_one, query, err);
+    if (code == TR_OK && access(query->worker_path, X_OK) != 0)
+        tr_log(TR_LOG_WARN, "query", "worker_missing",
+               "hint=\"foreign Parquet, CSV and SQL need tributary-query: make setup\"");
+    if (code != TR_OK)
+        tr_query_close(query);
+    else
+        *out = query;
+    return code;
+}
+
+void tr_query_close(tr_query *query)
+{
+    if (query == NULL)
+        return;
+    tr_free(query->worker_path);
+    tr_free(query->scratch_folder);
+    tr_free(query);
+}
+
+/* Adds what every request has and runs it; `request` is taken. */
+static tr_code run(tr_query *query, json_t *request, tr_worker_run *worker, uint64_t bytes_max, tr_err *err)
+{
+    const int64_t cpu_s = (int64_t)query->deadline_s * query->thread_count + 5;
+    tr_buf text = {0};
+    json_t *verdict = NULL;
+    json_t *common = json_pack("{s:I,s:I,s:I,s:I,s:b}", "bytes_max", (json_int_t)bytes_max, "memory_mb",
+                               (json_int_t)query->memory_mb, "threads", (json_int_t)query->thread_count,
+                               "cpu_s", (json_int_t)cpu_s, "confinement_required",
+                               query->is_confinement_required);
+    tr_code code = TR_OK;
+    if (request == NULL || common == NULL || json_object_update(request, common) != 0)
+        code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a request to the SQL worker");
+    if (code == TR_OK)
+        code = tr_json_write(request, &text, err);
+    if (code == TR_OK) {
+        worker->path = query->worker_path;
+        worker->request = tr_buf_str(&text);
+        worker->deadline_s = query->deadline_s;
+        code = tr_worker(worker, &verdict, err);
+    }
+    if (code == TR_OK && !tr_json_bool(verdict, "confined", false) &&
+        !atomic_exchange(&query->has_warned, true))
+        tr_log(TR_LOG_WARN, "query", "worker_unconfined",
+               "hint=\"this kernel has no Landlock: the worker can open what the server can\"");
+    json_decref(verdict);
+    json_decref(common);
+    json_decref(request);
+    tr_buf_free(&text);
+    return code;
+}
+
+/* Scratch that could not be removed is swept later; it changes no answer. */
+static void note_kept(tr_code code)
+{
+    if (code != TR_OK)
+        tr_log(TR_LOG_WARN, "query", "scratch_kept", "code=%d", (int)code);
+}
+
+static tr_code open_input(const char *path, int *out, uint64_t *bytes, tr_err *err)
+{
+    struct stat info;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return TR_FAIL(err, TR_NOT_FOUND, "the input file is not there");
+    if (fd < 0)
+        return TR_FAIL(err, TR_IO, "opening the input file: %s", strerrordesc_np(errno));
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        (void)close(fd);
+        return TR_FAIL(err, TR_INVALID, "the input is not a regular file");
+    }
+    *out = fd;
+    *bytes = (uint64_t)info.st_size;
+    return TR_OK;
+}
+
+tr_code tr_query_convert(tr_query *query, const json_t *options, const char *in_path,
+                         const char *out_path, tr_err *err)
+{
+    tr_file file = TR_FILE_NONE;
+    int input_fd = -1;
+    uint64_t bytes = 0;
+    const char *format = tr_json_text(options, "format", "");
+    if (strcmp(format, "parquet") != 0 && strcmp(format, "csv") != 0)
+        return TR_FAIL(err, TR_INVALID, "the format \"%.40s\" is neither parquet nor csv", format);
+    TR_TRY(open_input(in_path, &input_fd, &bytes, err));
+    tr_code code = tr_file_replace(out_path, &file, err);
+    if (code == TR_OK) {
+        tr_worker_run worker = {.input_fd = input_fd, .result_fd = file.fd};
+        code = run(query, json_pack("{s:s,s:s,s:O}", "do", "convert", "format", format, "options", options),
+                   &worker, TR_CONVERT_BYTES_LEAST + TR_CONVERT_RATIO_MAX * bytes, err);
+        tr_file_close(&file);
+        if (code != TR_OK)
+            note_kept(tr_file_remove(out_path, NULL)); /* half a conversion is none */
+    }
+    (void)close(input_fd);
+    return code;
+}
+
+/* A folder of its own that the worker may fill; *path is returned (tr_free), NULL when there is none. */
+static tr_code make_spill(tr_query *query, char **path, tr_err *err)
+{
+    char made[4096];
+    *path = NULL;
+    if (query->scratch_folder == NULL)
+        return TR_OK;
+    const uint64_t number = atomic_fetch_add(&query->spill_count, 1);
+    const int len = snprintf(made, sizeof made, "%s/spill-%d-%llu", query->scratch_folder, getpid(),
+                             (unsigned long long)number);
+    if (len < 0 || (size_t)len >= sizeof made)
+        return TR_FAIL(err, TR_LIMIT, "the scratch folder's name is too long");
+    TR_TRY(tr_dir_make(made, err));
+    *path = tr_copy_text(tr_str_of(made));
+    return *path != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for a query");
+}
+
+tr_code tr_query_select(tr_query *query, const json_t *tables, tr_str sql, const char *format,
+                        size_t bytes_max, tr_buf *out, tr_err *err)
+{
+    char *spill = NULL;
+    if (sql.len > TR_SQL_BYTES_MAX)
+        return TR_FAIL(err, TR_LIMIT, "a statement of %zu bytes; the limit is %d", sql.len,
+                       TR_SQL_BYTES_MAX);
+    json_t *text = tr_json_str(sql);
+    if (text == NULL || memchr(sql.at, '\0', sql.len) != NULL) {
+        json_decref(text);
+        return TR_FAIL(err, TR_INVALID, "the statement is not UTF-8 text");
+    }
+    tr_code code = make_spill(query, &spill, err);
+    if (code == TR_OK) {
+        tr_worker_run worker = {.input_fd = -1, .result_fd = -1, .result = out, .bytes_max = bytes_max};
+        const json_int_t spill_bytes_max = (json_int_t)TR_SPILL_BYTES_MAX;
+        json_t *request = json_pack("{s:s,s:s,s:O,s:O,s:s?,s:I}", "do", "select", "format", format,
+                                    "tables", tables, "sql", text, "spill", spill, "spill_bytes_max",
+                                    spill_bytes_max);
+        const size_t start = out->len;
+        code = run(query, request, &worker, bytes_max, err);
+        if (code != TR_OK)
+            out->len = start;
+    }
+    if (spill != NULL)
+        note_kept(tr_dir_remove(spill, NULL));
+    tr_free(spill);
+    json_decref(text);
+    return code;
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* query_test.c - the door: what a call answers whatever becomes of its worker.
+ *
+ * Method: workers that misbehave are shell scripts in the worker's place; conversions and queries run the
+ * real one, named in TR_QUERY_WORKER (those tests are skipped, and say so, when it was not built).
+ */
+#include "query/query.h"
+#include "base/clock.h"
+#include "base/test.h"
+#include "os/os.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/query_test_XXXXXX";
+static char paths[4][256];
+static tr_query *real;
+
+static const char *path_of(unsigned slot, const char *name)
+{
+    (void)snprintf(paths[slot], sizeof paths[slot], "%s/%s", folder, name);
+    return paths[slot];
+}
+
+static const char *put_file(unsigned slot, const char *name, const char *text)
+{
+    tr_file file;
+    const char *path = path_of(slot, name);
+    CHECK(tr_file_replace(path, &file, NULL) == TR_OK);
+    CHECK(tr_file_write(&file, tr_str_of(text), NULL) == TR_OK);
+    tr_file_close(&file);
+    return path;
+}
+
+/* Runs `script` as the worker of a one-row CSV conversion, with a deadline of one second. */
+static tr_code run_script(const char *script, tr_err *err)
+{
+    char text[512];
+    tr_query *query = NULL;
+    json_t *options = json_pack("{s:s}", "format", "csv");
+    (void)snprintf(text, sizeof text, "#!/bin/sh\n%s\n", script);
+    const char *worker = put_file(0, "worker.sh", text);
+    CHECK(chmod(worker, 0700) == 0);
+    CHECK(tr_query_open(&(tr_query_options){.worker_path = worker, .deadline_s = 1}, &query, NULL) ==
+          TR_OK);
+    const tr_code code = tr_query_convert(query, options, put_file(1, "in.csv", "a\n1\n"),
+                                          path_of(2, "out.jsonl"), err);
+    if (code != TR_OK)
+        CHECK(!tr_path_exists(paths[2]));
+    tr_query_close(query);
+    json_decref(options);
+    return code;
+}
+
+static unsigned open_files(void)
+{
+    unsigned count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    while (dir != NULL && readdir(dir) != NULL)
+        count++;
+    (void)closedir(dir);
+    return count;
+}
+
+static void a_worker_that_is_not_there_is_said_to_be_missing(void)
+{
+    tr_query *query = NULL;
+    tr_err err = {0};
+    json_t *options = json_pack("{s:s}", "format", "csv");
+    CHECK(tr_query_open(&(tr_query_options){.worker_path = "/nonexistent/x"}, &query, NULL) == TR_OK);
+    CHECK(tr_query_convert(query, options, put_file(1, "in.csv", "a\n"), path_of(2, "out"), &err) ==
+          TR_SEMANTIC);
+    CHECK(strstr(err.text, "not installed") != NULL && strstr(err.text, "/nonexistent") == NULL);
+    tr_query_close(query);
+    json_decref(options);
+}
+
+static void a_worker_that_never_ends_is_killed_at_the_deadline(void)
+{
+    tr_err err = {0};
+    const int64_t start = tr_time_monotonic_us();
+    CHECK(run_script("exec sleep 60", &err) == TR_LIMIT);
+    CHECK(strstr(err.text, "limit of 1 s") != NULL);
+    CHECK(tr_time_monotonic_us() - start < 3000000);
+}
+
+static void a_worker_that_crashes_or_is_killed_fails_one_call(void)
+{
+    tr_err err = {0};
+    CHECK(run_script("kill -SEGV $$", &err) == TR_INVALID);
+    CHECK(strstr(err.text, "crashed") != NULL);
+    CHECK(run_script("kill -ABRT $$", &err) == TR_INVALID);
+    CHECK(run_script("kill -KILL $$", &err) == TR_IO);
+    CHECK(strstr(err.text, "killed") != NULL);
+    CHECK(run_script("exit 3", &err) == TR_IO);
+    CHECK(run_script("exit 0", &err) == TR_IO);
+}
+
+static void a_worker_that_closes_its_pipes_and_stays_is_killed(void)
+{
+    tr_err err = {0};
+    const int64_t start = tr_time_monotonic_us();
+    CHECK(run_script("exec 3>&- 1>&-; exec sleep 60", &err) == TR_IO);
+    CHECK(tr_time_monotonic_us() - start < 900000);
+}
+
+static void a_verdict_is_believed_only_when_it_is_one(void)
+{
+    tr_err err = {0};
+    CHECK(run_script("echo '{\"code\":\"OK\",\"confined\":true}' >&3", &err) == TR_OK);
+    CHECK(run_script("echo '{\"code\":\"INVALID\",\"text\":\"bad cell\"}' >&3", &err) == TR_INVALID);
+    CHECK(strcmp(err.text, "bad cell") == 0);
+    CHECK(run_script("echo '{\"code\":\"NONE\"}' >&3", &err) == TR_IO);
+    CHECK(run_script("echo '{\"co' >&3", &err) == TR_IO);
+    CHECK(run_script("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done >&3", &err) == TR_LIMIT);
+}
+
+static void a_worker_gets_no_environment_and_no_other_descriptors(void)
+{
+    tr_err err = {0};
+    CHECK(setenv("TR_SECRET", "1", 1) == 0);
+    /* PWD and the like are the shell's own. */
+    CHECK(run_script("[ -z \"$TR_SECRET$HOME$PATH_INFO$USER\" ] || exit 1;"
+                     " for fd in /proc/$$/fd/*; do case $fd in */[0-4]|*/10) ;; *) [ -e $fd ] && exit 1;; esac; done;"
+                     " echo '{\"code\":\"OK\"}' >&3", &err) == TR_OK);
+}
+
+static void no_call_leaves_a_descriptor_or_a_child_behind(void)
+{
+    tr_err err = {0};
+    (void)run_script("exit 0", &err);
+    const unsigned before = open_files();
+    for (unsigned i = 0; i < 5; i++)
+        (void)run_script(i % 2 ? "exit 1" : "kill -SEGV $$", &err);
+    CHECK(open_files() == before);
+}
+
+static void check_csv(const char *options_text, const char *csv, const char *expected)
+{
+    tr_err err = {0};
+    tr_buf lines = {0};
+    json_t *options = json_loads(options_text, 0, NULL);
+    CHECK(tr_query_convert(real, options, put_file(1, "in.csv", csv), path_of(2, "out.jsonl"), &err) ==
+          TR_OK);
+    CHECK(tr_file_read_all(paths[2], &lines, &err) == TR_OK);
+    const bool is_same = tr_str_is(tr_buf_str(&lines), expected);
+    CHECK(is_same);
+    if (!is_same)
+        printf("  %s\n  got:      %.*s\n  expected: %s\n", err.text, TR_STR_ARG(tr_buf_str(&lines)), expected);
+    tr_buf_free(&lines);
+    json_decref(options);
+}
+
+#define CSV "{\"format\":\"csv\"}"
+
+static void csv_cells_become_strings_and_empty_ones_are_left_out(void)
+{
+    check_csv(CSV, "a,b\n1,x\n,\n\"\",2\n", "{\"a\":\"1\",\"b\":\"x\"}\n{}\n{\"a\":\"\",\"b\":\"2\"}\n");
+    check_csv("{\"format\":\"csv\",\"nullMarker\":\"NA\"}", "a,b\nNA,\"NA\"\n,1\n",
+              "{\"b\":\"NA\"}\n{\"b\":\"1\"}\n");
+}
+
+static void rows_end_with_lf_crlf_or_cr_and_a_byte_order_mark_is_skipped(void)
+{
+    check_csv(CSV, "\xef\xbb\xbf" "a,b\r\n1,2\r3,4\n\n5,6",
+              "{\"a\":\"1\",\"b\":\"2\"}\n{\"a\":\"3\",\"b\":\"4\"}\n{\"a\":\"5\",\"b\":\"6\"}\n");
+}
+
+static void quoted_cells_hold_delimiters_line_ends_and_quotes(void)
+{
+    check_csv(CSV, "a,b\n\"x,y\",\"l1\nl2\"\n\"q\"\"q\",\"e\\\"e\\\\ \\n\"\n5\" pipe,C:\\d\n",
+              "{\"a\":\"x,y\",\"b\":\"l1\\nl2\"}\n{\"a\":\"q\\\"q\",\"b\":\"e\\\"e\\\\ \\\\n\"}\n"
+              "{\"a\":\"5\\\" pipe\",\"b\":\"C:\\\\d\"}\n");
+}
+
+static void other_delimiters_quotes_and_charsets_are_options(void)
+{
+    check_csv("{\"format\":\"csv\",\"delimiter\":\"|\",\"quote\":\"'\",\"escape\":\"\"}",
+              "a|b\n'x|y'|'C:\\'\n", "{\"a\":\"x|y\",\"b\":\"C:\\\\\"}\n");
+    check_csv("{\"format\":\"csv\",\"delimiter\":\"\\t\",\"charset\":\"iso-8859-1\"}", "a\tb\n\xe9\t1\n",
+              "{\"a\":\"\xc3\xa9\",\"b\":\"1\"}\n");
+    check_csv("{\"format\":\"csv\",\"header\":false}", "1,2\n", "{\"_c0\":\"1\",\"_c1\":\"2\"}\n");
+}
+
+static void a_row_of_another_width_is_told_with_its_line(void)
+{
+    check_csv(CSV, "a,b\n\"x\ny\",1\n1,2,3\n7\n4,5\n",
+              "{\"a\":\"x\\ny\",\"b\":\"1\"}\n"
+              "{\"__corrupt\":\"1,2,3\",\"__error\":\"3 cells; the header has 2\",\"__line\":4}\n"
+              "{\"__corrupt\":\"7\",\"__error\":\"1 cells; the header has 2\",\"__line\":5}\n"
+              "{\"a\":\"4\",\"b\":\"5\"}\n");
+}
+
+static void a_quote_that_nothing_closes_costs_its_own_line(void)
+{
+    check_csv(CSV, "a,b\n1,\"x\n2,y\n3,z\n",
+              "{\"__corrupt\":\"1,\\\"x\",\"__error\":\"cell 2: its quote is never closed\",\"__line\":2}\n"
+              "{\"a\":\"2\",\"b\":\"y\"}\n{\"a\":\"3\",\"b\":\"z\"}\n");
+}
+
+static void text_behind_a_closing_quote_costs_the_row(void)
+{
+    check_csv(CSV, "a,b\n\"x\"y,1\n2,3\n",
+              "{\"__corrupt\":\"\\\"x\\\"y,1\",\"__error\":\"cell 1: text behind its closing quote\","
+              "\"__line\":2}\n{\"a\":\"2\",\"b\":\"3\"}\n");
+}
+
+static void cells_that_are_not_utf8_cost_the_row(void)
+{
+    check_csv(CSV, "a\n\xff\nok\n",
+              "{\"__corrupt\":\"\xef\xbf\xbd\",\"__error\":\"column \\\"a\\\": text that is not UTF-8\","
+              "\"__line\":2}\n{\"a\":\"ok\"}\n");
+}
+
+static void check_refused(const char *options_text, const char *csv, const char *why)
+{
+    tr_err err = {0};
+    json_t *options = json_loads(options_text, 0, NULL);
+    CHECK(tr_query_convert(real, options, put_file(1, "in.csv", csv), path_of(2, "out.jsonl"), &err) ==
+          TR_INVALID);
+    const bool says_why = strstr(err.text, why) != NULL && strstr(err.text, folder) == NULL;
+    CHECK(says_why);
+    if (!says_why)
+        printf("  got: %s\n", err.text);
+    CHECK(!tr_path_exists(paths[2]));
+    json_decref(options);
+}
+
+static void a_file_that_is_not_what_it_should_be_is_refused(void)
+{
+    check_refused(CSV, "", "the file is empty");
+    check_refused(CSV, "a,,b\n", "column 2 has no name");
+    check_refused(CSV, "a,b,a\n", "\"a\" twice");
+    check_refused(CSV, "\"a\n", "header in line 1");
+    check_refused(CSV, "PAR1....", "a Parquet file");
+    check_refused("{\"format\":\"csv\",\"delimiter\":\",,\"}", "a\n", "one ASCII character");
+    check_refused("{\"format\":\"xlsx\"}", "a\n", "neither parquet nor csv");
+    check_refused("{\"format\":\"parquet\"}", "PAR1....", "the file");
+    check_refused("{\"format\":\"parquet\"}", "not parquet at all", "the file");
+}
+
+static void *convert_some(void *failures)
+{
+    char in[256], out[256];
+    json_t *options = json_loads(CSV, 0, NULL);
+    (void)snprintf(in, sizeof in, "%s/shared.csv", folder);
+    (void)snprintf(out, sizeof out, "%s/out-%lx", folder, (unsigned long)pthread_self());
+    for (unsigned i = 0; i < 5; i++)
+        *(int *)failures += tr_query_convert(real, options, in, out, NULL) != TR_OK;
+    json_decref(options);
+    return NULL;
+}
+
+static void calls_run_side_by_side(void)
+{
+    pthread_t threads[4];
+    int failures[4] = {0};
+    (void)put_file(1, "shared.csv", "a,b\n1,2\n");
+    for (unsigned i = 0; i < 4; i++)
+        CHECK(pthread_create(threads + i, NULL, convert_some, failures + i) == 0);
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK(failures[i] == 0);
+    }
+}
+
+int main(void)
+{
+    int passed = 0, failed = 0;
+    if (mkdtemp(folder) == NULL)
+        return 2;
+    RUN(a_worker_that_is_not_there_is_said_to_be_missing);
+    RUN(a_worker_that_never_ends_is_killed_at_the_deadline);
+    RUN(a_worker_that_crashes_or_is_killed_fails_one_call);
+    RUN(a_worker_that_closes_its_pipes_and_stays_is_killed);
+    RUN(a_verdict_is_believed_only_when_it_is_one);
+    RUN(a_worker_gets_no_environment_and_no_other_descriptors);
+    RUN(no_call_leaves_a_descriptor_or_a_child_behind);
+    const char *worker = getenv("TR_QUERY_WORKER");
+    if (worker == NULL) {
+        printf("skip the real worker: it was not built, .deps/duckdb is absent\n");
+    } else if (tr_query_open(&(tr_query_options){.worker_path = worker}, &real, NULL) == TR_OK) {
+        RUN(csv_cells_become_strings_and_empty_ones_are_left_out);
+        RUN(rows_end_with_lf_crlf_or_cr_and_a_byte_order_mark_is_skipped);
+        RUN(quoted_cells_hold_delimiters_line_ends_and_quotes);
+        RUN(other_delimiters_quotes_and_charsets_are_options);
+        RUN(a_row_of_another_width_is_told_with_its_line);
+        RUN(a_quote_that_nothing_closes_costs_its_own_line);
+        RUN(text_behind_a_closing_quote_costs_the_row);
+        RUN(cells_that_are_not_utf8_cost_the_row);
+        RUN(a_file_that_is_not_what_it_should_be_is_refused);
+        RUN(calls_run_side_by_side);
+        tr_query_close(real);
+    }
+    failed += tr_dir_remove(folder, NULL) != TR_OK;
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
