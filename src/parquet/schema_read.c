@@ -287,7 +287,8 @@ tr_code tr_schema_read(tr_thrift_reader *reader, const tr_thrift_field *field, t
 {
     const uint32_t count = tr_thrift_list(reader, field, TR_THRIFT_STRUCT);
     if (count == 0)
-        return TR_FAIL(err, TR_CORRUPT, "the footer has no schema");
+        return TR_FAIL(err, TR_CORRUPT, "the schema is damaged: %s",
+                       reader->problem != NULL ? reader->problem : "it has no columns");
     if (count > ELEMENTS_MAX)
         return TR_FAIL(err, TR_LIMIT, "the schema has %u elements, at most %d are read", count,
                        ELEMENTS_MAX);
