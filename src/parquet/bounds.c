@@ -159,7 +159,7 @@ int tr_bounds_compare(tr_kind kind, tr_str a, tr_str b)
     return (x > y) - (x < y);
 }
 
-tr_bounds tr_bounds_of_pages(tr_kind kind, const tr_page *pages, uint32_t count)
+tr_bounds tr_bounds_of_pages(tr_kind kind, const tr_out_page *pages, uint32_t count)
 {
     tr_bounds all = {0};
     for (uint32_t i = 0; i < count; i++) {

@@ -26,7 +26,7 @@ typedef struct chunk_work {
     tr_encoder *encoder;
     const tr_leaf *leaf;
     const tr_column *column;
-    tr_chunk *chunk;
+    tr_out_chunk *chunk;
     bool is_compressing; /* the kind is worth a try */
 } chunk_work;
 
@@ -117,7 +117,8 @@ static bool is_dictionary_better(const chunk_work *work)
 {
     const tr_values *values = &work->column->values;
     const uint64_t entries = work->chunk->values;
-    if (!values->is_distinct || entries == 0 || work->leaf->kind == TR_KIND_BOOLEAN)
+    if (!values->is_distinct || entries == 0 || work->leaf->kind == TR_KIND_BOOLEAN ||
+        work->leaf->kind == TR_KIND_KEY) /* keys are read in place */
         return false;
     if ((uint64_t)values->count * 2 > entries)
         return dictionary_pays(work);
@@ -144,7 +145,7 @@ __attribute__((noinline)) static uint32_t add_to_dictionary(chunk_work *work, ui
 }
 
 /* Codes of the page's values, as places in the dictionary, to `indexes`. */
-static uint32_t remap_page(chunk_work *work, const tr_page *page)
+static uint32_t remap_page(chunk_work *work, const tr_out_page *page)
 {
     const uint32_t *codes = work->column->codes + page->entry;
     const uint32_t *remap = work->encoder->remap;
@@ -196,7 +197,7 @@ static void find_extremes(chunk_work *work, tr_extremes *x)
     }
 }
 
-static tr_code encode_places(chunk_work *work, const tr_page *page, tr_extremes *x, tr_err *err)
+static tr_code encode_places(chunk_work *work, const tr_out_page *page, tr_extremes *x, tr_err *err)
 {
     tr_encoder *encoder = work->encoder;
     TR_TRY(reserve_indexes(encoder, work->leaf, page->entries, err));
@@ -216,7 +217,7 @@ static inline void put_length(uint8_t *at, size_t len)
     memcpy(at, &four, sizeof four);
 }
 
-static tr_code encode_strings(chunk_work *work, const tr_page *page, tr_extremes *x, tr_err *err)
+static tr_code encode_strings(chunk_work *work, const tr_out_page *page, tr_extremes *x, tr_err *err)
 {
     const tr_values *values = &work->column->values;
     const uint32_t *codes = work->column->codes + page->entry;
@@ -244,7 +245,7 @@ static tr_code encode_strings(chunk_work *work, const tr_page *page, tr_extremes
     return TR_OK;
 }
 
-static void encode_bits(const chunk_work *work, const tr_page *page, uint8_t *to, tr_extremes *x)
+static void encode_bits(const chunk_work *work, const tr_out_page *page, uint8_t *to, tr_extremes *x)
 {
     const uint32_t *codes = work->column->codes + page->entry;
     const tr_values *values = &work->column->values;
@@ -261,7 +262,7 @@ static void encode_bits(const chunk_work *work, const tr_page *page, uint8_t *to
 }
 
 /* Numbers and keys: `each` is a constant wherever this is inlined. */
-static inline void encode_fixed(const chunk_work *work, const tr_page *page, uint8_t *to, const uint32_t each,
+static inline void encode_fixed(const chunk_work *work, const tr_out_page *page, uint8_t *to, const uint32_t each,
                                 tr_extremes *x)
 {
     const uint32_t *codes = work->column->codes + page->entry;
@@ -280,7 +281,7 @@ static inline void encode_fixed(const chunk_work *work, const tr_page *page, uin
     }
 }
 
-static tr_code encode_plain(chunk_work *work, const tr_page *page, tr_extremes *x, tr_err *err)
+static tr_code encode_plain(chunk_work *work, const tr_out_page *page, tr_extremes *x, tr_err *err)
 {
     tr_buf *raw = &work->encoder->raw;
     const uint32_t each = tr_plain_bytes(work->leaf->kind);
@@ -323,7 +324,7 @@ static tr_code compress(chunk_work *work, bool is_forced, bool *is_compressed, t
     return TR_OK;
 }
 
-static tr_code store_page(chunk_work *work, tr_page *page, tr_err *err)
+static tr_code store_page(chunk_work *work, tr_out_page *page, tr_err *err)
 {
     const tr_buf *raw = &work->encoder->raw;
     tr_buf *stored = &work->writer->stored;
@@ -341,7 +342,7 @@ static tr_code store_page(chunk_work *work, tr_page *page, tr_err *err)
 /* The page header of a dictionary does not say whether it is compressed: the chunk's codec does. */
 static tr_code store_dictionary(chunk_work *work, tr_err *err)
 {
-    tr_chunk *chunk = work->chunk;
+    tr_out_chunk *chunk = work->chunk;
     tr_buf *raw = &work->encoder->raw, *stored = &work->writer->stored;
     const tr_values *values = &work->column->values;
     const uint32_t each = tr_plain_bytes(work->leaf->kind);
@@ -402,7 +403,7 @@ static uint32_t count_values(const uint32_t *codes, uint32_t entries)
     return count;
 }
 
-static tr_code encode_page(chunk_work *work, tr_page *page, tr_err *err)
+static tr_code encode_page(chunk_work *work, tr_out_page *page, tr_err *err)
 {
     const tr_column *column = work->column;
     tr_extremes x = {0};
@@ -425,12 +426,12 @@ static tr_code encode_page(chunk_work *work, tr_page *page, tr_err *err)
 }
 
 /* The next free page of the chunk; NULL: no memory. */
-static tr_page *next_page(tr_parquet_writer *writer, tr_chunk *chunk)
+static tr_out_page *next_page(tr_parquet_writer *writer, tr_out_chunk *chunk)
 {
     if (chunk->page_count == chunk->page_cap) {
         const uint32_t expected = (writer->group_rows - 1) / writer->page_rows + 1;
         const uint32_t cap = chunk->page_cap == 0 ? expected : chunk->page_cap * 2;
-        tr_page *pages = tr_arena_alloc(&writer->group, (size_t)cap * sizeof *pages);
+        tr_out_page *pages = tr_arena_alloc(&writer->group, (size_t)cap * sizeof *pages);
         if (pages == NULL)
             return NULL;
         if (chunk->page_count > 0)
@@ -445,13 +446,13 @@ static tr_code encode_pages(chunk_work *work, tr_err *err)
 {
     const tr_column *column = work->column;
     for (uint32_t row = 0; row < column->rows;) {
-        tr_page *page = next_page(work->writer, work->chunk);
+        tr_out_page *page = next_page(work->writer, work->chunk);
         if (page == NULL)
             return no_memory(work->leaf, err);
         const uint32_t rows = rows_of_page(work, row);
         const uint32_t from = column->row_start == NULL ? row : column->row_start[row];
         const uint32_t to = column->row_start == NULL ? row + rows : column->row_start[row + rows];
-        *page = (tr_page){.row = row, .rows = rows, .entry = from, .entries = to - from};
+        *page = (tr_out_page){.row = row, .rows = rows, .entry = from, .entries = to - from};
         TR_TRY(encode_page(work, page, err));
         work->chunk->page_count++;
         row += rows;
@@ -462,11 +463,11 @@ static tr_code encode_pages(chunk_work *work, tr_err *err)
 tr_code tr_chunk_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *column, tr_err *err)
 {
     tr_encoder *encoder = &writer->encoder;
-    tr_chunk *chunk = &writer->chunks[leaf];
+    tr_out_chunk *chunk = &writer->chunks[leaf];
     chunk_work work = {.writer = writer, .encoder = encoder, .leaf = &writer->shape->leaves[leaf], .column = column,
                        .chunk = chunk};
     work.is_compressing = work.leaf->kind != TR_KIND_KEY;
-    *chunk = (tr_chunk){.is_put = true, .entries = column->entries,
+    *chunk = (tr_out_chunk){.is_put = true, .entries = column->entries,
                         .values = count_values(column->codes, column->entries)};
     if (column->values.is_distinct)
         TR_TRY(reserve_codes(encoder, work.leaf, column->values.count + 1, err));
@@ -483,7 +484,7 @@ tr_code tr_chunk_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *
     return store_dictionary(&work, err);
 }
 
-static tr_code put_zero_levels(tr_parquet_writer *writer, const tr_leaf *leaf, tr_page *page, tr_err *err)
+static tr_code put_zero_levels(tr_parquet_writer *writer, const tr_leaf *leaf, tr_out_page *page, tr_err *err)
 {
     tr_buf *zeros = &writer->page_levels;
     zeros->len = 0;
@@ -497,16 +498,16 @@ static tr_code put_zero_levels(tr_parquet_writer *writer, const tr_leaf *leaf, t
 
 tr_code tr_chunk_absent(tr_parquet_writer *writer, uint32_t leaf, tr_err *err)
 {
-    tr_chunk *chunk = &writer->chunks[leaf];
+    tr_out_chunk *chunk = &writer->chunks[leaf];
     const tr_leaf *own = &writer->shape->leaves[leaf];
     const uint32_t rows = writer->group_rows;
-    *chunk = (tr_chunk){.entries = rows};
+    *chunk = (tr_out_chunk){.entries = rows};
     for (uint32_t row = 0; row < rows;) {
-        tr_page *page = next_page(writer, chunk);
+        tr_out_page *page = next_page(writer, chunk);
         if (page == NULL)
             return no_memory(own, err);
         const uint32_t here = rows - row < writer->page_rows ? rows - row : writer->page_rows;
-        *page = (tr_page){.row = row, .rows = here, .entry = row, .entries = here};
+        *page = (tr_out_page){.row = row, .rows = here, .entry = row, .entries = here};
         if (own->rep_max > 0)
             TR_TRY(put_zero_levels(writer, own, page, err));
         chunk->page_count++;

@@ -13,19 +13,19 @@ static tr_code no_memory(tr_err *err, uint64_t entries)
     return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %llu entries", (unsigned long long)entries);
 }
 
-/* Makes room for a column's codes, and for levels where the leaf has them. */
-static tr_code make_room(tr_arena *arena, const tr_leaf *leaf, uint32_t rows, uint64_t entries, tr_column *out,
-                         tr_err *err)
+/* Makes room for a column's codes, and for levels where it is nested. leaf  may be NULL */
+static tr_code make_room(tr_arena *arena, const tr_leaf *leaf, bool is_nested, uint32_t rows,
+                         uint64_t entries, tr_column *out, tr_err *err)
 {
     uint8_t *def = NULL, *rep = NULL;
     uint32_t *row_start = NULL;
     if (entries >= UINT32_MAX)
-        return TR_FAIL(err, TR_LIMIT, "column \"%.*s\" would have %llu entries: at most 2^32 - 2 fit",
-                       TR_STR_ARG(leaf->path), (unsigned long long)entries);
+        return TR_FAIL(err, TR_LIMIT, "a column would have %llu entries: at most 2^32 - 2 fit",
+                       (unsigned long long)entries);
     uint32_t *codes = tr_arena_alloc(arena, (size_t)entries * sizeof *codes);
     if (codes == NULL)
         return no_memory(err, entries);
-    if (leaf->rep_max > 0) {
+    if (is_nested) {
         def = tr_arena_alloc(arena, (size_t)entries);
         rep = tr_arena_alloc(arena, (size_t)entries);
         row_start = tr_arena_alloc(arena, ((size_t)rows + 1) * sizeof *row_start);
@@ -68,7 +68,7 @@ static void fill_absent(filling *to, uint32_t row, uint32_t entry, uint32_t rows
 tr_code tr_column_absent(tr_arena *arena, const tr_leaf *leaf, uint32_t rows, tr_column *out, tr_err *err)
 {
     tr_column column;
-    TR_TRY(make_room(arena, leaf, rows, rows, &column, err));
+    TR_TRY(make_room(arena, leaf, leaf->rep_max > 0, rows, rows, &column, err));
     filling to = fill_of(&column);
     fill_absent(&to, 0, 0, rows);
     if (to.row_start != NULL)
@@ -136,7 +136,7 @@ tr_code tr_column_pick(tr_arena *arena, const tr_column *in, const uint32_t *pic
         for (uint32_t i = 0; i < count; i++)
             entries += pick[i] == UINT32_MAX ? 1 : in->row_start[pick[i] + 1] - in->row_start[pick[i]];
     }
-    TR_TRY(make_room(arena, in->leaf, count, entries, &column, err));
+    TR_TRY(make_room(arena, in->leaf, is_nested, count, entries, &column, err));
     filling to = fill_of(&column);
     if (is_nested)
         pick_nested(in, pick, count, &to);
@@ -285,7 +285,7 @@ tr_code tr_column_join(tr_arena *arena, const tr_leaf *leaf, const tr_column *co
     }
     if (rows >= UINT32_MAX)
         return TR_FAIL(err, TR_LIMIT, "column \"%.*s\" would have more than 2^32 - 2 rows", TR_STR_ARG(leaf->path));
-    TR_TRY(make_room(arena, leaf, (uint32_t)rows, entries, &column, err));
+    TR_TRY(make_room(arena, leaf, leaf->rep_max > 0, (uint32_t)rows, entries, &column, err));
     TR_TRY(make_uniter(arena, leaf, parts, part_count, &u, err));
     filling to = fill_of(&column);
     uint32_t row = 0, entry = 0;

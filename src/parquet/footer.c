@@ -8,12 +8,12 @@
 #include "parquet/thrift.h"
 #include "parquet/writer_internal.h"
 
-static void put_locations(tr_thrift_writer *t, const tr_chunk *chunk)
+static void put_locations(tr_thrift_writer *t, const tr_out_chunk *chunk)
 {
     tr_thrift_put_enter(t);
     tr_thrift_put_list(t, TR_PQ_OFFSET_PAGES, TR_THRIFT_STRUCT, chunk->page_count);
     for (uint32_t i = 0; i < chunk->page_count; i++) {
-        const tr_page *page = &chunk->pages[i];
+        const tr_out_page *page = &chunk->pages[i];
         tr_thrift_put_enter(t);
         tr_thrift_put_i64(t, TR_PQ_LOCATION_AT, (int64_t)page->offset);
         tr_thrift_put_i32(t, TR_PQ_LOCATION_BYTES, (int32_t)page->file_bytes);
@@ -24,7 +24,7 @@ static void put_locations(tr_thrift_writer *t, const tr_chunk *chunk)
 }
 
 /* Whether min and max go up, down, or neither, from page to page; pages without values do not count. */
-static int boundary_order(tr_kind kind, const tr_chunk *chunk)
+static int boundary_order(tr_kind kind, const tr_out_chunk *chunk)
 {
     bool goes_up = true, goes_down = true;
     const tr_bounds *before = NULL;
@@ -43,7 +43,7 @@ static int boundary_order(tr_kind kind, const tr_chunk *chunk)
     return goes_up ? TR_PQ_ASCENDING : goes_down ? TR_PQ_DESCENDING : TR_PQ_UNORDERED;
 }
 
-static void put_column_index(tr_thrift_writer *t, tr_kind kind, const tr_chunk *chunk)
+static void put_column_index(tr_thrift_writer *t, tr_kind kind, const tr_out_chunk *chunk)
 {
     const uint32_t pages = chunk->page_count;
     tr_thrift_put_enter(t);
@@ -64,7 +64,7 @@ static void put_column_index(tr_thrift_writer *t, tr_kind kind, const tr_chunk *
 }
 
 /* NaN has no place in an order, so a column with one gets no column index. */
-static bool has_column_index(const tr_chunk *chunk)
+static bool has_column_index(const tr_out_chunk *chunk)
 {
     return !chunk->has_nan;
 }
@@ -74,7 +74,7 @@ tr_code tr_indexes_write(tr_parquet_writer *writer, tr_err *err)
     const uint32_t leaves = writer->shape->leaf_count;
     for (uint32_t i = 0; i < leaves * 2; i++) {
         const bool is_column_index = i < leaves;
-        tr_chunk *chunk = &writer->chunks[i % leaves];
+        tr_out_chunk *chunk = &writer->chunks[i % leaves];
         const size_t before = writer->out.len;
         tr_thrift_writer t = tr_thrift_writer_of(&writer->out, err);
         if (is_column_index && !has_column_index(chunk))
@@ -123,7 +123,7 @@ static void put_path(tr_thrift_writer *t, const tr_leaf *leaf)
     }
 }
 
-static void put_statistics(tr_thrift_writer *t, const tr_chunk *chunk)
+static void put_statistics(tr_thrift_writer *t, const tr_out_chunk *chunk)
 {
     tr_thrift_put_struct(t, TR_PQ_META_STATISTICS);
     tr_thrift_put_i64(t, TR_PQ_STAT_NULLS, chunk->entries - chunk->values);
@@ -136,7 +136,7 @@ static void put_statistics(tr_thrift_writer *t, const tr_chunk *chunk)
     tr_thrift_put_leave(t);
 }
 
-static void put_chunk(tr_thrift_writer *t, const tr_leaf *leaf, const tr_chunk *chunk)
+static void put_chunk(tr_thrift_writer *t, const tr_leaf *leaf, const tr_out_chunk *chunk)
 {
     tr_thrift_put_enter(t);
     tr_thrift_put_i64(t, TR_PQ_CHUNK_FILE_OFFSET, 0);

@@ -128,7 +128,7 @@ static void add_bits(const uint64_t *bitmap, uint32_t row, uint32_t rows, uint8_
 }
 
 /* How many objects above the unit are present, row by row. */
-static void sum_objects(const tr_parquet_writer *writer, const tr_type *unit, const tr_page *page, uint8_t *levels)
+static void sum_objects(const tr_parquet_writer *writer, const tr_type *unit, const tr_out_page *page, uint8_t *levels)
 {
     memset(levels, 0, ((size_t)page->rows + 63) & ~(size_t)63);
     for (const tr_type *type = unit->parent; type->parent != NULL; type = type->parent)
@@ -138,7 +138,7 @@ static void sum_objects(const tr_parquet_writer *writer, const tr_type *unit, co
 
 /* A nested leaf's levels: a unit that is present adds the objects above it; one that is not has the
  * level of its row, and rows without it come in the order of their entries. */
-static void lift_levels(const uint8_t *def, const tr_page *page, uint8_t base_def, const uint64_t *unit_bits,
+static void lift_levels(const uint8_t *def, const tr_out_page *page, uint8_t base_def, const uint64_t *unit_bits,
                         const uint8_t *depth, uint8_t *levels)
 {
     uint32_t row = 0;
@@ -153,11 +153,11 @@ static void lift_levels(const uint8_t *def, const tr_page *page, uint8_t base_de
     }
 }
 
-tr_code tr_levels_put(tr_parquet_writer *writer, uint32_t leaf, const tr_page *page, tr_buf *out, tr_err *err)
+tr_code tr_levels_put(tr_parquet_writer *writer, uint32_t leaf, const tr_out_page *page, tr_buf *out, tr_err *err)
 {
     const tr_leaf *own = &writer->shape->leaves[leaf];
     const tr_unit *unit = &writer->shape->units[own->unit];
-    const tr_chunk *chunk = &writer->chunks[leaf];
+    const tr_out_chunk *chunk = &writer->chunks[leaf];
     const uint32_t width = tr_pq_width(own->def_max);
     const bool is_nested = own->rep_max > 0 && chunk->is_put;
     const uint8_t *def = is_nested ? writer->levels.at + chunk->def_at + page->entry : NULL;

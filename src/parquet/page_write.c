@@ -26,7 +26,7 @@ static uint32_t count_bytes(tr_parquet_writer *writer, size_t before)
     return (uint32_t)bytes;
 }
 
-static int encoding_of(const tr_chunk *chunk)
+static int encoding_of(const tr_out_chunk *chunk)
 {
     return chunk->is_dictionary ? TR_PQ_RLE_DICTIONARY : TR_PQ_PLAIN;
 }
@@ -40,7 +40,7 @@ static void begin_header(tr_thrift_writer *t, int type, uint64_t raw_bytes, tr_s
     tr_thrift_put_i32(t, TR_PQ_PAGE_CRC, (int32_t)tr_crc32(body));
 }
 
-static tr_code write_dictionary(tr_parquet_writer *writer, tr_chunk *chunk, tr_err *err)
+static tr_code write_dictionary(tr_parquet_writer *writer, tr_out_chunk *chunk, tr_err *err)
 {
     const tr_str body = {writer->stored.at + chunk->dictionary_at, chunk->dictionary_stored_bytes};
     const size_t before = writer->out.len;
@@ -61,9 +61,9 @@ static tr_code write_dictionary(tr_parquet_writer *writer, tr_chunk *chunk, tr_e
     return TR_OK;
 }
 
-static tr_code write_page(tr_parquet_writer *writer, uint32_t leaf, tr_page *page, tr_err *err)
+static tr_code write_page(tr_parquet_writer *writer, uint32_t leaf, tr_out_page *page, tr_err *err)
 {
-    tr_chunk *chunk = &writer->chunks[leaf];
+    tr_out_chunk *chunk = &writer->chunks[leaf];
     tr_buf *body = &writer->body;
     const size_t before = writer->out.len;
     body->len = 0;
@@ -100,7 +100,7 @@ static tr_code write_page(tr_parquet_writer *writer, uint32_t leaf, tr_page *pag
 
 tr_code tr_chunk_write(tr_parquet_writer *writer, uint32_t leaf, tr_err *err)
 {
-    tr_chunk *chunk = &writer->chunks[leaf];
+    tr_out_chunk *chunk = &writer->chunks[leaf];
     if (chunk->is_dictionary)
         TR_TRY(write_dictionary(writer, chunk, err));
     for (uint32_t i = 0; i < chunk->page_count; i++)

@@ -132,7 +132,7 @@ tr_code tr_parquet_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column
 /* The leaves of a unit share their lists: one cannot be absent where another is not. */
 static tr_code check_unit(const tr_parquet_writer *writer, const tr_unit *unit, tr_err *err)
 {
-    const tr_chunk *chunks = writer->chunks + unit->first_leaf;
+    const tr_out_chunk *chunks = writer->chunks + unit->first_leaf;
     for (uint32_t i = 1; i < unit->leaf_count; i++)
         if (chunks[i].is_put != chunks[0].is_put)
             return TR_FAIL(err, TR_INVALID, "of the columns of \"%.*s\" some were written and some were not",

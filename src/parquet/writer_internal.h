@@ -24,7 +24,7 @@ typedef struct tr_bounds {
     bool min_is_exact, max_is_exact;
 } tr_bounds;
 
-typedef struct tr_page {
+typedef struct tr_out_page {
     uint32_t row, rows;
     uint32_t entry, entries;
     uint32_t values;       /* entries with a value */
@@ -37,16 +37,16 @@ typedef struct tr_page {
     tr_bounds bounds;
     uint64_t offset;       /* of the page header in the file, once written */
     uint32_t file_bytes;   /* header and body */
-} tr_page;
+} tr_out_page;
 
-typedef struct tr_chunk {
+typedef struct tr_out_chunk {
     bool is_put;
     bool is_dictionary;
     bool is_zstd;  /* the chunk's codec: some page is compressed */
     bool has_nan;
     uint32_t entries, values;
     uint32_t page_count, page_cap;
-    tr_page *pages; /* in the group's arena */
+    tr_out_page *pages; /* in the group's arena */
     size_t def_at;  /* nested leaves: the column's levels, in levels */
     uint32_t dictionary_count, dictionary_raw_bytes, dictionary_stored_bytes;
     size_t dictionary_at; /* in stored */
@@ -56,7 +56,7 @@ typedef struct tr_chunk {
     uint64_t column_index_offset, offset_index_offset;
     uint32_t column_index_bytes, offset_index_bytes;
     tr_bounds bounds;
-} tr_chunk;
+} tr_out_chunk;
 
 /* Memory for encoding one chunk. */
 typedef struct tr_encoder {
@@ -88,7 +88,7 @@ struct tr_parquet_writer {
     uint32_t next_leaf;
     uint64_t group_offset;
     tr_arena group;
-    tr_chunk *chunks;      /* by leaf */
+    tr_out_chunk *chunks;      /* by leaf */
     uint64_t **present;    /* by type id: a bitmap of rows, one word longer than needed; NULL: nowhere */
     uint64_t *spare_bitmap;
     tr_buf stored, levels;
@@ -109,7 +109,7 @@ uint32_t tr_bitmap_count(const uint64_t *bitmap, uint32_t from, uint32_t count);
 /* Works out which objects are present in which rows: those with something in them. */
 TR_MUST_CHECK tr_code tr_presence_derive(tr_parquet_writer *writer, tr_err *err);
 /* Appends a page's definition levels, encoded. */
-TR_MUST_CHECK tr_code tr_levels_put(tr_parquet_writer *writer, uint32_t leaf, const tr_page *page, tr_buf *out,
+TR_MUST_CHECK tr_code tr_levels_put(tr_parquet_writer *writer, uint32_t leaf, const tr_out_page *page, tr_buf *out,
                                     tr_err *err);
 
 /* bounds.c */
@@ -144,7 +144,7 @@ TR_MUST_CHECK tr_code tr_bounds_make(tr_arena *arena, tr_kind kind, const tr_val
                                      tr_bounds *out, tr_err *err);
 int tr_bounds_compare(tr_kind kind, tr_str a, tr_str b);
 /* The bounds of all pages together. */
-tr_bounds tr_bounds_of_pages(tr_kind kind, const tr_page *pages, uint32_t count);
+tr_bounds tr_bounds_of_pages(tr_kind kind, const tr_out_page *pages, uint32_t count);
 
 /* chunk.c: values of a column into pages. */
 TR_MUST_CHECK tr_code tr_chunk_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *column, tr_err *err);
