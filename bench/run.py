@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""run.py - Tributary and its peers on the same files in one run; `make bench`.
+
+    run.py [--quick] [--only CASE,...] [--spark] [--polars] [--repeat N] [--dir DIR] [--docs docs/performance.md]
+
+Kernel cases merge run files without a server (merge_bench); the case "http" goes the whole way: upload,
+ingest, export job, download. Every result is compared with the peers' (rows and values, by checksums that
+do not depend on order), so that a ratio is between equal results. Each program runs in a process of its own;
+wall time is the median, CPU time and peak memory are that run's.
+"""
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import duckdb
+import pyarrow.parquet as pq
+
+import over_http
+import peers
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+RECORDS = ["crm", "loyalty", "mobile", "shop", "web"]      # by dataset id: ties go to the first
+THREE = "loyalty.tier,person.name.firstName,personalEmail.address"
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="small data, one repeat: only to see that all works")
+    parser.add_argument("--only", default="full,fields,events,wide,http")
+    parser.add_argument("--spark", action="store_true")
+    parser.add_argument("--polars", action="store_true")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dir", default=None, help="where the made data is kept from run to run")
+    parser.add_argument("--bench", default=str(ROOT / "build" / "bench" / "merge_bench"))
+    parser.add_argument("--results", default=str(ROOT / "bench" / "results"))
+    parser.add_argument("--docs", default=None)
+    return parser.parse_args()
+
+
+def cases(quick):
+    """name: (options of merge_bench, options of its run only)"""
+    people, wide, events = (20000, 2000, 25000) if quick else (2000000, 200000, 2500000)
+    return {
+        "full": (f"{people:,} profiles of 5 datasets, 20 leaves", {"profiles": people}, {}),
+        "fields": (f"{people:,} profiles, 3 of 20 leaves", {"profiles": people}, {"fields": THREE}),
+        "events": (f"{events:,} events nested into {people // 2:,} profiles, 3 leaves",
+                   {"profiles": people // 2, "events": events}, {"fields": THREE}),
+        "wide": (f"{wide:,} profiles of 5 datasets, 280 leaves", {"profiles": wide, "copies": 14}, {}),
+    }
+
+
+def flags(options):
+    return [text for name, value in options.items() for text in (f"--{name}", str(value))]
+
+
+def measured(command, seconds_of, repeat):
+    """Median wall seconds; CPU seconds and peak memory of the median run."""
+    runs = []
+    for _ in range(repeat):
+        read_end, write_end = os.pipe()
+        pid = os.posix_spawn(command[0], command, os.environ,
+                             file_actions=[(os.POSIX_SPAWN_DUP2, write_end, 1)])
+        os.close(write_end)
+        with os.fdopen(read_end) as pipe:
+            out = pipe.read()
+        _, status, usage = os.wait4(pid, 0)
+        if status != 0:
+            raise SystemExit(f"{' '.join(command)}: status {status}\n{out}")
+        runs.append({"seconds": seconds_of(out), "cpu_s": usage.ru_utime + usage.ru_stime,
+                     "peak_mb": usage.ru_maxrss / 1024})
+    runs.sort(key=lambda run: run["seconds"])
+    return runs[len(runs) // 2]
+
+
+def kernel_seconds(out):
+    """"open 0.001 s, merge 0.512 s, ..." """
+    words = out.split()
+    return float(words[1]) + float(words[4])
+
+
+def checksum(files):
+    """Rows, and an order-free sum over whole rows: the same rows, the same sum."""
+    listed = sorted(str(file) for file in files)
+    schema = pq.read_schema(listed[0])
+    parts = []
+    for path in sorted(peers.leaf_paths(schema)):
+        value = peers.quoted(path)
+        if path == "timeSeriesEvents":
+            value = f"coalesce({value}, [])"
+        parts.append(value)
+    if "identityMap" in schema.names:
+        parts.append("map_keys(identityMap)")
+        parts.append("list_transform(map_values(identityMap), l -> list_transform(l, i -> (i.id, i.primary)))")
+    rows, total = duckdb.sql(f"SELECT count(*), sum(hash({', '.join(parts)})::HUGEINT) "
+                             f"FROM read_parquet({listed})").fetchone()
+    return rows, str(total)
+
+
+def fresh(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def generated(args, data, options):
+    """The folder of run files for these options, made when it is not there yet."""
+    key = "-".join(f"{name}{value}" for name, value in options.items())
+    code = hashlib.sha256((ROOT / "bench" / "bench_world.c").read_bytes()).hexdigest()[:8]
+    folder = data / f"{key}-{code}"
+    if not (folder / "done").exists():
+        subprocess.run([args.bench, "generate", str(fresh(folder)), *flags(options)], check=True,
+                       stdout=subprocess.DEVNULL)
+        (folder / "done").touch()
+    return folder
+
+
+def size_mb(files):
+    return sum(pathlib.Path(file).stat().st_size for file in files) / 1e6
+
+
+def run_peer(name, case, out, repeat):
+    case = {**case, "out": str(fresh(out))}
+    found = measured([sys.executable, str(ROOT / "bench" / "peers.py"), name, json.dumps(case)],
+                     lambda text: json.loads(text)["seconds"], repeat)
+    files = sorted(out.rglob("*.parquet"))
+    return {**found, "mb": size_mb(files)}, checksum(files)
+
+
+def kernel_case(args, data, name, text, world, run_only):
+    folder = generated(args, data, world)
+    case = {"files": {d: str(folder / f"{d}.parquet") for d in RECORDS}, "order": RECORDS, "threads": args.threads,
+            "fields": run_only["fields"].split(",") if "fields" in run_only else None,
+            "events": str(folder / "events.parquet") if "events" in world else None,
+            "id": "_tributary.id", "time": "_tributary.updated"}
+    out = fresh(data / "out")
+    command = [args.bench, "run", str(folder), "--threads", str(args.threads), *flags({**world, **run_only})]
+    found = {"tributary": measured(command + ["--out", str(out)], kernel_seconds, args.repeat)}
+    files = sorted(out.glob("*.parquet"))
+    found["tributary"]["mb"] = size_mb(files)
+    found["tributary, one thread"] = measured(
+        command + ["--out", str(out), "--threads", "1"], kernel_seconds, args.repeat)
+    wanted = checksum(files)
+    names = ["duckdb general", "duckdb joins"]
+    if "events" not in world:
+        names += ["polars"] * (args.polars and name == "full")
+        names += ["spark general", "spark joins"] * (args.spark and name != "wide")
+    for peer in names:
+        found[peer], got = run_peer(peer, case, data / "out-peer", 1 if "spark" in peer else args.repeat)
+        if got != wanted:
+            raise SystemExit(f"{name}: {peer} has {got}, Tributary {wanted}: results differ")
+    source = size_mb(folder.glob("*.parquet"))
+    return {"case": name, "text": text, "rows": wanted[0], "input_mb": source, "results": found}
+
+
+def machine():
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "memory_gb": round(pages / 2 ** 30),
+            "system": platform.platform(), "duckdb": duckdb.__version__, "load": os.getloadavg()[0]}
+
+
+def ratio_of(found, peer):
+    mine = found["results"]["tributary"]["seconds"]
+    return found["results"][peer]["seconds"] / mine if mine else 0
+
+
+def table(results):
+    lines = ["| work | who | seconds | CPU s | peak MB | output MB | times Tributary |",
+             "|---|---|--:|--:|--:|--:|--:|"]
+    for found in results:
+        for who, run in found["results"].items():
+            lines.append("| {} | {} | {:.2f} | {:.1f} | {:.0f} | {} | {} |".format(
+                found["text"] if who == "tributary" else "", who, run["seconds"], run.get("cpu_s", 0),
+                run.get("peak_mb", 0), f"{run['mb']:.0f}" if "mb" in run else "",
+                "" if who.startswith("tributary") else f"{ratio_of(found, who):.1f}x"))
+    return "\n".join(lines)
+
+
+def write_docs(path, report):
+    where = report["machine"]
+    text = f"""# Performance
+
+`make bench` measures Tributary and its peers on the same files in one run and writes this page. Every result is
+compared row by row (checksums) before a ratio is printed. Wall seconds are medians; the numbers move by about a
+tenth between runs.
+
+Machine: {where['cpu']}, {where['cores']} cores used, {where['memory_gb']} GB, {where['system']}; DuckDB
+{where['duckdb']}; {report['when'][:10]}, revision {report['revision']}. Files are in the page cache for everybody.
+
+{table(report['cases'])}
+
+"Tributary" merges run files with two threads; "one thread" is the same work on one. *general* is an aggregate over
+the union of all fragments, right for any datasets; *joins* is written by hand for these five, by somebody who knows
+that one of them has everybody. Rows of "over HTTP" are export jobs of a running server, from the request to the
+published batch, with `identityMap`, hashing and syncing of every file; its peers read the files that were uploaded.
+The data: `bench/bench_world.h`; the SQL: `bench/peers.py`.
+"""
+    pathlib.Path(path).write_text(text)
+
+
+def revision():
+    found = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return found.stdout.strip() or "unknown"
+
+
+def main():
+    args = arguments()
+    args.repeat = 1 if args.quick else args.repeat
+    data = pathlib.Path(args.dir or tempfile.mkdtemp(prefix="tributary-bench-"))
+    data.mkdir(parents=True, exist_ok=True)
+    build = pathlib.Path(args.bench).parents[1]
+    subprocess.run(["ninja", "-C", str(build), "bench/merge_bench"], check=True, stdout=subprocess.DEVNULL)
+    report = {"when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "quick": args.quick,
+              "revision": revision(), "machine": machine(), "cases": []}
+    chosen = args.only.split(",")
+    try:
+        for name, (text, world, run_only) in cases(args.quick).items():
+            if name in chosen:
+                report["cases"].append(kernel_case(args, data, name, text, world, run_only))
+                print(table(report["cases"][-1:]), flush=True)
+        if "http" in chosen:
+            world = cases(args.quick)["full"][1]
+            report["cases"] += over_http.run(args, data, generated(args, data, world), run_peer, checksum)
+            print(table(report["cases"]), flush=True)
+    finally:
+        if args.dir is None:
+            shutil.rmtree(data, ignore_errors=True)
+    pathlib.Path(args.results).mkdir(parents=True, exist_ok=True)
+    out = pathlib.Path(args.results) / f"{report['when'].replace(':', '')}.json"
+    out.write_text(json.dumps(report, indent=1))
+    if args.docs:
+        write_docs(args.docs, report)
+    print(out)
+
+
+if __name__ == "__main__":
+    main()
