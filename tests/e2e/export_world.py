@@ -47,20 +47,24 @@ def until(what, check, deadline_s=DEADLINE_S):
 
 
 class Server:
-    """A server on a data folder; may be killed and started again."""
+    """A server on a data folder; may be killed and started again. `options` go to the command line."""
 
-    def __init__(self, folder):
+    known = []  # all of this run, for their logs and their end
+
+    def __init__(self, folder, *options, client=None):
+        Server.known.append(self)
         self.folder = pathlib.Path(folder)
+        self.options = options
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = open(self.folder / "log", "ab")
         self.process = None
-        self.client = None
+        self.client = client
 
     def start(self, **environment):
         self.url = f"http://127.0.0.1:{free_port()}"
         self.process = subprocess.Popen(
             [BINARY, "serve", "--data", str(self.folder / "data"), "--listen", self.url[7:],
-             "--pg-listen", f"127.0.0.1:{free_port()}"],
+             "--pg-listen", f"127.0.0.1:{free_port()}", *self.options],
             stderr=self.log, stdout=self.log, env={**os.environ, **environment})
         until("the server is ready", self.is_ready)
         if self.client is None:

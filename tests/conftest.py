@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""conftest.py - for all tests: a failure shows the end of the log of every server that was started, and no
+server outlives the run."""
+import pathlib
+import sys
+
+import pytest
+
+TESTS = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(TESTS / "e2e"), str(TESTS / "oracle")]
+
+import export_world  # noqa: E402
+
+LOG_LINES = 40
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for server in export_world.Server.known:
+        log = server.folder / "log"
+        if server.process is not None and log.exists():
+            lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            report.sections.append((f"log of the server in {server.folder}", "\n".join(lines)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_running():
+    yield
+    for server in export_world.Server.known:
+        if server.process is not None and server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()

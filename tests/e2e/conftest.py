@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""conftest.py - what end-to-end tests ask for by name.
+
+    server   one server for all tests that do nothing to it as a whole, on loopback and a folder of its own
+    api      an admin of an org of the module's own on that server: modules do not see each other's objects
+    world    schemas, datasets and a dataset to export to, in that org
+
+A test that kills, restarts or configures its server starts its own with export_world.Server, as a fixture of the
+same name in its module.
+"""
+import uuid
+
+import pytest
+
+import export_world
+
+def new_org():
+    return uuid.uuid4().hex[:24].upper() + "@AdobeOrg"
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory):
+    started = export_world.Server(tmp_path_factory.mktemp("server")).start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def server(shared_server):
+    assert shared_server.process.poll() is None, "an earlier test ended the shared server"
+    return shared_server
+
+
+@pytest.fixture(scope="module")
+def api(server):
+    return export_world.Api(server.url, server.add_client("module", org=new_org()))
+
+
+@pytest.fixture(scope="module")
+def world(api):
+    return export_world.World(api)
