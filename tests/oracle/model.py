@@ -34,6 +34,7 @@ class Request:
     after_seq: int | None = None      # fromIngestTimestamp lies just behind this batch
     empty_profiles: bool = False
     events: bool = False
+    event_fields: tuple = ()          # as fields, within an event
     event_after_seq: int | None = None    # both bounds exclusive
     event_before_seq: int | None = None
 
@@ -115,16 +116,24 @@ def within(event, request):
 
 
 def chosen(value, fields):
-    """The parts of a row that `fields` names."""
+    """The parts of a row that `fields` names; a path reaches into the items of arrays and maps."""
     def keep(item, path):
         if not fields or any(path == f or path.startswith(f + ".") for f in fields):
             return item
         if isinstance(item, dict) and any(f.startswith(path + ".") for f in fields):
             kept = {k: keep(v, f"{path}.{k}") for k, v in item.items()}
             return {k: v for k, v in kept.items() if v is not None}
+        if isinstance(item, list) and any(f.startswith(path + ".") for f in fields):
+            return [keep(element, path) for element in item]
         return None
     kept = {k: keep(v, k) for k, v in value.items()}
     return {k: v for k, v in kept.items() if v is not None}
+
+
+def nested(event, request):
+    """An event as an item of timeSeriesEvents: its row with all its identities."""
+    value = dict(event.value, identityMap=merged_identity_map([event]))
+    return chosen(value, request.event_fields)
 
 
 def export(rows, datasets, request, is_map):
@@ -157,6 +166,6 @@ def export(rows, datasets, request, is_map):
         if request.events:
             kept = sorted((e for e in own_events if within(e, request)),
                           key=lambda e: (e.value["timestamp"], e.value["_id"]))
-            profile["timeSeriesEvents"] = [e.value for e in kept]
+            profile["timeSeriesEvents"] = [nested(e, request) for e in kept]
         out[identity] = profile
     return out

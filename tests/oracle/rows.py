@@ -53,14 +53,21 @@ def plain(value):
     return value
 
 
+def identity_map_as_sent(merged, identity):
+    return {namespace: [{"id": item, "authenticatedState": state, "primary": (namespace, item) == identity}
+                        for item, state in items.items()]
+            for namespace, items in merged.items()}
+
+
 def expected_row(identity, profile):
     """A row of model.export in plain form: identityMap as AEP writes it."""
-    row = {k: v for k, v in profile.items() if k != "identityMap"}
-    if "identityMap" in profile:
-        row["identityMap"] = {
-            namespace: [{"id": item, "authenticatedState": state, "primary": (namespace, item) == identity}
-                        for item, state in items.items()]
-            for namespace, items in profile["identityMap"].items()}
+    row = dict(profile)
+    if "identityMap" in row:
+        row["identityMap"] = identity_map_as_sent(row["identityMap"], identity)
+    if "timeSeriesEvents" in row:
+        row["timeSeriesEvents"] = [
+            dict(event, identityMap=identity_map_as_sent(event["identityMap"], identity))
+            if "identityMap" in event else event for event in row["timeSeriesEvents"]]
     return plain(row)
 
 
@@ -72,9 +79,16 @@ def primary_of(row):
 
 
 def canonical(row):
-    """Order inside a namespace is by rank; between equal ranks the model does not promise any."""
+    """Order inside a namespace is by rank; between equal ranks the model does not promise any. No state is
+    the state "ambiguous"; no events are an empty list of them."""
     out = dict(row)
     if "identityMap" in out:
-        out["identityMap"] = {ns: sorted(items, key=lambda i: i["id"])
-                              for ns, items in out["identityMap"].items()}
+        out["identityMap"] = {
+            ns: sorted((dict(i, authenticatedState=i.get("authenticatedState") or "ambiguous") for i in items),
+                       key=lambda i: i["id"])
+            for ns, items in out["identityMap"].items()}
+    if "timeSeriesEvents" in out:
+        events = [canonical(event) for event in out.pop("timeSeriesEvents")]
+        if events:
+            out["timeSeriesEvents"] = events
     return out

@@ -10,6 +10,7 @@ import model
 NAMESPACES = ["CRMID", "Email", "ECID", "LOYALTYID"]
 STATES = ["ambiguous", "authenticated", "loggedOut"]
 SCALARS = ["string", "integer", "long", "number", "boolean", "date", "date-time"]
+KEYS = "keys"   # the group whose fields have identity descriptors
 
 
 @dataclasses.dataclass
@@ -72,20 +73,25 @@ def random_scalar(rng, kind):
     return f"{day.isoformat()}T{rng.randint(0, 23):02}:{rng.randint(0, 59):02}:07.{rng.randint(1, 999):03}Z"
 
 
+def is_nothing(value):
+    return value is None or isinstance(value, dict) and all(map(is_nothing, value.values()))
+
+
 def random_value(rng, field, fullness):
     """A value of the field, or None."""
     if rng.random() > fullness:
         return None
     if field.kind == "object":
+        # Now and then a member is sent as null: no value, like a member that is not sent.
         members = {k: random_value(rng, v, fullness) for k, v in field.children.items()}
-        return {k: v for k, v in members.items() if v is not None}
+        return {k: v for k, v in members.items() if v is not None or rng.random() < 0.03}
     if field.kind == "array":
         items = [random_value(rng, field.element, 0.9) for _ in range(rng.choice([0, 1, 2, 5]))]
         return [item for item in items if item is not None]
     if field.kind == "map":
         keys = rng.sample(["k1", "k2", "key three", "ключ"], rng.randint(1, 3))
         entries = {k: random_value(rng, field.element, 1.0) for k in keys}
-        return {k: v for k, v in entries.items() if v not in (None, {})} or None
+        return {k: v for k, v in entries.items() if not is_nothing(v)} or None
     return random_scalar(rng, field.kind)
 
 
@@ -96,6 +102,7 @@ class DatasetPlan:
     is_event: bool
     is_upsert: bool
     fullness: float
+    identity: str      # where a row says whose it is: "map" (identityMap), "array" (identities) or "descriptor"
 
 
 @dataclasses.dataclass
@@ -103,40 +110,67 @@ class World:
     seed: int
     people: int
     groups: dict       # group name -> {member: Field}; each lives under _<tenant>.<group>
+    late: dict         # the same: members that join the groups when half of the batches are in
     datasets: list
+    batches: int
     rng: random.Random
 
 
 def random_world(seed, people):
     rng = random.Random(seed)
     groups = {f"g{n}": random_members(rng, 2, rng.randint(3, 8)) for n in range(3)}
+    late = {name: {"late": random_field(rng, 1)} for name in groups if rng.random() < 0.4}
     datasets = []
     for n in range(rng.randint(2, 4)):
         own = tuple(sorted(rng.sample(sorted(groups), rng.randint(1, 3))))
-        datasets.append(DatasetPlan(f"records{n}", own, False, rng.random() < 0.3, rng.choice([0.4, 0.7, 0.95])))
+        datasets.append(DatasetPlan(f"records{n}", own, False, rng.random() < 0.3, rng.choice([0.4, 0.7, 0.95]),
+                                    rng.choice(["map", "map", "array", "descriptor"])))
     for n in range(rng.randint(1, 2)):
-        datasets.append(DatasetPlan(f"events{n}", ("g0",), True, False, 0.6))
-    return World(seed, people, groups, datasets, rng)
+        datasets.append(DatasetPlan(f"events{n}", ("g0",), True, False, 0.6, rng.choice(["map", "descriptor"])))
+    # Most worlds have a few batches; some have so many small ones that runs are compacted on the way.
+    return World(seed, people, groups, late, datasets, rng.choice([5, 6, 8, 8, 24]), rng)
 
 
 def identity_of(person):
-    return (NAMESPACES[person % len(NAMESPACES)], f"id-{person:06}")
+    return (NAMESPACES[0] if person % 5 < 3 else NAMESPACES[person % len(NAMESPACES)], f"id-{person:06}")
 
 
-def random_row(world, plan, person, tenant, number_of_event):
-    """(wire row, primary identity, identities, value without identityMap)."""
+def random_identities(world, plan, primary):
+    """(members of the wire row, members of its tenant object, identities) of a row."""
+    rng = world.rng
+    others = [(ns, f"other-{rng.randint(0, 9)}") for ns in rng.sample(NAMESPACES, rng.randint(0, 2))]
+    if plan.identity == "array":
+        identities = [(*primary, None)] + [(*other, None) for other in others]
+        items = [{"id": item, "namespace": {"code": ns}, "primary": (ns, item) == primary}
+                 for ns, item, _ in identities]
+        return {"identities": items}, {}, identities
+    identities = [(*other, rng.choice(STATES)) for other in others]
+    if plan.identity == "map":
+        identities.insert(0, (*primary, rng.choice(STATES)))
+    wire = {}
+    for namespace, identity, state in identities:
+        item = {"id": identity, "authenticatedState": state, "primary": (namespace, identity) == primary}
+        if len(identities) == 1 and rng.random() < 0.5:
+            del item["primary"]     # a row's only identity is its primary one
+        wire.setdefault(namespace, []).append(item)
+    if plan.identity == "map":
+        return {"identityMap": wire}, {}, identities
+    keys = {"crm": primary[1]}
+    identities.insert(0, (*primary, None))
+    if rng.random() < 0.5:
+        keys["mail"] = f"mail-{rng.randint(0, 9)}"
+        identities.append(("Email", keys["mail"], None))
+    return ({"identityMap": wire} if wire else {}), {KEYS: keys}, identities
+
+
+def random_row(world, plan, person, tenant, number_of_event, is_late):
+    """(wire row, identities, value without identityMap)."""
     rng = world.rng
     primary = identity_of(person)
-    others = [(ns, f"other-{rng.randint(0, 9)}") for ns in rng.sample(NAMESPACES, rng.randint(0, 2))]
-    identities = [(*primary, rng.choice(STATES))]
-    identities += [(*other, rng.choice(STATES)) for other in others if other != primary]
-    wire_map = {}
-    for namespace, identity, state in identities:
-        wire_map.setdefault(namespace, []).append(
-            {"id": identity, "authenticatedState": state, "primary": (namespace, identity) == primary})
-    own = {}
+    wire, own, identities = random_identities(world, plan, primary)
     for group in plan.groups:
-        members = {k: random_value(rng, f, plan.fullness) for k, f in world.groups[group].items()}
+        fields = {**world.groups[group], **(world.late.get(group, {}) if is_late else {})}
+        members = {k: random_value(rng, f, plan.fullness) for k, f in fields.items()}
         own[group] = {k: v for k, v in members.items() if v is not None}
     value = {f"_{tenant}": own}
     last_updated = None
@@ -148,23 +182,36 @@ def random_row(world, plan, person, tenant, number_of_event):
         year = rng.choice([2005, 2005, 2010, 2090])
         value["extSourceSystemAudit"] = {"lastUpdatedDate": f"{year}-01-01T00:00:00Z"}
         last_updated = datetime.datetime(year, 1, 1, tzinfo=datetime.timezone.utc)
-    return dict(value, identityMap=wire_map), primary, tuple(identities), value, last_updated
+    return dict(value, **wire), identities, value, last_updated
+
+
+def random_stranger(world, plan, tenant):
+    """A row of nobody: it stays in the lake and is in no profile."""
+    value = {f"_{tenant}": {}, "extSourceSystemAudit": {"lastUpdatedDate": "2005-01-01T00:00:00Z"}}
+    if world.rng.random() < 0.5:
+        value["identityMap"] = {"CRMID": [{"id": "one of two"}], "Email": [{"id": "two of two"}]}
+    return value
 
 
 def random_batch(world, plan, dataset_id, seq, tenant):
     """(wire rows, model rows) of one batch."""
     rng = world.rng
     wire, rows = [], []
-    share = rng.choice([0.1, 0.5, 0.9])
+    share = rng.choice([0.1, 0.5, 0.9]) if world.batches < 20 else rng.choice([0.02, 0.1, 0.3])
     for person in range(world.people):
         # Every 17th person has no records at all: an event-only profile.
         if rng.random() > share or (not plan.is_event and person % 17 == 0):
             continue
+        if plan.identity == "descriptor" and identity_of(person)[0] != NAMESPACES[0]:
+            continue
         for _ in range(rng.choice([1, 1, 1, 2])):
-            row, primary, identities, value, last_updated = random_row(
-                world, plan, person, tenant, f"{plan.name}-{rng.randint(0, 3)}")
-            rows.append(model.Row(dataset_id, seq, len(wire), primary, identities, value, last_updated))
+            row, identities, value, last_updated = random_row(
+                world, plan, person, tenant, rng.randint(0, 5), seq >= world.batches // 2)
+            rows.append(model.Row(dataset_id, seq, len(wire), identity_of(person), tuple(identities), value,
+                                  last_updated))
             wire.append(row)
+        if plan.identity != "descriptor" and not plan.is_event and rng.random() < 0.01:
+            wire.append(random_stranger(world, plan, tenant))
     return wire, rows
 
 
@@ -177,10 +224,31 @@ def map_paths(world, tenant):
             found.add(path)
         for name, child in field.children.items():
             walk(child, f"{path}.{name}")
-    for group, members in world.groups.items():
-        for name, field in members.items():
-            walk(field, f"_{tenant}.{group}.{name}")
+    for groups in (world.groups, world.late):
+        for group, members in groups.items():
+            for name, field in members.items():
+                walk(field, f"_{tenant}.{group}.{name}")
     return found
+
+
+def random_path(rng, fields, path):
+    """The path of a field, or of something in it: objects, and objects in arrays, are stepped into."""
+    name = rng.choice(sorted(fields))
+    field, path = fields[name], f"{path}.{name}"
+    inside = field.element if field.kind == "array" else field
+    if inside.kind == "object" and rng.random() < 0.6:
+        return random_path(rng, inside.children, path)
+    return path
+
+
+def random_fields(world, tenant):
+    """A choice of columns; always with identityMap, by which rows are told apart."""
+    rng = world.rng
+    used = sorted({group for plan in world.datasets if not plan.is_event for group in plan.groups})
+    group = rng.choice(used)
+    return ("identityMap",) + tuple(rng.sample(
+        [random_path(rng, world.groups[group], f"_{tenant}.{group}"), f"_{tenant}.{rng.choice(used)}",
+         random_path(rng, world.groups[group], f"_{tenant}.{group}")], rng.randint(0, 3)))
 
 
 def random_request(world, dataset_ids, batches, tenant):
@@ -190,15 +258,9 @@ def random_request(world, dataset_ids, batches, tenant):
         request.policy = "dataSetPrecedence"
         request.order = tuple(rng.sample(dataset_ids, rng.randint(1, len(dataset_ids))))
     if rng.random() < 0.3:
-        used = sorted({group for plan in world.datasets if not plan.is_event for group in plan.groups})
-        group = rng.choice(used)
-        member = rng.choice(sorted(world.groups[group]))
-        request.fields = tuple(rng.sample(
-            ["identityMap", f"_{tenant}.{group}.{member}", f"_{tenant}.{rng.choice(used)}"], rng.randint(1, 3)))
-        if "identityMap" not in request.fields:
-            request.fields += ("identityMap",)   # how rows are told apart
+        request.fields = random_fields(world, tenant)
     if rng.random() < 0.4:
-        request.after_seq = rng.randint(0, batches)
+        request.after_seq = rng.randint(0, batches - 1)
     request.empty_profiles = rng.random() < 0.4
     if rng.random() < 0.6:
         request.events = True
@@ -206,4 +268,8 @@ def random_request(world, dataset_ids, batches, tenant):
             request.event_after_seq = rng.randint(0, batches)
         if rng.random() < 0.5:
             request.event_before_seq = rng.randint(0, batches)
+        if rng.random() < 0.3:
+            request.event_fields = ("_id",) + tuple(rng.sample(
+                ["timestamp", "identityMap", f"_{tenant}", random_path(rng, world.groups["g0"], f"_{tenant}.g0")],
+                rng.randint(0, 2)))
     return request

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 at every named crash point, and at random moments: nothing lost, nothing doubled, jobs end, same bytes.
+
+A world is made once, and its data folder copied for each test; the copies have the same secret, so the same story
+told undisturbed says which bytes every later export must have. The story's client keeps what was acknowledged and
+repeats what was not, as a real one does.
+"""
+import json
+import os
+import random
+import re
+import shutil
+import threading
+
+import pytest
+import requests
+
+import export_world
+from export_world import CATALOG, FILES, IMPORT, JOBS
+
+LONG = os.environ.get("TRIBUTARY_LONG") == "1"
+PASSAGES = int(os.environ.get("CRASH_PASSAGES", "3" if LONG else "1"))     # of each point
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "60" if LONG else "4"))        # of kills at random moments
+SEED = int(os.environ.get("CRASH_SEED", "1"))
+PEOPLE = 60_000
+SMALL = 10          # so many small batches that runs are compacted
+OCTETS = {"Content-Type": "application/octet-stream"}
+# Passed so often that the first passage says little.
+BUSY = {"catalog_committing": (1, 2, 5, 11, 23, 47), "catalog_committed": (1, 3, 7, 15, 31, 63)}
+
+
+def named_points():
+    """Every crash point in the sources of the server."""
+    found = set()
+    for source in sorted((export_world.ROOT / "src").rglob("*.c")):
+        if not source.name.endswith("_test.c"):
+            found |= set(re.findall(r'tr_crash_point\("(\w+)"\)', source.read_text()))
+    return sorted(found)
+
+
+def points_to_try():
+    for name in named_points():
+        for passage in BUSY.get(name, range(1, PASSAGES + 1)):
+            yield f"{name}:{passage}"
+
+
+class Story:
+    """What a client does, step by step. Each step may be interrupted by the server's death and is then repeated from
+    what had been acknowledged."""
+
+    def __init__(self, folder, world, **environment):
+        self.world = world
+        self.server = export_world.Server(folder, client=world.client)
+        self.kept = {}          # acknowledged: name of a step's part -> its answer
+        self.deaths = 0
+        self.start(**environment)
+
+    def start(self, **environment):
+        """Starts the server, again without the kill when it dies while it starts."""
+        try:
+            self.server.start(**environment)
+        except (AssertionError, requests.ConnectionError):
+            assert environment and self.server.process.wait(60) == -9
+            self.deaths += 1
+            self.server.start()
+        self.api = self.server.api
+
+    def do(self, step):
+        """step(), repeated over deaths of the server."""
+        while True:
+            try:
+                return step()
+            except (requests.ConnectionError, requests.Timeout):
+                assert self.server.process.wait(60) == -9, "the server ended by itself"
+                self.deaths += 1
+                self.start()
+
+    def once(self, name, act):
+        """The answer of act(), asked for until there was one."""
+        if name not in self.kept:
+            self.kept[name] = act()
+        return self.kept[name]
+
+    def batch_document(self, batch):
+        return self.api.call("GET", f"{CATALOG}/batches/{batch}")[batch]
+
+    def wait_batch(self, batch, expected, count):
+        def ended():
+            found = self.batch_document(batch)
+            return found["status"] not in ("loading", "loaded", "queued", "staging", "staged", "processing", "retrying") and found
+        found = export_world.until(f"batch {batch} ends", ended, 120)
+        assert found["status"] == expected, found
+        assert count is None or found["recordCount"] == count, found
+        return found
+
+    def ingest(self, name, dataset, rows, parts=1):
+        """One batch; in `parts` parts of one large file when there are more than one."""
+        data = "\n".join(json.dumps(row) for row in rows).encode()
+
+        def step():
+            batch = self.once(name + " batch", lambda: self.api.call(
+                "POST", IMPORT, 201, {"datasetId": dataset, "inputFormat": {"format": "json"}})["id"])
+            assert self.batch_document(batch)["id"] == batch, "an acknowledged batch is there"
+            self.once(name + " upload", lambda: self.upload(name, batch, dataset, data, parts))
+            self.once(name + " complete", lambda: self.api.call("POST", f"{IMPORT}/{batch}?action=COMPLETE", 200))
+            self.wait_batch(batch, "success", len(rows))
+        self.do(step)
+
+    def upload(self, name, batch, dataset, data, parts):
+        file = f"{IMPORT}/{batch}/datasets/{dataset}/files/rows.json"
+        if parts == 1:
+            answer = self.api.request("PUT", file, data=data, headers=OCTETS)
+            assert answer.status_code in (200, 201), answer.text
+            return True
+        self.once(name + " begun", lambda: self.api.call("POST", f"{file}?action=INITIALIZE", 201))
+        size = len(data) // parts + 1
+        for at in range(0, len(data), size):
+            part = data[at:at + size]
+            self.once(f"{name} part {at}", lambda: self.api.call(
+                "PATCH", file, 200, data=part,
+                headers={**OCTETS, "Content-Range": f"bytes {at}-{at + len(part) - 1}/{len(data)}"}))
+        # A repeated COMPLETE of a file that was completed, but whose answer was lost, is not an error of the story.
+        answer = self.api.request("POST", f"{file}?action=COMPLETE")
+        assert answer.status_code in (200, 201, 400), answer.text
+        return True
+
+    def abort(self, name, dataset, rows):
+        """A batch that is uploaded and then given up."""
+        def step():
+            batch = self.once(name + " batch", lambda: self.api.call(
+                "POST", IMPORT, 201, {"datasetId": dataset, "inputFormat": {"format": "json"}})["id"])
+            data = "\n".join(json.dumps(row) for row in rows).encode()
+            if self.batch_document(batch)["status"] == "loading":
+                self.once(name + " upload", lambda: self.upload(name, batch, dataset, data, 1))
+                answer = self.api.request("POST", f"{IMPORT}/{batch}?action=ABORT")
+                assert answer.status_code == 200, answer.text
+            self.wait_batch(batch, "aborted", None)
+        self.do(step)
+
+    def export(self, name, **more):
+        """{file: bytes} of a job."""
+        def step():
+            job = self.once(name + " job", lambda: self.api.call("POST", JOBS, 200, self.world.body(**more))["id"])
+            done = self.world.finish(job, api=self.api)
+            return self.world.files(done["destination"]["batchId"], self.api)
+        return self.do(step)
+
+    def cancel(self, name):
+        """A job that is cancelled as soon as it was made; it may have been faster."""
+        def step():
+            job = self.once(name + " job", lambda: self.api.call("POST", JOBS, 200, self.world.body())["id"])
+            self.api.call("DELETE", f"{JOBS}/{job}", 204)
+
+            def ended():
+                found = self.api.call("GET", f"{JOBS}/{job}")["status"]
+                return found not in ("NEW", "PROCESSING", "CANCELLING") and found
+            assert export_world.until("the cancelled job ends", ended) in ("CANCELLED", "SUCCEEDED")
+        self.do(step)
+
+    def tell(self):
+        """The whole story; the bytes of its exports."""
+        w = self.world
+        self.ingest("large", w.loyalty, [w.row(n, tier="gold", points=n) for n in range(0, PEOPLE, 2)], parts=3)
+        self.ingest("events", w.clicks, [w.event(n, f"e{n}", "page") for n in range(0, PEOPLE + 300, 30)])
+        for number in range(SMALL):
+            self.ingest(f"small {number}", w.crm, [w.row(n, firstName=f"again {number}", tier="silver")
+                                                   for n in range(number, PEOPLE, 1000)])
+        self.abort("given up", w.crm, [w.row(n, firstName="never") for n in range(1000)])
+        self.cancel("cancelled")
+        plain = self.export("plain")
+        full = self.export("full", filter={"emptyProfiles": True}, additionalFields={"eventList": {}})
+        return plain, full
+
+    def check_the_rest(self):
+        """No batch twice, no leftovers, every file whole."""
+        def step():
+            found = self.api.call("GET", CATALOG + "/batches", params={"limit": 100})
+            ours = [b for b in found.values() if b["relatedObjects"][0]["id"] in (
+                self.world.loyalty, self.world.clicks, self.world.crm) and b["status"] == "success"]
+            assert len(ours) == 1 + 2 + SMALL, [b["id"] for b in ours]
+            for batch in ours:
+                entries = self.api.call("GET", f"{FILES}/batches/{batch['id']}/files")["data"]
+                assert entries, f"batch {batch['id']} is a success without files"
+                assert sum(len(data) for data in self.world.files(batch["id"], self.api).values()) == batch["size"]
+        self.do(step)
+        def nothing_left():
+            return [p for p in (self.server.folder / "data" / "lake").rglob("staging/*")] == []
+        export_world.until("staging is empty", nothing_left, 20)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A stopped server's world, and what the undisturbed story exports."""
+    folder = tmp_path_factory.mktemp("crash")
+    server = export_world.Server(folder / "base").start()
+    try:
+        world = export_world.World(server.api)
+        world.client = server.client
+        world.ingest(world.crm, [world.row(n, firstName=f"name {n}", tier="none") for n in range(PEOPLE)])
+    finally:
+        server.stop()
+    world.folder = folder
+    story = Story(copied(world, "undisturbed"), world)
+    try:
+        world.expected = story.tell()
+        assert story.deaths == 0 and len(world.expected[0]) > 1 and world.expected[0] != world.expected[1]
+        story.check_the_rest()
+    finally:
+        story.server.stop()
+    return world
+
+
+def copied(world, name):
+    to = world.folder / re.sub(r"\W", "_", name)
+    shutil.copytree(world.folder / "base", to)
+    return to
+
+
+def finished(story):
+    try:
+        assert story.tell() == story.world.expected, "exports have other bytes than those of the undisturbed story"
+        story.check_the_rest()
+    finally:
+        story.server.stop()
+        shutil.rmtree(story.server.folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("point", list(points_to_try()))
+def test_a_kill_at_a_named_point_changes_nothing(base, point):
+    story = Story(copied(base, point), base, TR_CRASH_AT=point)
+    finished(story)
+    if point.endswith(":1"):
+        assert story.deaths > 0, f"the story never comes by {point}"
+
+
+@pytest.mark.parametrize("round", range(ROUNDS))
+def test_kills_at_random_moments_change_nothing(base, round):
+    rng = random.Random(SEED * 1000 + round)
+    story = Story(copied(base, f"round {round}"), base)
+    over = threading.Event()
+
+    def killer():
+        for _ in range(rng.randint(1, 4)):
+            if over.wait(rng.uniform(0.05, 2.5)):
+                return
+            process = story.server.process
+            if process.poll() is None:
+                process.kill()
+    thread = threading.Thread(target=killer)
+    thread.start()
+    try:
+        finished(story)
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_any_number_of_workers_writes_the_same_bytes(base, workers):
+    folder = copied(base, f"workers {workers}")
+    story = Story.__new__(Story)
+    story.world, story.kept, story.deaths = base, {}, 0
+    story.server = export_world.Server(folder, "--workers", str(workers), client=base.client)
+    story.start()
+    finished(story)
+
+
+def test_every_room_that_writes_has_crash_points():
+    names = named_points()
+    for room in ("catalog", "lake", "ingest", "export", "compact"):
+        assert any(name.startswith(room) for name in names), f"no crash point of {room}"
