@@ -27,6 +27,9 @@
 #define TR_URL_BYTES_MAX (8 * 1024)
 #define TR_HEADER_BLOCK_BYTES_MAX (16 * 1024)
 #define TR_PATH_SEGMENT_BYTES_MAX 255
+#define TR_PQL_TEXT_BYTES_MAX (256 * 1024)      /* one segment expression */
+#define TR_PQL_DEPTH_MAX 64                     /* of its tree: whoever walks it may recurse */
+#define TR_PQL_NODES_MAX 4096                   /* of its tree */
 #define TR_PARQUET_FOOTER_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_PAGE_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_ENTRIES_PER_BYTE_MAX 65536  /* of a column chunk: a page of one value repeated */
