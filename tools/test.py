@@ -4,6 +4,7 @@
 
     unit   build-asan: every src/*/*_test.c, under AddressSanitizer and UndefinedBehaviorSanitizer
     tidy   layers and style of the sources
+    peers  build: pyarrow and DuckDB read what the Parquet room writes
     e2e    build: a real server on loopback, called over HTTP (tests/e2e, tests/oracle, ...)
 
 With --check also the long ones: the tests marked `long`, more random worlds, units under ThreadSanitizer.
@@ -111,6 +112,8 @@ def main():
         heading("unit tests, TSan")
         meson_suite(tally, "build-tsan", "unit")
     if chosen.only in (None, "e2e"):
+        heading("peers")
+        meson_suite(tally, "build", "peers")
         heading("end to end")
         environment = {"ORACLE_PROFILES": "100000", "TRIBUTARY_LONG": "1"} if chosen.check else {}
         pytest_suite(tally, "e2e", python_folders(),
