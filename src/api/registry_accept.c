@@ -64,7 +64,7 @@ static tr_code check_version(tr_registry_call *r, const char *text, tr_accept *a
     const char *next = strchr(text, ',');
     if (version == NULL || (next != NULL && version > next))
         return TR_OK;
-    accept->version = atoi(version + strlen("version="));
+    accept->version = atoi(version + strlen("version=")); /* tidy: all but 1 is refused */
     return accept->version == 1
                ? TR_OK
                : TR_XDM_FAIL(r, err, VERSION, "only version 1 of a resource exists");

@@ -115,7 +115,7 @@ static json_t *next_version(const json_t *before)
     const char *dot = strchr(version, '.');
     if (before == NULL || dot == NULL)
         return json_string("1.0");
-    return json_sprintf("1.%d", atoi(dot + 1) + 1);
+    return json_sprintf("1.%d", atoi(dot + 1) + 1); /* tidy: our own text */
 }
 
 static void merge_tags(json_t *doc, const json_t *before)

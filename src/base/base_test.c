@@ -59,7 +59,8 @@ static void integers_are_read_to_both_ends(void)
 static void only_utf8_passes(void)
 {
     size_t bad = 0;
-    CHECK(tr_str_is_utf8(tr_str_of("plain ascii, long enough for words; \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80"), &bad));
+    const char *text = "plain ascii, long enough for words; \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80";
+    CHECK(tr_str_is_utf8(tr_str_of(text), &bad));
     CHECK(!tr_str_is_utf8(tr_str_of("12345678\xC0\xAF"), &bad) && bad == 8); /* overlong */
     CHECK(!tr_str_is_utf8(tr_str_of("\xED\xA0\x80"), &bad));                 /* a surrogate */
     CHECK(!tr_str_is_utf8(tr_str_of("\xF4\x90\x80\x80"), &bad));             /* above U+10FFFF */

@@ -22,12 +22,14 @@ static void expect_rows(const char *text, const char *const *rows, bool is_broke
 
 static void lines_are_rows(void)
 {
-    expect_rows("{\"a\":1}\n\n{\"b\":\"x\\n}\"}\r\n{bad\n{\"c\":3}", ROWS("{\"a\":1}", "{\"b\":\"x\\n}\"}", "{bad", "{\"c\":3}"), false);
+    expect_rows("{\"a\":1}\n\n{\"b\":\"x\\n}\"}\r\n{bad\n{\"c\":3}",
+                ROWS("{\"a\":1}", "{\"b\":\"x\\n}\"}", "{bad", "{\"c\":3}"), false);
 }
 
 static void elements_of_an_array_are_rows(void)
 {
-    expect_rows("\xEF\xBB\xBF [ {\"a\":[1,2]} ,\n{\"b\":\"]\\\"\"}\n, 7]\n ", ROWS("{\"a\":[1,2]}", "{\"b\":\"]\\\"\"}", "7"), false);
+    expect_rows("\xEF\xBB\xBF [ {\"a\":[1,2]} ,\n{\"b\":\"]\\\"\"}\n, 7]\n ",
+                ROWS("{\"a\":[1,2]}", "{\"b\":\"]\\\"\"}", "7"), false);
     expect_rows("[]", ROWS(NULL), false);
 }
 
@@ -51,7 +53,10 @@ static tr_code on_object(void *ctx, tr_err *err) { return note(ctx, err, "{"); }
 static tr_code on_object_end(void *ctx, tr_err *err) { return note(ctx, err, "}"); }
 static tr_code on_array(void *ctx, size_t count, tr_err *err) { return tr_buf_format(ctx, err, "[%zu:", count); }
 static tr_code on_array_end(void *ctx, tr_err *err) { return note(ctx, err, "]"); }
-static tr_code on_key(void *ctx, tr_str name, tr_err *err) { return tr_buf_format(ctx, err, "%.*s=", TR_STR_ARG(name)); }
+static tr_code on_key(void *ctx, tr_str name, tr_err *err)
+{
+    return tr_buf_format(ctx, err, "%.*s=", TR_STR_ARG(name));
+}
 static tr_code on_scalar(void *ctx, const tr_json_scalar *value, tr_err *err)
 {
     static const char *const kinds[] = {"null", "bool", "int", "double", "string"};
@@ -68,7 +73,8 @@ static void a_row_is_walked_in_order(void)
     tr_json_walker *walker = NULL;
     tr_buf seen = {0};
     CHECK(tr_json_walker_open(1000, &walker, NULL) == TR_OK);
-    CHECK(tr_json_walk(walker, tr_str_of("{\"a\":[1,\"\\u00e9\",null],\"b\":{\"c\":1.5,\"d\":true}}"), &events, &seen, NULL) == TR_OK);
+    const char *text = "{\"a\":[1,\"\\u00e9\",null],\"b\":{\"c\":1.5,\"d\":true}}";
+    CHECK(tr_json_walk(walker, tr_str_of(text), &events, &seen, NULL) == TR_OK);
     CHECK(tr_str_is(tr_buf_str(&seen), "{a=[3:1,'\xC3\xA9',null,]b={c=double,d=bool,}}"));
     tr_buf_free(&seen);
     tr_json_walker_close(walker);

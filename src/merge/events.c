@@ -88,7 +88,8 @@ tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *gr
     tr_groups out = {.count = count};
     TR_TRY(join_rows(work, rows, err));
     out.start = tr_arena_array(&work->memory->rows, (size_t)count + 1, sizeof *out.start);
-    out.rows = tr_arena_alloc(&work->memory->rows, ((size_t)records->start[count] + events->start[count]) * sizeof *out.rows);
+    out.rows = tr_arena_alloc(&work->memory->rows,
+                              ((size_t)records->start[count] + events->start[count]) * sizeof *out.rows);
     if (out.start == NULL || out.rows == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
     for (uint32_t g = 0, to = 0; g < count; g++) {

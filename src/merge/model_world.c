@@ -217,7 +217,8 @@ static json_t *random_row(model_world *w, const model_dataset *dataset, const tr
         (void)snprintf(key + 2 * i, 3, "%02x", w->keys[person][i]);
     (void)snprintf(batch_id, sizeof batch_id, "batch-%u", batch);
     (void)json_object_set_new(row, TR_BOOKKEEPING,
-                              json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "key", key, "namespace", spellings[below(w, 3)],
+                              json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "key", key, "namespace",
+                                        spellings[below(w, 3)],
                                         "id", key, "updated", (json_int_t)updated_us, "ingested",
                                         (json_int_t)batch * 1000, "batch", batch_id));
     return row;

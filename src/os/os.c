@@ -305,9 +305,9 @@ tr_code tr_dir_list(const char *path, tr_dir_entry each, void *ctx, tr_err *err)
     for (int i = 0; i < count; i++) {
         if (code == TR_OK)
             code = each(ctx, entries[i]->d_name, err);
-        free(entries[i]); /* scandir's own memory, so libc's own free */
+        free(entries[i]); /* tidy: scandir's own memory, so libc's own free */
     }
-    free(entries);
+    free(entries); /* tidy: the same */
     return code;
 }
 
@@ -321,6 +321,7 @@ void tr_crash_point(const char *name)
     const size_t len = colon == NULL ? strlen(wanted) : (size_t)(colon - wanted);
     if (strlen(name) != len || memcmp(name, wanted, len) != 0)
         return;
+    /* tidy: strtol, because only tests set it and any number will do */
     if (atomic_fetch_add(&passages, 1) + 1 >= (colon == NULL ? 1 : strtol(colon + 1, NULL, 10)))
         (void)kill(getpid(), SIGKILL);
 }

@@ -96,7 +96,7 @@ static bool pointer_step(tr_str *pointer, char *name, size_t size)
             byte = pointer->at[++i] == '1' ? '/' : '~';
         else if (byte == '%' && i + 2 < pointer->len) {
             const char hex[3] = {(char)pointer->at[i + 1], (char)pointer->at[i + 2], '\0'};
-            byte = (char)strtol(hex, NULL, 16);
+            byte = (char)strtol(hex, NULL, 16); /* tidy: two digits, no room for errors */
             i += 2;
         }
         if (len + 1 >= size)
@@ -108,6 +108,14 @@ static bool pointer_step(tr_str *pointer, char *name, size_t size)
     return true;
 }
 
+static const json_t *array_item(const json_t *array, const char *index)
+{
+    int64_t number;
+    if (!tr_str_to_i64(tr_str_of(index), &number) || number < 0)
+        return NULL;
+    return json_array_get(array, (size_t)number);
+}
+
 static const json_t *at_pointer(const json_t *doc, tr_str pointer)
 {
     char name[TR_XDM_NAME_BYTES_MAX];
@@ -117,8 +125,7 @@ static const json_t *at_pointer(const json_t *doc, tr_str pointer)
     while (pointer.len > 0 && node != NULL) {
         if (!pointer_step(&pointer, name, sizeof name))
             return NULL;
-        node = json_is_array(node) ? json_array_get(node, (size_t)atoi(name))
-                                   : json_object_get(node, name);
+        node = json_is_array(node) ? array_item(node, name) : json_object_get(node, name);
     }
     return node;
 }
