@@ -276,11 +276,6 @@ bool tr_rows_is_number(const tr_rows *rows, size_t column)
     return rows->columns[column].is_number;
 }
 
-bool tr_rows_is_nested(const tr_rows *rows, size_t column)
-{
-    return rows->columns[column].child_count > 0;
-}
-
 tr_str tr_rows_name(const tr_rows *rows, size_t column)
 {
     return rows->columns[column].name;

@@ -156,6 +156,31 @@ tr_code tr_engine_next(duckdb_result *result, duckdb_data_chunk *out, tr_err *er
     return TR_OK;
 }
 
+tr_code tr_engine_text(tr_engine *engine, const char *sql, tr_buf *out, tr_err *err)
+{
+    duckdb_result result;
+    duckdb_data_chunk chunk;
+    TR_TRY(tr_engine_start(engine, sql, &result, err));
+    tr_code code = tr_engine_next(&result, &chunk, err);
+    if (code == TR_OK && chunk == NULL)
+        code = TR_FAIL(err, TR_IO, "the engine gave no answer");
+    if (code == TR_OK) {
+        duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, 0);
+        duckdb_string_t *text = duckdb_vector_get_data(vector);
+        const tr_str value = {(const uint8_t *)duckdb_string_t_data(text),
+                              duckdb_string_t_length(*text)};
+        code = tr_buf_append(out, value, err);
+        duckdb_destroy_data_chunk(&chunk);
+    }
+    duckdb_destroy_result(&result);
+    return code;
+}
+
+tr_code tr_engine_failure(const char *message, tr_err *err)
+{
+    return fail(DUCKDB_ERROR_INVALID, message, err);
+}
+
 /* `text` between two `quote`s, each quote inside doubled; a NUL cannot be in SQL. */
 static tr_code put_quoted(tr_buf *sql, tr_str text, char quote, tr_err *err)
 {

@@ -40,6 +40,11 @@ TR_MUST_CHECK tr_code tr_engine_start(tr_engine *engine, const char *sql, duckdb
 /* *out is the next chunk (destroy it), or NULL at the end. */
 TR_MUST_CHECK tr_code tr_engine_next(duckdb_result *result, duckdb_data_chunk *out, tr_err *err);
 
+/* Appends the one text value that a statement of ours gives. */
+TR_MUST_CHECK tr_code tr_engine_text(tr_engine *engine, const char *sql, tr_buf *out, tr_err *err);
+/* Fails with a message of DuckDB about a statement, disguised. */
+tr_code tr_engine_failure(const char *message, tr_err *err);
+
 /* Appends 'text' as an SQL literal, quotes doubled. */
 TR_MUST_CHECK tr_code tr_sql_literal(tr_buf *sql, tr_str text, tr_err *err);
 /* Appends "name" as an SQL identifier. */

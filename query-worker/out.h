@@ -79,7 +79,6 @@ bool tr_put_float(tr_out *out, float value);
 
 __extension__ typedef __int128 tr_i128;
 __extension__ typedef unsigned __int128 tr_u128;
-/* A number of any size; integers of more than 64 bits get ".0" so that every JSON reader takes them. */
 void tr_put_i128(tr_out *out, tr_i128 value);
 void tr_put_u128(tr_out *out, tr_u128 value, bool is_negative);
 /* unscaled / 10^scale, exact. */

@@ -54,22 +54,30 @@ static tr_i128 wide(duckdb_hugeint value)
     return (tr_i128)((tr_u128)(uint64_t)value.upper << 64 | value.lower);
 }
 
+/* Integers of more than 64 bits: strict readers of JSON take them only as what they would make of them
+ * anyway, a double. */
+static void put_wide(const tr_rows *rows, tr_i128 value, tr_out *out)
+{
+    tr_put_i128(out, value);
+    if (!rows->is_lenient && (value > UINT64_MAX || value < INT64_MIN))
+        tr_put_text(out, ".0");
+}
+
 void tr_cell_put_i128(tr_rows *rows, const tr_cell *cell, uint64_t row, tr_out *out)
 {
-    (void)rows;
-    tr_put_i128(out, wide(((const duckdb_hugeint *)cell->data)[row]));
+    put_wide(rows, wide(((const duckdb_hugeint *)cell->data)[row]), out);
 }
 
 void tr_cell_put_u128(tr_rows *rows, const tr_cell *cell, uint64_t row, tr_out *out)
 {
-    (void)rows;
     const duckdb_uhugeint value = ((const duckdb_uhugeint *)cell->data)[row];
     tr_put_u128(out, (tr_u128)value.upper << 64 | value.lower, false);
+    if (!rows->is_lenient && value.upper > 0)
+        tr_put_text(out, ".0");
 }
 
 void tr_cell_put_decimal(tr_rows *rows, const tr_cell *cell, uint64_t row, tr_out *out)
 {
-    (void)rows;
     tr_i128 unscaled;
     if (cell->width == 2)
         unscaled = ((const int16_t *)cell->data)[row];
@@ -79,7 +87,10 @@ void tr_cell_put_decimal(tr_rows *rows, const tr_cell *cell, uint64_t row, tr_ou
         unscaled = ((const int64_t *)cell->data)[row];
     else
         unscaled = wide(((const duckdb_hugeint *)cell->data)[row]);
-    tr_put_decimal(out, unscaled, cell->scale);
+    if (cell->scale == 0)
+        put_wide(rows, unscaled, out);
+    else
+        tr_put_decimal(out, unscaled, cell->scale);
 }
 
 static void put_not_finite(tr_rows *rows, const tr_cell *cell, double value, tr_out *out)
@@ -118,10 +129,29 @@ tr_str tr_cell_string(const tr_cell *cell, uint64_t row)
     return (tr_str){(const uint8_t *)at, len};
 }
 
+static void put_hex(tr_str bytes, const char *prefix, tr_out *out)
+{
+    static const char hex[] = "0123456789abcdef";
+    tr_put_text(out, prefix);
+    for (size_t i = 0; i < bytes.len; i++) {
+        tr_put_byte(out, (uint8_t)hex[bytes.at[i] >> 4]);
+        tr_put_byte(out, (uint8_t)hex[bytes.at[i] & 15]);
+    }
+}
+
 void tr_cell_put_string(tr_rows *rows, const tr_cell *cell, uint64_t row, tr_out *out)
 {
-    if (!tr_put_json(out, tr_cell_string(cell, row)))
+    const size_t start = out->buf.len;
+    const tr_str value = tr_cell_string(cell, row);
+    if (tr_put_json(out, value))
+        return;
+    if (!rows->is_lenient) {
         tr_cell_problem(rows, cell, "text that is not UTF-8");
+        return;
+    }
+    tr_out_cut(out, start);
+    put_hex(value, "\"\\\\x", out);
+    tr_put_byte(out, '"');
 }
 
 tr_str tr_cell_label(const tr_cell *cell, uint64_t row)
@@ -347,14 +377,25 @@ bool tr_rows_is_null(const tr_rows *rows, size_t column, uint64_t row)
     return is_null(rows->columns + column, row);
 }
 
-bool tr_rows_text(const tr_rows *rows, size_t column, uint64_t row, tr_str *out)
+void tr_rows_put_plain(tr_rows *rows, size_t column, uint64_t row, tr_out *out)
 {
     const tr_cell *cell = rows->columns + column;
-    if (cell->put == tr_cell_put_string)
-        *out = tr_cell_string(cell, row);
-    else if (cell->put == tr_cell_put_enum)
-        *out = tr_cell_label(cell, row);
-    else
-        return false;
-    return true;
+    if (cell->put == tr_cell_put_string || cell->put == tr_cell_put_enum) {
+        const tr_str value =
+            cell->put == tr_cell_put_enum ? tr_cell_label(cell, row) : tr_cell_string(cell, row);
+        size_t bad_at;
+        if (tr_str_is_utf8(value, &bad_at))
+            tr_put(out, value.at, value.len);
+        else
+            put_hex(value, "\\x", out);
+        return;
+    }
+    const size_t start = out->buf.len;
+    cell->put(rows, cell, row, out);
+    const size_t len = out->buf.len - start;
+    uint8_t *at = out->buf.at + start;
+    if (len < 2 || at[0] != '"') /* a number, or JSON */
+        return;
+    memmove(at, at + 1, len - 2); /* times and the like have nothing to unescape */
+    out->buf.len -= 2;
 }

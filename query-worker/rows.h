@@ -24,7 +24,8 @@ typedef struct tr_rows {
     tr_cell *columns;
     size_t column_count;
     bool keep_nulls;    /* false: members that are null are left out of their objects */
-    bool is_lenient;    /* NaN and the infinities are strings, as protocol buffers have them */
+    bool is_lenient;    /* NaN and the infinities are strings, as protocol buffers have them, and bytes that
+                         * are not UTF-8 are \\x and hex, as PostgreSQL has them */
     char problem[320];  /* of the row now written; empty: none */
 } tr_rows;
 
@@ -39,10 +40,9 @@ void tr_rows_put(tr_rows *rows, uint64_t row, tr_out *out);
 void tr_rows_put_value(tr_rows *rows, size_t column, uint64_t row, tr_out *out);
 
 bool tr_rows_is_null(const tr_rows *rows, size_t column, uint64_t row);
-/* The column is text already: its value without quotes, *out borrowed from the chunk. */
-bool tr_rows_text(const tr_rows *rows, size_t column, uint64_t row, tr_str *out);
+/* One value that is not null as plain text: strings and times bare, what holds other values as JSON. */
+void tr_rows_put_plain(tr_rows *rows, size_t column, uint64_t row, tr_out *out);
 bool tr_rows_is_number(const tr_rows *rows, size_t column);
-bool tr_rows_is_nested(const tr_rows *rows, size_t column);
 tr_str tr_rows_name(const tr_rows *rows, size_t column);
 
 #endif

@@ -148,8 +148,6 @@ void tr_put_u128(tr_out *out, tr_u128 value, bool is_negative)
     if (is_negative)
         tr_put_byte(out, '-');
     tr_put(out, from, (size_t)(digits + sizeof digits - from));
-    if (value > UINT64_MAX || (is_negative && value > (uint64_t)INT64_MAX + 1))
-        tr_put_text(out, ".0");
 }
 
 static tr_u128 magnitude(tr_i128 value)

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* statement.h - whether a statement of a user may run at all.
+ *
+ * DuckDB parses it and hands out the tree (json_serialize_sql, which takes nothing but SELECT and what is
+ * made of it: WITH, VALUES, FROM, DESCRIBE, SUMMARIZE, SHOW TABLES). Each node of the tree must be of a kind that
+ * is known here; functions must be on a list; tables must be those of the request, names the
+ * statement itself gives (WITH), or information_schema's tables and columns. A table that is a
+ * string, FROM '/etc/passwd', is a table that nobody named.
+ */
+#ifndef TR_WORKER_STATEMENT_H
+#define TR_WORKER_STATEMENT_H
+
+#include "codec/json.h"
+#include "engine.h"
+
+/* tables  the request's: an object whose keys are the names
+ * TR_INVALID  not one statement, not SQL, or something that is not allowed: the text names it */
+TR_MUST_CHECK tr_code tr_statement_check(tr_engine *engine, const json_t *tables, const char *sql,
+                                         tr_err *err);
+
+#endif
