@@ -250,6 +250,8 @@ static void encode_bits(const chunk_work *work, const tr_out_page *page, uint8_t
     const uint32_t *codes = work->column->codes + page->entry;
     const tr_values *values = &work->column->values;
     uint32_t count = 0;
+    if (page->values == 0)
+        return; /* then there may be no buffer either */
     memset(to, 0, (page->values + 7) / 8);
     for (uint32_t e = 0; e < page->entries; e++) {
         if (codes[e] == 0)
