@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* read_flip_test.c - a damaged file is an error or the same values. Goal: no flip, truncation or
  * overwritten stretch of a file crashes the reader, makes it read outside of the file, or yields a
- * value that was not written. Method: every bit of a file somebody else made (tests/golden/parquet),
- * in a block of exactly its size; what still opens with the same schema must hold the same values.
+ * value that was not written. Method: every bit of a file somebody else made (tests/golden/parquet)
+ * and of one of our own, in a block of exactly its size; what still opens with the same schema must
+ * hold the same values.
  * Also that parts of a column are what the whole column says.
  *
  *     read_flip_test PEER.parquet
@@ -11,6 +12,7 @@
 #include "codec/hash.h"
 #include "os/os.h"
 #include "parquet/read_internal.h"
+#include "parquet/test_world.h"
 
 static int passed, failed;
 static tr_str peer; /* the file as it was made */
@@ -81,9 +83,8 @@ static void pieces_are_the_whole(void)
     CHECK(tr_parquet_open(peer, &file, NULL) == TR_OK);
     if (file == NULL)
         return;
-    CHECK(tr_parquet_rows(file) == 24);
-    CHECK(tr_parquet_group_count(file) == 2);
-    CHECK(tr_parquet_group_rows(file, 1) == 8);
+    CHECK(tr_parquet_rows(file) > 0);
+    CHECK(tr_parquet_group_count(file) > 1);
     CHECK(digest_of(file, 100, &whole) == TR_OK);
     for (uint32_t step = 1; step < 20; step++) {
         uint64_t digest = 0;
@@ -202,6 +203,15 @@ static void random_damage_never_gives_other_values(void)
     tr_free(bytes);
 }
 
+static void run_all(void)
+{
+    RUN(pieces_are_the_whole);
+    RUN(every_flipped_bit_is_an_error_or_harmless);
+    RUN(every_truncation_is_refused);
+    RUN(missing_bytes_are_noticed);
+    RUN(random_damage_never_gives_other_values);
+}
+
 int main(int argc, char **argv)
 {
     tr_map map;
@@ -210,11 +220,16 @@ int main(int argc, char **argv)
         return 1;
     }
     peer = map.bytes;
-    RUN(pieces_are_the_whole);
-    RUN(every_flipped_bit_is_an_error_or_harmless);
-    RUN(every_truncation_is_refused);
-    RUN(missing_bytes_are_noticed);
-    RUN(random_damage_never_gives_other_values);
+    run_all();
+    tr_buf own = {0};
+    tr_world world;
+    tr_world_make(&world, (tr_world_options){.seed = 57, .rows = 12, .depth_max = 3});
+    if (tr_world_write(&world, 7, 4, &own, NULL) != TR_OK)
+        failed++;
+    peer = tr_buf_str(&own);
+    run_all();
+    tr_world_free(&world);
+    tr_buf_free(&own);
     tr_arena_free(&arena);
     tr_map_close(&map);
     printf("%d passed, %d failed\n", passed, failed);
