@@ -17,6 +17,9 @@
 
 /* Ours. */
 #define TR_EXPORT_LIST_MAX 1000                 /* jobs in one answer: what clients ask for at most */
+#define TR_DATASET_NAME_BYTES_MAX 255           /* what a table of datasets can show */
+#define TR_CATALOG_BODY_BYTES_MAX (1024 * 1024) /* a dataset's or batch's document: a hundred are in one answer */
+#define TR_TABLE_NAME_BYTES_MAX 63              /* an SQL table: PostgreSQL's tools cut there */
 #define TR_ROW_BYTES_MAX (16 * 1024 * 1024)     /* one JSON row of a batch: above, the row is refused */
 #define TR_JSON_DEPTH_MAX 64
 #define TR_SCHEMA_DEPTH_MAX 32                  /* nesting of a resolved schema: cuts recursion */

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dataset_remove.c - a dataset goes, with all its data (reference: catalog, section 4).
+ *
+ * One transaction removes the dataset, its table's name and its runs, marks its batches "deleted"
+ * and their files "gone": from then on no answer and no new snapshot has anything of it. Jobs that
+ * are writing into it find it missing when they want to publish. Then the folders go; what a crash
+ * leaves of them is swept at the next start. Records of batches and of export jobs stay.
+ */
+#include "api/catalog_api_internal.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdio.h>
+
+typedef struct id_list {
+    char (*ids)[256];
+    size_t count, cap;
+} id_list;
+
+static tr_code no_memory(tr_err *err)
+{
+    return TR_FAIL(err, TR_NO_MEMORY, "no memory to remove a dataset");
+}
+
+static tr_code add_id(void *ctx, const tr_object *object, tr_err *err)
+{
+    id_list *list = ctx;
+    if (list->count == list->cap) {
+        const size_t cap = list->cap == 0 ? 64 : list->cap * 2;
+        char(*more)[256] = tr_grow_array(list->ids, cap, sizeof *more);
+        if (more == NULL)
+            return no_memory(err);
+        list->ids = more;
+        list->cap = cap;
+    }
+    memcpy(list->ids[list->count++], object->id, sizeof object->id);
+    return TR_OK;
+}
+
+static tr_code list_ids(tr_call *call, const char *kind, const char *parent, id_list *out,
+                        tr_err *err)
+{
+    const tr_catalog_filter filter = {.parent = parent};
+    return tr_catalog_list(call->parts->catalog, &call->tenant, kind, &filter, add_id, out, err);
+}
+
+/* Its bytes are no longer to be read. */
+static tr_code mark_gone(tr_call *call, const char *id, tr_err *err)
+{
+    tr_catalog *catalog = call->parts->catalog;
+    tr_object object = {0};
+    TR_TRY(tr_catalog_get(catalog, &call->tenant, "file", id, &object, err));
+    tr_code code = TR_OK;
+    if (strcmp(object.state, "gone") != 0) {
+        (void)snprintf(object.state, sizeof object.state, "gone");
+        object.updated_ms = 0;
+        code = tr_catalog_put(catalog, &call->tenant, "file", &object, 0, err);
+    }
+    tr_object_clear(&object);
+    return code;
+}
+
+static tr_code mark_files_gone(tr_call *call, const char *batch, tr_err *err)
+{
+    id_list ids = {0};
+    tr_code code = list_ids(call, "file", batch, &ids, err);
+    for (size_t i = 0; i < ids.count && code == TR_OK; i++)
+        code = mark_gone(call, ids.ids[i], err);
+    tr_free(ids.ids);
+    return code;
+}
+
+static tr_code mark_batch(tr_call *call, const char *id, tr_err *err)
+{
+    tr_catalog *catalog = call->parts->catalog;
+    tr_object batch = {0};
+    TR_TRY(mark_files_gone(call, id, err));
+    TR_TRY(tr_catalog_get(catalog, &call->tenant, "batch", id, &batch, err));
+    (void)snprintf(batch.state, sizeof batch.state, "deleted");
+    tr_code code = json_object_set_new(batch.doc, "status", json_string("deleted")) == 0
+                       ? tr_catalog_touch(call, &batch, err)
+                       : no_memory(err);
+    if (code == TR_OK)
+        code = tr_catalog_put(catalog, &call->tenant, "batch", &batch, 0, err);
+    tr_object_clear(&batch);
+    return code;
+}
+
+/* Objects go without a trace; `removed` gets their ids. */
+static tr_code remove_all(tr_call *call, const char *kind, const char *parent, id_list *removed,
+                          tr_err *err)
+{
+    TR_TRY(list_ids(call, kind, parent, removed, err));
+    for (size_t i = 0; i < removed->count; i++)
+        TR_TRY(tr_catalog_remove(call->parts->catalog, &call->tenant, kind, removed->ids[i], err));
+    return TR_OK;
+}
+
+static tr_code remove_tables(tr_call *call, const char *id, tr_err *err)
+{
+    id_list tables = {0};
+    const tr_code code = remove_all(call, TR_TABLE_KIND, id, &tables, err);
+    tr_free(tables.ids);
+    return code;
+}
+
+/* Inside the transaction. */
+static tr_code forget(tr_call *call, const char *id, id_list *batches, id_list *runs, tr_err *err)
+{
+    TR_TRY(tr_catalog_remove(call->parts->catalog, &call->tenant, "dataset", id, err));
+    TR_TRY(remove_tables(call, id, err));
+    TR_TRY(list_ids(call, "batch", id, batches, err));
+    for (size_t i = 0; i < batches->count; i++)
+        TR_TRY(mark_batch(call, batches->ids[i], err));
+    return remove_all(call, "run", id, runs, err);
+}
+
+static void remove_folder(tr_call *call, const char *dataset, const char *folder)
+{
+    tr_err err = {0};
+    if (tr_lake_remove_batch(call->parts->lake, &call->tenant, dataset, folder, &err) != TR_OK)
+        tr_log(TR_LOG_WARN, "api", "dataset_folder_kept", "dataset=%s batch=%s reason=\"%s\"",
+               dataset, folder, err.text);
+}
+
+static void remove_folders(tr_call *call, const char *id, const id_list *batches,
+                           const id_list *runs)
+{
+    for (size_t i = 0; i < batches->count; i++) {
+        char diagnostics[300];
+        tr_err err = {0};
+        (void)snprintf(diagnostics, sizeof diagnostics, "%s-diagnostics", batches->ids[i]);
+        remove_folder(call, id, batches->ids[i]);
+        remove_folder(call, id, diagnostics);
+        if (tr_lake_upload_drop(call->parts->lake, &call->tenant, batches->ids[i], &err) != TR_OK)
+            tr_log(TR_LOG_WARN, "api", "dataset_folder_kept", "dataset=%s uploads=%s reason=\"%s\"",
+                   id, batches->ids[i], err.text);
+    }
+    for (size_t i = 0; i < runs->count; i++)
+        remove_folder(call, id, runs->ids[i]);
+}
+
+tr_code tr_dataset_remove(tr_call *call, const char *id, tr_err *err)
+{
+    tr_catalog *catalog = call->parts->catalog;
+    id_list batches = {0}, runs = {0};
+    tr_code code = tr_catalog_begin(catalog, err);
+    if (code == TR_OK)
+        code = tr_catalog_end(catalog, forget(call, id, &batches, &runs, err), err);
+    if (code == TR_OK) {
+        tr_crash_point("dataset_removed");
+        remove_folders(call, id, &batches, &runs);
+        tr_log(TR_LOG_INFO, "api", "dataset_removed", "dataset=%s batches=%zu", id, batches.count);
+    }
+    tr_free(batches.ids);
+    tr_free(runs.ids);
+    return code;
+}
