@@ -2,8 +2,8 @@
 /* batches.c - /data/foundation/catalog/batches, lastBatches, dataSetFiles (reference: catalog,
  * sections 6 to 8).
  *
- * Batches come from ingestion and from exports, which alone move their status. A batch that a client
- * makes here is bookkeeping: it has a record and never any data; it is marked "_catalog".
+ * Batches come from ingestion and from exports, which alone move their status. A batch that a
+ * client makes here is bookkeeping: it has a record and never any data; it is marked "_catalog".
  */
 #include "api/catalog_api_internal.h"
 #include "base/clock.h"
@@ -17,8 +17,9 @@ enum { TRIES = 8, UNIQUES_MAX = 10000 };
 static const tr_alias aliases[] = {{"batch", "id"}, {"dataSetId", "dataSet"}, {0}};
 
 /* Members that only the server writes. */
-static const char *const ours[] = {"id",      "imsOrg",        "sandboxId",   "version",     "created",
-                                   "updated", "createdClient", "createdUser", "updatedUser"};
+static const char *const ours[] = {"id",         "imsOrg",  "sandboxId",     "version",
+                                   "created",    "updated", "createdClient", "createdUser",
+                                   "updatedUser"};
 
 static tr_code no_memory(tr_err *err)
 {
@@ -45,10 +46,9 @@ static tr_code get_batches(tr_call *call, tr_err *err)
 
 static tr_code check_status(const json_t *doc, tr_err *err)
 {
-    static const char *const all[] = {"processing", "success",  "failure", "queued",
-                                      "retrying",   "stalled",  "aborted", "abandoned",
-                                      "inactive",   "failed",   "loading", "loaded",
-                                      "staged",     "active",   "staging", "deleted"};
+    static const char *const all[] = {
+        "processing", "success", "failure", "queued", "retrying", "stalled", "aborted", "abandoned",
+        "inactive",   "failed",  "loading", "loaded", "staged",   "active",  "staging", "deleted"};
     const char *status = tr_json_text(doc, "status", NULL);
     if (status == NULL)
         return TR_FAIL(err, TR_INVALID, "status is required");
@@ -118,7 +118,8 @@ static tr_code strip(json_t *doc, tr_err *err)
     void *next;
     if (!json_is_object(doc))
         return TR_FAIL(err, TR_INVALID, "the request body must be a JSON object");
-    json_object_foreach_safe (doc, next, name, value) {
+    json_object_foreach_safe(doc, next, name, value)
+    {
         bool is_ours = json_is_null(value);
         if (name[0] == '_')
             return TR_FAIL(err, TR_INVALID, "\"%.60s\": a member may not begin with \"_\"", name);
@@ -142,11 +143,11 @@ static tr_code papers(tr_call *call, tr_object *object, tr_err *err)
 {
     const json_int_t now = object->created_ms = object->updated_ms = tr_time_now_ms();
     json_t *doc = object->doc;
-    json_t *more = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:b}", "id", object->id,
-                             "imsOrg", call->tenant.org, "sandboxId", call->tenant.sandbox_id,
-                             "version", "1.0.0", "created", now, "updated", now, "createdClient",
-                             call->client_id, "createdUser", call->client_id, "updatedUser",
-                             call->client_id, "_catalog", 1);
+    json_t *more =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:b}", "id", object->id, "imsOrg",
+                  call->tenant.org, "sandboxId", call->tenant.sandbox_id, "version", "1.0.0",
+                  "created", now, "updated", now, "createdClient", call->client_id, "createdUser",
+                  call->client_id, "updatedUser", call->client_id, "_catalog", 1);
     json_t *defaults = json_pack("{s:s, s:[], s:[], s:{}, s:i, s:i, s:i}", "externalId", object->id,
                                  "relatedObjects", "errors", "tags", "recordCount", 0,
                                  "failedRecordCount", 0, "size", 0);
@@ -429,8 +430,8 @@ static tr_code list_entries(file_list *list, const char *dataset, const char *ba
     tr_catalog *catalog = list->call->parts->catalog;
     const tr_catalog_filter filter = {.parent = dataset, .state = "success"};
     if (batch == NULL) {
-        const tr_code code = tr_catalog_list(catalog, &list->call->tenant, "batch", &filter,
-                                             add_entry, list, err);
+        const tr_code code =
+            tr_catalog_list(catalog, &list->call->tenant, "batch", &filter, add_entry, list, err);
         return code == TR_CANCELLED ? TR_OK : code;
     }
     tr_object object = {0};
@@ -452,8 +453,8 @@ tr_code tr_dataset_reply_files(tr_call *call, const char *dataset, const char *b
     list->call = call;
     TR_TRY(tr_catalog_page(call, &list->start, &list->limit, err));
     list->map = json_object();
-    const tr_code code = list->map == NULL ? no_memory(err)
-                                           : list_entries(list, dataset, batch, err);
+    const tr_code code =
+        list->map == NULL ? no_memory(err) : list_entries(list, dataset, batch, err);
     if (code == TR_OK)
         return tr_reply_json(call, 200, list->map, err);
     json_decref(list->map);
@@ -515,10 +516,10 @@ static tr_code add_last(tr_call *call, const char *dataset, json_t *map, tr_err 
         return TR_OK;
     TR_TRY(find_last(call, dataset, "success", &good, err));
     TR_TRY(find_last(call, dataset, "failure,failed", &bad, err));
-    json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "lastBatchId", any.id,
-                            "lastBatchStatus", any.state, "imsOrg", call->tenant.org, "sandboxId",
-                            call->tenant.sandbox_id, "created", (json_int_t)any.created_ms,
-                            "updated", (json_int_t)any.updated_ms);
+    json_t *doc =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "lastBatchId", any.id, "lastBatchStatus",
+                  any.state, "imsOrg", call->tenant.org, "sandboxId", call->tenant.sandbox_id,
+                  "created", (json_int_t)any.created_ms, "updated", (json_int_t)any.updated_ms);
     if (good.id[0] != '\0')
         (void)json_object_set_new(doc, "lastSuccessfulBatchId", json_string(good.id));
     if (bad.id[0] != '\0')
@@ -555,8 +556,7 @@ static tr_code list_last(tr_call *call, tr_err *err)
 {
     last_list list = {.call = call};
     TR_TRY(tr_catalog_page(call, &list.start, &list.limit, err));
-    list.datasets =
-        tr_arena_array(call->request->arena, (size_t)list.limit, sizeof *list.datasets);
+    list.datasets = tr_arena_array(call->request->arena, (size_t)list.limit, sizeof *list.datasets);
     if (list.datasets == NULL)
         return no_memory(err);
     TR_TRY(find_datasets(&list, err));
@@ -571,7 +571,7 @@ static tr_code list_last(tr_call *call, tr_err *err)
 }
 
 #define BATCHES TR_CATALOG_BASE "/batches"
-#define BODY TR_CATALOG_BODY_BYTES_MAX
+#define BODY    TR_CATALOG_BODY_BYTES_MAX
 
 const tr_endpoint tr_api_batches[] = {
     {"GET", BATCHES, TR_SCOPE_READ, list_batches, 0},

@@ -83,7 +83,7 @@ TR_MUST_CHECK tr_code tr_catalog_page(tr_call *call, int64_t *start, int64_t *li
 /* Answers with the page of objects that the query asks for. */
 TR_MUST_CHECK tr_code tr_catalog_reply_list(tr_call *call, const tr_catalog_list_of *of,
                                             tr_err *err);
-/* Answers with the objects of "<id>" or "<id>,<id>,...": TR_NOT_FOUND when there is none of them. */
+/* Answers with the objects of "<id>" or "<id>,<id>,...": TR_NOT_FOUND when none is there. */
 TR_MUST_CHECK tr_code tr_catalog_reply_ids(tr_call *call, const char *kind, const char *ids,
                                            tr_err *err);
 /* What a client sees of a document: a new object without private members. NULL: no memory. */
@@ -95,7 +95,7 @@ TR_MUST_CHECK tr_code tr_catalog_reply_reference(tr_call *call, int status, cons
                                                  const tr_object *object, tr_err *err);
 /* Pragma: validate-only. */
 bool tr_catalog_is_dry(tr_call *call);
-/* Compares If-Match with the version of a document. False: *code is of the 412 that was answered. */
+/* Compares If-Match with the version of a document. False: *code is of the 412 just answered. */
 bool tr_catalog_may_write(tr_call *call, const json_t *doc, tr_code *code, tr_err *err);
 /* The next version: "1.0.3" -> "1.0.4"; and the time and hand of the change. */
 TR_MUST_CHECK tr_code tr_catalog_touch(tr_call *call, tr_object *object, tr_err *err);
@@ -110,7 +110,7 @@ TR_MUST_CHECK tr_code tr_catalog_patch(json_t **doc, const json_t *patch, bool i
 /* ---- Datasets */
 
 /* Checks a document and completes it in place.
- * id, before  of the stored dataset, whose read-only and private members are kept; NULL: a new one */
+ * id, before  the stored dataset, whose read-only and private members are kept; NULL: a new one */
 TR_MUST_CHECK tr_code tr_dataset_check(tr_call *call, const char *id, json_t *doc,
                                        const json_t *before, tr_err *err);
 /* What the server writes into a new one. */
@@ -129,10 +129,10 @@ TR_MUST_CHECK tr_code tr_dataset_take_table(tr_call *call, const char *id, json_
 /* The dataset, its table, its batches' data; TR_NOT_FOUND. */
 TR_MUST_CHECK tr_code tr_dataset_remove(tr_call *call, const char *id, tr_err *err);
 /* Answers with the file entries of the batches of a dataset, or of one batch (NULL: any). */
-TR_MUST_CHECK tr_code tr_dataset_reply_files(tr_call *call, const char *dataset,
-                                             const char *batch, tr_err *err);
+TR_MUST_CHECK tr_code tr_dataset_reply_files(tr_call *call, const char *dataset, const char *batch,
+                                             tr_err *err);
 /* A kind of the catalog: id the table's name, parent the dataset. */
 #define TR_TABLE_KIND "table"
-#define TR_TABLE_TAG "adobe/pqs/table"
+#define TR_TABLE_TAG  "adobe/pqs/table"
 
 #endif

@@ -18,25 +18,23 @@
 enum { PATTERN_BYTES_MAX = 128 };
 
 /* Parameters that are no filters, and those with a meaning of their own. */
-static const char *const words[] = {"limit",      "start",    "offset", "orderBy",
-                                    "orderby",    "sort",     "tags",   "properties",
-                                    "property",   "aggregate", "path",   "requestDataSource",
-                                    "dataSetId"};
+static const char *const words[] = {
+    "limit",      "start",    "offset",    "orderBy", "orderby",           "sort",     "tags",
+    "properties", "property", "aggregate", "path",    "requestDataSource", "dataSetId"};
 
 typedef struct range {
     const char *parameter, *member;
     tr_filter_op op;
 } range;
 
-static const range ranges[] = {
-    {"createdAfter", "created", TR_FILTER_MORE},
-    {"createdBefore", "created", TR_FILTER_LESS},
-    {"updatedAfter", "updated", TR_FILTER_MORE},
-    {"updatedBefore", "updated", TR_FILTER_LESS},
-    {"startAfter", "availableDates.startDate", TR_FILTER_MORE},
-    {"startBefore", "availableDates.startDate", TR_FILTER_LESS},
-    {"endAfter", "availableDates.endDate", TR_FILTER_MORE},
-    {"endBefore", "availableDates.endDate", TR_FILTER_LESS}};
+static const range ranges[] = {{"createdAfter", "created", TR_FILTER_MORE},
+                               {"createdBefore", "created", TR_FILTER_LESS},
+                               {"updatedAfter", "updated", TR_FILTER_MORE},
+                               {"updatedBefore", "updated", TR_FILTER_LESS},
+                               {"startAfter", "availableDates.startDate", TR_FILTER_MORE},
+                               {"startBefore", "availableDates.startDate", TR_FILTER_LESS},
+                               {"endAfter", "availableDates.endDate", TR_FILTER_MORE},
+                               {"endBefore", "availableDates.endDate", TR_FILTER_LESS}};
 
 static bool is_given(const char *text)
 {
@@ -168,7 +166,8 @@ static tr_code read_property(tr_call *call, const char *text, tr_filter *out, tr
         return set_value(call, from + len + op_len, c, err);
     }
     return TR_FAIL(err, TR_INVALID,
-                   "property: \"%.100s\" has no operator: expected ==, !=, >, >=, <, <= or ~", text);
+                   "property: \"%.100s\" has no operator: expected ==, !=, >, >=, <, <= or ~",
+                   text);
 }
 
 static tr_code read_tags(tr_call *call, const char *text, tr_filter *out, tr_err *err)
@@ -210,8 +209,8 @@ static bool is_word(const char *name)
     return false;
 }
 
-static tr_code read_one(tr_call *call, const tr_alias *aliases, const char *name,
-                        const char *value, tr_filter *out, tr_err *err)
+static tr_code read_one(tr_call *call, const tr_alias *aliases, const char *name, const char *value,
+                        tr_filter *out, tr_err *err)
 {
     if (strcmp(name, "property") == 0)
         return read_property(call, value, out, err);
@@ -304,8 +303,8 @@ int tr_member_compare(const json_t *a, const json_t *b)
     }
     if (json_is_string(a) && json_is_string(b))
         return strcmp(json_string_value(a), json_string_value(b));
-    const int kind_a = a == NULL ? -1 : (int)json_typeof(a), kind_b = b == NULL ? -1
-                                                                                : (int)json_typeof(b);
+    const int kind_a = a == NULL ? -1 : (int)json_typeof(a),
+              kind_b = b == NULL ? -1 : (int)json_typeof(b);
     return (kind_a > kind_b) - (kind_a < kind_b);
 }
 

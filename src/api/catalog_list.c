@@ -15,7 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LIMIT_DEFAULT = 20, LIMIT_MAX = 100, LIMIT_WIDE = 20, ORDER_MAX = 4, LIST_STATE_BYTES = 200 };
+enum {
+    LIMIT_DEFAULT = 20,
+    LIMIT_MAX = 100,
+    LIMIT_WIDE = 20,
+    ORDER_MAX = 4,
+    LIST_STATE_BYTES = 200
+};
 
 typedef struct sort_key {
     const char *name;
@@ -108,8 +114,8 @@ static tr_code read_order(lister *l, tr_err *err)
         }
         const tr_str name = {(const uint8_t *)text + skip, part - (part < skip ? part : skip)};
         if (name.len == 0 || memchr(name.at, ':', name.len) != NULL)
-            return TR_FAIL(err, TR_INVALID,
-                           "orderBy: \"%.*s\" is not [asc:|desc:]<member>", (int)part, text);
+            return TR_FAIL(err, TR_INVALID, "orderBy: \"%.*s\" is not [asc:|desc:]<member>",
+                           (int)part, text);
         if (l->order_count == ORDER_MAX)
             return TR_FAIL(err, TR_INVALID, "orderBy has more than %d members", ORDER_MAX);
         sort_key *key = &l->order[l->order_count++];
@@ -127,9 +133,10 @@ static tr_code read_number(tr_call *call, const char *name, int64_t otherwise, i
 {
     const char *text = tr_catalog_parameter(call, name);
     int64_t number = otherwise;
-    if (text != NULL && (!tr_str_to_i64(tr_str_of(text), &number) || number < least || number > most))
-        return TR_FAIL(err, TR_INVALID, "%s is \"%.40s\": expected a number from %lld to %lld", name,
-                       text, (long long)least, (long long)most);
+    if (text != NULL &&
+        (!tr_str_to_i64(tr_str_of(text), &number) || number < least || number > most))
+        return TR_FAIL(err, TR_INVALID, "%s is \"%.40s\": expected a number from %lld to %lld",
+                       name, text, (long long)least, (long long)most);
     *out = number;
     return TR_OK;
 }
@@ -226,9 +233,8 @@ static tr_code by_sort(lister *l, const tr_catalog_list_of *of, const tr_catalog
                                    keep_one, l, err);
     if (code == TR_OK && l->found_count > 1)
         qsort(l->found, l->found_count, sizeof *l->found, compare_found);
-    for (size_t i = (size_t)l->start; code == TR_OK && i < l->found_count &&
-                                      (int64_t)i < l->start + l->limit;
-         i++)
+    for (size_t i = (size_t)l->start;
+         code == TR_OK && i < l->found_count && (int64_t)i < l->start + l->limit; i++)
         code = fetch(l, of->kind, l->found[i].id, false, err);
     for (size_t i = 0; i < l->found_count; i++)
         for (size_t k = 0; k < l->order_count; k++)
@@ -255,7 +261,7 @@ static const tr_condition *find_ids(const lister *l)
     return NULL;
 }
 
-/* What the catalog can look for by itself: one parent, a few states. Everything is checked again. */
+/* What the catalog can look for by itself: one parent, one state. All is checked again. */
 static void narrow(const lister *l, tr_catalog_filter *out, char state[LIST_STATE_BYTES])
 {
     for (uint32_t i = 0; i < l->filter.count; i++) {
@@ -279,8 +285,8 @@ static tr_code list(lister *l, const tr_catalog_list_of *of, tr_err *err)
     char state[LIST_STATE_BYTES];
     tr_catalog_filter filter = {.parent = of->parent};
     const tr_condition *ids = find_ids(l);
-    const bool is_by_creation = l->order_count == 0 || (l->order_count == 1 &&
-                                                        strcmp(l->order[0].name, "created") == 0);
+    const bool is_by_creation =
+        l->order_count == 0 || (l->order_count == 1 && strcmp(l->order[0].name, "created") == 0);
     if (ids != NULL && l->order_count == 0 && l->start == 0 && ids->value_count <= l->limit) {
         for (uint32_t i = 0; i < ids->value_count; i++)
             TR_TRY(fetch(l, of->kind, ids->values[i], true, err));
@@ -376,8 +382,7 @@ tr_code tr_catalog_reply_ids(tr_call *call, const char *kind, const char *ids, t
     l.map = json_object();
     for (const char *at = ids; *at != '\0' && code == TR_OK;) {
         const size_t len = strcspn(at, ",");
-        const char *id =
-            tr_arena_text(call->request->arena, (tr_str){(const uint8_t *)at, len});
+        const char *id = tr_arena_text(call->request->arena, (tr_str){(const uint8_t *)at, len});
         if (++count > LIMIT_MAX)
             code = TR_FAIL(err, TR_INVALID, "more than %d ids in one path", LIMIT_MAX);
         else
@@ -396,16 +401,15 @@ tr_code tr_catalog_reply_reference(tr_call *call, int status, const char *type,
                                    const tr_object *object, tr_err *err)
 {
     TR_TRY(set_version(call, object->doc, err));
-    return tr_reply_json(call, status,
-                         json_pack("[o]", json_sprintf("@/%s/%s", type, object->id)), err);
+    return tr_reply_json(call, status, json_pack("[o]", json_sprintf("@/%s/%s", type, object->id)),
+                         err);
 }
 
 /* ---- Writes */
 
 bool tr_catalog_is_dry(tr_call *call)
 {
-    return tr_str_equal_folded(tr_http_header(call->request, "Pragma"),
-                               tr_str_of("validate-only"));
+    return tr_str_equal_folded(tr_http_header(call->request, "Pragma"), tr_str_of("validate-only"));
 }
 
 tr_code tr_catalog_refuse(tr_call *call, int status, const char *title, const char *detail,
@@ -413,21 +417,19 @@ tr_code tr_catalog_refuse(tr_call *call, int status, const char *title, const ch
 {
     char type[80];
     (void)snprintf(type, sizeof type, "http://ns.adobe.com/aep/errors/CATALOG-1000-%d", status);
-    return tr_reply_json(call, status,
-                         json_pack("{s:s, s:s, s:i, s:s, s:s, s:{s:{s:s, s:s, s:s}, s:s}}", "type",
-                                   type, "title", title, "status", status, "detail", detail,
-                                   "requestId", call->request_id, "report", "tenantInfo",
-                                   "sandboxName", call->tenant.sandbox, "sandboxId",
-                                   call->tenant.sandbox_id, "imsOrgId", call->tenant.org,
-                                   "message", detail),
-                         err);
+    return tr_reply_json(
+        call, status,
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:{s:{s:s, s:s, s:s}, s:s}}", "type", type, "title",
+                  title, "status", status, "detail", detail, "requestId", call->request_id,
+                  "report", "tenantInfo", "sandboxName", call->tenant.sandbox, "sandboxId",
+                  call->tenant.sandbox_id, "imsOrgId", call->tenant.org, "message", detail),
+        err);
 }
 
 bool tr_catalog_may_write(tr_call *call, const json_t *doc, tr_code *code, tr_err *err)
 {
     char detail[128];
-    if (tr_http_header(call->request, "If-Match").len == 0 ||
-        names_version(call, "If-Match", doc))
+    if (tr_http_header(call->request, "If-Match").len == 0 || names_version(call, "If-Match", doc))
         return true;
     (void)snprintf(detail, sizeof detail, "If-Match names another version than \"%.40s\"",
                    tr_json_text(doc, "version", "1.0.0"));
@@ -487,8 +489,8 @@ static json_t *lenient(const json_t *operations)
 
 tr_code tr_catalog_patch(json_t **doc, const json_t *patch, bool is_deep, tr_err *err)
 {
-    const bool is_one = tr_json_text(patch, "op", NULL) != NULL &&
-                        tr_json_text(patch, "path", NULL) != NULL;
+    const bool is_one =
+        tr_json_text(patch, "op", NULL) != NULL && tr_json_text(patch, "path", NULL) != NULL;
     if (json_is_array(patch) || is_one) {
         json_t *list = is_one ? json_pack("[O]", patch) : NULL;
         json_t *operations = lenient(is_one ? list : patch);

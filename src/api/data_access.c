@@ -125,10 +125,10 @@ static json_t *file_item(tr_call *call, const char *name, uint64_t bytes, const 
 {
     char encoded[HREF_BYTES / 2];
     encode(path, encoded, sizeof encoded);
-    return json_pack("{s:s, s:o, s:{s:{s:o}}}", "name", name, "length",
-                     json_sprintf("%llu", (unsigned long long)bytes), "_links", "self", "href",
-                     json_sprintf("%.200s" TR_DATA_BASE "/%s?path=%s", public_url(call), of,
-                                  encoded));
+    return json_pack(
+        "{s:s, s:o, s:{s:{s:o}}}", "name", name, "length",
+        json_sprintf("%llu", (unsigned long long)bytes), "_links", "self", "href",
+        json_sprintf("%.200s" TR_DATA_BASE "/%s?path=%s", public_url(call), of, encoded));
 }
 
 /* ---- Batches and their entries */
@@ -146,16 +146,15 @@ static bool is_readable(const tr_object *batch)
 
 static json_t *entry_item(tr_call *call, const tr_object *batch, const char *view)
 {
-    const long long completed =
-        (long long)tr_json_int(batch->doc, "completed", batch->updated_ms);
+    const long long completed = (long long)tr_json_int(batch->doc, "completed", batch->updated_ms);
     return json_pack(
         "{s:o, s:s, s:s, s:o, s:o, s:b, s:o, s:o, s:{s:{s:o}}}", "dataSetFileId",
         json_sprintf("%s-1", batch->id), "dataSetViewId", view, "version", "1.0.0", "created",
         json_sprintf("%lld", completed), "updated", json_sprintf("%lld", completed), "isValid", 1,
-        "records",
-        json_sprintf("%lld", (long long)tr_json_int(batch->doc, "recordCount", 0)), "size",
-        json_sprintf("%lld", (long long)tr_json_int(batch->doc, "size", 0)), "_links", "self",
-        "href", json_sprintf("%.200s" TR_DATA_BASE "/files/%s-1", public_url(call), batch->id));
+        "records", json_sprintf("%lld", (long long)tr_json_int(batch->doc, "recordCount", 0)),
+        "size", json_sprintf("%lld", (long long)tr_json_int(batch->doc, "size", 0)), "_links",
+        "self", "href",
+        json_sprintf("%.200s" TR_DATA_BASE "/files/%s-1", public_url(call), batch->id));
 }
 
 static tr_code list_entries(tr_call *call, tr_err *err)
@@ -205,10 +204,10 @@ static tr_code find_entry(tr_call *call, tr_object *batch, tr_err *err)
 
 typedef struct files {
     tr_call *call;
-    page *page;          /* of a list */
-    const char *wanted;  /* of a download: the file's name */
-    json_t *found;       /* its document, owned */
-    const char *of;      /* "files/<entry>" */
+    page *page;         /* of a list */
+    const char *wanted; /* of a download: the file's name */
+    json_t *found;      /* its document, owned */
+    const char *of;     /* "files/<entry>" */
 } files;
 
 static tr_code each_file(void *ctx, const tr_object *file, tr_err *err)
@@ -223,8 +222,9 @@ static tr_code each_file(void *ctx, const tr_object *file, tr_err *err)
         return TR_OK;
     }
     const uint64_t bytes = (uint64_t)tr_json_int(file->doc, "bytes", 0);
-    return is_on_page(f->page) ? add_item(f->page, file_item(f->call, name, bytes, f->of, name), err)
-                               : TR_OK;
+    return is_on_page(f->page)
+               ? add_item(f->page, file_item(f->call, name, bytes, f->of, name), err)
+               : TR_OK;
 }
 
 static tr_code walk_files(files *f, const char *batch, tr_err *err)
@@ -325,10 +325,8 @@ static tr_code try_send(const diagnostics *d, const char *wanted, bool *is_sent,
             continue;
         *is_sent = true;
         (void)snprintf(folder, sizeof folder, "%s-diagnostics", d->batch.id);
-        const tr_download file = {.dataset = d->batch.parent,
-                                  .batch = folder,
-                                  .name = name,
-                                  .bytes = bytes_at(d, i)};
+        const tr_download file = {
+            .dataset = d->batch.parent, .batch = folder, .name = name, .bytes = bytes_at(d, i)};
         return tr_data_send(d->call, &file, err);
     }
     return TR_OK;
@@ -348,9 +346,9 @@ static tr_code add_files(const diagnostics *d, page *p, const char *prefix, cons
             continue;
         (void)snprintf(full, sizeof full, "%s%s%s", path, path[0] == '\0' ? "" : "/",
                        name + strlen(prefix));
-        TR_TRY(add_item(p, file_item(d->call, name + strlen(prefix),
-                                     bytes == UINT64_MAX ? 0 : bytes, of, full),
-                        err));
+        TR_TRY(add_item(
+            p, file_item(d->call, name + strlen(prefix), bytes == UINT64_MAX ? 0 : bytes, of, full),
+            err));
     }
     return TR_OK;
 }
@@ -378,8 +376,7 @@ static tr_code send_failed(const diagnostics *d, const char *path, tr_err *err)
         return tr_data_send_empty(d->call, path, err);
     (void)snprintf(wanted, sizeof wanted, FAILED "%.200s", path);
     TR_TRY(try_send(d, wanted, &is_sent, err));
-    return is_sent ? TR_OK
-                   : TR_FAIL(err, TR_NOT_FOUND, "path: no failed rows in \"%.120s\"", path);
+    return is_sent ? TR_OK : TR_FAIL(err, TR_NOT_FOUND, "path: no failed rows in \"%.120s\"", path);
 }
 
 static tr_code get_failed(tr_call *call, tr_err *err)
@@ -412,8 +409,8 @@ static tr_code list_top(const diagnostics *d, page *p, tr_err *err)
             char name[128];
             const size_t len = strlen(folders[f]);
             name_at(d, i, name);
-            has_any = has_any || (strncmp(name, folders[f], len) == 0 &&
-                                  strncmp(name + len, "__", 2) == 0);
+            has_any = has_any ||
+                      (strncmp(name, folders[f], len) == 0 && strncmp(name + len, "__", 2) == 0);
         }
         if (has_any && is_on_page(p))
             TR_TRY(add_item(p, file_item(d->call, folders[f], 0, of, folders[f]), err));
@@ -423,8 +420,8 @@ static tr_code list_top(const diagnostics *d, page *p, tr_err *err)
         const uint64_t bytes = bytes_at(d, i);
         name_at(d, i, name);
         if (strstr(name, "__") == NULL && is_on_page(p))
-            TR_TRY(add_item(
-                p, file_item(d->call, name, bytes == UINT64_MAX ? 0 : bytes, of, name), err));
+            TR_TRY(add_item(p, file_item(d->call, name, bytes == UINT64_MAX ? 0 : bytes, of, name),
+                            err));
     }
     return TR_OK;
 }

@@ -78,8 +78,8 @@ static tr_code each_file(void *ctx, const tr_object *file, tr_err *err)
     const char *name = tr_json_text(file->doc, "name", "");
     if (strcmp(file->state, "gone") == 0)
         return TR_OK;
-    tr_code code = tr_lake_map(p->call->parts->lake, &p->call->tenant, p->dataset, p->batch, name,
-                               &map, err);
+    tr_code code =
+        tr_lake_map(p->call->parts->lake, &p->call->tenant, p->dataset, p->batch, name, &map, err);
     if (code == TR_NOT_FOUND)
         return TR_OK; /* removed since the catalog was asked */
     TR_TRY(code);

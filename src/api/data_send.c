@@ -54,13 +54,12 @@ static tr_code not_satisfiable(tr_call *call, uint64_t total, tr_err *err)
                    (unsigned long long)total);
     TR_TRY(tr_reply_header(call, "Content-Range", range, err));
     call->response->content_type = NULL;
-    return tr_reply_json(
-        call, 416,
-        json_pack("{s:s, s:s, s:i, s:s, s:s, s:{s:s}}", "type",
-                  "http://ns.adobe.com/aep/errors/DATA-ACCESS-1000-416", "title",
-                  "Range Not Satisfiable", "status", 416, "detail", detail, "requestId",
-                  call->request_id, "report", "message", detail),
-        err);
+    return tr_reply_json(call, 416,
+                         json_pack("{s:s, s:s, s:i, s:s, s:s, s:{s:s}}", "type",
+                                   "http://ns.adobe.com/aep/errors/DATA-ACCESS-1000-416", "title",
+                                   "Range Not Satisfiable", "status", 416, "detail", detail,
+                                   "requestId", call->request_id, "report", "message", detail),
+                         err);
 }
 
 /* The part that the request asks for; 416 is answered and *is_answered. */

@@ -14,13 +14,28 @@
 
 #define CONTENT_TYPE "application/vnd.adobe.xed+json;version=1"
 
-static const char *const ours[] = {
-    "id",           "imsOrg",          "sandboxId",       "version",
-    "created",      "updated",         "createdClient",   "createdUser",
-    "updatedUser",  "viewId",          "files",           "basePath",
-    "state",        "namespace",       "persistence",     "statsCache",
-    "dule",         "classification",  "lastBatchId",     "lastBatchStatus",
-    "lastSuccessfulBatch", "lastFailedBatch"};
+static const char *const ours[] = {"id",
+                                   "imsOrg",
+                                   "sandboxId",
+                                   "version",
+                                   "created",
+                                   "updated",
+                                   "createdClient",
+                                   "createdUser",
+                                   "updatedUser",
+                                   "viewId",
+                                   "files",
+                                   "basePath",
+                                   "state",
+                                   "namespace",
+                                   "persistence",
+                                   "statsCache",
+                                   "dule",
+                                   "classification",
+                                   "lastBatchId",
+                                   "lastBatchStatus",
+                                   "lastSuccessfulBatch",
+                                   "lastFailedBatch"};
 
 typedef enum wanted { WANT_STRING, WANT_OBJECT, WANT_BOOLEAN, WANT_INTEGER, WANT_STRINGS } wanted;
 
@@ -38,9 +53,9 @@ static const member_rule members[] = {
     {"unifiedTags", WANT_STRINGS},  {"systemLabels", WANT_STRINGS}};
 
 static const member_rule file_members[] = {
-    {"format", WANT_STRING},      {"containerFormat", WANT_STRING}, {"persisted", WANT_BOOLEAN},
-    {"header", WANT_BOOLEAN},     {"charset", WANT_STRING},         {"delimiters", WANT_STRINGS},
-    {"quotes", WANT_STRINGS},     {"escapes", WANT_STRINGS},        {"nullMarkers", WANT_STRINGS}};
+    {"format", WANT_STRING},  {"containerFormat", WANT_STRING}, {"persisted", WANT_BOOLEAN},
+    {"header", WANT_BOOLEAN}, {"charset", WANT_STRING},         {"delimiters", WANT_STRINGS},
+    {"quotes", WANT_STRINGS}, {"escapes", WANT_STRINGS},        {"nullMarkers", WANT_STRINGS}};
 
 static tr_code no_memory(tr_err *err)
 {
@@ -78,9 +93,11 @@ static bool is_wanted(const json_t *value, wanted want)
 static tr_code check_members(const json_t *object, const char *in, const member_rule *rules,
                              size_t count, tr_err *err)
 {
-    static const char *const texts[] = {
-        [WANT_STRING] = "a string", [WANT_OBJECT] = "an object", [WANT_BOOLEAN] = "true or false",
-        [WANT_INTEGER] = "an integer", [WANT_STRINGS] = "an array of strings"};
+    static const char *const texts[] = {[WANT_STRING] = "a string",
+                                        [WANT_OBJECT] = "an object",
+                                        [WANT_BOOLEAN] = "true or false",
+                                        [WANT_INTEGER] = "an integer",
+                                        [WANT_STRINGS] = "an array of strings"};
     for (size_t i = 0; i < count; i++) {
         const json_t *value = json_object_get(object, rules[i].name);
         if (value != NULL && !is_wanted(value, rules[i].want))
@@ -126,7 +143,8 @@ static tr_code clean(json_t *doc, tr_err *err)
     const char *name;
     json_t *value;
     void *next;
-    json_object_foreach_safe (doc, next, name, value) {
+    json_object_foreach_safe(doc, next, name, value)
+    {
         if (name[0] == '_')
             return TR_FAIL(err, TR_INVALID, "\"%.60s\": a member may not begin with \"_\"", name);
         if (json_is_null(value))
@@ -153,8 +171,8 @@ static tr_code keep_ours(json_t *doc, const json_t *before, tr_err *err)
 static tr_code open_schema(tr_call *call, const char *member, const char *id,
                            const tr_xdm_schema **out, tr_err *err)
 {
-    const tr_code code = tr_catalog_schema_open(call->parts->catalog, &call->tenant, tr_str_of(id),
-                                                out, err);
+    const tr_code code =
+        tr_catalog_schema_open(call->parts->catalog, &call->tenant, tr_str_of(id), out, err);
     if (code == TR_NOT_FOUND)
         return TR_FAIL(err, TR_INVALID, "%s: no schema with id \"%.200s\"", member, id);
     if (code != TR_OK)
@@ -185,7 +203,8 @@ static tr_code find_schema_id(tr_call *call, json_t *doc, const char **id, tr_er
     if (type != NULL && !json_is_string(type))
         return TR_FAIL(err, TR_INVALID, "schemaRef.contentType must be a string");
     if (type != NULL && strncmp(json_string_value(type), "application/", 12) != 0)
-        return TR_FAIL(err, TR_INVALID, "schemaRef.contentType is \"%.80s\": expected " CONTENT_TYPE,
+        return TR_FAIL(err, TR_INVALID,
+                       "schemaRef.contentType is \"%.80s\": expected " CONTENT_TYPE,
                        json_string_value(type));
     if (type == NULL &&
         json_object_set_new(reference, "contentType", json_string(CONTENT_TYPE)) != 0)
@@ -235,9 +254,9 @@ static tr_code set_behavior(json_t *doc, const tr_xdm_schema *schema, tr_err *er
     const char *behavior = schema->behavior == TR_XDM_RECORD  ? "record"
                            : schema->behavior == TR_XDM_EVENT ? "time-series"
                                                               : "adhoc";
-    return json_object_set_new(doc, "classification",
-                               json_pack("{s:s, s:s}", "dataBehavior", behavior, "managedBy",
-                                         "CUSTOMER")) == 0
+    return json_object_set_new(
+               doc, "classification",
+               json_pack("{s:s, s:s}", "dataBehavior", behavior, "managedBy", "CUSTOMER")) == 0
                ? TR_OK
                : no_memory(err);
 }
@@ -262,8 +281,8 @@ static tr_code check_schema(tr_call *call, const char *dataset, json_t *doc, con
 
 static tr_code set_defaults(json_t *doc, tr_err *err)
 {
-    json_t *defaults = json_pack("{s:{}, s:{}, s:b}", "tags", "observableSchema",
-                                 "enableErrorDiagnostics", 0);
+    json_t *defaults =
+        json_pack("{s:{}, s:{}, s:b}", "tags", "observableSchema", "enableErrorDiagnostics", 0);
     const bool is_good = defaults != NULL && json_object_update_missing(doc, defaults) == 0;
     json_decref(defaults);
     return is_good ? TR_OK : no_memory(err);
@@ -301,13 +320,13 @@ tr_code tr_dataset_papers(tr_call *call, const char *id, json_t *doc, tr_err *er
 {
     const json_int_t now = tr_time_now_ms();
     const tr_id view = tr_id_hex(24);
-    json_t *papers = json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:s, s:{}, s:{}}", "imsOrg",
-        call->tenant.org, "sandboxId", call->tenant.sandbox_id, "version", "1.0.0", "created", now,
-        "updated", now, "createdClient", call->client_id, "createdUser", call->client_id,
-        "updatedUser", call->client_id, "viewId", view.text, "files",
-        json_sprintf("@/dataSets/%s/views/%s/files", id, view.text), "state", "DRAFT", "statsCache",
-        "dule");
+    json_t *papers =
+        json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:s, s:{}, s:{}}", "imsOrg",
+                  call->tenant.org, "sandboxId", call->tenant.sandbox_id, "version", "1.0.0",
+                  "created", now, "updated", now, "createdClient", call->client_id, "createdUser",
+                  call->client_id, "updatedUser", call->client_id, "viewId", view.text, "files",
+                  json_sprintf("@/dataSets/%s/views/%s/files", id, view.text), "state", "DRAFT",
+                  "statsCache", "dule");
     const bool is_good = papers != NULL && json_object_update(doc, papers) == 0;
     json_decref(papers);
     return is_good ? TR_OK : no_memory(err);

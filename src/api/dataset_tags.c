@@ -49,10 +49,11 @@ static tr_code keep_system_tags(json_t *tags, const json_t *before, tr_err *err)
     json_t *old = json_object_get(before, "tags"), *values;
     const char *name;
     void *next;
-    json_object_foreach_safe (tags, next, name, values) {
+    json_object_foreach_safe(tags, next, name, values)
+    {
         const json_t *stored = json_object_get(old, name);
-        const bool is_wish = before == NULL && (strcmp(name, TR_TABLE_TAG) == 0 ||
-                                                strcmp(name, FORMAT_TAG) == 0);
+        const bool is_wish =
+            before == NULL && (strcmp(name, TR_TABLE_TAG) == 0 || strcmp(name, FORMAT_TAG) == 0);
         if (is_system(name) && !is_wish && !json_equal(values, stored))
             return TR_FAIL(err, TR_INVALID,
                            "tags.%.80s: names that begin with \"adobe\" are the server's", name);
@@ -61,7 +62,7 @@ static tr_code keep_system_tags(json_t *tags, const json_t *before, tr_err *err)
         if (is_system(name) && json_object_set(tags, name, values) != 0)
             return no_memory(err);
     return json_object_set_new(tags, FORMAT_TAG, json_pack("[s]", "parquet")) == 0 ? TR_OK
-                                                                                  : no_memory(err);
+                                                                                   : no_memory(err);
 }
 
 /* "enabled : true" -> "enabled:true"; false: no colon, nothing before it, or too long. */
@@ -114,8 +115,8 @@ static tr_code read_switches(json_t *tags, const char *name, switches *out, tr_e
     return TR_OK;
 }
 
-static tr_code check_switches(const char *name, const switches *is,
-                              const tr_dataset_schema *schema, tr_err *err)
+static tr_code check_switches(const char *name, const switches *is, const tr_dataset_schema *schema,
+                              tr_err *err)
 {
     if (is->is_enabled && schema->is_union)
         return TR_FAIL(err, TR_INVALID,
@@ -128,7 +129,8 @@ static tr_code check_switches(const char *name, const switches *is,
                        "\"meta:immutableTags\": [\"union\"]",
                        name);
     if (is->is_upsert && !schema->is_record)
-        return TR_FAIL(err, TR_INVALID, "tags.%s: isUpsert is for schemas of record behavior", name);
+        return TR_FAIL(err, TR_INVALID, "tags.%s: isUpsert is for schemas of record behavior",
+                       name);
     return TR_OK;
 }
 
@@ -215,5 +217,5 @@ tr_code tr_dataset_take_table(tr_call *call, const char *id, json_t *doc, tr_err
     }
     TR_TRY(code);
     return json_object_set_new(tags, TR_TABLE_TAG, json_pack("[s]", table)) == 0 ? TR_OK
-                                                                                : no_memory(err);
+                                                                                 : no_memory(err);
 }

@@ -59,8 +59,8 @@ static tr_code post_dataset(tr_call *call, tr_err *err)
     TR_TRY(tr_call_json(call, &body, err));
     (void)snprintf(object.id, sizeof object.id, "%s", tr_id_hex(24).text);
     object.doc = json_deep_copy(body);
-    tr_code code = object.doc == NULL ? no_memory(err)
-                                      : tr_dataset_check(call, NULL, object.doc, NULL, err);
+    tr_code code =
+        object.doc == NULL ? no_memory(err) : tr_dataset_check(call, NULL, object.doc, NULL, err);
     if (code == TR_OK)
         code = tr_dataset_papers(call, object.id, object.doc, err);
     if (code == TR_OK && tr_catalog_is_dry(call)) {
@@ -199,9 +199,9 @@ static tr_code delete_dataset(tr_call *call, tr_err *err)
 
 static json_t *view_of(const tr_object *dataset)
 {
-    static const char *const same[] = {"imsOrg",  "sandboxId",   "version",     "created",
-                                       "updated", "createdUser", "updatedUser", "createdClient",
-                                       "name"};
+    static const char *const same[] = {"imsOrg",      "sandboxId",     "version",
+                                       "created",     "updated",       "createdUser",
+                                       "updatedUser", "createdClient", "name"};
     const char *id = tr_json_text(dataset->doc, "viewId", "");
     json_t *view = json_pack("{s:s, s:s, s:o}", "id", id, "dataSetId", dataset->id, "files",
                              json_sprintf("@/dataSets/%s/views/%s/files", dataset->id, id));

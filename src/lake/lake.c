@@ -23,8 +23,7 @@ bool tr_lake_is_id(const char *id)
 
 bool tr_lake_is_name(const char *name)
 {
-    static const char plain[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     const size_t len = name == NULL ? 0 : strlen(name);
     return len >= 1 && len <= 100 && name[0] != '.' && strspn(name, plain) == len;
 }
@@ -54,8 +53,7 @@ tr_code tr_lake_inside(const tr_lake *lake, const tr_tenant *tenant, char out[TR
     int len = snprintf(out, TR_LAKE_PATH_BYTES, "%s/%s/", lake->root, tenant->folder);
     if (len > 0 && len < TR_LAKE_PATH_BYTES) {
         va_start(args, format);
-        const int more =
-            vsnprintf(out + len, TR_LAKE_PATH_BYTES - (size_t)len, format, args);
+        const int more = vsnprintf(out + len, TR_LAKE_PATH_BYTES - (size_t)len, format, args);
         va_end(args);
         len = more < 0 ? -1 : len + more;
     }

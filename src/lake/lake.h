@@ -9,8 +9,8 @@
  * rename; only the catalog's transaction afterwards makes it visible. What is published but not in
  * the catalog is an orphan of a crash and is swept at start-up.
  *
- * Names that come from clients are never path pieces: ids are checked (hex or ULID alphabet), upload
- * paths are stored under the hash of their text.
+ * Names that come from clients are never path pieces: ids are checked, upload paths are stored under
+ * the hash of their text.
  *
  * Threads: any; one writer a file.
  */
@@ -52,19 +52,21 @@ void tr_lake_abandon(tr_lake_file *file); /* idempotent; after finish it does no
  * TR_CONFLICT  both are there; TR_NOT_FOUND  neither is */
 TR_MUST_CHECK tr_code tr_lake_publish(tr_lake *lake, const tr_tenant *tenant, const char *stage,
                                       const char *dataset, const char *batch, tr_err *err);
-TR_MUST_CHECK tr_code tr_lake_drop_stage(tr_lake *lake, const tr_tenant *tenant, const char *stage, tr_err *err);
+TR_MUST_CHECK tr_code tr_lake_drop_stage(tr_lake *lake, const tr_tenant *tenant, const char *stage,
+                                         tr_err *err);
 /* True when stage/name is there with exactly these bytes and hash: what resume asks. */
 bool tr_lake_stage_has(tr_lake *lake, const tr_tenant *tenant, const char *stage, const char *name,
                        const tr_lake_written *expected);
 
 TR_MUST_CHECK tr_code tr_lake_map(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
                                   const char *batch, const char *name, tr_map *out, tr_err *err);
-/* Appends the path, for the SQL worker's allow list and for sending files; never for an answer. A NUL
- * that len does not count follows. name NULL: the batch's folder. Whether it exists is not asked. */
+/* Appends the path, for the SQL worker's allow list and for sending files; never for an answer. A
+ * NUL that len does not count follows. Whether the file exists is not asked.
+ * name  NULL: the batch's folder */
 TR_MUST_CHECK tr_code tr_lake_path(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
                                    const char *batch, const char *name, tr_buf *out, tr_err *err);
-TR_MUST_CHECK tr_code tr_lake_remove_batch(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
-                                           const char *batch, tr_err *err);
+TR_MUST_CHECK tr_code tr_lake_remove_batch(tr_lake *lake, const tr_tenant *tenant,
+                                           const char *dataset, const char *batch, tr_err *err);
 TR_MUST_CHECK tr_code tr_lake_remove_tenant(tr_lake *lake, const tr_tenant *tenant, tr_err *err);
 
 /* Raw uploads. `path` is the client's name for the file and may be anything. */
@@ -77,15 +79,19 @@ TR_MUST_CHECK tr_code tr_lake_upload_part(tr_lake *lake, const tr_tenant *tenant
 /* Appends the path, as tr_lake_path does. */
 TR_MUST_CHECK tr_code tr_lake_upload_path(tr_lake *lake, const tr_tenant *tenant, const char *batch,
                                           tr_str path, tr_buf *out, tr_err *err);
-TR_MUST_CHECK tr_code tr_lake_upload_drop(tr_lake *lake, const tr_tenant *tenant, const char *batch, tr_err *err);
+TR_MUST_CHECK tr_code tr_lake_upload_drop(tr_lake *lake, const tr_tenant *tenant, const char *batch,
+                                          tr_err *err);
 
 /* A folder for scratch files of this process, emptied by the sweep. */
 const char *tr_lake_scratch(const tr_lake *lake);
 
-/* Removes stages, uploads and batch folders that `is_known` does not know: once, at start-up, before
- * anything else. kind: "stage" (id: the stage's), "upload" (the batch's), "batch" (the folder's: a batch, a
- * compacted run, or "<batch>-diagnostics"). When the catalog does not answer, say true. */
-typedef bool (*tr_lake_is_known)(void *ctx, const char *tenant_folder, const char *kind, const char *id);
-TR_MUST_CHECK tr_code tr_lake_sweep(tr_lake *lake, tr_lake_is_known is_known, void *ctx, tr_err *err);
+/* Removes stages, uploads and batch folders that `is_known` does not know: once, at start-up,
+ * before anything else. When the catalog does not answer, say true.
+ * kind  "stage" (id: the stage), "upload" (id: the batch), "batch" (id: the folder, which is a
+ *       batch, a compacted run, or "<batch>-diagnostics") */
+typedef bool (*tr_lake_is_known)(void *ctx, const char *tenant_folder, const char *kind,
+                                 const char *id);
+TR_MUST_CHECK tr_code tr_lake_sweep(tr_lake *lake, tr_lake_is_known is_known, void *ctx,
+                                    tr_err *err);
 
 #endif

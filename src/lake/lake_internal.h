@@ -15,15 +15,15 @@
 enum { TR_LAKE_PATH_BYTES = 4096, TR_LAKE_DURABLE_MAX = 256 };
 
 struct tr_lake {
-    char *root;             /* <data>/lake */
-    char *scratch;          /* <data>/lake/scratch */
-    pthread_mutex_t mutex;  /* guards `durable`; held while folders are made */
+    char *root;                              /* <data>/lake */
+    char *scratch;                           /* <data>/lake/scratch */
+    pthread_mutex_t mutex;                   /* guards `durable`; held while folders are made */
     tr_hash128 durable[TR_LAKE_DURABLE_MAX]; /* of paths, each in the slot of its first byte */
 };
 
 /* The lake's words for what lies in a tenant's folder. */
 #define TR_LAKE_STAGING "staging"
-#define TR_LAKE_DATA "data"
+#define TR_LAKE_DATA    "data"
 #define TR_LAKE_UPLOADS "uploads"
 /* A stage of this name is something that is being removed. */
 #define TR_LAKE_TRASH "trash-"

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #define DATASET "64b0c0ffee0000000000a001"
-#define BATCH "01HB3K4W6T9N4S3J2M8Q7R5V1A"
-#define STAGE "export-1"
+#define BATCH   "01HB3K4W6T9N4S3J2M8Q7R5V1A"
+#define STAGE   "export-1"
 
 static char folder[] = "/tmp/tr_lake_test_XXXXXX";
 static const tr_tenant ours = {.folder = "00000000000000000000000000000001"};
@@ -155,7 +155,16 @@ static void a_batch_is_published_once(void)
 static void names_that_could_leave_the_folder_are_refused(void)
 {
     static const char *const bad[] = {
-        "", ".", "..", ".hidden", "a/b", "../a", "a\nb", "a b", "a%2Fb", "\xC3\xA4",
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "a/b",
+        "../a",
+        "a\nb",
+        "a b",
+        "a%2Fb",
+        "\xC3\xA4",
         "0123456789012345678901234567890123456789012345678901234567890123456789"
         "0123456789012345678901234567890"};
     tr_lake *lake = fresh_lake();
@@ -281,7 +290,8 @@ static void a_sweep_takes_what_nobody_knows_and_nothing_else(void)
                                        OURS "/data/64b0c0ffee0000000000a002/orphan/part",
                                        OURS "/uploads/01HB3K4W6T9N4S3J2M8Q7R5V1B/00",
                                        OURS "/staging/trash-01HB3K4W6T9N4S3J2M8Q7R5V1B/part",
-                                       OURS "/staging/" BATCH "/part", "/scratch/query-1/a",
+                                       OURS "/staging/" BATCH "/part",
+                                       "/scratch/query-1/a",
                                        "/scratch/body",
                                        "/00000000000000000000000000000002/data/a/b/part"};
     tr_lake *lake = fresh_lake();
@@ -361,7 +371,7 @@ static int bad_mkdir(const char *path, int mode)
     return fails() ? -1 : tr_os_kernel.mkdir(path, mode);
 }
 
-static const tr_os bad_os = {bad_open,      bad_write, bad_pwrite, pread,      bad_fdatasync,
+static const tr_os bad_os = {bad_open,  bad_write, bad_pwrite, pread,      bad_fdatasync,
                              bad_fsync, bad_close, bad_rename, bad_unlink, bad_mkdir};
 
 typedef struct progress { /* how far a scenario got */
@@ -499,10 +509,9 @@ static bool knows_nothing(void *ctx, const char *tenant_folder, const char *kind
     return false;
 }
 
-static const char *const points[] = {
-    "lake_upload_written", "lake_uploaded", "lake_part_uploaded", "lake_finished",
-    "lake_finished:2",     "lake_staged",   "lake_renamed",       "lake_discarded",
-    "lake_discarded:2"};
+static const char *const points[] = {"lake_upload_written", "lake_uploaded",   "lake_part_uploaded",
+                                     "lake_finished",       "lake_finished:2", "lake_staged",
+                                     "lake_renamed",        "lake_discarded",  "lake_discarded:2"};
 
 static void after_a_crash_at_any_point_the_work_goes_on(void)
 {

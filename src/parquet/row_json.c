@@ -72,8 +72,8 @@ static size_t character_bytes(tr_str s)
 
 static tr_code put_escape(tr_row_json *p, uint8_t byte, tr_err *err)
 {
-    static const char *const named[] = {['"'] = "\\\"", ['\\'] = "\\\\", ['\n'] = "\\n",
-                                        ['\r'] = "\\r", ['\t'] = "\\t"};
+    static const char *const named[] = {
+        ['"'] = "\\\"", ['\\'] = "\\\\", ['\n'] = "\\n", ['\r'] = "\\r", ['\t'] = "\\t"};
     char text[8];
     if (byte < sizeof named / sizeof named[0] && named[byte] != NULL)
         return put(p, named[byte], err);
@@ -279,10 +279,7 @@ static tr_code put_nested(tr_row_json *p, const tr_type *type, uint32_t depth, u
         return put_nested_scalar(p, type, err);
     if (level <= depth || (is_list && level == depth + 1)) {
         TR_TRY(skip(p, type, err));
-        return put(p, level <= depth                ? "null"
-                      : type->kind == TR_KIND_ARRAY ? "[]"
-                                                    : "{}",
-                   err);
+        return put(p, level <= depth ? "null" : type->kind == TR_KIND_ARRAY ? "[]" : "{}", err);
     }
     if (type->kind == TR_KIND_ARRAY)
         return put_array(p, type, depth, rep, err);

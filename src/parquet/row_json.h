@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* row_json.h - rows of columns as JSON text: previews, lookups, results of queries.
  *
- *     {"person":{"name":{"firstName":"Ada"}},"tags":["a",null],"identityMap":{"Email":[{"id":"x"}]}}
+ *     {"person":{"name":{"firstName":"Ada"}},"tags":["a",null],"ids":{"Email":[{"id":"x"}]}}
  *
  * Members are in the shape's order. What is absent is left out; an absent element of an array is
- * null. The bookkeeping column is hidden. Instants are RFC 3339 texts in UTC, dates YYYY-MM-DD, keys 32 hex
- * digits; doubles have the fewest digits that read back as the same number, and NaN and the
- * infinities are null. Bytes that are not UTF-8 become U+FFFD.
+ * null. The bookkeeping column is hidden. Instants are RFC 3339 texts in UTC, dates YYYY-MM-DD,
+ * keys 32 hex digits; doubles have the fewest digits that read back as the same number, and NaN and
+ * the infinities are null. Bytes that are not UTF-8 become U+FFFD.
  *
- * Threads: one printer, one thread. Cost: linear in the row's values; no allocation but the buffer's.
+ * Threads: one printer, one thread. Cost: linear in the row's values; only the buffer allocates.
  */
 #ifndef TR_PARQUET_ROW_JSON_H
 #define TR_PARQUET_ROW_JSON_H

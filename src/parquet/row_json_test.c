@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* row_json_test.c - values shredded into columns come back as the same JSON.
  *
- * Method: random types and random values of them; a slow recursive shredder into column builders; the
- * printed row, parsed, must equal the value without its nulls. Then single rules, one by one.
+ * Method: random types and random values of them; a slow recursive shredder into column builders;
+ * the printed row, parsed, must equal the value without its nulls. Then single rules, one by one.
  */
 #include "base/test.h"
 #include "parquet/row_json.h"
@@ -169,8 +169,8 @@ static void shred_row(world *w, const tr_type *type, json_t *value)
         return;
     }
     for (uint32_t i = 0; i < type->child_count; i++)
-        shred_row(w, type->children[i], json_is_object(value) ? member_of(value, type->children[i])
-                                                              : NULL);
+        shred_row(w, type->children[i],
+                  json_is_object(value) ? member_of(value, type->children[i]) : NULL);
 }
 
 /* ---- What must come out: no absent members; above units no empty objects. NULL: nothing */
@@ -184,8 +184,8 @@ static json_t *expected(const tr_type *type, json_t *value, bool is_above)
     json_t *out = type->kind == TR_KIND_ARRAY ? json_array() : json_object();
     for (uint32_t i = 0; type->kind == TR_KIND_OBJECT && i < type->child_count; i++) {
         const tr_type *member = type->children[i];
-        json_t *inner = expected(member, member_of(value, member),
-                                 is_above && member->kind == TR_KIND_OBJECT);
+        json_t *inner =
+            expected(member, member_of(value, member), is_above && member->kind == TR_KIND_OBJECT);
         if (inner != NULL)
             json_object_setn_new(out, (const char *)member->name.at, member->name.len, inner);
     }
@@ -231,7 +231,8 @@ static bool is_same(const json_t *a, const json_t *b)
 
 static bool open_world(world *w, tr_type *root)
 {
-    if (tr_shape_make(&w->arena, root, &w->shape, NULL) != TR_OK || w->shape.leaf_count > LEAVES_MAX)
+    if (tr_shape_make(&w->arena, root, &w->shape, NULL) != TR_OK ||
+        w->shape.leaf_count > LEAVES_MAX)
         return false;
     for (uint32_t leaf = 0; leaf < w->shape.leaf_count; leaf++)
         need(tr_column_builder_open(&w->shape.leaves[leaf], &w->builders[leaf], NULL));
@@ -327,10 +328,11 @@ static uint64_t bits(double value)
 
 static void doubles_have_the_fewest_digits_and_no_nan(void)
 {
-    const uint64_t words[] = {bits(0.1), bits(-0.0), bits(1e21), bits(NAN), bits(-INFINITY),
-                              bits(1.0 / 3)};
-    static const char *const texts[] = {"{\"v\":0.1}",  "{\"v\":-0}",   "{\"v\":1e+21}",
-                                        "{\"v\":null}", "{\"v\":null}", "{\"v\":0.3333333333333333}"};
+    const uint64_t words[] = {bits(0.1), bits(-0.0),      bits(1e21),
+                              bits(NAN), bits(-INFINITY), bits(1.0 / 3)};
+    static const char *const texts[] = {"{\"v\":0.1}",   "{\"v\":-0}",
+                                        "{\"v\":1e+21}", "{\"v\":null}",
+                                        "{\"v\":null}",  "{\"v\":0.3333333333333333}"};
     print_words(TR_KIND_DOUBLE, words, texts, 6);
 }
 
