@@ -9,7 +9,7 @@
  * rename; only the catalog's transaction afterwards makes it visible. What is published but not in
  * the catalog is an orphan of a crash and is swept at start-up.
  *
- * Names that come from clients are never path pieces: ids are checked, upload paths are stored under
+ * Names that come from clients are never path pieces: ids are checked, upload paths are stored by
  * the hash of their text.
  *
  * Threads: any; one writer a file.
