@@ -4,13 +4,16 @@
  *     stage/<id>           an export that goes on: its finished parts are kept
  *     uploads/<batch>      a batch that is not done: its raw files are read (again)
  *     data/<ds>/<batch>    files that the catalog lists; a compacted run; or an export between its
- *                          rename and its commit, which goes on from there
+ *                          rename and its commit, which goes on from there; diagnostics that
+ *                          their batch lists
  *
  * Everything else is what a crash left. When the catalog cannot answer, nothing is removed.
  */
 #include "app/server_internal.h"
 
 #include <stdio.h>
+
+#define DIAGNOSTICS "-diagnostics"
 
 typedef struct known {
     tr_catalog *catalog;
@@ -107,12 +110,29 @@ static tr_code note_one(void *ctx, const tr_object *object, tr_err *err)
     return TR_OK;
 }
 
+/* What was wrong with a batch's rows stays as long as the batch tells of it. */
+static bool are_diagnostics_known(const known *k, const tr_tenant *tenant, const char *batch)
+{
+    tr_object object = {0};
+    const char *state = state_of(k, tenant, "batch", batch, &object);
+    const bool is_known =
+        state == NULL || (strcmp(state, "deleted") != 0 &&
+                          json_array_size(json_object_get(object.doc, "_diagnostics")) > 0);
+    tr_object_clear(&object);
+    return is_known;
+}
+
 static bool is_batch_known(const known *k, const tr_tenant *tenant, const char *batch)
 {
     char name[128];
     bool has_file = false;
     tr_object object = {0};
     const tr_catalog_filter files = {.parent = batch};
+    const size_t len = strlen(batch), end = sizeof DIAGNOSTICS - 1;
+    if (len > end && strcmp(batch + len - end, DIAGNOSTICS) == 0) {
+        (void)snprintf(name, sizeof name, "%.*s", (int)(len - end), batch);
+        return are_diagnostics_known(k, tenant, name);
+    }
     (void)snprintf(name, sizeof name, "%s/%.64s", tenant->folder, batch);
     if (json_object_get(k->export_batches, name) != NULL)
         return true;

@@ -115,6 +115,23 @@ static void only_what_the_catalog_lists_is_data(void)
         CHECK(is_there("data/" DATASET, batches[i]) == (i < 4));
 }
 
+static void diagnostics_stay_as_long_as_their_batch_lists_them(void)
+{
+    json_t *lists = json_pack("{s:[{s:s, s:i}]}", "_diagnostics", "name", "failed__a", "bytes", 1);
+    put("batch", "bad", DATASET, "failure", json_deep_copy(lists));
+    put("batch", "was", DATASET, "deleted", lists);
+    put("batch", "good", DATASET, "success", json_object());
+    publish("bad-diagnostics");
+    publish("was-diagnostics");
+    publish("good-diagnostics");
+    publish("nobody-diagnostics");
+    must(tr_sweep(catalog, lake, NULL));
+    CHECK(is_there("data/" DATASET, "bad-diagnostics"));
+    CHECK(!is_there("data/" DATASET, "was-diagnostics"));
+    CHECK(!is_there("data/" DATASET, "good-diagnostics"));
+    CHECK(!is_there("data/" DATASET, "nobody-diagnostics"));
+}
+
 static void nothing_goes_when_the_catalog_cannot_answer(void)
 {
     stage("export-9");
@@ -146,6 +163,7 @@ int main(void)
     RUN(an_export_that_goes_on_keeps_its_parts);
     RUN(uploads_stay_until_their_batch_is_over);
     RUN(only_what_the_catalog_lists_is_data);
+    RUN(diagnostics_stay_as_long_as_their_batch_lists_them);
     RUN(nothing_goes_when_the_catalog_cannot_answer);
     tr_lake_close(lake);
     tr_catalog_close(catalog);
