@@ -24,12 +24,15 @@ static uint64_t first_bytes(const uint8_t *at, size_t len)
     return __builtin_bswap64(word); /* the machine is little-endian: store and file are, too */
 }
 
+uint64_t tr_order_of_string(tr_str s)
+{
+    return s.len == 0 ? 0 : first_bytes(s.at, s.len);
+}
+
 uint64_t tr_order_of(tr_kind kind, const tr_values *values, uint32_t code)
 {
-    if (values->storage == TR_STORAGE_STRING) {
-        const tr_str s = values->strings[code - 1];
-        return s.len == 0 ? 0 : first_bytes(s.at, s.len);
-    }
+    if (values->storage == TR_STORAGE_STRING)
+        return tr_order_of_string(values->strings[code - 1]);
     if (values->storage == TR_STORAGE_KEY)
         return first_bytes(values->keys[code - 1], 8);
     const uint64_t word = values->words[code - 1];

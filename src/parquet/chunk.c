@@ -28,6 +28,7 @@ typedef struct chunk_work {
     const tr_column *column;
     tr_out_chunk *chunk;
     bool is_compressing; /* the kind is worth a try */
+    uint32_t prefix;     /* bytes that all strings of a dictionary share */
 } chunk_work;
 
 void tr_encoder_free(tr_encoder *encoder)
@@ -46,7 +47,7 @@ static tr_code no_memory(const tr_leaf *leaf, tr_err *err)
     return TR_FAIL(err, TR_NO_MEMORY, "no memory to write column \"%.*s\"", TR_STR_ARG(leaf->path));
 }
 
-/* Room for a table of `codes` values; what must be 0 is 0. */
+/* Room for codes below `codes`; what must be 0 is 0. */
 static tr_code reserve_codes(tr_encoder *encoder, const tr_leaf *leaf, uint32_t codes, tr_err *err)
 {
     if (codes <= encoder->cap)
@@ -131,47 +132,59 @@ static bool is_dictionary_better(const chunk_work *work)
            dictionary_pays(work);
 }
 
+/* How many bytes all strings of the table begin with: they say nothing about order. */
+static uint32_t common_prefix(const tr_values *values)
+{
+    const tr_str first = values->strings[0];
+    size_t len = first.len;
+    for (uint32_t i = 1; i < values->count && len > 0; i++) {
+        const tr_str s = values->strings[i];
+        len = s.len < len ? s.len : len;
+        while (len > 0 && memcmp(s.at, first.at, len) != 0)
+            len--;
+    }
+    return (uint32_t)len;
+}
+
+/* Any number that orders as the used values do. */
+static uint64_t order_in_dictionary(const chunk_work *work, uint32_t code)
+{
+    if (work->leaf->kind != TR_KIND_STRING)
+        return tr_order_of(work->leaf->kind, &work->column->values, code);
+    return tr_order_of_string(tr_str_from(work->column->values.strings[code - 1], work->prefix));
+}
+
 /* A value is used for the first time: it gets the next place in the dictionary. */
 __attribute__((noinline)) static uint32_t add_to_dictionary(chunk_work *work, uint32_t code)
 {
     tr_encoder *encoder = work->encoder;
     const uint32_t place = work->chunk->dictionary_count++;
     encoder->used[place] = code;
-    encoder->order[place] = tr_order_of(work->leaf->kind, &work->column->values, code);
+    encoder->order[place] = order_in_dictionary(work, code);
     encoder->remap[code] = place + 1;
     if (work->leaf->kind == TR_KIND_DOUBLE && tr_is_nan(work->leaf->kind, work->column->values.words[code - 1]))
         work->chunk->has_nan = true;
     return place + 1;
 }
 
-/* Codes of the page's values, as places in the dictionary, to `indexes`. */
+/* Codes of the page's values, as places in the dictionary, to `indexes`. An entry without a value writes,
+ * too, and is written over by the next: nulls come as they like, and a branch on them would be mispredicted. */
 static uint32_t remap_page(chunk_work *work, const tr_out_page *page)
 {
     const uint32_t *codes = work->column->codes + page->entry;
     const uint32_t *remap = work->encoder->remap;
     uint32_t *indexes = work->encoder->indexes;
     uint8_t *marks = work->encoder->marks;
+    const uint32_t entries = page->entries;
     uint32_t count = 0;
-    if (page->values == page->entries) {
-        for (uint32_t e = 0; e < page->entries; e++) {
-            uint32_t place = remap[codes[e]];
-            if (__builtin_expect(place == 0, 0))
-                place = add_to_dictionary(work, codes[e]);
-            indexes[e] = place - 1;
-            marks[place - 1] = 1;
-        }
-        return page->entries;
-    }
-    for (uint32_t e = 0; e < page->entries; e++) {
+    for (uint32_t e = 0; e < entries; e++) {
         const uint32_t code = codes[e];
         uint32_t place = remap[code];
-        if (__builtin_expect(place == 0, 0)) {
-            if (code == 0)
-                continue;
+        if (__builtin_expect(place == 0, 0))
             place = add_to_dictionary(work, code);
-        }
-        indexes[count++] = place - 1;
+        indexes[count] = place - 1;
         marks[place - 1] = 1;
+        count += code != 0;
     }
     return count;
 }
@@ -478,9 +491,14 @@ tr_code tr_chunk_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *
         chunk->def_at = writer->levels.len;
         TR_TRY(tr_buf_append(&writer->levels, (tr_str){column->def, column->entries}, err));
     }
-    TR_TRY(encode_pages(&work, err)); /* a failure leaves remap and marks unclean: the writer is done for */
     if (!chunk->is_dictionary)
-        return TR_OK;
+        return encode_pages(&work, err);
+    encoder->remap[0] = column->values.count + 1; /* a place behind all that can be used */
+    if (work.leaf->kind == TR_KIND_STRING)
+        work.prefix = common_prefix(&column->values);
+    TR_TRY(encode_pages(&work, err)); /* a failure leaves remap and marks unclean: the writer is done for */
+    encoder->remap[0] = 0;
+    encoder->marks[column->values.count] = 0;
     for (uint32_t i = 0; i < chunk->dictionary_count; i++)
         encoder->remap[encoder->used[i]] = 0;
     return store_dictionary(&work, err);

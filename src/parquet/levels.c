@@ -42,9 +42,15 @@ static void bits_of_codes(const uint32_t *codes, uint32_t rows, uint64_t *bitmap
 {
     uint32_t row = 0;
     for (; row + 64 <= rows; row += 64) {
+        uint8_t bytes[64]; /* two loops that each work on many entries at once */
         uint64_t bits = 0;
         for (uint32_t i = 0; i < 64; i++)
-            bits |= (uint64_t)(codes[row + i] != 0) << i;
+            bytes[i] = codes[row + i] != 0;
+        for (uint32_t i = 0; i < 8; i++) {
+            uint64_t eight;
+            memcpy(&eight, bytes + 8 * i, sizeof eight);
+            bits |= (eight * UINT64_C(0x0102040810204080)) >> 56 << 8 * i;
+        }
         bitmap[row / 64] = bits;
     }
     for (; row < rows; row++)

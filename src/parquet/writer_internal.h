@@ -123,6 +123,7 @@ typedef struct tr_extremes {
 bool tr_is_nan(tr_kind kind, uint64_t word);
 /* A number that orders as the values do; strings and keys by their first 8 bytes, so ties are open. */
 uint64_t tr_order_of(tr_kind kind, const tr_values *values, uint32_t code);
+uint64_t tr_order_of_string(tr_str s);
 /* Ties: compares two strings or keys whose numbers are equal. */
 int tr_tie_compare(const tr_values *values, uint32_t a, uint32_t b);
 static inline void tr_extremes_add(tr_extremes *x, const tr_values *values, uint32_t code, uint64_t order)
