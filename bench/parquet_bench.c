@@ -3,10 +3,10 @@
  *
  *     parquet_bench [ROWS] [FILE]
  *
- * 20 leaves like those of customer profiles: strings with dictionaries of 3 to 100,000 values, numbers,
- * dates, times; half of them in objects, most with nulls. Then the same with two columns more
- * that have no dictionary: a key, and an e-mail address. Making the columns is not counted. FILE
- * gets the last file written, for others to read.
+ * 20 leaves like those of customer profiles: strings with dictionaries of 3 to 100,000 values,
+ * numbers, dates, times; half of them in objects, most with nulls. Then the same with two columns
+ * more that have no dictionary: a key, and an e-mail address. Making the columns is not counted.
+ * FILE gets the last file written, for others to read.
  */
 #include "base/check.h"
 #include "parquet/parquet.h"
@@ -21,8 +21,8 @@ typedef struct leaf_plan {
     const char *object; /* NULL: at the root */
     const char *name;
     tr_kind kind;
-    uint32_t values;    /* 0: one a row */
-    uint32_t nulls;     /* percent */
+    uint32_t values; /* 0: one a row */
+    uint32_t nulls;  /* percent */
 } leaf_plan;
 
 static const leaf_plan plans[LEAVES] = {
@@ -80,7 +80,8 @@ static void make_shape(uint32_t leaves, tr_shape *shape)
                 TR_ASSERT(tr_type_add(&arena, root, parent));
             }
         }
-        TR_ASSERT(tr_type_add(&arena, parent, tr_type_make(&arena, plans[i].kind, tr_str_of(plans[i].name))));
+        TR_ASSERT(tr_type_add(&arena, parent,
+                              tr_type_make(&arena, plans[i].kind, tr_str_of(plans[i].name))));
     }
     TR_ASSERT(tr_shape_make(&arena, root, shape, NULL) == TR_OK);
 }
@@ -101,7 +102,8 @@ static void make_values(const leaf_plan *plan, tr_column *column, uint32_t count
         uint64_t *words = get(count, sizeof *words);
         for (uint32_t i = 0; i < count; i++) {
             const double real = (double)i * 1.25;
-            words[i] = plan->kind == TR_KIND_TIMESTAMP ? 1700000000000000 + i * UINT64_C(977131) : i;
+            words[i] =
+                plan->kind == TR_KIND_TIMESTAMP ? 1700000000000000 + i * UINT64_C(977131) : i;
             if (plan->kind == TR_KIND_DOUBLE)
                 memcpy(&words[i], &real, sizeof real);
         }
@@ -111,7 +113,8 @@ static void make_values(const leaf_plan *plan, tr_column *column, uint32_t count
         for (uint32_t i = 0; i < count; i++) {
             char text[48];
             if (plan->values == 0)
-                (void)snprintf(text, sizeof text, "%llx.%u@example.com", (unsigned long long)next_random() >> 30, i);
+                (void)snprintf(text, sizeof text, "%llx.%u@example.com",
+                               (unsigned long long)next_random() >> 30, i);
             else
                 (void)snprintf(text, sizeof text, "%s %u", plan->name, i);
             strings[i] = tr_arena_copy(&arena, tr_str_of(text));
@@ -179,7 +182,8 @@ static void write_once(const tr_shape *shape, const tr_column *columns, uint32_t
     }
 }
 
-static void run(const char *what, uint32_t leaves, const tr_column *columns, uint32_t groups, const char *path)
+static void run(const char *what, uint32_t leaves, const tr_column *columns, uint32_t groups,
+                const char *path)
 {
     tr_shape shape;
     double best = 1e9;
@@ -192,8 +196,9 @@ static void run(const char *what, uint32_t leaves, const tr_column *columns, uin
         const double seconds = now() - from;
         best = seconds < best ? seconds : best;
     }
-    printf("%s: %u rows x %u columns: %.3f s of CPU, %llu bytes, peak %llu MB\n", what, columns[0].rows * groups, leaves, best,
-           (unsigned long long)c.bytes, (unsigned long long)tr_memory_bytes_peak() >> 20);
+    printf("%s: %u rows x %u columns: %.3f s of CPU, %llu bytes, peak %llu MB\n", what,
+           columns[0].rows * groups, leaves, best, (unsigned long long)c.bytes,
+           (unsigned long long)tr_memory_bytes_peak() >> 20);
     if (path == NULL)
         return;
     c = (counter){.file = fopen(path, "wb")};

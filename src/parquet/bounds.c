@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bounds.c - smallest and largest values, for statistics and the column index.
  *
- * A bound may be wider than the values are: a min may be smaller, a max larger. So strings are cut at
- * STRING_BYTES_MAX, at a character's border, because readers show bounds as text; a cut max gets its
- * last character increased.
+ * A bound may be wider than the values are: a min may be smaller, a max larger. So strings are cut
+ * at STRING_BYTES_MAX, at a character's border, because readers show bounds as text; a cut max gets
+ * its last character increased.
  */
 #include "base/check.h"
 #include "parquet/writer_internal.h"
@@ -71,7 +71,7 @@ static size_t put_character(uint32_t c, uint8_t *out)
     return more + 1;
 }
 
-/* Replaces the text by one that is larger than all that begin with it; returns its length, 0: none. */
+/* Makes the text larger than all that begin with it; returns its length, 0: there is none. */
 static size_t increase(uint8_t *text, size_t len)
 {
     while (len > 0) {
@@ -119,8 +119,8 @@ static bool bound_word(tr_arena *arena, tr_kind kind, uint64_t word, bool is_max
     return out->at != NULL;
 }
 
-static bool bound(tr_arena *arena, tr_kind kind, const tr_values *values, uint32_t code, bool is_max, tr_str *out,
-                  bool *is_exact)
+static bool bound(tr_arena *arena, tr_kind kind, const tr_values *values, uint32_t code,
+                  bool is_max, tr_str *out, bool *is_exact)
 {
     *is_exact = true;
     if (values->storage == TR_STORAGE_STRING)
@@ -131,8 +131,8 @@ static bool bound(tr_arena *arena, tr_kind kind, const tr_values *values, uint32
     return out->at != NULL;
 }
 
-tr_code tr_bounds_make(tr_arena *arena, tr_kind kind, const tr_values *values, const tr_extremes *x, tr_bounds *out,
-                       tr_err *err)
+tr_code tr_bounds_make(tr_arena *arena, tr_kind kind, const tr_values *values, const tr_extremes *x,
+                       tr_bounds *out, tr_err *err)
 {
     tr_bounds bounds = {0};
     if (x->min_code != 0 &&

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* chunk.c - the values of a column into the pages of a chunk.
  *
- * DICTIONARY. remap[code] is the value's place in the dictionary + 1, in order of first use; so a page's
- * places are below the number of values met so far, which gives the page's bit width. remap is all 0
- * between chunks and is cleared by the codes that were used, not by the table's size.
- * The smallest and largest value of a page are looked for among its distinct values: places are marked,
- * then the marks are walked, so no entry costs a comparison.
+ * DICTIONARY. remap[code] is the value's place in the dictionary + 1, in order of first use; so a
+ * page's places are below the number of values met so far, which gives the page's bit width. remap
+ * is all 0 between chunks and is cleared by the codes that were used, not by the table's size.
  *
- * PLAIN. Values are copied page by page; a page of long strings ends early.
+ * The smallest and largest value of a page are looked for among its distinct values: places are
+ * marked, then the marks are walked, so no entry costs a comparison. PLAIN is in plain.c.
  */
 #include "base/check.h"
 #include "base/limits.h"
@@ -61,13 +60,15 @@ static tr_code reserve_codes(tr_encoder *encoder, const tr_leaf *leaf, uint32_t 
     encoder->order = tr_alloc_array(codes, sizeof *encoder->order);
     encoder->marks = tr_alloc_zeroed(codes, 1);
     encoder->cap = codes;
-    if (encoder->remap != NULL && encoder->used != NULL && encoder->order != NULL && encoder->marks != NULL)
+    if (encoder->remap != NULL && encoder->used != NULL && encoder->order != NULL &&
+        encoder->marks != NULL)
         return TR_OK;
     encoder->cap = 0;
     return no_memory(leaf, err);
 }
 
-static tr_code reserve_indexes(tr_encoder *encoder, const tr_leaf *leaf, uint32_t entries, tr_err *err)
+static tr_code reserve_indexes(tr_encoder *encoder, const tr_leaf *leaf, uint32_t entries,
+                               tr_err *err)
 {
     if (entries <= encoder->index_cap)
         return TR_OK;
@@ -162,13 +163,15 @@ __attribute__((noinline)) static uint32_t add_to_dictionary(chunk_work *work, ui
     encoder->used[place] = code;
     encoder->order[place] = order_in_dictionary(work, code);
     encoder->remap[code] = place + 1;
-    if (work->leaf->kind == TR_KIND_DOUBLE && tr_is_nan(work->leaf->kind, work->column->values.words[code - 1]))
+    if (work->leaf->kind == TR_KIND_DOUBLE &&
+        tr_is_nan(work->leaf->kind, work->column->values.words[code - 1]))
         work->chunk->has_nan = true;
     return place + 1;
 }
 
-/* Codes of the page's values, as places in the dictionary, to `indexes`. An entry without a value writes,
- * too, and is written over by the next: nulls come as they like, and a branch on them would be mispredicted. */
+/* Codes of the page's values, as places in the dictionary, to `indexes`. An entry without a value
+ * writes, too, and is written over by the next: nulls come as they like, and a branch on them would
+ * be mispredicted. */
 static uint32_t remap_page(chunk_work *work, const tr_out_page *page)
 {
     const uint32_t *codes = work->column->codes + page->entry;
@@ -224,102 +227,6 @@ static tr_code encode_places(chunk_work *work, const tr_out_page *page, tr_extre
     return count == 0 ? TR_OK : tr_rle_encode(&encoder->raw, encoder->indexes, count, width, err);
 }
 
-static inline void put_length(uint8_t *at, size_t len)
-{
-    const uint32_t four = (uint32_t)len;
-    memcpy(at, &four, sizeof four);
-}
-
-static tr_code encode_strings(chunk_work *work, const tr_out_page *page, tr_extremes *x, tr_err *err)
-{
-    const tr_values *values = &work->column->values;
-    const uint32_t *codes = work->column->codes + page->entry;
-    tr_buf *raw = &work->encoder->raw;
-    uint64_t bytes = 0;
-    for (uint32_t e = 0; e < page->entries; e++)
-        bytes += codes[e] == 0 ? 0 : values->strings[codes[e] - 1].len + 4;
-    if (bytes > TR_PARQUET_PAGE_BYTES_MAX)
-        return TR_FAIL(err, TR_LIMIT, "column \"%.*s\", row %u: %llu bytes of text are more than the %d of a page",
-                       TR_STR_ARG(work->leaf->path), page->row, (unsigned long long)bytes,
-                       TR_PARQUET_PAGE_BYTES_MAX);
-    TR_TRY(tr_buf_reserve(raw, bytes, err));
-    uint8_t *to = raw->at + raw->len;
-    for (uint32_t e = 0; e < page->entries; e++) {
-        if (codes[e] == 0)
-            continue;
-        const tr_str s = values->strings[codes[e] - 1];
-        put_length(to, s.len);
-        if (s.len > 0)
-            memcpy(to + 4, s.at, s.len);
-        to += s.len + 4;
-        tr_extremes_add(x, values, codes[e], tr_order_of(TR_KIND_STRING, values, codes[e]));
-    }
-    raw->len += bytes;
-    return TR_OK;
-}
-
-static void encode_bits(const chunk_work *work, const tr_out_page *page, uint8_t *to, tr_extremes *x)
-{
-    const uint32_t *codes = work->column->codes + page->entry;
-    const tr_values *values = &work->column->values;
-    uint32_t count = 0;
-    if (page->values == 0)
-        return; /* then there may be no buffer either */
-    memset(to, 0, (page->values + 7) / 8);
-    for (uint32_t e = 0; e < page->entries; e++) {
-        if (codes[e] == 0)
-            continue;
-        const uint64_t bit = values->words[codes[e] - 1] & 1;
-        to[count / 8] = (uint8_t)(to[count / 8] | bit << count % 8);
-        count++;
-        tr_extremes_add(x, values, codes[e], bit);
-    }
-}
-
-/* Numbers and keys: `each` is a constant wherever this is inlined. */
-static inline void encode_fixed(const chunk_work *work, const tr_out_page *page, uint8_t *to, const uint32_t each,
-                                tr_extremes *x)
-{
-    const uint32_t *codes = work->column->codes + page->entry;
-    const tr_values *values = &work->column->values;
-    const tr_kind kind = work->leaf->kind;
-    for (uint32_t e = 0; e < page->entries; e++) {
-        const uint32_t code = codes[e];
-        if (code == 0)
-            continue;
-        memcpy(to, each == 16 ? values->keys[code - 1] : (const uint8_t *)&values->words[code - 1], each);
-        to += each;
-        if (kind == TR_KIND_DOUBLE && tr_is_nan(kind, values->words[code - 1]))
-            work->chunk->has_nan = true;
-        else
-            tr_extremes_add(x, values, code, tr_order_of(kind, values, code));
-    }
-}
-
-static tr_code encode_plain(chunk_work *work, const tr_out_page *page, tr_extremes *x, tr_err *err)
-{
-    tr_buf *raw = &work->encoder->raw;
-    const uint32_t each = tr_plain_bytes(work->leaf->kind);
-    if (work->leaf->kind == TR_KIND_STRING)
-        return encode_strings(work, page, x, err);
-    const uint64_t bytes = each == 0 ? (page->values + 7) / 8 : (uint64_t)page->values * each;
-    if (bytes > TR_PARQUET_PAGE_BYTES_MAX)
-        return TR_FAIL(err, TR_LIMIT, "column \"%.*s\", row %u: %u values are more than a page holds",
-                       TR_STR_ARG(work->leaf->path), page->row, page->values);
-    TR_TRY(tr_buf_reserve(raw, bytes, err));
-    uint8_t *to = raw->at + raw->len;
-    if (each == 0)
-        encode_bits(work, page, to, x);
-    else if (each == 4)
-        encode_fixed(work, page, to, 4, x);
-    else if (each == 8)
-        encode_fixed(work, page, to, 8, x);
-    else
-        encode_fixed(work, page, to, 16, x);
-    raw->len += bytes;
-    return TR_OK;
-}
-
 /* Compresses `raw` to the end of `stored`; *is_compressed: it saved a sixteenth or more. Otherwise
  * nothing is stored, unless is_forced. */
 static tr_code compress(chunk_work *work, bool is_forced, bool *is_compressed, tr_err *err)
@@ -331,7 +238,8 @@ static tr_code compress(chunk_work *work, bool is_forced, bool *is_compressed, t
     if (!is_forced && (!work->is_compressing || raw->len < 64))
         return TR_OK;
     TR_TRY(tr_buf_reserve(stored, most, err));
-    const size_t bytes = ZSTD_compress2(work->writer->zstd, stored->at + stored->len, most, raw->at, raw->len);
+    const size_t bytes =
+        ZSTD_compress2(work->writer->zstd, stored->at + stored->len, most, raw->at, raw->len);
     if (ZSTD_isError(bytes))
         return TR_FAIL(err, TR_NO_MEMORY, "zstd: %s", ZSTD_getErrorName(bytes));
     *is_compressed = is_forced || bytes <= raw->len - raw->len / 16;
@@ -367,9 +275,8 @@ static tr_code store_dictionary(chunk_work *work, tr_err *err)
         tr_str value = {NULL, each};
         if (values->storage == TR_STORAGE_STRING) {
             value = values->strings[at];
-            uint8_t len[4];
-            put_length(len, value.len);
-            TR_TRY(tr_buf_append(raw, (tr_str){len, sizeof len}, err));
+            const uint32_t len = (uint32_t)value.len;
+            TR_TRY(tr_buf_append(raw, (tr_str){(const uint8_t *)&len, sizeof len}, err));
         } else {
             value.at = each == 16 ? values->keys[at] : (const uint8_t *)&values->words[at];
         }
@@ -403,7 +310,8 @@ static uint32_t rows_of_page(const chunk_work *work, uint32_t row)
         const uint32_t from = start == NULL ? row + i : start[row + i];
         const uint32_t to = start == NULL ? from + 1 : start[row + i + 1];
         for (uint32_t e = from; e < to; e++)
-            bytes += column->codes[e] == 0 ? 0 : column->values.strings[column->codes[e] - 1].len + 4;
+            bytes +=
+                column->codes[e] == 0 ? 0 : column->values.strings[column->codes[e] - 1].len + 4;
         if (bytes > PAGE_BYTES_TARGET && i > 0)
             return i;
     }
@@ -427,15 +335,17 @@ static tr_code encode_page(chunk_work *work, tr_out_page *page, tr_err *err)
     if (work->chunk->is_dictionary)
         TR_TRY(encode_places(work, page, &x, err));
     else
-        TR_TRY(encode_plain(work, page, &x, err));
+        TR_TRY(tr_plain_encode(work->leaf, column, page, &work->encoder->raw, &x, err));
+    work->chunk->has_nan = work->chunk->has_nan || x.has_nan;
     TR_TRY(store_page(work, page, err));
-    TR_TRY(tr_bounds_make(&work->writer->group, work->leaf->kind, &column->values, &x, &page->bounds, err));
+    TR_TRY(tr_bounds_make(&work->writer->group, work->leaf->kind, &column->values, &x,
+                          &page->bounds, err));
     if (column->rep == NULL)
         return TR_OK;
     tr_buf *levels = &work->writer->levels;
     page->rep_at = levels->len;
-    TR_TRY(tr_rle_encode_levels(levels, column->rep + page->entry, page->entries, tr_pq_width(work->leaf->rep_max),
-                                err));
+    TR_TRY(tr_rle_encode_levels(levels, column->rep + page->entry, page->entries,
+                                tr_pq_width(work->leaf->rep_max), err));
     page->rep_bytes = (uint32_t)(levels->len - page->rep_at);
     return TR_OK;
 }
@@ -479,11 +389,15 @@ tr_code tr_chunk_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *
 {
     tr_encoder *encoder = &writer->encoder;
     tr_out_chunk *chunk = &writer->chunks[leaf];
-    chunk_work work = {.writer = writer, .encoder = encoder, .leaf = &writer->shape->leaves[leaf], .column = column,
+    chunk_work work = {.writer = writer,
+                       .encoder = encoder,
+                       .leaf = &writer->shape->leaves[leaf],
+                       .column = column,
                        .chunk = chunk};
     work.is_compressing = work.leaf->kind != TR_KIND_KEY;
-    *chunk = (tr_out_chunk){.is_put = true, .entries = column->entries,
-                        .values = count_values(column->codes, column->entries)};
+    *chunk = (tr_out_chunk){.is_put = true,
+                            .entries = column->entries,
+                            .values = count_values(column->codes, column->entries)};
     if (column->values.is_distinct)
         TR_TRY(reserve_codes(encoder, work.leaf, column->values.count + 1, err));
     chunk->is_dictionary = is_dictionary_better(&work);
@@ -496,7 +410,8 @@ tr_code tr_chunk_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *
     encoder->remap[0] = column->values.count + 1; /* a place behind all that can be used */
     if (work.leaf->kind == TR_KIND_STRING)
         work.prefix = common_prefix(&column->values);
-    TR_TRY(encode_pages(&work, err)); /* a failure leaves remap and marks unclean: the writer is done for */
+    TR_TRY(encode_pages(
+        &work, err)); /* a failure leaves remap and marks unclean: the writer is done for */
     encoder->remap[0] = 0;
     encoder->marks[column->values.count] = 0;
     for (uint32_t i = 0; i < chunk->dictionary_count; i++)
@@ -504,14 +419,16 @@ tr_code tr_chunk_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *
     return store_dictionary(&work, err);
 }
 
-static tr_code put_zero_levels(tr_parquet_writer *writer, const tr_leaf *leaf, tr_out_page *page, tr_err *err)
+static tr_code put_zero_levels(tr_parquet_writer *writer, const tr_leaf *leaf, tr_out_page *page,
+                               tr_err *err)
 {
     tr_buf *zeros = &writer->page_levels;
     zeros->len = 0;
     TR_TRY(tr_buf_reserve(zeros, page->entries, err));
     memset(zeros->at, 0, page->entries);
     page->rep_at = writer->levels.len;
-    TR_TRY(tr_rle_encode_levels(&writer->levels, zeros->at, page->entries, tr_pq_width(leaf->rep_max), err));
+    TR_TRY(tr_rle_encode_levels(&writer->levels, zeros->at, page->entries,
+                                tr_pq_width(leaf->rep_max), err));
     page->rep_bytes = (uint32_t)(writer->levels.len - page->rep_at);
     return TR_OK;
 }

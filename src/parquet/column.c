@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* column.c - whole columns made from others: absent, picked, joined; see column.h.
  *
- * These loops run over every entry of a merge: they touch flat arrays only, and nothing is allocated or
- * looked up per entry. Values are looked at once per value of a dictionary, when dictionaries are united.
+ * These loops run over every entry of a merge: they touch flat arrays only, and nothing is
+ * allocated or looked up per entry. Values are looked at once per value of a dictionary, when
+ * dictionaries are united.
  */
 #include "base/check.h"
 #include "parquet/value_table_internal.h"
@@ -10,7 +11,8 @@
 
 static tr_code no_memory(tr_err *err, uint64_t entries)
 {
-    return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %llu entries", (unsigned long long)entries);
+    return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %llu entries",
+                   (unsigned long long)entries);
 }
 
 /* Makes room for a column's codes, and for levels where it is nested. leaf  may be NULL */
@@ -32,8 +34,13 @@ static tr_code make_room(tr_arena *arena, const tr_leaf *leaf, bool is_nested, u
         if (def == NULL || rep == NULL || row_start == NULL)
             return no_memory(err, entries);
     }
-    *out = (tr_column){.leaf = leaf, .rows = rows, .entries = (uint32_t)entries, .codes = codes, .def = def,
-                       .rep = rep, .row_start = row_start};
+    *out = (tr_column){.leaf = leaf,
+                       .rows = rows,
+                       .entries = (uint32_t)entries,
+                       .codes = codes,
+                       .def = def,
+                       .rep = rep,
+                       .row_start = row_start};
     return TR_OK;
 }
 
@@ -50,7 +57,8 @@ static filling fill_of(const tr_column *column)
     union {
         const void *shown;
         void *own;
-    } codes = {column->codes}, def = {column->def}, rep = {column->rep}, start = {column->row_start};
+    } codes = {column->codes}, def = {column->def}, rep = {column->rep},
+      start = {column->row_start};
     return (filling){codes.own, def.own, rep.own, start.own};
 }
 
@@ -65,7 +73,8 @@ static void fill_absent(filling *to, uint32_t row, uint32_t entry, uint32_t rows
         to->row_start[row + i] = entry + i;
 }
 
-tr_code tr_column_absent(tr_arena *arena, const tr_leaf *leaf, uint32_t rows, tr_column *out, tr_err *err)
+tr_code tr_column_absent(tr_arena *arena, const tr_leaf *leaf, uint32_t rows, tr_column *out,
+                         tr_err *err)
 {
     tr_column column;
     TR_TRY(make_room(arena, leaf, leaf->rep_max > 0, rows, rows, &column, err));
@@ -86,7 +95,8 @@ static void pick_flat(const tr_column *in, const uint32_t *pick, uint32_t count,
 }
 
 /* Copies the entries of rows that follow each other; rows of a fold or a cut mostly do. */
-static uint32_t copy_rows(const tr_column *in, uint32_t first, uint32_t rows, uint32_t row, uint32_t entry, filling *to)
+static uint32_t copy_rows(const tr_column *in, uint32_t first, uint32_t rows, uint32_t row,
+                          uint32_t entry, filling *to)
 {
     const uint32_t from = in->row_start[first], entries = in->row_start[first + rows] - from;
     for (uint32_t i = 0; i < rows; i++)
@@ -123,8 +133,8 @@ static void pick_nested(const tr_column *in, const uint32_t *pick, uint32_t coun
     to->row_start[count] = entry;
 }
 
-tr_code tr_column_pick(tr_arena *arena, const tr_column *in, const uint32_t *pick, uint32_t count, tr_column *out,
-                       tr_err *err)
+tr_code tr_column_pick(tr_arena *arena, const tr_column *in, const uint32_t *pick, uint32_t count,
+                       tr_column *out, tr_err *err)
 {
     tr_column column;
     uint64_t entries = count;
@@ -134,7 +144,8 @@ tr_code tr_column_pick(tr_arena *arena, const tr_column *in, const uint32_t *pic
     if (is_nested) {
         entries = 0;
         for (uint32_t i = 0; i < count; i++)
-            entries += pick[i] == UINT32_MAX ? 1 : in->row_start[pick[i] + 1] - in->row_start[pick[i]];
+            entries +=
+                pick[i] == UINT32_MAX ? 1 : in->row_start[pick[i] + 1] - in->row_start[pick[i]];
     }
     TR_TRY(make_room(arena, in->leaf, is_nested, count, entries, &column, err));
     filling to = fill_of(&column);
@@ -188,7 +199,8 @@ static void unite_strings(uniter *u, const tr_values *values)
         const tr_str value = values->strings[i];
         const uint64_t hash = tr_hash64_of(value);
         const uint32_t before = u->count;
-        const uint32_t code = code_at(u, tr_slot_of_string(&u->table, u->strings, value, hash), hash);
+        const uint32_t code =
+            code_at(u, tr_slot_of_string(&u->table, u->strings, value, hash), hash);
         if (code > before)
             u->strings[code - 1] = value;
         u->remap[i + 1] = code;
@@ -199,7 +211,8 @@ static void unite_keys(uniter *u, const tr_values *values)
 {
     for (uint32_t i = 0; i < values->count; i++) {
         const uint64_t hash = tr_key_hash(values->keys[i]);
-        const uint64_t at = tr_slot_of_key(&u->table, (const uint8_t (*)[16])u->keys, values->keys[i], hash);
+        const uint64_t at =
+            tr_slot_of_key(&u->table, (const uint8_t(*)[16])u->keys, values->keys[i], hash);
         const uint32_t code = code_at(u, at, hash);
         memcpy(u->keys[code - 1], values->keys[i], 16);
         u->remap[i + 1] = code;
@@ -246,8 +259,8 @@ static void join_part(uniter *u, const tr_column *part, uint32_t row, uint32_t e
         to->row_start[row + i] = part->row_start[i] + entry;
 }
 
-static tr_code make_uniter(tr_arena *arena, const tr_leaf *leaf, const tr_column *const *parts, uint32_t part_count,
-                           uniter *out, tr_err *err)
+static tr_code make_uniter(tr_arena *arena, const tr_leaf *leaf, const tr_column *const *parts,
+                           uint32_t part_count, uniter *out, tr_err *err)
 {
     uint64_t total = 0, largest = 0;
     uniter u = {.storage = tr_kind_storage(leaf->kind), .is_distinct = true};
@@ -260,21 +273,24 @@ static tr_code make_uniter(tr_arena *arena, const tr_leaf *leaf, const tr_column
         largest = parts[i]->values.count > largest ? parts[i]->values.count : largest;
     }
     if (total >= UINT32_MAX)
-        return TR_FAIL(err, TR_LIMIT, "column \"%.*s\" would have %llu values: at most 2^32 - 2 fit",
+        return TR_FAIL(err, TR_LIMIT,
+                       "column \"%.*s\" would have %llu values: at most 2^32 - 2 fit",
                        TR_STR_ARG(leaf->path), (unsigned long long)total);
     u.bytes = tr_arena_alloc(arena, (size_t)total * tr_storage_bytes(u.storage));
     if (u.is_distinct)
         u.remap = tr_alloc_array((size_t)largest + 1, sizeof *u.remap);
-    if (u.bytes == NULL || (u.is_distinct && (u.remap == NULL || !tr_value_table_make(&u.table, total)))) {
+    if (u.bytes == NULL ||
+        (u.is_distinct && (u.remap == NULL || !tr_value_table_make(&u.table, total)))) {
         tr_free(u.remap);
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory to unite %llu values", (unsigned long long)total);
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to unite %llu values",
+                       (unsigned long long)total);
     }
     *out = u;
     return TR_OK;
 }
 
-tr_code tr_column_join(tr_arena *arena, const tr_leaf *leaf, const tr_column *const *parts, const uint32_t *part_rows,
-                       uint32_t part_count, tr_column *out, tr_err *err)
+tr_code tr_column_join(tr_arena *arena, const tr_leaf *leaf, const tr_column *const *parts,
+                       const uint32_t *part_rows, uint32_t part_count, tr_column *out, tr_err *err)
 {
     uint64_t rows = 0, entries = 0;
     uniter u;
@@ -284,7 +300,8 @@ tr_code tr_column_join(tr_arena *arena, const tr_leaf *leaf, const tr_column *co
         entries += parts[i] == NULL ? part_rows[i] : parts[i]->entries;
     }
     if (rows >= UINT32_MAX)
-        return TR_FAIL(err, TR_LIMIT, "column \"%.*s\" would have more than 2^32 - 2 rows", TR_STR_ARG(leaf->path));
+        return TR_FAIL(err, TR_LIMIT, "column \"%.*s\" would have more than 2^32 - 2 rows",
+                       TR_STR_ARG(leaf->path));
     TR_TRY(make_room(arena, leaf, leaf->rep_max > 0, (uint32_t)rows, entries, &column, err));
     TR_TRY(make_uniter(arena, leaf, parts, part_count, &u, err));
     filling to = fill_of(&column);
@@ -299,7 +316,8 @@ tr_code tr_column_join(tr_arena *arena, const tr_leaf *leaf, const tr_column *co
     }
     if (to.row_start != NULL)
         to.row_start[row] = entry;
-    column.values = (tr_values){.storage = u.storage, .is_distinct = u.is_distinct, .count = u.count, .words = u.words};
+    column.values = (tr_values){
+        .storage = u.storage, .is_distinct = u.is_distinct, .count = u.count, .words = u.words};
     tr_value_table_free(&u.table);
     tr_free(u.remap);
     *out = column;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* column_builder.c - a column that grows entry by entry; see column.h.
  *
- * Codes are given in order of first use, and first_entry says where: so the values that only truncated
- * entries used are the last ones, and leave the table in the reverse of the order they came in.
- * Strings lie end to end in one buffer: value i is [ends[i - 1], ends[i]); it may move while it grows,
- * so pointers into it are made at the end, by view.
+ * Codes are given in order of first use, and first_entry says where: so the values that only
+ * truncated entries used are the last ones, and leave the table in the reverse of the order they
+ * came in. Strings lie end to end in one buffer: value i is [ends[i - 1], ends[i]); it may move
+ * while it grows, so pointers into it are made at the end, by view.
  */
 #include "base/check.h"
 #include "parquet/value_table_internal.h"
@@ -16,12 +16,12 @@ struct tr_column_builder {
     const tr_leaf *leaf; /* borrowed */
     tr_storage storage;
     bool is_nested;
-    bool is_distinct;    /* the dictionary is kept */
-    uint8_t def_full;    /* the level of an entry with a value, from the unit */
+    bool is_distinct; /* the dictionary is kept */
+    uint8_t def_full; /* the level of an entry with a value, from the unit */
     uint32_t entries, entry_cap;
-    uint32_t valued;     /* entries with a value */
+    uint32_t valued; /* entries with a value */
     uint32_t *codes;
-    uint8_t *def, *rep;  /* only when is_nested */
+    uint8_t *def, *rep; /* only when is_nested */
     uint32_t rows, row_cap;
     uint32_t *row_start; /* only when is_nested; room for one more than rows */
     uint32_t values, value_cap;
@@ -103,8 +103,8 @@ static tr_code fail_growing(const tr_column_builder *b, uint32_t count, tr_err *
     if (count >= UINT32_MAX - 1)
         return TR_FAIL(err, TR_LIMIT, "column \"%.*s\" is full: at most 2^32 - 2 entries fit",
                        TR_STR_ARG(b->leaf->path));
-    return TR_FAIL(err, TR_NO_MEMORY, "no memory for column \"%.*s\" after %u entries", TR_STR_ARG(b->leaf->path),
-                   count);
+    return TR_FAIL(err, TR_NO_MEMORY, "no memory for column \"%.*s\" after %u entries",
+                   TR_STR_ARG(b->leaf->path), count);
 }
 
 static tr_code reserve_entry(tr_column_builder *b, tr_err *err)
@@ -128,7 +128,8 @@ static tr_code reserve_entry(tr_column_builder *b, tr_err *err)
 
 static void rehash(tr_column_builder *b)
 {
-    for (uint32_t i = 0; i < b->values; i++) { /* in order: the last value must be the last one in */
+    for (uint32_t i = 0; i < b->values;
+         i++) { /* in order: the last value must be the last one in */
         const uint64_t hash = b->storage == TR_STORAGE_WORD     ? tr_word_hash(b->words[i])
                               : b->storage == TR_STORAGE_STRING ? b->hashes[i]
                                                                 : tr_key_hash(b->keys[i]);
@@ -149,7 +150,8 @@ static tr_code reserve_value(tr_column_builder *b, size_t string_bytes, tr_err *
         if (cap == b->value_cap || !grow(&b->table_memory, cap, tr_storage_bytes(b->storage)) ||
             !grow(&b->first_entry, cap, sizeof *b->first_entry))
             return fail_growing(b, b->values, err);
-        if (is_string && (!grow(&b->ends, cap, sizeof *b->ends) || !grow(&b->hashes, cap, sizeof *b->hashes)))
+        if (is_string &&
+            (!grow(&b->ends, cap, sizeof *b->ends) || !grow(&b->hashes, cap, sizeof *b->hashes)))
             return fail_growing(b, b->values, err);
         b->value_cap = cap;
     }
@@ -226,7 +228,7 @@ tr_code tr_column_add_key(tr_column_builder *builder, const uint8_t key[16], tr_
     uint64_t hash = 0, at = 0;
     if (builder->is_distinct) {
         hash = tr_key_hash(key);
-        at = tr_slot_of_key(&builder->table, (const uint8_t (*)[16])builder->keys, key, hash);
+        at = tr_slot_of_key(&builder->table, (const uint8_t(*)[16])builder->keys, key, hash);
         code = (uint32_t)builder->table.slots[at];
     }
     if (code == 0) {
@@ -341,9 +343,16 @@ tr_code tr_column_builder_view(tr_column_builder *builder, tr_column *out, tr_er
     }
     if (b->is_nested)
         b->row_start[b->rows] = b->entries;
-    *out = (tr_column){.leaf = b->leaf, .rows = b->is_nested ? b->rows : b->entries, .entries = b->entries,
-                       .codes = b->codes, .def = b->def, .rep = b->rep, .row_start = b->row_start,
-                       .values = {.storage = b->storage, .is_distinct = b->is_distinct, .count = b->values,
+    *out = (tr_column){.leaf = b->leaf,
+                       .rows = b->is_nested ? b->rows : b->entries,
+                       .entries = b->entries,
+                       .codes = b->codes,
+                       .def = b->def,
+                       .rep = b->rep,
+                       .row_start = b->row_start,
+                       .values = {.storage = b->storage,
+                                  .is_distinct = b->is_distinct,
+                                  .count = b->values,
                                   .words = b->table_memory}};
     return TR_OK;
 }

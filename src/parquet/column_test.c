@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* column_test.c - columns built, picked and joined.
  *
- * Goal: whatever is done to columns, every row keeps its levels and values. Method: random columns, each
- * beside a model that holds every entry with its value in full; and shapes worked out by hand.
+ * Goal: whatever is done to columns, every row keeps its levels and values. Method: random columns,
+ * each beside a model that holds every entry with its value in full; and shapes worked out by hand.
  */
 #include "base/check.h"
 #include "base/test.h"
@@ -25,7 +25,7 @@ typedef struct model {
     entry at[ENTRIES_MAX * 4];
 } model;
 
-static model m, want; /* of the test that runs: too large for the stack */
+static model m, want;  /* of the test that runs: too large for the stack */
 static tr_arena types; /* of the leaves below */
 static tr_shape shape;
 static uint64_t seed;
@@ -60,7 +60,8 @@ static void text_of(tr_storage storage, uint32_t number, char out[17])
         (void)snprintf(out, 17, "%08x", number);
 }
 
-static tr_code add_value(tr_column_builder *builder, tr_storage storage, uint8_t rep, const char text[17])
+static tr_code add_value(tr_column_builder *builder, tr_storage storage, uint8_t rep,
+                         const char text[17])
 {
     uint64_t word;
     memcpy(&word, text, sizeof word);
@@ -92,9 +93,10 @@ static bool values_are_distinct(const tr_values *values)
 {
     for (uint32_t i = 0; i < values->count; i++)
         for (uint32_t k = 0; k < i; k++)
-            if (values->storage == TR_STORAGE_WORD     ? values->words[i] == values->words[k]
-                : values->storage == TR_STORAGE_STRING ? tr_str_equal(values->strings[i], values->strings[k])
-                                                       : memcmp(values->keys[i], values->keys[k], 16) == 0)
+            if (values->storage == TR_STORAGE_WORD ? values->words[i] == values->words[k]
+                : values->storage == TR_STORAGE_STRING
+                    ? tr_str_equal(values->strings[i], values->strings[k])
+                    : memcmp(values->keys[i], values->keys[k], 16) == 0)
                 return false;
     return true;
 }
@@ -123,7 +125,8 @@ static void model_add(model *to, const entry *e)
     to->start[to->rows] = to->entries;
 }
 
-static void add_random_row(tr_column_builder *builder, const tr_leaf *leaf, uint32_t distinct, model *to)
+static void add_random_row(tr_column_builder *builder, const tr_leaf *leaf, uint32_t distinct,
+                           model *to)
 {
     const uint32_t count = leaf->rep_max == 0 ? 1 : 1 + below(4);
     for (uint32_t i = 0; i < count; i++) {
@@ -157,9 +160,11 @@ static void a_built_column_holds_what_was_added(void)
 {
     for (uint32_t round = 0; round < 300; round++) {
         tr_column column;
-        tr_column_builder *builder = random_column(&shape.leaves[round % shape.leaf_count], &m, &column);
+        tr_column_builder *builder =
+            random_column(&shape.leaves[round % shape.leaf_count], &m, &column);
         CHECK(is_like(&column, &m) && column.values.is_distinct);
-        CHECK(tr_column_builder_entries(builder) == m.entries && tr_column_builder_bytes(builder) > 0);
+        CHECK(tr_column_builder_entries(builder) == m.entries &&
+              tr_column_builder_bytes(builder) > 0);
         tr_column_builder_close(builder);
     }
 }
@@ -208,7 +213,8 @@ static void a_picked_column_has_the_rows_that_were_picked(void)
                 for (uint32_t e = m.start[pick[i]]; e < m.start[pick[i] + 1]; e++)
                     model_add(&want, &m.at[e]);
         }
-        CHECK(tr_column_pick(&arena, &column, pick, count, &picked, NULL) == TR_OK && is_like(&picked, &want));
+        CHECK(tr_column_pick(&arena, &column, pick, count, &picked, NULL) == TR_OK &&
+              is_like(&picked, &want));
         tr_column_builder_close(builder);
         tr_arena_free(&arena);
     }
@@ -234,7 +240,8 @@ static void a_joined_column_has_the_rows_of_all_parts(void)
             }
             builders[i] = random_column(leaf, &m, &columns[i]);
             columns[i].values.is_distinct = round % 3 != 0 || below(3) != 0;
-            is_distinct = is_distinct && (columns[i].values.is_distinct || columns[i].values.count == 0);
+            is_distinct =
+                is_distinct && (columns[i].values.is_distinct || columns[i].values.count == 0);
             parts[i] = &columns[i];
             for (uint32_t e = 0; e < m.entries; e++)
                 model_add(&want, &m.at[e]);
@@ -251,9 +258,13 @@ static void joined_tables_are_in_order_of_first_occurrence(void)
 {
     const uint64_t left[] = {5, 9}, right[] = {7, 9, 1};
     const uint32_t left_codes[] = {2, 0, 1}, right_codes[] = {2, 3, 1, 0};
-    const tr_column a = {.rows = 3, .entries = 3, .codes = left_codes,
+    const tr_column a = {.rows = 3,
+                         .entries = 3,
+                         .codes = left_codes,
                          .values = {.is_distinct = true, .count = 2, .words = left}};
-    const tr_column b = {.rows = 4, .entries = 4, .codes = right_codes,
+    const tr_column b = {.rows = 4,
+                         .entries = 4,
+                         .codes = right_codes,
                          .values = {.is_distinct = true, .count = 3, .words = right}};
     const tr_column *parts[] = {&a, NULL, &b};
     const uint32_t rows[] = {3, 1, 4}, codes[] = {2, 0, 1, 0, 2, 4, 3, 0};
@@ -312,12 +323,14 @@ static void running_out_of_memory_leaves_a_sound_builder(void)
         tr_memory_fail_after(after);
         const tr_code opened = tr_column_builder_open(&shape.leaves[4], &builder, NULL);
         for (uint32_t i = 0; opened == TR_OK && i < 500; i++)
-            added += tr_column_add_string(builder, 0, tr_str_of("some text" + i % 9), NULL) == TR_OK;
+            added +=
+                tr_column_add_string(builder, 0, tr_str_of("some text" + i % 9), NULL) == TR_OK;
         tr_memory_fail_after(UINT64_MAX);
         CHECK(opened == TR_OK || opened == TR_NO_MEMORY);
         if (opened == TR_OK) {
             CHECK(tr_column_builder_view(builder, &column, NULL) == TR_OK);
-            CHECK(column.entries == added && column.rows == added && column.row_start[added] == added);
+            CHECK(column.entries == added && column.rows == added &&
+                  column.row_start[added] == added);
         }
         tr_column_builder_close(builder);
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* footer.c - what a file says about itself: page indexes, row groups, the schema.
  *
- * Indexes follow the pages of their row group, and a RowGroup is written out at once as the Thrift bytes
- * that the footer will hold, so that nothing of a finished group but those bytes is kept.
+ * Indexes follow the pages of their row group, and a RowGroup is written out at once as the Thrift
+ * bytes that the footer will hold, so that nothing of a finished group but those bytes is kept.
  */
 #include "base/limits.h"
 #include "parquet/thrift.h"
@@ -23,7 +23,8 @@ static void put_locations(tr_thrift_writer *t, const tr_out_chunk *chunk)
     tr_thrift_put_leave(t);
 }
 
-/* Whether min and max go up, down, or neither, from page to page; pages without values do not count. */
+/* Whether min and max go up, down, or neither, from page to page; pages without values do not
+ * count. */
 static int boundary_order(tr_kind kind, const tr_out_chunk *chunk)
 {
     bool goes_up = true, goes_down = true;
@@ -85,8 +86,10 @@ tr_code tr_indexes_write(tr_parquet_writer *writer, tr_err *err)
             put_locations(&t, chunk);
         TR_TRY(t.code);
         const size_t bytes = writer->out.len - before;
-        *(is_column_index ? &chunk->column_index_offset : &chunk->offset_index_offset) = writer->offset;
-        *(is_column_index ? &chunk->column_index_bytes : &chunk->offset_index_bytes) = (uint32_t)bytes;
+        *(is_column_index ? &chunk->column_index_offset : &chunk->offset_index_offset) =
+            writer->offset;
+        *(is_column_index ? &chunk->column_index_bytes : &chunk->offset_index_bytes) =
+            (uint32_t)bytes;
         writer->offset += bytes;
         TR_TRY(tr_out_flush(writer, 1024 * 1024, err));
     }
@@ -189,7 +192,8 @@ tr_code tr_group_add(tr_parquet_writer *writer, tr_err *err)
 }
 
 /* A group: an object, or a level that LIST and MAP add. converted, logical: -1, 0 for none. */
-static void put_group(tr_thrift_writer *t, int repetition, tr_str name, uint32_t children, int converted, int logical)
+static void put_group(tr_thrift_writer *t, int repetition, tr_str name, uint32_t children,
+                      int converted, int logical)
 {
     tr_thrift_put_enter(t);
     if (repetition >= 0)
@@ -259,7 +263,8 @@ static uint32_t put_schema(tr_thrift_writer *t, const tr_type *type)
     }
     if (type->kind == TR_KIND_OBJECT && t != NULL)
         put_group(t, type->parent == NULL ? -1 : TR_PQ_OPTIONAL,
-                  type->parent == NULL ? tr_str_of("schema") : type->name, type->child_count, -1, 0);
+                  type->parent == NULL ? tr_str_of("schema") : type->name, type->child_count, -1,
+                  0);
     if (type->kind == TR_KIND_ARRAY) {
         count += 1;
         if (t != NULL) {
@@ -293,7 +298,8 @@ tr_code tr_footer_write(tr_parquet_writer *writer, tr_err *err)
     tr_thrift_writer t = tr_thrift_writer_of(&writer->out, err);
     tr_thrift_put_enter(&t);
     tr_thrift_put_i32(&t, TR_PQ_FILE_VERSION, 2);
-    tr_thrift_put_list(&t, TR_PQ_FILE_SCHEMA, TR_THRIFT_STRUCT, put_schema(NULL, writer->shape->root));
+    tr_thrift_put_list(&t, TR_PQ_FILE_SCHEMA, TR_THRIFT_STRUCT,
+                       put_schema(NULL, writer->shape->root));
     (void)put_schema(&t, writer->shape->root);
     tr_thrift_put_i64(&t, TR_PQ_FILE_ROWS, (int64_t)writer->rows);
     put_elements(&t, TR_PQ_FILE_GROUPS, writer->group_count, &writer->groups);
@@ -311,8 +317,8 @@ tr_code tr_footer_write(tr_parquet_writer *writer, tr_err *err)
     TR_TRY(t.code);
     const size_t bytes = writer->out.len - before;
     if (bytes > TR_PARQUET_FOOTER_BYTES_MAX)
-        return TR_FAIL(err, TR_LIMIT, "the footer would have %zu bytes: at most %d are read back", bytes,
-                       TR_PARQUET_FOOTER_BYTES_MAX);
+        return TR_FAIL(err, TR_LIMIT, "the footer would have %zu bytes: at most %d are read back",
+                       bytes, TR_PARQUET_FOOTER_BYTES_MAX);
     const uint32_t length = (uint32_t)bytes;
     TR_TRY(tr_buf_append(&writer->out, (tr_str){(const uint8_t *)&length, sizeof length}, err));
     return tr_buf_append(&writer->out, tr_str_of(TR_PQ_MAGIC), err);

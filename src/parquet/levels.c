@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* levels.c - presence of units and objects, and the definition levels that follow from it.
  *
- * An object is present in a row exactly when something in it is; so an object's bitmap is the OR of those
- * of its members, and a child's bits are always among its parent's. Hence the level of a row without the
- * unit is the number of objects above that have the row's bit: a sum, no search.
+ * An object is present in a row exactly when something in it is; so an object's bitmap is the OR of
+ * those of its members, and a child's bits are always among its parent's. Hence the level of a row
+ * without the unit is the number of objects above that have the row's bit: a sum, no search.
  */
 #include "base/check.h"
 #include "parquet/rle.h"
@@ -63,7 +63,8 @@ static void bits_of_levels(const tr_column *column, uint64_t *bitmap)
         bitmap[row / 64] |= (uint64_t)(column->def[column->row_start[row]] != 0) << row % 64;
 }
 
-tr_code tr_presence_note(tr_parquet_writer *writer, uint32_t leaf, const tr_column *column, tr_err *err)
+tr_code tr_presence_note(tr_parquet_writer *writer, uint32_t leaf, const tr_column *column,
+                         tr_err *err)
 {
     const tr_unit *unit = &writer->shape->units[writer->shape->leaves[leaf].unit];
     uint64_t **known = &writer->present[unit->type->id];
@@ -82,7 +83,8 @@ tr_code tr_presence_note(tr_parquet_writer *writer, uint32_t leaf, const tr_colu
         return TR_OK;
     }
     if (memcmp(*known, bitmap, words_of(column->rows) * sizeof *bitmap) != 0)
-        return TR_FAIL(err, TR_INVALID, "column \"%.*s\" is present in other rows than its neighbours in \"%.*s\"",
+        return TR_FAIL(err, TR_INVALID,
+                       "column \"%.*s\" is present in other rows than its neighbours in \"%.*s\"",
                        TR_STR_ARG(writer->shape->leaves[leaf].path), TR_STR_ARG(unit->path));
     writer->spare_bitmap = bitmap;
     return TR_OK;
@@ -100,7 +102,8 @@ static tr_code derive_below(tr_parquet_writer *writer, const tr_type *type, tr_e
             continue;
         uint64_t **own = &writer->present[type->id];
         if (*own == NULL && (*own = tr_bitmap_make(writer)) == NULL)
-            return TR_FAIL(err, TR_NO_MEMORY, "no memory for the presence of %u rows", writer->group_rows);
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory for the presence of %u rows",
+                           writer->group_rows);
         for (size_t word = 0; word < words_of(writer->group_rows); word++)
             (*own)[word] |= bits[word];
     }
@@ -134,7 +137,8 @@ static void add_bits(const uint64_t *bitmap, uint32_t row, uint32_t rows, uint8_
 }
 
 /* How many objects above the unit are present, row by row. */
-static void sum_objects(const tr_parquet_writer *writer, const tr_type *unit, const tr_out_page *page, uint8_t *levels)
+static void sum_objects(const tr_parquet_writer *writer, const tr_type *unit,
+                        const tr_out_page *page, uint8_t *levels)
 {
     memset(levels, 0, ((size_t)page->rows + 63) & ~(size_t)63);
     for (const tr_type *type = unit->parent; type->parent != NULL; type = type->parent)
@@ -144,8 +148,8 @@ static void sum_objects(const tr_parquet_writer *writer, const tr_type *unit, co
 
 /* A nested leaf's levels: a unit that is present adds the objects above it; one that is not has the
  * level of its row, and rows without it come in the order of their entries. */
-static void lift_levels(const uint8_t *def, const tr_out_page *page, uint8_t base_def, const uint64_t *unit_bits,
-                        const uint8_t *depth, uint8_t *levels)
+static void lift_levels(const uint8_t *def, const tr_out_page *page, uint8_t base_def,
+                        const uint64_t *unit_bits, const uint8_t *depth, uint8_t *levels)
 {
     uint32_t row = 0;
     for (uint32_t e = 0; e < page->entries; e++) {
@@ -159,7 +163,8 @@ static void lift_levels(const uint8_t *def, const tr_out_page *page, uint8_t bas
     }
 }
 
-tr_code tr_levels_put(tr_parquet_writer *writer, uint32_t leaf, const tr_out_page *page, tr_buf *out, tr_err *err)
+tr_code tr_levels_put(tr_parquet_writer *writer, uint32_t leaf, const tr_out_page *page,
+                      tr_buf *out, tr_err *err)
 {
     const tr_leaf *own = &writer->shape->leaves[leaf];
     const tr_unit *unit = &writer->shape->units[own->unit];

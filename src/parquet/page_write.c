@@ -68,13 +68,16 @@ static tr_code write_page(tr_parquet_writer *writer, uint32_t leaf, tr_out_page 
     const size_t before = writer->out.len;
     body->len = 0;
     if (page->rep_bytes > 0)
-        TR_TRY(tr_buf_append(body, (tr_str){writer->levels.at + page->rep_at, page->rep_bytes}, err));
+        TR_TRY(
+            tr_buf_append(body, (tr_str){writer->levels.at + page->rep_at, page->rep_bytes}, err));
     TR_TRY(tr_levels_put(writer, leaf, page, body, err));
     const size_t levels = body->len;
     if (page->stored_bytes > 0)
-        TR_TRY(tr_buf_append(body, (tr_str){writer->stored.at + page->stored_at, page->stored_bytes}, err));
+        TR_TRY(tr_buf_append(
+            body, (tr_str){writer->stored.at + page->stored_at, page->stored_bytes}, err));
     if (body->len > INT32_MAX)
-        return TR_FAIL(err, TR_LIMIT, "column \"%.*s\" has a page of %zu bytes: at most 2^31 - 1 fit",
+        return TR_FAIL(err, TR_LIMIT,
+                       "column \"%.*s\" has a page of %zu bytes: at most 2^31 - 1 fit",
                        TR_STR_ARG(writer->shape->leaves[leaf].path), body->len);
     page->offset = writer->offset;
     tr_thrift_writer t = tr_thrift_writer_of(&writer->out, err);
@@ -105,6 +108,7 @@ tr_code tr_chunk_write(tr_parquet_writer *writer, uint32_t leaf, tr_err *err)
         TR_TRY(write_dictionary(writer, chunk, err));
     for (uint32_t i = 0; i < chunk->page_count; i++)
         TR_TRY(write_page(writer, leaf, &chunk->pages[i], err));
-    chunk->bounds = tr_bounds_of_pages(writer->shape->leaves[leaf].kind, chunk->pages, chunk->page_count);
+    chunk->bounds =
+        tr_bounds_of_pages(writer->shape->leaves[leaf].kind, chunk->pages, chunk->page_count);
     return TR_OK;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* type.c - trees of types, and the shape worked out from one; see type.h.
  *
- * A shape is made in two walks over the tree. The first counts and refuses, so that nothing is written
- * to a tree that is no good; the second numbers types and fills leaves and units.
+ * A shape is made in two walks over the tree. The first counts and refuses, so that nothing is
+ * written to a tree that is no good; the second numbers types and fills leaves and units.
  */
 #include "parquet/type.h"
 #include "base/check.h"
@@ -20,7 +20,7 @@ tr_type *tr_type_make(tr_arena *arena, tr_kind kind, tr_str name)
     return type->name.at == NULL ? NULL : type;
 }
 
-/* Room for one more child. The capacity is not kept: it is the power of two at or above the count. */
+/* Room for one more child. The capacity is not kept: it is the next power of two. */
 static bool reserve_child(tr_arena *arena, tr_type *parent)
 {
     const uint32_t count = parent->child_count;
@@ -146,19 +146,21 @@ static tr_code refuse_empty(const tr_type *type, tr_err *err)
     if (type->parent == NULL)
         return TR_FAIL(err, TR_INVALID, "the row has no field at all");
     const tr_str path = path_text(type, text, sizeof text);
-    return TR_FAIL(err, TR_INVALID, "\"%.*s\" has nothing in it: expected at least one field, an element or a value",
+    return TR_FAIL(err, TR_INVALID,
+                   "\"%.*s\" has nothing in it: expected at least one field, an element or a value",
                    TR_STR_ARG(path));
 }
 
 /* def: levels above `type`. Each step adds one, so levels bound the recursion, too. */
-static tr_code count_types(const tr_type *type, uint32_t def, bool is_in_unit, counts *n, tr_err *err)
+static tr_code count_types(const tr_type *type, uint32_t def, bool is_in_unit, counts *n,
+                           tr_err *err)
 {
     char text[200];
     const tr_str path = path_text(type, text, sizeof text);
     const uint32_t own = type->parent == NULL ? 0 : is_repeated(type) ? 2 : 1;
     if (def + own > LEVEL_MAX)
-        return TR_FAIL(err, TR_LIMIT, "\"%.*s\" is nested too deeply: more than %d levels", TR_STR_ARG(path),
-                       LEVEL_MAX);
+        return TR_FAIL(err, TR_LIMIT, "\"%.*s\" is nested too deeply: more than %d levels",
+                       TR_STR_ARG(path), LEVEL_MAX);
     n->types++;
     n->units += type->kind != TR_KIND_OBJECT && !is_in_unit;
     n->leaves += tr_kind_is_scalar(type->kind) || type->kind == TR_KIND_MAP;
@@ -205,18 +207,26 @@ static tr_str join_path(tr_arena *arena, tr_str parent, const char *middle, tr_s
     return (tr_str){at, len + name.len};
 }
 
-static void add_leaf(filler *f, const tr_type *type, const place *at, tr_str path, uint32_t def_max, uint32_t rep_max)
+static void add_leaf(filler *f, const tr_type *type, const place *at, tr_str path, uint32_t def_max,
+                     uint32_t rep_max)
 {
     const bool is_map_key = type->kind == TR_KIND_MAP;
     f->shape->leaves[f->shape->leaf_count++] =
-        (tr_leaf){.type = type, .path = path, .kind = is_map_key ? TR_KIND_STRING : type->kind,
-                  .is_map_key = is_map_key, .unit = at->unit, .def_max = (uint8_t)def_max, .rep_max = (uint8_t)rep_max};
+        (tr_leaf){.type = type,
+                  .path = path,
+                  .kind = is_map_key ? TR_KIND_STRING : type->kind,
+                  .is_map_key = is_map_key,
+                  .unit = at->unit,
+                  .def_max = (uint8_t)def_max,
+                  .rep_max = (uint8_t)rep_max};
 }
 
 static void add_unit(filler *f, const tr_type *type, place *at)
 {
     at->unit = f->shape->unit_count++;
-    f->shape->units[at->unit] = (tr_unit){.type = type, .path = at->logical, .first_leaf = f->shape->leaf_count,
+    f->shape->units[at->unit] = (tr_unit){.type = type,
+                                          .path = at->logical,
+                                          .first_leaf = f->shape->leaf_count,
                                           .base_def = (uint8_t)at->def};
 }
 
@@ -225,7 +235,9 @@ static bool fill(filler *f, tr_type *type, place at);
 /* False: no memory. */
 static bool fill_children(filler *f, tr_type *type, place at)
 {
-    const char *middle = type->kind == TR_KIND_ARRAY ? "list." : type->kind == TR_KIND_MAP ? "key_value." : "";
+    const char *middle = type->kind == TR_KIND_ARRAY ? "list."
+                         : type->kind == TR_KIND_MAP ? "key_value."
+                                                     : "";
     place below = at;
     below.def += type->parent == NULL ? 0 : is_repeated(type) ? 2 : 1;
     below.rep += is_repeated(type);
@@ -270,12 +282,14 @@ tr_code tr_shape_make(tr_arena *arena, tr_type *root, tr_shape *out, tr_err *err
     if (root->kind != TR_KIND_OBJECT || root->parent != NULL)
         return TR_FAIL(err, TR_INVALID, "the root of a row's type is not an object");
     TR_TRY(count_types(root, 0, false, &n, err));
-    tr_shape shape = {.root = root, .leaves = tr_arena_array(arena, n.leaves, sizeof *shape.leaves),
+    tr_shape shape = {.root = root,
+                      .leaves = tr_arena_array(arena, n.leaves, sizeof *shape.leaves),
                       .units = tr_arena_array(arena, n.units, sizeof *shape.units)};
     filler f = {arena, &shape};
     if (shape.leaves == NULL || shape.units == NULL || !fill(&f, root, (place){.unit = UINT32_MAX}))
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a shape of %u fields", n.leaves);
-    TR_ASSERT(shape.leaf_count == n.leaves && shape.unit_count == n.units && shape.type_count == n.types);
+    TR_ASSERT(shape.leaf_count == n.leaves && shape.unit_count == n.units &&
+              shape.type_count == n.types);
     *out = shape;
     return TR_OK;
 }

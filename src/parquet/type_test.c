@@ -33,7 +33,8 @@ static tr_type *profile(tr_arena *arena)
     return root;
 }
 
-static bool is_leaf(const tr_leaf *leaf, const char *path, uint32_t unit, uint8_t def_max, uint8_t rep_max)
+static bool is_leaf(const tr_leaf *leaf, const char *path, uint32_t unit, uint8_t def_max,
+                    uint8_t rep_max)
 {
     return tr_str_is(leaf->path, path) && leaf->unit == unit && leaf->def_max == def_max &&
            leaf->rep_max == rep_max;
@@ -82,7 +83,8 @@ static void types_are_numbered_and_know_their_leaves(void)
     const tr_type *map = tr_type_member(root, tr_str_of("identityMap"));
     CHECK(root->id == 0 && root->first_leaf == 0 && root->leaf_count == 6);
     CHECK(map != NULL && map->id == 10 && map->first_leaf == 4 && map->leaf_count == 2);
-    CHECK(map != NULL && map->children[0]->first_leaf == 5 && tr_str_is(map->children[0]->name, "value"));
+    CHECK(map != NULL && map->children[0]->first_leaf == 5 &&
+          tr_str_is(map->children[0]->name, "value"));
     CHECK(tr_str_is(tr_type_member(root, tr_str_of("tags"))->children[0]->name, "element"));
     CHECK(tr_type_member(root, tr_str_of("tag")) == NULL);
     tr_arena_free(&arena);
@@ -177,7 +179,8 @@ static void leaves_over_the_limit_are_refused(void)
     tr_type *root = put(&arena, NULL, TR_KIND_OBJECT, "");
     for (uint32_t i = 0; i < TR_ROW_FIELDS_MAX; i++)
         (void)put(&arena, root, TR_KIND_INT64, "n");
-    CHECK(tr_shape_make(&arena, root, &shape, NULL) == TR_OK && shape.leaf_count == TR_ROW_FIELDS_MAX);
+    CHECK(tr_shape_make(&arena, root, &shape, NULL) == TR_OK &&
+          shape.leaf_count == TR_ROW_FIELDS_MAX);
     (void)put(&arena, root, TR_KIND_INT64, "n");
     CHECK(tr_shape_make(&arena, root, &shape, NULL) == TR_LIMIT);
     tr_arena_free(&arena);

@@ -27,7 +27,9 @@ void tr_value_table_free(tr_value_table *table);
 
 static inline size_t tr_storage_bytes(tr_storage storage)
 {
-    return storage == TR_STORAGE_WORD ? sizeof(uint64_t) : storage == TR_STORAGE_STRING ? sizeof(tr_str) : 16;
+    return storage == TR_STORAGE_WORD     ? sizeof(uint64_t)
+           : storage == TR_STORAGE_STRING ? sizeof(tr_str)
+                                          : 16;
 }
 
 static inline uint64_t tr_word_hash(uint64_t word)
@@ -50,8 +52,8 @@ static inline uint64_t tr_slot_of(uint64_t hash, uint32_t code)
 }
 
 /* These three find the slot that holds the value's code, or the free one where it belongs. */
-static inline uint64_t tr_slot_of_word(const tr_value_table *table, const uint64_t *words, uint64_t word,
-                                       uint64_t hash)
+static inline uint64_t tr_slot_of_word(const tr_value_table *table, const uint64_t *words,
+                                       uint64_t word, uint64_t hash)
 {
     uint64_t at = hash & table->mask;
     for (; table->slots[at] != 0; at = (at + 1) & table->mask)
@@ -60,8 +62,8 @@ static inline uint64_t tr_slot_of_word(const tr_value_table *table, const uint64
     return at;
 }
 
-static inline uint64_t tr_slot_of_key(const tr_value_table *table, const uint8_t (*keys)[16], const uint8_t key[16],
-                                      uint64_t hash)
+static inline uint64_t tr_slot_of_key(const tr_value_table *table, const uint8_t (*keys)[16],
+                                      const uint8_t key[16], uint64_t hash)
 {
     uint64_t at = hash & table->mask;
     for (; table->slots[at] != 0; at = (at + 1) & table->mask)
@@ -70,12 +72,13 @@ static inline uint64_t tr_slot_of_key(const tr_value_table *table, const uint8_t
     return at;
 }
 
-static inline uint64_t tr_slot_of_string(const tr_value_table *table, const tr_str *strings, tr_str value,
-                                         uint64_t hash)
+static inline uint64_t tr_slot_of_string(const tr_value_table *table, const tr_str *strings,
+                                         tr_str value, uint64_t hash)
 {
     uint64_t at = hash & table->mask;
     for (; table->slots[at] != 0; at = (at + 1) & table->mask)
-        if (table->slots[at] >> 32 == hash >> 32 && tr_str_equal(strings[(uint32_t)table->slots[at] - 1], value))
+        if (table->slots[at] >> 32 == hash >> 32 &&
+            tr_str_equal(strings[(uint32_t)table->slots[at] - 1], value))
             break;
     return at;
 }

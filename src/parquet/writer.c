@@ -29,8 +29,9 @@ static tr_code make_zstd(tr_parquet_writer *writer, int level, tr_err *err)
     return TR_OK;
 }
 
-tr_code tr_parquet_writer_open(tr_sink sink, const tr_shape *shape, const tr_parquet_options *options,
-                               tr_parquet_writer **out, tr_err *err)
+tr_code tr_parquet_writer_open(tr_sink sink, const tr_shape *shape,
+                               const tr_parquet_options *options, tr_parquet_writer **out,
+                               tr_err *err)
 {
     static const tr_parquet_options defaults;
     const tr_parquet_options *o = options == NULL ? &defaults : options;
@@ -120,7 +121,8 @@ static tr_code put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *co
     return tr_chunk_put(writer, leaf, column, err);
 }
 
-tr_code tr_parquet_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *column, tr_err *err)
+tr_code tr_parquet_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *column,
+                       tr_err *err)
 {
     TR_TRY(check_sound(writer, err));
     TR_ASSERT(writer->is_in_group);
@@ -135,7 +137,8 @@ static tr_code check_unit(const tr_parquet_writer *writer, const tr_unit *unit, 
     const tr_out_chunk *chunks = writer->chunks + unit->first_leaf;
     for (uint32_t i = 1; i < unit->leaf_count; i++)
         if (chunks[i].is_put != chunks[0].is_put)
-            return TR_FAIL(err, TR_INVALID, "of the columns of \"%.*s\" some were written and some were not",
+            return TR_FAIL(err, TR_INVALID,
+                           "of the columns of \"%.*s\" some were written and some were not",
                            TR_STR_ARG(unit->path));
     return TR_OK;
 }

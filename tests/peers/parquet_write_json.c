@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* parquet_write_json.c - rows as JSON into a Parquet file, for parquet_peers.py to read with other software.
+/* parquet_write_json.c - rows as JSON into a Parquet file, for other software to read.
  *
  *     parquet_write_json CASE.json OUT.parquet
  *
- * CASE.json: {"type": {"kind": "object", "members": [{"name": "n", "kind": "int64"}, ...]}, "rows": [...],
+ * CASE.json: {"type": {"kind": "object", "members": [{"name": "n", "kind": "int64"}, ...]},
+ *             "rows": [...],
  *             "group_rows": 100, "page_rows": 7, "skip": ["unit", ...]}
- * Below arrays "element", below maps "value" is the type of what is in it. Numbers stand for themselves (a
- * date: days, a timestamp: microseconds), a key is 32 hex digits. Units in "skip" are not put.
+ * Below arrays "element", below maps "value" is the type of what is in it. Numbers stand for
+ * themselves (a date: days, a timestamp: microseconds), a key is 32 hex digits. Units in "skip" are
+ * not put.
  */
 #include "base/check.h"
 #include "parquet/parquet.h"
@@ -15,8 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const kind_names[] = {"boolean", "int32", "int64", "double", "string", "date",
-                                         "timestamp", "key", "object", "array", "map"};
+static const char *const kind_names[] = {"boolean",   "int32", "int64",  "double", "string", "date",
+                                         "timestamp", "key",   "object", "array",  "map"};
 
 static void fail(const char *what)
 {
@@ -32,7 +34,8 @@ static tr_str text_of(const json_t *value)
 static tr_type *type_of(tr_arena *arena, const json_t *json)
 {
     uint32_t kind = 0;
-    while (kind <= TR_KIND_MAP && !tr_str_is(text_of(json_object_get(json, "kind")), kind_names[kind]))
+    while (kind <= TR_KIND_MAP &&
+           !tr_str_is(text_of(json_object_get(json, "kind")), kind_names[kind]))
         kind++;
     const json_t *name = json_object_get(json, "name");
     tr_type *type = tr_type_make(arena, (tr_kind)kind, name == NULL ? (tr_str){0} : text_of(name));
@@ -41,9 +44,9 @@ static tr_type *type_of(tr_arena *arena, const json_t *json)
     json_t *member;
     if (kind > TR_KIND_MAP || type == NULL)
         fail("no such kind");
-    json_array_foreach(json_object_get(json, "members"), i, member)
-        if (!tr_type_add(arena, type, type_of(arena, member)))
-            fail("no memory");
+    json_array_foreach(json_object_get(json, "members"), i,
+                       member) if (!tr_type_add(arena, type, type_of(arena, member)))
+        fail("no memory");
     if (inner != NULL && !tr_type_add(arena, type, type_of(arena, inner)))
         fail("no memory");
     return type;
@@ -94,16 +97,18 @@ static void add_scalar(const shredder *s, const tr_type *type, const json_t *val
     if (type->kind == TR_KIND_BOOLEAN)
         word = json_is_true(value);
     if (type->kind == TR_KIND_DOUBLE) {
-        const double real = json_is_string(value) ? strtod(json_string_value(value), NULL) : json_number_value(value);
+        const double real = json_is_string(value) ? strtod(json_string_value(value), NULL)
+                                                  : json_number_value(value);
         memcpy(&word, &real, sizeof word);
     }
     check(tr_column_add_word(builder, rep, word, &err), &err);
 }
 
-static void shred(const shredder *s, const tr_type *type, json_t *value, uint8_t rep, uint8_t def, uint8_t depth);
+static void shred(const shredder *s, const tr_type *type, json_t *value, uint8_t rep, uint8_t def,
+                  uint8_t depth);
 
-static void shred_entries(const shredder *s, const tr_type *type, json_t *value, uint8_t rep, uint8_t def,
-                          uint8_t depth)
+static void shred_entries(const shredder *s, const tr_type *type, json_t *value, uint8_t rep,
+                          uint8_t def, uint8_t depth)
 {
     tr_err err;
     const uint8_t inner = (uint8_t)(depth + 1);
@@ -111,12 +116,14 @@ static void shred_entries(const shredder *s, const tr_type *type, json_t *value,
     json_t *item;
     size_t i;
     if (type->kind == TR_KIND_ARRAY) {
-        json_array_foreach(value, i, item) {
+        json_array_foreach(value, i, item)
+        {
             shred(s, type->children[0], item, i == 0 ? rep : inner, (uint8_t)(def + 2), inner);
         }
         return;
     }
-    json_object_foreach(value, key, item) {
+    json_object_foreach(value, key, item)
+    {
         check(tr_column_add_string(s->builders[type->first_leaf], rep, tr_str_of(key), &err), &err);
         shred(s, type->children[0], item, rep, (uint8_t)(def + 2), inner);
         rep = inner;
@@ -124,7 +131,8 @@ static void shred_entries(const shredder *s, const tr_type *type, json_t *value,
 }
 
 /* def: the level of what is present above `type`; depth: how many arrays and maps it stands in. */
-static void shred(const shredder *s, const tr_type *type, json_t *value, uint8_t rep, uint8_t def, uint8_t depth)
+static void shred(const shredder *s, const tr_type *type, json_t *value, uint8_t rep, uint8_t def,
+                  uint8_t depth)
 {
     const bool is_object = type->kind == TR_KIND_OBJECT;
     if (value == NULL || json_is_null(value)) {
@@ -138,8 +146,8 @@ static void shred(const shredder *s, const tr_type *type, json_t *value, uint8_t
     } else {
         for (uint32_t i = 0; i < type->child_count; i++) {
             const tr_str name = type->children[i]->name;
-            shred(s, type->children[i], json_object_getn(value, (const char *)name.at, name.len), rep,
-                  (uint8_t)(def + 1), depth);
+            shred(s, type->children[i], json_object_getn(value, (const char *)name.at, name.len),
+                  rep, (uint8_t)(def + 1), depth);
         }
     }
 }
@@ -160,13 +168,12 @@ static bool is_skipped(const json_t *skip, tr_str unit)
 {
     size_t i;
     json_t *name;
-    json_array_foreach(skip, i, name)
-        if (tr_str_equal(text_of(name), unit))
-            return true;
+    json_array_foreach(skip, i, name) if (tr_str_equal(text_of(name), unit)) return true;
     return false;
 }
 
-static void write_group(tr_parquet_writer *writer, const shredder *s, const json_t *json, size_t from, size_t to)
+static void write_group(tr_parquet_writer *writer, const shredder *s, const json_t *json,
+                        size_t from, size_t to)
 {
     tr_err err;
     const tr_shape *shape = s->shape;
@@ -180,7 +187,8 @@ static void write_group(tr_parquet_writer *writer, const shredder *s, const json
         if (is_skipped(json_object_get(json, "skip"), shape->units[shape->leaves[i].unit].path))
             continue;
         check(tr_column_builder_view(s->builders[i], &column, &err), &err);
-        column.values.is_distinct = column.values.is_distinct && !json_is_true(json_object_get(json, "plain"));
+        column.values.is_distinct =
+            column.values.is_distinct && !json_is_true(json_object_get(json, "plain"));
         check(tr_parquet_put(writer, i, &column, &err), &err);
     }
     check(tr_parquet_end_group(writer, &err), &err);
@@ -203,8 +211,10 @@ static void write_case(const json_t *json, FILE *file)
     const size_t rows = json_array_size(json_object_get(json, "rows"));
     const size_t group_rows = (size_t)json_integer_value(json_object_get(json, "group_rows"));
     const tr_parquet_options options = {
-        .page_rows = (uint32_t)json_integer_value(json_object_get(json, "page_rows")), .metadata = metadata};
-    check(tr_shape_make(&arena, type_of(&arena, json_object_get(json, "type")), &shape, &err), &err);
+        .page_rows = (uint32_t)json_integer_value(json_object_get(json, "page_rows")),
+        .metadata = metadata};
+    check(tr_shape_make(&arena, type_of(&arena, json_object_get(json, "type")), &shape, &err),
+          &err);
     shredder s = {&shape, tr_alloc_zeroed(shape.leaf_count, sizeof(tr_column_builder *))};
     if (s.builders == NULL)
         fail("no memory");
@@ -224,7 +234,8 @@ static void write_case(const json_t *json, FILE *file)
 int main(int argc, char **argv)
 {
     json_error_t error;
-    json_t *json = argc == 3 ? json_load_file(argv[1], JSON_DECODE_ANY | JSON_ALLOW_NUL, &error) : NULL;
+    json_t *json =
+        argc == 3 ? json_load_file(argv[1], JSON_DECODE_ANY | JSON_ALLOW_NUL, &error) : NULL;
     FILE *file = json == NULL ? NULL : fopen(argv[2], "wb");
     if (file == NULL)
         fail("usage: parquet_write_json CASE.json OUT.parquet");
