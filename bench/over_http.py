@@ -150,7 +150,7 @@ def upload_files(source, folder, tenant):
         members = [f'"{c}" := "{c}"' for c in pq.read_schema(source / f"{name}.parquet").names if c != "_tributary"]
         own = ", ".join(members + ['"crmId" := _tributary.id'])
         item = "struct_pack(\"id\" := _tributary.id, \"primary\" := true)"
-        duckdb.sql(f"COPY (SELECT MAP {{'CRMID': [{item}]}} AS \"identityMap\", "
+        duckdb.execute(f"COPY (SELECT MAP {{'CRMID': [{item}]}} AS \"identityMap\", "
                    f"struct_pack(\"lastUpdatedDate\" := _tributary.updated) AS \"extSourceSystemAudit\", "
                    f"struct_pack({own}) AS \"{tenant}\" FROM '{source / name}.parquet') "
                    f"TO '{folder / name}.parquet' (FORMAT parquet, COMPRESSION zstd)")
@@ -192,7 +192,7 @@ def exports(args, site, data, run_peer, checksum):
 def changed_since(args, site, data, full_seconds):
     """A hundredth of the people of one dataset again; then an export of what changed."""
     some = data / "changed.parquet"
-    duckdb.sql(f"COPY (SELECT * FROM '{data / 'upload' / 'crm.parquet'}' WHERE hash(\"{site.tenant}\".\"crmId\") % 100 = 0) "
+    duckdb.execute(f"COPY (SELECT * FROM '{data / 'upload' / 'crm.parquet'}' WHERE hash(\"{site.tenant}\".\"crmId\") % 100 = 0) "
                f"TO '{some}' (FORMAT parquet, COMPRESSION zstd)")
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))
     time.sleep(1.1)
@@ -212,7 +212,7 @@ def json_lines(args, site, data, run_peer):
     """Rows of JSON to a sorted run, and DuckDB from the same JSON to sorted Parquet."""
     lines = data / "crm.json"
     many = 5000 if args.quick else 500000
-    duckdb.sql(f"COPY (SELECT * FROM '{data / 'upload' / 'crm.parquet'}' LIMIT {many}) TO '{lines}' (FORMAT json)")
+    duckdb.execute(f"COPY (SELECT * FROM '{data / 'upload' / 'crm.parquet'}' LIMIT {many}) TO '{lines}' (FORMAT json)")
     with Watch(site.server.process.pid) as watch:
         site.ingest(site.ids["crm"], lines, "json")
     case = {"files": {"json": str(lines)}, "threads": args.threads, "id": f'"{site.tenant}"."crmId"'}

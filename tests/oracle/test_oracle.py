@@ -97,7 +97,7 @@ def check_counts(paths, expected):
     schema = pq.read_schema(paths[0])
     found = list(leaves(schema))
     sql = ", ".join("count(" + ".".join(f'"{name}"' for name in path) + ")" for path in found)
-    counted = duckdb.sql(f"SELECT count(*), {sql} FROM read_parquet({[str(p) for p in paths]})").fetchone()
+    counted = duckdb.execute(f"SELECT count(*), {sql} FROM read_parquet({[str(p) for p in paths]})").fetchone()
     assert counted[0] == len(expected)
     for path, count in zip(found, counted[1:]):
         if path == ("timeSeriesEvents",):

@@ -144,7 +144,7 @@ def test_runs_of_the_store_are_ordinary_parquet_too(exported):
         table = pq.read_table(path)
         keys = [row["key"] for row in table.column("_tributary").to_pylist()]
         assert keys == sorted(keys) and all(len(key) == 16 for key in keys)
-        count, = duckdb.sql(f"SELECT count(_tributary.id) FROM '{path}'").fetchone()
+        count, = duckdb.execute(f"SELECT count(_tributary.id) FROM '{path}'").fetchone()
         assert count == sum(row["id"] is not None for row in table.column("_tributary").to_pylist())
 
 
