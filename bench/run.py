@@ -63,20 +63,27 @@ def flags(options):
     return [text for name, value in options.items() for text in (f"--{name}", str(value))]
 
 
+# Runs a program and says what it used. A process of its own, and a small one: a child's peak memory begins with that
+# of its parent.
+SPAWN = """
+import os, sys
+pid = os.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(pid, 0)
+sys.stderr.write(f"\\n{usage.ru_utime + usage.ru_stime} {usage.ru_maxrss} {status}")
+"""
+
+
 def measured(command, seconds_of, repeat):
     """Median wall seconds; CPU seconds and peak memory of the median run."""
     runs = []
     for _ in range(repeat):
-        with tempfile.TemporaryFile("w+") as out_file, tempfile.TemporaryFile("w+") as err_file:
-            pid = os.posix_spawn(command[0], command, os.environ, file_actions=[
-                (os.POSIX_SPAWN_DUP2, out_file.fileno(), 1), (os.POSIX_SPAWN_DUP2, err_file.fileno(), 2)])
-            _, status, usage = os.wait4(pid, 0)
-            out_file.seek(0), err_file.seek(0)
-            out = out_file.read()
-            if status != 0:
-                raise SystemExit(f"{' '.join(command[:3])} ended with {status}\n{out}\n{err_file.read()[-3000:]}")
-        runs.append({"seconds": seconds_of(out), "cpu_s": usage.ru_utime + usage.ru_stime,
-                     "peak_mb": usage.ru_maxrss / 1024})
+        ran = subprocess.run([sys.executable, "-S", "-c", SPAWN, *command], capture_output=True, text=True)
+        cpu, peak, status = ran.stderr.rsplit("\n", 1)[-1].split()
+        if status != "0":
+            raise SystemExit(f"{' '.join(command[:3])} ended with {status}\n{ran.stdout}\n{ran.stderr[-3000:]}")
+        runs.append({"seconds": seconds_of(ran.stdout), "cpu_s": float(cpu), "peak_mb": int(peak) / 1024})
     runs.sort(key=lambda run: run["seconds"])
     return runs[len(runs) // 2]
 
