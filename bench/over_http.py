@@ -181,7 +181,7 @@ def exports(args, site, data, run_peer, checksum):
         for file in files:
             shutil.copyfile(file, data / "copy")
         results["copying the result's files"] = {"seconds": time.monotonic() - start}
-        for peer in ("duckdb general", "duckdb joins"):
+        for peer in ("duckdb general", "duckdb joins", "duckdb joins, all in crm"):
             results[peer], got = run_peer(peer, case, data / "out-peer", args.repeat)
             if got != wanted:
                 raise SystemExit(f"http, {title}: {peer} has {got}, Tributary {wanted}: results differ")

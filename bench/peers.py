@@ -106,16 +106,19 @@ def general_sql(case):
             f"FROM ({' UNION ALL BY NAME '.join(parts)}) GROUP BY id){joined}")
 
 
-def joins_sql(case, everybody="crm"):
-    """Joins written by hand by somebody who knows that one dataset has everybody."""
+def joins_sql(case, everybody=None):
+    """Joins written by hand for these datasets. `everybody` is a dataset that somebody knows to have all people: the
+    others then only join it; without, all are joined in full."""
     columns = columns_of(case)
     used = sorted({dataset for having in columns.values() for dataset in having} - {everybody})
-    tables = []
-    for dataset in [everybody] + used:
+    # Who has no column to give still says who is there, when nobody knows it better.
+    tables = [everybody] + used if everybody else list(case["order"])
+
+    def table(dataset):
         own = [f"{quoted(path)} AS v{number}" for number, (path, having) in enumerate(columns.items())
                if dataset in having]
-        tables.append(f"(SELECT {', '.join([case['id'] + ' AS id', moment(case, dataset) + ' AS t'] + own)} "
-                      f"FROM {source(case, dataset)}) {dataset}")
+        return (f"(SELECT {', '.join([case['id'] + ' AS id', moment(case, dataset) + ' AS t'] + own)} "
+                f"FROM {source(case, dataset)}) {dataset}")
 
     def pick(path):
         number = list(columns).index(path)
@@ -126,14 +129,13 @@ def joins_sql(case, everybody="crm"):
             wins = " AND ".join(f"({other}.v{number} IS NULL OR {one}.t > {other}.t)" for other in having[at + 1:])
             value = f"CASE WHEN {one}.v{number} IS NOT NULL AND {wins} THEN {one}.v{number} ELSE {value} END"
         return value
+    how = "LEFT JOIN" if everybody else "FULL JOIN"
+    joined = "".join(f" {how} {table(dataset)} USING (id)" for dataset in tables[1:])
     events = ""
-    joined = "".join(f" LEFT JOIN {table} ON {dataset}.id = {everybody}.id"
-                     for dataset, table in zip(used, tables[1:]))
     if case.get("events"):
         events = ", e.events AS \"timeSeriesEvents\""
-        joined += f" LEFT JOIN ({events_sql(case)}) e ON e.id = {everybody}.id"
-    return (f"SELECT {nested(columns, pick)}{identity_map(case, everybody + '.id')}{events} "
-            f"FROM {tables[0]}{joined}")
+        joined += f" LEFT JOIN ({events_sql(case)}) e USING (id)"
+    return (f"SELECT {nested(columns, pick)}{identity_map(case, 'id')}{events} FROM {table(tables[0])}{joined}")
 
 
 def duckdb_run(case, sql):
@@ -246,6 +248,7 @@ def spark_run(case, is_joined):
 PEERS = {
     "duckdb general": lambda case: duckdb_run(case, general_sql(case)),
     "duckdb joins": lambda case: duckdb_run(case, joins_sql(case)),
+    "duckdb joins, all in crm": lambda case: duckdb_run(case, joins_sql(case, "crm")),
     "duckdb json": lambda case: duckdb_run(case, json_sql(case)),
     "polars": polars_run,
     "spark general": lambda case: spark_run(case, False),
