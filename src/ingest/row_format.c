@@ -54,10 +54,12 @@ static bool has_blank(tr_str text)
 /* Something, an @, and a domain of labels: as RFC 5321 has it, without its rarities. */
 static bool is_email(tr_str text)
 {
-    const uint8_t *at = text.len == 0 ? NULL : memrchr(text.at, '@', text.len);
-    if (at == NULL || at == text.at || has_blank(text))
+    size_t at = text.len; /* one past the last @ */
+    while (at > 0 && text.at[at - 1] != '@')
+        at--;
+    if (at <= 1 || has_blank(text))
         return false;
-    const tr_str domain = tr_str_from(text, (size_t)(at - text.at) + 1);
+    const tr_str domain = tr_str_from(text, at);
     return domain.len > 0 && domain.at[0] != '.' && domain.at[0] != '-' &&
            domain.at[domain.len - 1] != '.';
 }
