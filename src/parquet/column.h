@@ -69,8 +69,9 @@ TR_MUST_CHECK tr_code tr_column_join(tr_arena *arena, const tr_leaf *leaf,
 /* Growing a column entry by entry: what an ingest does with rows, leaf by leaf. */
 typedef struct tr_column_builder tr_column_builder;
 /* leaf   borrowed until close
- * The builder keeps a dictionary until it holds more than 65,536 values and more than half of the
- * entries had a new one; then it goes on without. */
+ * The dictionary is made by the view: left out when it has more than 4,096 values and more than half
+ * of the entries would have a new one (or nearly all of the first 4,096, 8,192, 16,384 ...).
+ */
 TR_MUST_CHECK tr_code tr_column_builder_open(const tr_leaf *leaf, tr_column_builder **out, tr_err *err);
 void tr_column_builder_close(tr_column_builder *builder); /* accepts NULL */
 /* Adds an entry without a value. rep and def as in tr_column (def < the leaf's full level). */

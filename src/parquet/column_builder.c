@@ -1,25 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* column_builder.c - a column that grows entry by entry; see column.h.
  *
- * Codes are given in order of first use, and first_entry says where: so the values that only
- * truncated entries used are the last ones, and leave the table in the reverse of the order they
- * came in. Strings lie end to end in one buffer: value i is [ends[i - 1], ends[i]); it may move
- * while it grows, so pointers into it are made at the end, by view.
+ * Adding only appends: an entry's code is the number of its value, and values follow each other.
+ * The dictionary is made when the column is looked at, column by column, while its table is in the
+ * cache; a table per column that every row reached into would be out of it.
+ *
+ *     adding    codes  1 2 0 3     values  a b a         (as a column without a dictionary)
+ *     view      codes  1 2 0 1     values  a b           unless that does not pay: then as it is
+ *
+ * Strings lie end to end in one buffer: value i is [ends[i - 1], ends[i]); it may move while it
+ * grows, so pointers into it are made at the end, by view.
  */
 #include "base/check.h"
-#include "parquet/value_table_internal.h"
+#include "codec/hash.h"
 #include "parquet/column.h"
+#include "parquet/value_table_internal.h"
 
-enum { DICTIONARY_VALUES_MIN = 65536 }; /* below, a dictionary is kept whatever is in it */
+enum {
+    DICTIONARY_VALUES_MIN = 4096, /* a dictionary of so few values is kept whatever is in it */
+    NEARLY_ALL = 64,              /* more than 63 of 64 values are new: no dictionary */
+    HASHES_AT_ONCE = 64
+};
+
+/* The dictionary of a view; memory is kept from view to view. */
+typedef struct dictionary {
+    uint64_t *slots; /* upper half of the hash, code; 0: free; at most half are taken */
+    uint64_t mask;   /* slots - 1; 0: none yet */
+    uint32_t *codes; /* per entry */
+    uint32_t code_cap;
+    uint32_t count, cap;
+    union {
+        uint64_t *words;
+        tr_str *strings;
+        uint8_t (*keys)[16];
+        void *memory;
+    };
+} dictionary;
 
 struct tr_column_builder {
     const tr_leaf *leaf; /* borrowed */
     tr_storage storage;
     bool is_nested;
-    bool is_distinct; /* the dictionary is kept */
     uint8_t def_full; /* the level of an entry with a value, from the unit */
     uint32_t entries, entry_cap;
-    uint32_t valued; /* entries with a value */
     uint32_t *codes;
     uint8_t *def, *rep; /* only when is_nested */
     uint32_t rows, row_cap;
@@ -27,16 +50,18 @@ struct tr_column_builder {
     uint32_t values, value_cap;
     union {
         uint64_t *words;
-        tr_str *strings; /* as of the last view */
         uint8_t (*keys)[16];
-        void *table_memory;
+        size_t *ends; /* of strings */
+        void *memory;
     };
-    uint32_t *first_entry;
-    uint64_t *hashes; /* only strings: what growing the table would have to work out again */
-    size_t *ends;     /* only strings */
-    tr_buf bytes;     /* only strings */
-    tr_value_table table;
+    tr_buf bytes; /* of strings */
+    dictionary dict;
 };
+
+static size_t value_bytes(tr_storage storage)
+{
+    return storage == TR_STORAGE_KEY ? 16 : sizeof(uint64_t); /* a word, or an end */
+}
 
 /* Objects above the leaf's unit: those that stand above its outermost array or map. */
 static uint8_t objects_above_unit(const tr_leaf *leaf)
@@ -53,14 +78,11 @@ static uint8_t objects_above_unit(const tr_leaf *leaf)
 tr_code tr_column_builder_open(const tr_leaf *leaf, tr_column_builder **out, tr_err *err)
 {
     tr_column_builder *builder = tr_alloc_zeroed(1, sizeof *builder);
-    if (builder == NULL || !tr_value_table_make(&builder->table, 0)) {
-        tr_free(builder);
+    if (builder == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for column \"%.*s\"", TR_STR_ARG(leaf->path));
-    }
     builder->leaf = leaf;
     builder->storage = tr_kind_storage(leaf->kind);
     builder->is_nested = leaf->rep_max > 0;
-    builder->is_distinct = true;
     builder->def_full = (uint8_t)(leaf->def_max - objects_above_unit(leaf));
     *out = builder;
     return TR_OK;
@@ -74,14 +96,15 @@ void tr_column_builder_close(tr_column_builder *builder)
     tr_free(builder->def);
     tr_free(builder->rep);
     tr_free(builder->row_start);
-    tr_free(builder->table_memory);
-    tr_free(builder->first_entry);
-    tr_free(builder->hashes);
-    tr_free(builder->ends);
+    tr_free(builder->memory);
+    tr_free(builder->dict.slots);
+    tr_free(builder->dict.codes);
+    tr_free(builder->dict.memory);
     tr_buf_free(&builder->bytes);
-    tr_value_table_free(&builder->table);
     tr_free(builder);
 }
+
+/* ---- adding */
 
 static bool grow(void *pointer_to_array, uint32_t cap, size_t size)
 {
@@ -107,7 +130,7 @@ static tr_code fail_growing(const tr_column_builder *b, uint32_t count, tr_err *
                    TR_STR_ARG(b->leaf->path), count);
 }
 
-static tr_code reserve_entry(tr_column_builder *b, tr_err *err)
+static __attribute__((noinline)) tr_code grow_entries(tr_column_builder *b, tr_err *err)
 {
     if (b->entries == b->entry_cap) {
         const uint32_t cap = next_cap(b->entry_cap);
@@ -126,48 +149,28 @@ static tr_code reserve_entry(tr_column_builder *b, tr_err *err)
     return TR_OK;
 }
 
-static void rehash(tr_column_builder *b)
+static inline tr_code reserve_entry(tr_column_builder *b, tr_err *err)
 {
-    for (uint32_t i = 0; i < b->values;
-         i++) { /* in order: the last value must be the last one in */
-        const uint64_t hash = b->storage == TR_STORAGE_WORD     ? tr_word_hash(b->words[i])
-                              : b->storage == TR_STORAGE_STRING ? b->hashes[i]
-                                                                : tr_key_hash(b->keys[i]);
-        uint64_t at = hash & b->table.mask;
-        while (b->table.slots[at] != 0)
-            at = (at + 1) & b->table.mask;
-        b->table.slots[at] = tr_slot_of(hash, i + 1);
-    }
+    const bool is_full = b->entries == b->entry_cap || (b->is_nested && b->rows + 1 >= b->row_cap);
+    return __builtin_expect(is_full, 0) ? grow_entries(b, err) : TR_OK;
 }
 
-/* Makes room for one more value, with string_bytes bytes. */
-static tr_code reserve_value(tr_column_builder *b, size_t string_bytes, tr_err *err)
+static __attribute__((noinline)) tr_code grow_values(tr_column_builder *b, tr_err *err)
 {
-    TR_TRY(tr_buf_reserve(&b->bytes, string_bytes, err));
-    if (b->values == b->value_cap) {
-        const uint32_t cap = next_cap(b->value_cap);
-        const bool is_string = b->storage == TR_STORAGE_STRING;
-        if (cap == b->value_cap || !grow(&b->table_memory, cap, tr_storage_bytes(b->storage)) ||
-            !grow(&b->first_entry, cap, sizeof *b->first_entry))
-            return fail_growing(b, b->values, err);
-        if (is_string &&
-            (!grow(&b->ends, cap, sizeof *b->ends) || !grow(&b->hashes, cap, sizeof *b->hashes)))
-            return fail_growing(b, b->values, err);
-        b->value_cap = cap;
-    }
-    if (b->is_distinct && ((uint64_t)b->values + 1) * 2 > b->table.mask + 1) {
-        tr_value_table larger;
-        if (!tr_value_table_make(&larger, ((uint64_t)b->values + 1) * 2))
-            return fail_growing(b, b->values, err);
-        tr_value_table_free(&b->table);
-        b->table = larger;
-        rehash(b);
-    }
+    const uint32_t cap = next_cap(b->value_cap);
+    if (cap == b->value_cap || !grow(&b->memory, cap, value_bytes(b->storage)))
+        return fail_growing(b, b->values, err);
+    b->value_cap = cap;
     return TR_OK;
 }
 
+static inline tr_code reserve_value(tr_column_builder *b, tr_err *err)
+{
+    return __builtin_expect(b->values == b->value_cap, 0) ? grow_values(b, err) : TR_OK;
+}
+
 /* Room is there: this cannot fail. */
-static void push_entry(tr_column_builder *b, uint8_t rep, uint8_t def, uint32_t code)
+static inline void push_entry(tr_column_builder *b, uint8_t rep, uint8_t def, uint32_t code)
 {
     if (b->is_nested) {
         if (rep == 0)
@@ -175,7 +178,6 @@ static void push_entry(tr_column_builder *b, uint8_t rep, uint8_t def, uint32_t 
         b->rep[b->entries] = rep;
         b->def[b->entries] = def;
     }
-    b->valued += code != 0;
     b->codes[b->entries++] = code;
 }
 
@@ -186,36 +188,13 @@ tr_code tr_column_add_null(tr_column_builder *builder, uint8_t rep, uint8_t def,
     return TR_OK;
 }
 
-/* The value that was just stored behind the last one becomes a value of the table, at this slot. */
-static uint32_t accept_value(tr_column_builder *b, uint64_t at, uint64_t hash)
-{
-    b->first_entry[b->values] = b->entries;
-    b->values++;
-    if (!b->is_distinct)
-        return b->values;
-    b->table.slots[at] = tr_slot_of(hash, b->values);
-    if (b->values > DICTIONARY_VALUES_MIN && (uint64_t)b->values * 2 > (uint64_t)b->valued + 1)
-        b->is_distinct = false;
-    return b->values;
-}
-
 tr_code tr_column_add_word(tr_column_builder *builder, uint8_t rep, uint64_t word, tr_err *err)
 {
     TR_ASSERT(builder->storage == TR_STORAGE_WORD);
     TR_TRY(reserve_entry(builder, err));
-    TR_TRY(reserve_value(builder, 0, err));
-    uint32_t code = 0;
-    uint64_t hash = 0, at = 0;
-    if (builder->is_distinct) {
-        hash = tr_word_hash(word);
-        at = tr_slot_of_word(&builder->table, builder->words, word, hash);
-        code = (uint32_t)builder->table.slots[at];
-    }
-    if (code == 0) {
-        builder->words[builder->values] = word;
-        code = accept_value(builder, at, hash);
-    }
-    push_entry(builder, rep, builder->def_full, code);
+    TR_TRY(reserve_value(builder, err));
+    builder->words[builder->values++] = word;
+    push_entry(builder, rep, builder->def_full, builder->values);
     return TR_OK;
 }
 
@@ -223,58 +202,20 @@ tr_code tr_column_add_key(tr_column_builder *builder, const uint8_t key[16], tr_
 {
     TR_ASSERT(builder->storage == TR_STORAGE_KEY);
     TR_TRY(reserve_entry(builder, err));
-    TR_TRY(reserve_value(builder, 0, err));
-    uint32_t code = 0;
-    uint64_t hash = 0, at = 0;
-    if (builder->is_distinct) {
-        hash = tr_key_hash(key);
-        at = tr_slot_of_key(&builder->table, (const uint8_t(*)[16])builder->keys, key, hash);
-        code = (uint32_t)builder->table.slots[at];
-    }
-    if (code == 0) {
-        memcpy(builder->keys[builder->values], key, 16);
-        code = accept_value(builder, at, hash);
-    }
-    push_entry(builder, 0, builder->def_full, code);
+    TR_TRY(reserve_value(builder, err));
+    memcpy(builder->keys[builder->values++], key, 16);
+    push_entry(builder, 0, builder->def_full, builder->values);
     return TR_OK;
-}
-
-static tr_str value_of(const tr_column_builder *b, uint32_t i)
-{
-    const size_t from = i == 0 ? 0 : b->ends[i - 1];
-    return (tr_str){b->bytes.at + from, b->ends[i] - from};
-}
-
-/* The slot of a string's code, or of where it belongs. */
-static uint64_t slot_of_text(const tr_column_builder *b, tr_str value, uint64_t hash)
-{
-    uint64_t at = hash & b->table.mask;
-    for (; b->table.slots[at] != 0; at = (at + 1) & b->table.mask)
-        if (b->table.slots[at] >> 32 == hash >> 32 &&
-            tr_str_equal(value_of(b, (uint32_t)b->table.slots[at] - 1), value))
-            break;
-    return at;
 }
 
 tr_code tr_column_add_string(tr_column_builder *builder, uint8_t rep, tr_str value, tr_err *err)
 {
     TR_ASSERT(builder->storage == TR_STORAGE_STRING);
     TR_TRY(reserve_entry(builder, err));
-    TR_TRY(reserve_value(builder, value.len, err));
-    uint32_t code = 0;
-    uint64_t hash = 0, at = 0;
-    if (builder->is_distinct) {
-        hash = tr_hash64_of(value);
-        at = slot_of_text(builder, value, hash);
-        code = (uint32_t)builder->table.slots[at];
-    }
-    if (code == 0) {
-        TR_TRY(tr_buf_append(&builder->bytes, value, err));
-        builder->ends[builder->values] = builder->bytes.len;
-        builder->hashes[builder->values] = hash;
-        code = accept_value(builder, at, hash);
-    }
-    push_entry(builder, rep, builder->def_full, code);
+    TR_TRY(reserve_value(builder, err));
+    TR_TRY(tr_buf_append(&builder->bytes, value, err));
+    builder->ends[builder->values++] = builder->bytes.len;
+    push_entry(builder, rep, builder->def_full, builder->values);
     return TR_OK;
 }
 
@@ -283,84 +224,210 @@ uint32_t tr_column_builder_entries(const tr_column_builder *builder)
     return builder->entries;
 }
 
-uint64_t tr_column_builder_bytes(const tr_column_builder *builder)
+static size_t table_bytes(tr_storage storage)
 {
-    const bool is_string = builder->storage == TR_STORAGE_STRING;
-    const uint64_t per_entry = sizeof *builder->codes + (builder->is_nested ? 2 : 0);
-    const uint64_t per_value = tr_storage_bytes(builder->storage) + sizeof *builder->first_entry +
-                               (is_string ? sizeof *builder->ends + sizeof *builder->hashes : 0);
-    return sizeof *builder + builder->entry_cap * per_entry + builder->value_cap * per_value +
-           builder->row_cap * sizeof *builder->row_start + builder->bytes.cap +
-           (builder->table.mask + 1) * sizeof *builder->table.slots;
+    return storage == TR_STORAGE_STRING ? sizeof(tr_str) : value_bytes(storage);
 }
 
-/* Takes the last value's code out of the table. */
-static void forget_code(tr_column_builder *b)
+uint64_t tr_column_builder_bytes(const tr_column_builder *builder)
 {
-    const uint32_t last = b->values - 1;
-    uint64_t hash;
-    if (b->storage == TR_STORAGE_WORD)
-        hash = tr_word_hash(b->words[last]);
-    else if (b->storage == TR_STORAGE_STRING)
-        hash = b->hashes[last];
-    else
-        hash = tr_key_hash(b->keys[last]);
-    uint64_t at = hash & b->table.mask;
-    while ((uint32_t)b->table.slots[at] != last + 1) {
-        TR_ASSERT(b->table.slots[at] != 0);
-        at = (at + 1) & b->table.mask;
-    }
-    b->table.slots[at] = 0;
+    const tr_column_builder *b = builder;
+    const uint64_t per_entry = sizeof *b->codes + (b->is_nested ? 2 : 0);
+    return sizeof *b + b->entry_cap * per_entry + b->value_cap * value_bytes(b->storage) +
+           b->row_cap * sizeof *b->row_start + b->bytes.cap +
+           b->dict.code_cap * sizeof *b->dict.codes + b->dict.cap * table_bytes(b->storage) +
+           (b->dict.slots == NULL ? 0 : (b->dict.mask + 1) * sizeof *b->dict.slots);
 }
 
 void tr_column_builder_truncate(tr_column_builder *builder, uint32_t entries)
 {
     tr_column_builder *b = builder;
-    if (entries >= b->entries)
-        return;
-    for (uint32_t e = entries; e < b->entries; e++)
-        b->valued -= b->codes[e] != 0;
-    for (; b->values > 0 && b->first_entry[b->values - 1] >= entries; b->values--)
-        if (b->is_distinct)
-            forget_code(b);
+    for (; b->entries > entries; b->entries--)
+        b->values -= b->codes[b->entries - 1] != 0;
     if (b->storage == TR_STORAGE_STRING)
         b->bytes.len = b->values == 0 ? 0 : b->ends[b->values - 1];
     while (b->is_nested && b->rows > 0 && b->row_start[b->rows - 1] >= entries)
         b->rows--;
-    b->entries = entries;
+}
+
+void tr_column_builder_reset(tr_column_builder *builder)
+{
+    builder->entries = builder->rows = builder->values = 0;
+    builder->bytes.len = 0;
+}
+
+/* ---- looking */
+
+static tr_str string_at(const tr_column_builder *b, uint32_t i)
+{
+    static const uint8_t no_bytes[1]; /* the buffer may not be there yet */
+    const size_t from = i == 0 ? 0 : b->ends[i - 1];
+    return b->bytes.at == NULL ? (tr_str){no_bytes, 0}
+                               : (tr_str){b->bytes.at + from, b->ends[i] - from};
+}
+
+static uint64_t hash_at(const tr_column_builder *b, uint32_t i)
+{
+    if (b->storage == TR_STORAGE_WORD)
+        return tr_word_hash(b->words[i]);
+    return b->storage == TR_STORAGE_STRING ? tr_hash64_of(string_at(b, i))
+                                           : tr_key_hash(b->keys[i]);
+}
+
+/* Value i of the builder is value `code` of the dictionary. */
+static bool is_same(const tr_column_builder *b, uint32_t i, uint32_t code)
+{
+    if (b->storage == TR_STORAGE_WORD)
+        return b->words[i] == b->dict.words[code];
+    return b->storage == TR_STORAGE_STRING ? tr_str_equal(string_at(b, i), b->dict.strings[code])
+                                           : memcmp(b->keys[i], b->dict.keys[code], 16) == 0;
+}
+
+static void put_value(tr_column_builder *b, uint32_t i)
+{
+    if (b->storage == TR_STORAGE_WORD)
+        b->dict.words[b->dict.count++] = b->words[i];
+    else if (b->storage == TR_STORAGE_STRING)
+        b->dict.strings[b->dict.count++] = string_at(b, i);
+    else
+        memcpy(b->dict.keys[b->dict.count++], b->keys[i], 16);
+}
+
+/* Twice the slots. A slot holds all that its place depends on. */
+static bool grow_slots(dictionary *d)
+{
+    const uint64_t count = d->slots == NULL ? 1024 : (d->mask + 1) * 2;
+    uint64_t *slots = tr_alloc_zeroed(count, sizeof *slots);
+    if (slots == NULL)
+        return false;
+    for (uint64_t i = 0; d->slots != NULL && i <= d->mask; i++) {
+        uint64_t at = d->slots[i] >> 32 & (count - 1);
+        if (d->slots[i] == 0)
+            continue;
+        while (slots[at] != 0)
+            at = (at + 1) & (count - 1);
+        slots[at] = d->slots[i];
+    }
+    tr_free(d->slots);
+    d->slots = slots;
+    d->mask = count - 1;
+    return true;
+}
+
+static bool reserve_dictionary(tr_column_builder *b)
+{
+    dictionary *d = &b->dict;
+    if (d->code_cap < b->entry_cap) {
+        if (!grow(&d->codes, b->entry_cap, sizeof *d->codes))
+            return false;
+        d->code_cap = b->entry_cap;
+    }
+    if (d->slots != NULL)
+        memset(d->slots, 0, (d->mask + 1) * sizeof *d->slots);
+    d->count = 0;
+    return true;
+}
+
+static tr_code put_new(tr_column_builder *b, uint32_t i, uint64_t hash, uint64_t at, tr_err *err)
+{
+    dictionary *d = &b->dict;
+    if (d->count == d->cap) {
+        const uint32_t cap = next_cap(d->cap);
+        if (cap == d->cap || !grow(&d->memory, cap, table_bytes(b->storage)))
+            return fail_growing(b, d->count, err);
+        d->cap = cap;
+    }
+    put_value(b, i);
+    d->slots[at] = tr_slot_of(hash, d->count);
+    return TR_OK;
+}
+
+/* The code of value i in the dictionary, which gets it when it is new. */
+static tr_code encode(tr_column_builder *b, uint32_t i, uint64_t hash, uint32_t *code, tr_err *err)
+{
+    dictionary *d = &b->dict;
+    if (d->slots == NULL || ((uint64_t)d->count + 1) * 2 > d->mask + 1)
+        if (!grow_slots(d))
+            return fail_growing(b, d->count, err);
+    uint64_t at = hash >> 32 & d->mask;
+    for (; d->slots[at] != 0; at = (at + 1) & d->mask)
+        if (d->slots[at] >> 32 == hash >> 32 && is_same(b, i, (uint32_t)d->slots[at] - 1)) {
+            *code = (uint32_t)d->slots[at];
+            return TR_OK;
+        }
+    TR_TRY(put_new(b, i, hash, at, err));
+    *code = d->count;
+    return TR_OK;
+}
+
+/* After `seen` values it is clear that a dictionary will not pay: looked at whenever they doubled.
+ */
+static bool is_hopeless(const dictionary *d, uint32_t seen)
+{
+    return seen >= DICTIONARY_VALUES_MIN && (seen & (seen - 1)) == 0 &&
+           (uint64_t)d->count * NEARLY_ALL > (uint64_t)seen * (NEARLY_ALL - 1);
+}
+
+/* Makes the dictionary; *pays false: it is of no use. */
+static tr_code make_dictionary(tr_column_builder *b, bool *pays, tr_err *err)
+{
+    dictionary *d = &b->dict;
+    uint64_t hashes[HASHES_AT_ONCE];
+    uint32_t seen = 0;
+    *pays = false;
+    if (!reserve_dictionary(b))
+        return fail_growing(b, b->entries, err);
+    for (uint32_t e = 0; e < b->entries; e++) {
+        d->codes[e] = 0;
+        if (b->codes[e] == 0)
+            continue;
+        if (seen % HASHES_AT_ONCE == 0)
+            for (uint32_t i = 0; i < HASHES_AT_ONCE && seen + i < b->values; i++)
+                hashes[i] = hash_at(b, seen + i);
+        TR_TRY(encode(b, seen, hashes[seen % HASHES_AT_ONCE], &d->codes[e], err));
+        if (is_hopeless(d, ++seen))
+            return TR_OK;
+    }
+    *pays = d->count <= DICTIONARY_VALUES_MIN || (uint64_t)d->count * 2 <= b->values;
+    return TR_OK;
+}
+
+/* The strings of a column without a dictionary. */
+static tr_code list_strings(tr_column_builder *b, tr_err *err)
+{
+    dictionary *d = &b->dict;
+    if (d->cap < b->values) {
+        if (!grow(&d->memory, b->value_cap, sizeof *d->strings))
+            return fail_growing(b, b->values, err);
+        d->cap = b->value_cap;
+    }
+    for (uint32_t i = 0; i < b->values; i++)
+        d->strings[i] = string_at(b, i);
+    return TR_OK;
 }
 
 tr_code tr_column_builder_view(tr_column_builder *builder, tr_column *out, tr_err *err)
 {
     tr_column_builder *b = builder;
-    static const uint8_t no_bytes[1];
+    bool pays;
     if (b->is_nested && b->row_start == NULL) /* an empty column has a border, too */
-        TR_TRY(reserve_entry(b, err));
-    for (uint32_t i = 0; b->storage == TR_STORAGE_STRING && i < b->values; i++) {
-        b->strings[i] = value_of(b, i);
-        if (b->strings[i].len == 0)
-            b->strings[i].at = no_bytes; /* the buffer may not be there yet */
-    }
+        TR_TRY(grow_entries(b, err));
+    TR_TRY(make_dictionary(b, &pays, err));
+    if (!pays && b->storage == TR_STORAGE_STRING)
+        TR_TRY(list_strings(b, err));
     if (b->is_nested)
         b->row_start[b->rows] = b->entries;
-    *out = (tr_column){.leaf = b->leaf,
-                       .rows = b->is_nested ? b->rows : b->entries,
-                       .entries = b->entries,
-                       .codes = b->codes,
-                       .def = b->def,
-                       .rep = b->rep,
-                       .row_start = b->row_start,
-                       .values = {.storage = b->storage,
-                                  .is_distinct = b->is_distinct,
-                                  .count = b->values,
-                                  .words = b->table_memory}};
+    *out = (tr_column){
+        .leaf = b->leaf,
+        .rows = b->is_nested ? b->rows : b->entries,
+        .entries = b->entries,
+        .codes = pays ? b->dict.codes : b->codes,
+        .def = b->def,
+        .rep = b->rep,
+        .row_start = b->row_start,
+        .values = {.storage = b->storage,
+                   .is_distinct = pays,
+                   .count = pays ? b->dict.count : b->values,
+                   .words = pays || b->storage == TR_STORAGE_STRING ? b->dict.memory : b->memory}};
     return TR_OK;
-}
-
-void tr_column_builder_reset(tr_column_builder *builder)
-{
-    builder->entries = builder->rows = builder->valued = builder->values = 0;
-    builder->bytes.len = 0;
-    builder->is_distinct = true;
-    tr_value_table_clear(&builder->table);
 }
