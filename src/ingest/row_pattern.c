@@ -130,7 +130,7 @@ static bool take(parser *p, char byte)
 static bool looks_at(const parser *p, const char *text)
 {
     const size_t len = strlen(text);
-    return p->text.len - p->at >= len && memcmp(p->text.at + p->at, text, len) == 0;
+    return len <= p->text.len - p->at && memcmp(p->text.at + p->at, text, len) == 0;
 }
 
 static const range digits[] = {{'0', '9'}};
@@ -187,8 +187,8 @@ static bool add_shorthand(parser *p, expr *class, uint8_t letter)
 static uint32_t take_hex(parser *p, size_t digits_wanted)
 {
     uint32_t value = 0;
-    for (size_t i = 0; i < digits_wanted; i++, p->at++) {
-        const uint8_t byte = p->at < p->text.len ? p->text.at[p->at] : 0;
+    for (size_t i = 0; i < digits_wanted; i++) {
+        const uint8_t byte = p->at < p->text.len ? p->text.at[p->at++] : 0;
         const uint8_t lower = byte | 0x20;
         if (byte >= '0' && byte <= '9')
             value = value * 16 + (byte - '0');
