@@ -88,8 +88,7 @@ static tr_code allow_all(int rules, uint64_t handled, const tr_request *request,
     const char *table;
     const json_t *files, *file;
     size_t i;
-    struct stat info;
-    if (fstat(TR_WORKER_INPUT_FD, &info) == 0)
+    if (request->has_input)
         TR_TRY(allow_fd(rules, TR_WORKER_INPUT_FD, FS_READ_FILE, err));
     json_object_foreach((json_t *)(uintptr_t)request->tables, table, files)
         json_array_foreach(files, i, file)
@@ -233,7 +232,8 @@ tr_code tr_confine_resources(const tr_request *request, tr_err *err)
     const uint64_t largest = request->bytes_max > request->spill_bytes_max
                                  ? request->bytes_max : request->spill_bytes_max;
     struct stat input;
-    const uint64_t mapped = fstat(TR_WORKER_INPUT_FD, &input) == 0 ? (uint64_t)input.st_size : 0;
+    const bool has_size = request->has_input && fstat(TR_WORKER_INPUT_FD, &input) == 0;
+    const uint64_t mapped = has_size ? (uint64_t)input.st_size : 0;
     (void)signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails with EFBIG instead */
     TR_TRY(limit(RLIMIT_CORE, 0, err));
     TR_TRY(limit(RLIMIT_FSIZE, largest, err));

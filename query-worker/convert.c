@@ -64,15 +64,19 @@ static tr_code put_rows(duckdb_result *result, tr_rows *rows, tr_out *out, tr_ve
 tr_code tr_convert_parquet(const tr_request *request, tr_engine *engine, tr_verdict *verdict,
                            tr_err *err)
 {
-    static const tr_disguise disguises[] = {{INPUT, "(the file)"}, {NULL, NULL}};
+    static const tr_disguise disguises[] = {
+        {"\"" INPUT "\"", "(the file)"}, {"'" INPUT "'", "(the file)"}, {INPUT, "(the file)"}, {NULL, NULL}};
     duckdb_result result;
     tr_rows rows;
     tr_out out;
     tr_engine_disguise(disguises);
     TR_TRY(tr_engine_lock(engine, tr_str_of("'" INPUT "'"), request->thread_count, err));
     TR_TRY(tr_schema_check(engine, INPUT, err));
-    TR_TRY(tr_engine_start(engine, "SELECT * FROM read_parquet('" INPUT "', hive_partitioning=false)",
-                           &result, err));
+    const tr_code code = tr_engine_start(
+        engine, "SELECT * FROM read_parquet('" INPUT "', hive_partitioning=false)", &result, err);
+    if (code != TR_OK && engine->has_begun)
+        tr_err_context(err, "after row 0");
+    TR_TRY(code);
     TR_TRY(tr_rows_open(&result, &rows, err));
     tr_out_open(&out, TR_WORKER_RESULT_FD, request->bytes_max);
     TR_TRY(put_rows(&result, &rows, &out, verdict, err));

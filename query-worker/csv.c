@@ -107,7 +107,6 @@ static cut cut_quoted(tr_csv *csv, size_t start)
     if (close == csv->text.len) {
         const size_t end = find_line_end(csv, open);
         csv->line_at = line_of_open;
-        csv->rescanned += csv->text.len - end;
         give_up(csv, start, end, "its quote is never closed");
         return CUT_BROKEN;
     }
@@ -145,12 +144,6 @@ bool tr_csv_next(tr_csv *csv, tr_code *code, tr_err *err)
     }
     if (csv->at >= csv->text.len)
         return false;
-    if (csv->rescanned > 4 * (uint64_t)csv->text.len + 64 * 1024 * 1024) {
-        *code = TR_FAIL(err, TR_INVALID,
-                        "too many quotes that are never closed; the last one opens before line %llu",
-                        (unsigned long long)csv->line_at);
-        return false;
-    }
     const size_t start = csv->at;
     csv->cell_count = 0;
     csv->problem[0] = '\0';

@@ -9,7 +9,8 @@
  * Why by hand: a bad row must be told with the very line it begins in, and must not take its
  * neighbours along. A quoted cell followed by other text costs the lines up to there. A quote that
  * nothing closes would swallow the rest of the file: it costs its own line, and reading goes on
- * behind that; how often is bounded, so that the time is linear.
+ * behind that. This happens once in a file at most, so the time is linear: a later quote that opens a
+ * cell was passed by the first search, so it stands in a run of an even number of quotes, and closes itself.
  *
  * Cells are borrowed from the text, undecoded. Threads: one.
  */
@@ -39,10 +40,9 @@ typedef struct tr_csv {
     /* internal */
     size_t at, cells_cap;
     uint64_t line_at;
-    uint64_t rescanned;
 } tr_csv;
 
-/* False at the end of the text. TR_LIMIT in *code: too many quotes that nothing closes. */
+/* False at the end of the text, and when *code is not TR_OK. */
 TR_MUST_CHECK bool tr_csv_next(tr_csv *csv, tr_code *code, tr_err *err);
 /* Appends the cell's value without escapes. */
 TR_MUST_CHECK tr_code tr_csv_decode(const tr_csv *csv, const tr_csv_cell *cell, tr_buf *out,

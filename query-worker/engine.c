@@ -72,9 +72,16 @@ static tr_code configure(duckdb_config config, const tr_engine_options *options,
     TR_TRY(set(config, "threads", "1", err)); /* more, once they are confined: tr_engine_lock */
     (void)snprintf(number, sizeof number, "%uMiB", options->memory_mb);
     TR_TRY(set(config, "memory_limit", number, err));
-    TR_TRY(set(config, "temp_directory", options->spill_folder ? options->spill_folder : "", err));
-    (void)snprintf(number, sizeof number, "%lluB", (unsigned long long)options->spill_bytes_max);
-    return set(config, "max_temp_directory_size", number, err);
+    return set(config, "temp_directory", options->spill_folder ? options->spill_folder : "", err);
+}
+
+/* What DuckDB accepts when it is opened and then forgets. */
+static tr_code limit_spill(tr_engine *engine, const tr_engine_options *options, tr_err *err)
+{
+    char sql[96];
+    (void)snprintf(sql, sizeof sql, "SET max_temp_directory_size='%lluB'",
+                   (unsigned long long)options->spill_bytes_max);
+    return tr_engine_run(engine, sql, err);
 }
 
 tr_code tr_engine_open(const tr_engine_options *options, tr_engine *out, tr_err *err)
@@ -89,6 +96,8 @@ tr_code tr_engine_open(const tr_engine_options *options, tr_engine *out, tr_err 
         code = fail(DUCKDB_ERROR_INVALID, why, err);
     if (code == TR_OK && duckdb_connect(engine.db, &engine.con) != DuckDBSuccess)
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a connection");
+    if (code == TR_OK)
+        code = limit_spill(&engine, options, err);
     duckdb_free(why);
     duckdb_destroy_config(&config);
     if (code == TR_OK)
@@ -132,6 +141,7 @@ tr_code tr_engine_start(tr_engine *engine, const char *sql, duckdb_result *out, 
         code = TR_FAIL(err, TR_INVALID, "the statement has parameters, but no values were given");
     if (code == TR_OK && duckdb_pending_prepared_streaming(statement, &pending) != DuckDBSuccess)
         code = fail(DUCKDB_ERROR_INVALID, duckdb_pending_error(pending), err);
+    engine->has_begun = code == TR_OK;
     duckdb_result result;
     if (code == TR_OK && duckdb_execute_pending(pending, &result) != DuckDBSuccess) {
         code = fail(duckdb_result_error_type(&result), duckdb_result_error(&result), err);

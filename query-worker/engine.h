@@ -25,6 +25,7 @@ typedef struct tr_engine_options {
 typedef struct tr_engine {
     duckdb_database db;
     duckdb_connection con;
+    bool has_begun; /* the statement last started was sound: what failed then is in the data */
 } tr_engine;
 
 TR_MUST_CHECK tr_code tr_engine_open(const tr_engine_options *options, tr_engine *out, tr_err *err);

@@ -43,6 +43,7 @@ static tr_code take(json_t *json, tr_request *out, tr_err *err)
         .memory_mb = number(json, "memory_mb", 64, 1 << 20),
         .thread_count = number(json, "threads", 1, 256),
         .cpu_s = number(json, "cpu_s", 1, 1 << 30),
+        .has_input = strcmp(tr_json_text(json, "do", ""), "convert") == 0,
         .is_confinement_required = tr_json_bool(json, "confinement_required", false),
     };
     if (out->bytes_max == 0)

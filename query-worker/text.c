@@ -111,23 +111,34 @@ void tr_put_i64(tr_out *out, int64_t value)
     tr_put_u64(out, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
+/* A double shows that it is one: 3.0. Readers of JSON would take -0 and 20 digits for integers. */
+static void put_real(tr_out *out, uint8_t *text, size_t len)
+{
+    bool is_integer = true;
+    for (size_t i = 0; i < len; i++)
+        is_integer = is_integer && text[i] != '.' && text[i] != 'e';
+    out->buf.len += len;
+    if (is_integer)
+        tr_put_text(out, ".0");
+}
+
 bool tr_put_double(tr_out *out, double value)
 {
-    uint8_t *to = tr_out_room(out, 32);
+    uint8_t *to = tr_out_room(out, 34);
     if (!isfinite(value))
         return false;
     if (to != NULL)
-        out->buf.len += tr_shortest_double(value, (char *)to);
+        put_real(out, to, tr_shortest_double(value, (char *)to));
     return true;
 }
 
 bool tr_put_float(tr_out *out, float value)
 {
-    uint8_t *to = tr_out_room(out, 32);
+    uint8_t *to = tr_out_room(out, 34);
     if (!isfinite(value))
         return false;
     if (to != NULL)
-        out->buf.len += tr_shortest_float(value, (char *)to);
+        put_real(out, to, tr_shortest_float(value, (char *)to));
     return true;
 }
 

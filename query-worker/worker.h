@@ -26,6 +26,7 @@ typedef struct tr_request {
     uint32_t memory_mb;
     uint32_t thread_count;
     uint32_t cpu_s;
+    bool has_input;           /* descriptor 4 is a file; without one the number may be anything's */
     bool is_confinement_required;
 } tr_request;
 

@@ -6,6 +6,7 @@
  */
 #include "query/query.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/test.h"
 #include "os/os.h"
 
@@ -242,6 +243,111 @@ static void a_file_that_is_not_what_it_should_be_is_refused(void)
     check_refused("{\"format\":\"parquet\"}", "not parquet at all", "the file");
 }
 
+/* The files of tests/golden/query as table t. */
+static json_t *tables(void)
+{
+    char one[512], two[512];
+    const char *files = getenv("TR_QUERY_TABLES");
+    (void)snprintf(one, sizeof one, "%s/ours.parquet", files);
+    (void)snprintf(two, sizeof two, "%s/theirs.parquet", files);
+    return json_pack("{s:[s,s]}", "t", one, two);
+}
+
+static tr_code run_select(const char *sql, const char *format, size_t bytes_max, tr_buf *out, tr_err *err)
+{
+    json_t *t = tables();
+    const tr_code code = tr_query_select(real, t, tr_str_of(sql), format, bytes_max, out, err);
+    json_decref(t);
+    return code;
+}
+
+static void check_select(const char *sql, const char *format, const char *expected)
+{
+    tr_err err = {0};
+    tr_buf out = {0};
+    CHECK(tr_buf_append(&out, tr_str_of("before "), NULL) == TR_OK);
+    CHECK(run_select(sql, format, 10000, &out, &err) == TR_OK);
+    const tr_str got = out.len < 7 ? tr_buf_str(&out) : tr_str_from(tr_buf_str(&out), 7);
+    CHECK(tr_str_is(got, expected));
+    if (!tr_str_is(got, expected))
+        printf("  %s\n  got:      %.*s\n  expected: %s\n", err.text, TR_STR_ARG(got), expected);
+    tr_buf_free(&out);
+}
+
+static void a_select_unites_the_files_and_hides_bookkeeping(void)
+{
+    check_select("SELECT * FROM t ORDER BY _id", "csv", "_id,n,extra\na,1,\nb,,\nc,,x\nd,,\"y,\"\"z\"\"\"\n");
+    check_select("SELECT * FROM t WHERE n IS NOT NULL", "json", "{\"_id\":\"a\",\"n\":1,\"extra\":null}\n");
+    check_select("SELECT count(*) AS c FROM t", "table", " c\n---\n 4\n(1 row)\n");
+}
+
+static void a_select_that_is_wrong_says_what_without_paths(void)
+{
+    tr_err err = {0};
+    tr_buf out = {0};
+    CHECK(run_select("SELECT nope FROM t", "csv", 10000, &out, &err) == TR_INVALID);
+    CHECK(strstr(err.text, "nope") != NULL && strstr(err.text, "parquet") == NULL);
+    CHECK(run_select("SELECT 1; SELECT 2", "csv", 10000, &out, &err) == TR_INVALID);
+    CHECK(run_select("SELECT 1", "xml", 10000, &out, &err) == TR_INVALID);
+    CHECK(run_select("SELECT '\xff'", "csv", 10000, &out, &err) == TR_INVALID);
+    CHECK(run_select("COPY t TO '/tmp/x'", "csv", 10000, &out, &err) == TR_INVALID);
+    CHECK(out.len == 0);
+    tr_buf_free(&out);
+}
+
+static void a_result_over_its_limit_appends_nothing(void)
+{
+    tr_err err = {0};
+    tr_buf out = {0};
+    CHECK(run_select("SELECT * FROM range(100000)", "csv", 5000, &out, &err) == TR_LIMIT);
+    CHECK(out.len == 0 && strstr(err.text, "5000") != NULL);
+    tr_buf_free(&out);
+}
+
+static void a_statement_at_its_limit_runs_and_one_byte_more_does_not(void)
+{
+    tr_err err = {0};
+    tr_buf sql = {0}, out = {0};
+    CHECK(tr_buf_format(&sql, NULL, "SELECT 1 --%*s", TR_SQL_BYTES_MAX - 11, "") == TR_OK);
+    CHECK(run_select((const char *)sql.at, "csv", 100, &out, &err) == TR_OK);
+    CHECK(tr_buf_format(&sql, NULL, " ") == TR_OK);
+    CHECK(run_select((const char *)sql.at, "csv", 100, &out, &err) == TR_LIMIT);
+    tr_buf_free(&sql);
+    tr_buf_free(&out);
+}
+
+static void a_query_that_never_ends_is_stopped_and_leaves_no_scratch(void)
+{
+    tr_err err = {0};
+    tr_buf out = {0};
+    tr_query *query = NULL;
+    json_t *none = json_object();
+    const tr_query_options options = {
+        .worker_path = getenv("TR_QUERY_WORKER"), .deadline_s = 1, .scratch_folder = path_of(3, "scratch")};
+    CHECK(tr_query_open(&options, &query, NULL) == TR_OK);
+    CHECK(tr_query_select(query, none, tr_str_of("SELECT count(*) FROM range(10000000) a, range(10000000) b"),
+                          "csv", 1000, &out, &err) == TR_LIMIT);
+    CHECK(rmdir(paths[3]) == 0); /* it is empty */
+    tr_query_close(query);
+    json_decref(none);
+    tr_buf_free(&out);
+}
+
+static void the_scratch_of_a_dead_process_is_swept_and_of_a_living_one_is_kept(void)
+{
+    char dead[300], living[300];
+    tr_query *query = NULL;
+    const char *scratch = path_of(3, "scratch");
+    (void)snprintf(dead, sizeof dead, "%s/spill-%d-0", scratch, INT32_MAX);
+    (void)snprintf(living, sizeof living, "%s/spill-%d-0", scratch, getpid());
+    CHECK(tr_dir_make(dead, NULL) == TR_OK && tr_dir_make(living, NULL) == TR_OK);
+    CHECK(tr_query_open(&(tr_query_options){.worker_path = "/bin/true", .scratch_folder = scratch}, &query,
+                        NULL) == TR_OK);
+    CHECK(!tr_path_exists(dead) && tr_path_exists(living));
+    CHECK(tr_dir_remove(scratch, NULL) == TR_OK);
+    tr_query_close(query);
+}
+
 static void *convert_some(void *failures)
 {
     char in[256], out[256];
@@ -279,6 +385,7 @@ int main(void)
     RUN(a_verdict_is_believed_only_when_it_is_one);
     RUN(a_worker_gets_no_environment_and_no_other_descriptors);
     RUN(no_call_leaves_a_descriptor_or_a_child_behind);
+    RUN(the_scratch_of_a_dead_process_is_swept_and_of_a_living_one_is_kept);
     const char *worker = getenv("TR_QUERY_WORKER");
     if (worker == NULL) {
         printf("skip the real worker: it was not built, .deps/duckdb is absent\n");
@@ -292,6 +399,11 @@ int main(void)
         RUN(text_behind_a_closing_quote_costs_the_row);
         RUN(cells_that_are_not_utf8_cost_the_row);
         RUN(a_file_that_is_not_what_it_should_be_is_refused);
+        RUN(a_select_unites_the_files_and_hides_bookkeeping);
+        RUN(a_select_that_is_wrong_says_what_without_paths);
+        RUN(a_result_over_its_limit_appends_nothing);
+        RUN(a_statement_at_its_limit_runs_and_one_byte_more_does_not);
+        RUN(a_query_that_never_ends_is_stopped_and_leaves_no_scratch);
         RUN(calls_run_side_by_side);
         tr_query_close(real);
     }
