@@ -95,13 +95,10 @@ TR_MUST_CHECK tr_code tr_catalog_reply_reference(tr_call *call, int status, cons
                                                  const tr_object *object, tr_err *err);
 /* Pragma: validate-only. */
 bool tr_catalog_is_dry(tr_call *call);
-/* Compares If-Match with the version of a document. False: *code is of the 412 just answered. */
-bool tr_catalog_may_write(tr_call *call, const json_t *doc, tr_code *code, tr_err *err);
+/* Whether If-Match, when given, names the version of a document. False: 412 was answered. */
+bool tr_catalog_may_write(tr_call *call, const json_t *doc);
 /* The next version: "1.0.3" -> "1.0.4"; and the time and hand of the change. */
 TR_MUST_CHECK tr_code tr_catalog_touch(tr_call *call, tr_object *object, tr_err *err);
-/* An error body of the Catalog's shape, for a status that no tr_code has. */
-TR_MUST_CHECK tr_code tr_catalog_refuse(tr_call *call, int status, const char *title,
-                                        const char *detail, tr_err *err);
 /* Applies a PATCH: JSON Patch (an array), or members to be replaced; is_deep: merged. Below /tags
  * "replace" of an absent member adds it. *doc is replaced on TR_OK. */
 TR_MUST_CHECK tr_code tr_catalog_patch(json_t **doc, const json_t *patch, bool is_deep,

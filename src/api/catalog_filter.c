@@ -114,7 +114,7 @@ static bool is_cheap(const char *pattern)
     if (strlen(pattern) > PATTERN_BYTES_MAX || strchr(pattern, '{') != NULL)
         return false;
     for (const char *at = strchr(pattern, '\\'); at != NULL; at = strchr(at + 2, '\\'))
-        if (at[1] == '\0' || isalnum((unsigned char)at[1]))
+        if (at[1] == '\0' || (isalnum((unsigned char)at[1]) && strchr("wWsSbB", at[1]) == NULL))
             return false;
     return true;
 }

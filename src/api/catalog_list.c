@@ -9,6 +9,7 @@
  *     sort    any other order: the sort values of all matches are kept, the page is fetched
  */
 #include "api/catalog_api_internal.h"
+#include "api/core_internal.h"
 #include "base/clock.h"
 #include "base/limits.h"
 
@@ -412,28 +413,14 @@ bool tr_catalog_is_dry(tr_call *call)
     return tr_str_equal_folded(tr_http_header(call->request, "Pragma"), tr_str_of("validate-only"));
 }
 
-tr_code tr_catalog_refuse(tr_call *call, int status, const char *title, const char *detail,
-                          tr_err *err)
-{
-    char type[80];
-    (void)snprintf(type, sizeof type, "http://ns.adobe.com/aep/errors/CATALOG-1000-%d", status);
-    return tr_reply_json(
-        call, status,
-        json_pack("{s:s, s:s, s:i, s:s, s:s, s:{s:{s:s, s:s, s:s}, s:s}}", "type", type, "title",
-                  title, "status", status, "detail", detail, "requestId", call->request_id,
-                  "report", "tenantInfo", "sandboxName", call->tenant.sandbox, "sandboxId",
-                  call->tenant.sandbox_id, "imsOrgId", call->tenant.org, "message", detail),
-        err);
-}
-
-bool tr_catalog_may_write(tr_call *call, const json_t *doc, tr_code *code, tr_err *err)
+bool tr_catalog_may_write(tr_call *call, const json_t *doc)
 {
     char detail[128];
     if (tr_http_header(call->request, "If-Match").len == 0 || names_version(call, "If-Match", doc))
         return true;
     (void)snprintf(detail, sizeof detail, "If-Match names another version than \"%.40s\"",
                    tr_json_text(doc, "version", "1.0.0"));
-    *code = tr_catalog_refuse(call, 412, "Precondition Failed", detail, err);
+    tr_error_service(call, 412, detail);
     return false;
 }
 

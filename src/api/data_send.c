@@ -5,6 +5,7 @@
  * through our memory, and a folder that is removed meanwhile still has them until the last one is
  * sent. Files of a batch never change, so their hash is their entity tag for ever.
  */
+#include "api/core_internal.h"
 #include "api/data_access_internal.h"
 
 #include <stdio.h>
@@ -53,13 +54,8 @@ static tr_code not_satisfiable(tr_call *call, uint64_t total, tr_err *err)
     (void)snprintf(detail, sizeof detail, "Range: the file has %llu bytes",
                    (unsigned long long)total);
     TR_TRY(tr_reply_header(call, "Content-Range", range, err));
-    call->response->content_type = NULL;
-    return tr_reply_json(call, 416,
-                         json_pack("{s:s, s:s, s:i, s:s, s:s, s:{s:s}}", "type",
-                                   "http://ns.adobe.com/aep/errors/DATA-ACCESS-1000-416", "title",
-                                   "Range Not Satisfiable", "status", 416, "detail", detail,
-                                   "requestId", call->request_id, "report", "message", detail),
-                         err);
+    tr_error_service(call, 416, detail);
+    return TR_OK;
 }
 
 /* The part that the request asks for; 416 is answered and *is_answered. */

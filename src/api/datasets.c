@@ -134,11 +134,10 @@ static tr_code apply(tr_call *call, tr_object *object, changer change, const jso
 static tr_code try_write(tr_call *call, changer change, const json_t *body, tr_object *object,
                          bool *is_answered, tr_err *err)
 {
-    tr_code code = TR_OK;
     TR_TRY(get(call, tr_call_param(call, 0), object, err));
-    if (!tr_catalog_may_write(call, object->doc, &code, err)) {
+    if (!tr_catalog_may_write(call, object->doc)) {
         *is_answered = true;
-        return code;
+        return TR_OK;
     }
     TR_TRY(apply(call, object, change, body, err));
     if (tr_catalog_is_dry(call))
@@ -182,13 +181,11 @@ static tr_code delete_dataset(tr_call *call, tr_err *err)
 {
     tr_object object = {0};
     tr_code code = TR_OK;
-    bool is_answered = false;
     TR_TRY(get(call, tr_call_param(call, 0), &object, err));
-    if (!tr_catalog_may_write(call, object.doc, &code, err))
-        is_answered = true;
-    else
+    const bool may = tr_catalog_may_write(call, object.doc);
+    if (may)
         code = tr_dataset_remove(call, object.id, err);
-    if (code == TR_OK && !is_answered)
+    if (code == TR_OK && may)
         code = tr_reply_json(call, 200, json_pack("[o]", json_sprintf("@/dataSets/%s", object.id)),
                              err);
     tr_object_clear(&object);

@@ -436,6 +436,7 @@ def test_without_a_limit_a_page_has_twenty(crowd):
     ({"start": "x"}, "start"), ({"limit": 21, "properties": "observableSchema,name"}, "20"),
     ({"orderBy": "up:name"}, "orderBy"), ({"orderBy": "a,b,c,d,e"}, "orderBy"), ({"orderBy": ","}, "orderBy"),
     ({"property": "name~("}, "property"), ({"property": "name~a{1000}"}, "property"),
+    ({"property": "name~(a)\\1"}, "property"), ({"property": "name~\\d"}, "property"),
     ({"property": "name~" + "a" * 200}, "property"), ({"property": "==1"}, "property"),
     ({"property": "name=1"}, "property"), ({"property": "name!"}, "property"), ({"tags": "group"}, "tags"),
     ({"createdAfter": "yesterday"}, "createdAfter"), ({"name": ",".join("x" * 101)}, "name"),
@@ -471,7 +472,8 @@ def test_filters_by_expression(crowd):
     name = {f"d{(n * 7) % 300:03}": n for n in range(300)}
     assert found_numbers(crowd, property="name==d005") == [name["d005"]]
     assert sorted(found_numbers(crowd, property="name~^d00")) == sorted(name[f"d00{k}"] for k in range(10))
-    assert sorted(found_numbers(crowd, property="name~[.]|d01\\d")) == []
+    assert found_numbers(crowd, property="name~^d005\\b") == [name["d005"]]
+    assert found_numbers(crowd, property="name~\\.") == []
     assert sorted(found_numbers(crowd, property="name>=d298")) == sorted((name["d298"], name["d299"]))
     assert found_numbers(crowd, property=["name>d297", "name<d299"]) == [name["d298"]]
     assert len(found_numbers(crowd, property="description!=of 0")) == 100
@@ -516,15 +518,15 @@ def test_nobody_sees_another_orgs_or_sandboxs_datasets(api, server, schema):
     batch = api.call("POST", BATCHES, 201, {"status": "success", "relatedObjects": [
         {"type": "dataSet", "id": dataset}]})[0].split("/")[-1]
     stranger = export_world.Api(server.url, server.add_client("stranger", org=conftest.new_org()))
-    api.call("POST", "/data/foundation/sandbox-management/sandboxes", 201,
+    api.call("POST", "/data/foundation/sandbox-management/sandboxes", 202,
              {"name": "side", "title": "Side", "type": "development"})
-    client = {"client_id": api.session.headers["x-api-key"], "org_id": api.session.headers["x-gw-ims-org-id"]}
     other = export_world.Api.__new__(export_world.Api)
     other.url, other.session = api.url, type(api.session)()
     other.session.headers.update({**api.session.headers, "x-sandbox-name": "side"})
+    export_world.until("the sandbox is there", lambda: other.request("GET", DATASETS).status_code == 200)
     for caller in (stranger, other):
         absent = [caller.call("GET", f"{DATASETS}/{id}", 404)["detail"].replace(id, "") for id in (dataset, NOBODY)]
-        assert absent[0] == absent[1], client
+        assert absent[0] == absent[1]
         caller.call("PATCH", f"{DATASETS}/{dataset}", 404, {"name": "taken"})
         caller.call("PUT", f"{DATASETS}/{dataset}", 404, {"name": "taken"})
         caller.call("DELETE", f"{DATASETS}/{dataset}", 404)
@@ -684,7 +686,7 @@ def test_what_aepp_reads_is_there(crowd):
     found = dict(api.call("GET", DATASETS, params={"limit": 100}))
     for start in (101, 201, 301):
         found.update(api.call("GET", DATASETS, params={"limit": 100, "start": start}))
-    assert len(found) == 298  # its own defect: entries 100 and 200 are skipped
+    assert len(found) == 299  # its own defect: entry 100 is skipped
     for one in found.values():
         assert one["name"] and one["tags"]["adobe/pqs/table"] and one["classification"]["dataBehavior"]
 
