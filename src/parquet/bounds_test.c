@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bounds_test.c - statistics and the column index. Goal: no bound excludes a value, cut strings are
- * whole characters, and every index of a file says what its pages hold. Method: cases at the borders
- * of cutting, random texts and numbers, and column indexes read back beside the values.
+ * whole characters, and every index of a file says what its pages hold. Method: cases at the
+ * borders of cutting, random texts and numbers, and column indexes read back beside the values.
  */
 #include "base/check.h"
 #include "base/test.h"

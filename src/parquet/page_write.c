@@ -3,6 +3,7 @@
  *
  * Bytes gather in `out` and go to the sink in large pieces: a call per page would be felt.
  */
+#include "base/limits.h"
 #include "codec/hash.h"
 #include "parquet/rle.h"
 #include "parquet/thrift.h"
@@ -75,10 +76,10 @@ static tr_code write_page(tr_parquet_writer *writer, uint32_t leaf, tr_out_page 
     if (page->stored_bytes > 0)
         TR_TRY(tr_buf_append(
             body, (tr_str){writer->stored.at + page->stored_at, page->stored_bytes}, err));
-    if (body->len > INT32_MAX)
-        return TR_FAIL(err, TR_LIMIT,
-                       "column \"%.*s\" has a page of %zu bytes: at most 2^31 - 1 fit",
-                       TR_STR_ARG(writer->shape->leaves[leaf].path), body->len);
+    if (levels + page->raw_bytes > TR_PARQUET_PAGE_BYTES_MAX)
+        return TR_FAIL(err, TR_LIMIT, "column \"%.*s\", row %u: more than the %d bytes of a page",
+                       TR_STR_ARG(writer->shape->leaves[leaf].path), page->row,
+                       TR_PARQUET_PAGE_BYTES_MAX);
     page->offset = writer->offset;
     tr_thrift_writer t = tr_thrift_writer_of(&writer->out, err);
     begin_header(&t, TR_PQ_DATA_PAGE_V2, levels + page->raw_bytes, tr_buf_str(body));

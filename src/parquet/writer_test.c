@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* writer_test.c - what stands in the file, page by page. Goal: levels, dictionaries, page borders and
- * page indexes are those of the format, and whatever cannot be written is refused with a reason.
- * Method: small columns whose pages were worked out by hand; sinks and memory that fail.
+/* writer_test.c - what stands in the file, page by page. Goal: levels, dictionaries, page borders
+ * and page indexes are those of the format, and whatever cannot be written is refused with a
+ * reason. Method: small columns whose pages were worked out by hand; sinks and memory that fail.
  */
 #include "base/check.h"
 #include "base/test.h"
@@ -47,7 +47,7 @@ static tr_code to_buf(void *ctx, tr_str bytes, tr_err *err)
     return tr_buf_append(ctx, bytes, err);
 }
 
-/* Writes the columns as `groups` equal row groups and opens the file. NULL leaf pointer: not put. */
+/* Writes the columns as `groups` equal row groups and opens the file. Without codes: not put. */
 static tr_code write_file(const tr_column *columns, uint32_t groups, uint32_t page_rows,
                           tr_err *err)
 {
