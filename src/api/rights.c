@@ -125,12 +125,13 @@ bool tr_rights_has_token(tr_api *api, const tr_http_request *request)
 static tr_code check_identity(tr_call *call, const headers_sent *sent, tr_jwt_claims *claims,
                               bool *is_good, tr_refusal *why, tr_err *err)
 {
+    const tr_str token = token_of(sent->authorization);
     *is_good = false;
-    if (sent->authorization.len == 0) {
+    if (token.len == 0) { /* or another scheme than Bearer */
         *is_good = refuse(why, 403, "403010", "Oauth token is missing.");
         return TR_OK;
     }
-    const tr_code code = claims_of(call->api, token_of(sent->authorization), claims, err);
+    const tr_code code = claims_of(call->api, token, claims, err);
     if (code == TR_UNAUTHORIZED) {
         *is_good = refuse(why, 401, "401013", "Oauth token is not valid");
         return TR_OK;

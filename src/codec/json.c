@@ -2,15 +2,22 @@
 /* json.c - trees and the cutting of rows; see json.h. The walk itself is in json_walk.cpp. */
 #include "codec/json.h"
 
+#include <string.h>
+
 enum { MODE_UNKNOWN, MODE_LINES, MODE_VALUES, MODE_ARRAY, MODE_END };
 
 tr_code tr_json_parse(tr_str text, json_t **out, tr_err *err)
 {
     json_error_t why;
+    static const char flag[] = " without JSON_ALLOW_NUL"; /* jansson's advice to programmers */
     json_t *value = json_loadb((const char *)text.at, text.len, JSON_DECODE_ANY, &why);
-    if (value == NULL)
+    if (value == NULL) {
+        char *advice = strstr(why.text, flag);
+        if (advice != NULL)
+            memmove(advice, advice + sizeof flag - 1, strlen(advice + sizeof flag - 1) + 1);
         return TR_FAIL(err, TR_INVALID, "not valid JSON at line %d, column %d: %s", why.line,
                        why.column, why.text);
+    }
     *out = value;
     return TR_OK;
 }

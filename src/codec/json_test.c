@@ -113,6 +113,14 @@ static void a_tree_error_names_line_and_column(void)
     CHECK(tree == NULL && strstr(err.text, "line 2") != NULL);
 }
 
+static void a_tree_error_speaks_to_clients_only(void)
+{
+    json_t *tree = NULL;
+    tr_err err;
+    CHECK(tr_json_parse(tr_str_of("\"a\\u0000b\""), &tree, &err) == TR_INVALID);
+    CHECK(strstr(err.text, "\\u0000 is not allowed") != NULL && strstr(err.text, "JSON_") == NULL);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -123,6 +131,7 @@ int main(void)
     RUN(a_row_is_walked_in_order);
     RUN(bad_rows_call_nothing);
     RUN(a_tree_error_names_line_and_column);
+    RUN(a_tree_error_speaks_to_clients_only);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

@@ -12,7 +12,7 @@ SECRETS = [
                        r"read_(?:parquet|csv|json)\w*\(|FROM\s+\w+\s+WHERE)")),
     ("the name of an engine", re.compile(r"duckdb|sqlite|jansson|simdjson|libmicrohttpd", re.IGNORECASE)),
     ("an engine's own error", re.compile(r"\b(?:Binder|Catalog|Parser|Conversion|IO|INTERNAL|Invalid Input|"
-                                         r"Out of Memory|Serialization) Error\b|errno|Errno|LINE \d+:")),
+                                         r"Out of Memory|Serialization) Error\b|errno|Errno|LINE \d+:|\bJSON_[A-Z_]+")),
 ]
 
 
