@@ -17,10 +17,9 @@ command -v npm >/dev/null || packages+=(nodejs npm) # fetches DuckDB's library
 [ "$what" = check ] && packages+=(default-jre-headless) # Spark
 
 missing() {
-    local package
-    for package in "$@"; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
-    done
+    local there
+    there="$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null | sed -n 's/ installed$//p' || true)"
+    printf '%s\n' "$@" | grep -vxF -e "$there" || true
 }
 
 install_packages() {

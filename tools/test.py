@@ -41,12 +41,13 @@ def heading(text):
 
 def meson_suite(tally, build, suite):
     """The tests of a meson suite, one line a program; the output of those that failed."""
-    subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--suite", suite, "--num-processes", CORES,
-                    "--timeout-multiplier", "4", "--quiet"],
-                   cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     log = ROOT / build / "meson-logs" / "testlog.json"
+    log.unlink(missing_ok=True)
+    ran = subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--suite", suite, "--num-processes", CORES,
+                          "--timeout-multiplier", "4", "--quiet"], cwd=ROOT, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if not log.exists():
-        print(f"FAIL  meson test ran nothing in {build}")
+        print(f"FAIL  meson test ran nothing in {build}: " + " ".join(ran.stdout.splitlines()[-3:]))
         tally.add(0, 1)
         return
     for line in log.read_text().splitlines():
