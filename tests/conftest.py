@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""conftest.py - for all tests: a failure shows the end of the log of every server that was started, and no
-server outlives the run."""
+"""conftest.py - for all tests: a failure shows the end of the log of the servers that are up, and of the last one
+started; no server outlives the run."""
 import pathlib
 import sys
 
@@ -20,9 +20,11 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if not report.failed:
         return
-    for server in export_world.Server.known:
+    known = export_world.Server.known
+    for server in known:
         log = server.folder / "log"
-        if server.process is not None and log.exists():
+        is_up = server.process is not None and server.process.poll() is None
+        if log.exists() and (is_up or server is known[-1]):
             lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
             report.sections.append((f"log of the server in {server.folder}", "\n".join(lines)))
 

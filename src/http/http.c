@@ -24,7 +24,7 @@ enum {
     /* URL, headers, MHD's list of them, and the answer's head */
     CONNECTION_MEMORY_BYTES = 48 * 1024,
     BACKLOG = 1024,
-    STOP_WAIT_MS = 10000,
+    STOP_WAIT_MS = 4000, /* the jobs need their share of the ten seconds of an end */
     STOP_STEP_MS = 5
 };
 /* A request's arena, and what a thread keeps of it for the next one. */
