@@ -23,14 +23,20 @@ missing() {
 }
 
 install_packages() {
-    local wanted sudo=()
+    local wanted log sudo=()
     mapfile -t wanted < <(missing "${packages[@]}")
     [ "${#wanted[@]}" -gt 0 ] || return 0
     [ "$(id -u)" -eq 0 ] || sudo=(sudo)
     echo "setup: installing with apt: ${wanted[*]}"
-    "${sudo[@]}" apt-get update -qq
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        "${wanted[@]}" >/dev/null
+    log="$(mktemp)"
+    if ! { "${sudo[@]}" apt-get update &&
+        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${wanted[@]}"; } \
+        >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        echo "setup: apt could not install them; all it said is in $log" >&2
+        exit 1
+    fi
+    rm -f "$log"
 }
 
 # install_python FILE: the pinned packages of a requirements file, when they are not there yet.
