@@ -227,13 +227,27 @@ static uint64_t count_files(const tr_request *request)
     return count;
 }
 
+/* Addresses, so more than the memory: the library, and heaps and stacks that threads reserve. */
+static tr_code limit_addresses(const tr_request *request, tr_err *err)
+{
+#ifdef __SANITIZE_ADDRESS__ /* which reserves terabytes of them */
+    (void)request;
+    (void)err;
+    return TR_OK;
+#else
+    const uint64_t mib = 1024 * 1024;
+    struct stat input;
+    const bool has_size = request->has_input && fstat(TR_WORKER_INPUT_FD, &input) == 0;
+    const uint64_t mapped = has_size ? (uint64_t)input.st_size : 0;
+    return limit(RLIMIT_AS,
+                 (request->memory_mb + 512) * mib + 80 * mib * request->thread_count + mapped, err);
+#endif
+}
+
 tr_code tr_confine_resources(const tr_request *request, tr_err *err)
 {
     const uint64_t largest = request->bytes_max > request->spill_bytes_max
                                  ? request->bytes_max : request->spill_bytes_max;
-    struct stat input;
-    const bool has_size = request->has_input && fstat(TR_WORKER_INPUT_FD, &input) == 0;
-    const uint64_t mapped = has_size ? (uint64_t)input.st_size : 0;
     (void)signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails with EFBIG instead */
     TR_TRY(limit(RLIMIT_CORE, 0, err));
     TR_TRY(limit(RLIMIT_FSIZE, largest, err));
@@ -241,12 +255,7 @@ tr_code tr_confine_resources(const tr_request *request, tr_err *err)
     TR_TRY(limit(RLIMIT_NOFILE, 128 + 2 * count_files(request), err));
     TR_TRY(limit(RLIMIT_MEMLOCK, 0, err));
     TR_TRY(limit(RLIMIT_MSGQUEUE, 0, err));
-#ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes of addresses */
-    /* Addresses, so more than the memory: the library, and heaps and stacks that threads reserve. */
-    const uint64_t mib = 1024 * 1024;
-    TR_TRY(limit(RLIMIT_AS, (request->memory_mb + 512) * mib + 80 * mib * request->thread_count + mapped, err));
-#endif
-    return TR_OK;
+    return limit_addresses(request, err);
 }
 
 tr_code tr_confine(const tr_request *request, bool *is_whole, tr_err *err)

@@ -102,7 +102,8 @@ int main(void)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     volunteer();
     (void)prctl(PR_SET_DUMPABLE, 0);
-    if (close_range(TR_WORKER_INPUT_FD + 1, ~0U, 0) != 0 || chdir("/") != 0)
+    (void)close_range(TR_WORKER_INPUT_FD + 1, ~0U, 0); /* the server has closed them, too */
+    if (chdir("/") != 0)
         fail(TR_FAIL(&err, TR_IO, "the worker cannot start"), &err);
     tr_on_engine_failure(on_no_memory, on_terminate);
     tr_code code = tr_request_read(STDIN_FILENO, &request, &err);

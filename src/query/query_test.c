@@ -379,7 +379,6 @@ int main(void)
     if (mkdtemp(folder) == NULL)
         return 2;
     RUN(a_worker_that_is_not_there_is_said_to_be_missing);
-    RUN(a_worker_that_never_ends_is_killed_at_the_deadline);
     RUN(a_worker_that_crashes_or_is_killed_fails_one_call);
     RUN(a_worker_that_closes_its_pipes_and_stays_is_killed);
     RUN(a_verdict_is_believed_only_when_it_is_one);
@@ -389,6 +388,7 @@ int main(void)
     const char *worker = getenv("TR_QUERY_WORKER");
     if (worker == NULL) {
         printf("skip the real worker: it was not built, .deps/duckdb is absent\n");
+        RUN(a_worker_that_never_ends_is_killed_at_the_deadline); /* else a query that never ends is */
     } else if (tr_query_open(&(tr_query_options){.worker_path = worker}, &real, NULL) == TR_OK) {
         RUN(csv_cells_become_strings_and_empty_ones_are_left_out);
         RUN(rows_end_with_lf_crlf_or_cr_and_a_byte_order_mark_is_skipped);

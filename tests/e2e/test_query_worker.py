@@ -257,6 +257,73 @@ def test_bad_csv_rows_are_told_with_their_lines_and_cost_no_others(tmp_path):
     assert sum("k" in row for row in got) == 1000 - 11 - 3
 
 
+def csv_model(text, delimiter, quote, escape, width):
+    """The rules of csv.h, slowly: [cells] with None for empty, or the line number of a row that is bad."""
+    at, line, rows = 0, 1, []
+
+    def past_end(i):
+        return i + 2 if text[i:i + 2] == "\r\n" else i + 1
+
+    def line_end(i):
+        while i < len(text) and text[i] not in "\r\n":
+            i += 1
+        return i
+
+    while at < len(text):
+        if text[at] in "\r\n":
+            at, line = past_end(at), line + 1
+            continue
+        start_line, cells, bad = line, [], False
+        while True:
+            value, end = "", at
+            if quote and text[at:at + 1] == quote:
+                opened, end, closed = (at, line), at + 1, False
+                while end < len(text):
+                    pair = text[end:end + 2]
+                    if escape and pair in (escape + quote, escape * 2) and not (pair == escape * 2 and escape == quote) or pair == quote * 2:
+                        value, end = value + pair[1], end + 2
+                    elif text[end] == quote:
+                        closed, end = True, end + 1
+                        break
+                    elif text[end] in "\r\n":
+                        value, end, line = value + text[end:past_end(end)], past_end(end), line + 1
+                    else:
+                        value, end = value + text[end], end + 1
+                if not closed:
+                    (end, line), bad = opened, True
+                elif end < len(text) and text[end] not in delimiter + "\r\n":
+                    bad = True
+                if bad:
+                    end = line_end(end)
+            else:
+                while end < len(text) and text[end] not in delimiter + "\r\n":
+                    end += 1
+                value = text[at:end] or None
+            cells.append(value)
+            if not bad and text[end:end + 1] == delimiter:
+                at = end + 1
+                continue
+            at, line = past_end(end) if end < len(text) else end, line + 1
+            break
+        rows.append(start_line + 1 if bad or len(cells) != width else cells)
+    return rows
+
+
+@pytest.mark.parametrize("options", [{}, {"escape": ""}, {"escape": '"'}, {"quote": ""}, {"delimiter": ";", "quote": "'"}], ids=str)
+def test_any_text_is_cut_as_the_model_cuts_it(tmp_path, options):
+    how = {"delimiter": ",", "quote": '"', "escape": "\\", **options}
+    r = random.Random(17)
+    for trial in range(25):
+        pieces = [how["delimiter"], how["quote"], how["quote"] * 2, how["escape"], how["escape"] + how["quote"], "\n", "\r\n", "\r", "a", "b c", "\u00e9"]
+        weights = [6, 4 if trial % 3 else 1, 1, 1, 1, 4, 1, 0.3, 5, 2, 1]
+        text = "".join(r.choices(pieces, weights, k=r.choice([3, 30, 300, 3000])))
+        (tmp_path / "in.csv").write_bytes(("x" + how["delimiter"] + "y\n" + text).encode())
+        answer = worker_process.convert(tmp_path, tmp_path / "in.csv", "csv", options=options)
+        expected = csv_model(text, how["delimiter"], how["quote"], how["escape"], 2)
+        got = [row["__line"] if "__line" in row else [row.get("x"), row.get("y")] for row in answer.lines()]
+        assert got == expected, text
+
+
 @pytest.mark.parametrize("line", ['"\\"', '"', '"""', '""""', '"a\\\\"', '"a\\"b', ',"', '"",""x'])
 def test_broken_quotes_take_linear_time(tmp_path, line):
     (tmp_path / "in.csv").write_text("a,b\n" + f"{line}\n" * 300_001)
