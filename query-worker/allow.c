@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* allow.c - see allow.h. Made from duckdb_functions() of DuckDB 1.5.6, by hand. Left out on purpose:
+/* allow.c - see allow.h. Made from duckdb_functions() of DuckDB 1.5.6, by hand. Left out on
+ * purpose:
  *   settings and the process   current_setting, getvariable, nextval, currval, write_log, sleep_ms,
  *                              current_query, txid_current and their like
  *   SQL inside strings         json_serialize_sql and its relatives, query, query_table
- *   the engine's insides       __internal_*, combine, finalize, stats, vector_type, create_sort_key,
- *                              constant_or_null, remap_struct, variants from bytes, geometry from bytes
+ *   the engine's insides       __internal_*, combine, finalize, stats, vector_type,
+ *                              create_sort_key, constant_or_null, remap_struct, variants and
+ *                              geometry from bytes
  *   files                      every read_*, glob, sniff_csv, parquet_*
  *   the catalog                duckdb_*, pragma_*, pg_*: they tell paths and settings
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* allow.h - the functions a statement of a user may call. Lists, not patterns: what a new DuckDB adds is
- * refused until somebody has looked at it.
+/* allow.h - the functions a statement of a user may call. Lists, not patterns: what a new DuckDB
+ * adds is refused until somebody has looked at it.
  */
 #ifndef TR_WORKER_ALLOW_H
 #define TR_WORKER_ALLOW_H

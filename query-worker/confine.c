@@ -2,15 +2,16 @@
 /* confine.c - what this process can no longer do once it looks at foreign bytes.
  *
  *     resource limits   memory, CPU, size of a file, open files, no core file
- *     Landlock          files: reads the tables of the request (and /proc/self/fd/4), writes the spill
+ *     Landlock          files: reads the tables of the request and /proc/self/fd/4, writes the
+ *     spill
  *                       folder; nothing else can be opened, listed, made or removed. No TCP
  *     seccomp           a list of allowed system calls: no sockets, no exec, no new processes, no
  *                       ptrace, no links, no renames, no signals to others
  *
- * Landlock needs Linux 5.13; without it (and unless it is required) the rest still holds, and DuckDB's
- * own allow list. It is used by raw system calls, for Debian 12's C library has no wrappers. There is
- * no RLIMIT_NPROC: it counts every process of the user and would stop our own threads on a busy machine;
- * seccomp refuses processes and lets threads through.
+ * Landlock needs Linux 5.13; without it (and unless it is required) the rest still holds, and
+ * DuckDB's own allow list. It is used by raw system calls, for Debian 12's C library has no
+ * wrappers. There is no RLIMIT_NPROC: it counts every process of the user and would stop our own
+ * threads on a busy machine; seccomp refuses processes and lets threads through.
  */
 #include "worker.h"
 
@@ -100,7 +101,8 @@ static tr_code allow_all(int rules, uint64_t handled, const tr_request *request,
     return TR_OK;
 }
 
-/* Landlock and seccomp bind the calling thread and those it starts later: there must be no other. */
+/* Landlock and seccomp bind the calling thread and those it starts later: there must be no
+ * other. */
 static tr_code check_alone(tr_err *err)
 {
     struct stat tasks;
@@ -131,22 +133,91 @@ static tr_code confine_files(const tr_request *request, bool *is_whole, tr_err *
 
 static const int allowed_calls[] = {
     /* memory and threads */
-    SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_membarrier, SYS_futex,
-    SYS_set_robust_list, SYS_get_robust_list, SYS_rseq, SYS_set_tid_address, SYS_arch_prctl,
-    SYS_sched_yield, SYS_sched_getaffinity, SYS_sched_getparam, SYS_sched_getscheduler, SYS_gettid,
-    SYS_getpid, SYS_exit, SYS_exit_group, SYS_getcpu,
+    SYS_brk,
+    SYS_mmap,
+    SYS_munmap,
+    SYS_mremap,
+    SYS_mprotect,
+    SYS_madvise,
+    SYS_membarrier,
+    SYS_futex,
+    SYS_set_robust_list,
+    SYS_get_robust_list,
+    SYS_rseq,
+    SYS_set_tid_address,
+    SYS_arch_prctl,
+    SYS_sched_yield,
+    SYS_sched_getaffinity,
+    SYS_sched_getparam,
+    SYS_sched_getscheduler,
+    SYS_gettid,
+    SYS_getpid,
+    SYS_exit,
+    SYS_exit_group,
+    SYS_getcpu,
     /* files: which ones, Landlock decides */
-    SYS_read, SYS_readv, SYS_pread64, SYS_write, SYS_writev, SYS_pwrite64, SYS_open, SYS_openat,
-    SYS_close, SYS_close_range, SYS_lseek, SYS_stat, SYS_lstat, SYS_fstat, SYS_newfstatat, SYS_statx,
-    SYS_statfs, SYS_fstatfs, SYS_access, SYS_faccessat, SYS_faccessat2, SYS_readlink, SYS_readlinkat,
-    SYS_getdents64, SYS_getcwd, SYS_fcntl, SYS_dup, SYS_mkdir, SYS_mkdirat, SYS_rmdir, SYS_unlink,
-    SYS_unlinkat, SYS_ftruncate, SYS_fallocate, SYS_fsync, SYS_fdatasync, SYS_fadvise64, SYS_poll,
+    SYS_read,
+    SYS_readv,
+    SYS_pread64,
+    SYS_write,
+    SYS_writev,
+    SYS_pwrite64,
+    SYS_open,
+    SYS_openat,
+    SYS_close,
+    SYS_close_range,
+    SYS_lseek,
+    SYS_stat,
+    SYS_lstat,
+    SYS_fstat,
+    SYS_newfstatat,
+    SYS_statx,
+    SYS_statfs,
+    SYS_fstatfs,
+    SYS_access,
+    SYS_faccessat,
+    SYS_faccessat2,
+    SYS_readlink,
+    SYS_readlinkat,
+    SYS_getdents64,
+    SYS_getcwd,
+    SYS_fcntl,
+    SYS_dup,
+    SYS_mkdir,
+    SYS_mkdirat,
+    SYS_rmdir,
+    SYS_unlink,
+    SYS_unlinkat,
+    SYS_ftruncate,
+    SYS_fallocate,
+    SYS_fsync,
+    SYS_fdatasync,
+    SYS_fadvise64,
+    SYS_poll,
     SYS_pipe2,
     /* time, signals to itself, what it is */
-    SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday,
-    SYS_time, SYS_times, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack,
-    SYS_restart_syscall, SYS_getrandom, SYS_getrusage, SYS_getrlimit, SYS_sysinfo, SYS_uname,
-    SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getppid,
+    SYS_clock_gettime,
+    SYS_clock_getres,
+    SYS_clock_nanosleep,
+    SYS_nanosleep,
+    SYS_gettimeofday,
+    SYS_time,
+    SYS_times,
+    SYS_rt_sigaction,
+    SYS_rt_sigprocmask,
+    SYS_rt_sigreturn,
+    SYS_sigaltstack,
+    SYS_restart_syscall,
+    SYS_getrandom,
+    SYS_getrusage,
+    SYS_getrlimit,
+    SYS_sysinfo,
+    SYS_uname,
+    SYS_getuid,
+    SYS_geteuid,
+    SYS_getgid,
+    SYS_getegid,
+    SYS_getppid,
 };
 
 enum { FILTER_MAX = 2 * sizeof allowed_calls / sizeof allowed_calls[0] + 32 };
@@ -182,7 +253,8 @@ static void allow_when(filter *f, int call, unsigned n, uint32_t mask, uint32_t 
     answer(f, SECCOMP_RET_ERRNO | ENOSYS);
 }
 
-/* What is not allowed answers ENOSYS, as an old kernel would: the C library then takes another way. */
+/* What is not allowed answers ENOSYS, as an old kernel would: the C library then takes another
+ * way. */
 static tr_code confine_calls(tr_err *err)
 {
     filter f = {0};

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* confine_test.c - the inner walls, each without the one outside of it.
  *
- * Method: the process confines itself as the worker does, with one folder of two Parquet files of which it may
- * read one. First the system is asked directly (a worker whose engine was taken over); then DuckDB is
- * given hostile SQL that no statement check has seen. argv[1]: the folder of the files.
+ * Method: the process confines itself as the worker does, with one folder of two Parquet files of
+ * which it may read one. First the system is asked directly (a worker whose engine was taken
+ * over); then DuckDB is given hostile SQL that no statement check has seen. argv[1]: the folder of
+ * the files.
  */
 #include "base/test.h"
 #include "worker.h"
@@ -116,21 +117,33 @@ static void settings_are_what_we_set(void)
 static void the_engine_alone_refuses_files_network_and_settings(void)
 {
     static const char *const hostile[] = {
-        "SELECT * FROM read_parquet('%s')", "SELECT * FROM '%s'", "SELECT * FROM read_text('/etc/passwd')",
-        "SELECT * FROM read_blob('/proc/self/environ')", "SELECT * FROM read_csv('/etc/passwd')",
-        "COPY (SELECT 1) TO '/tmp/confine_test_out'", "ATTACH '/tmp/confine_test.db'",
-        "EXPORT DATABASE '/tmp/confine_test_out'", "INSTALL httpfs", "LOAD httpfs", "LOAD '/tmp/x.so'",
-        "SET enable_external_access=true", "SET lock_configuration=false", "SET threads=8",
-        "SET allowed_paths=['/']", "RESET lock_configuration", "PRAGMA memory_limit='9GB'",
-        "SELECT * FROM read_parquet('http://127.0.0.1/x')", "CREATE PERSISTENT SECRET x (TYPE S3)",
+        "SELECT * FROM read_parquet('%s')",
+        "SELECT * FROM '%s'",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM read_blob('/proc/self/environ')",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "COPY (SELECT 1) TO '/tmp/confine_test_out'",
+        "ATTACH '/tmp/confine_test.db'",
+        "EXPORT DATABASE '/tmp/confine_test_out'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "LOAD '/tmp/x.so'",
+        "SET enable_external_access=true",
+        "SET lock_configuration=false",
+        "SET threads=8",
+        "SET allowed_paths=['/']",
+        "RESET lock_configuration",
+        "PRAGMA memory_limit='9GB'",
+        "SELECT * FROM read_parquet('http://127.0.0.1/x')",
+        "CREATE PERSISTENT SECRET x (TYPE S3)",
         "SELECT getenv('PATH')",
     };
     for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++) {
         const char *path = strstr(hostile[i], "'%s'");
         char sql[700];
         if (path != NULL)
-            (void)snprintf(sql, sizeof sql, "%.*s'%s'%s", (int)(path - hostile[i]), hostile[i], theirs,
-                           path + 4);
+            (void)snprintf(sql, sizeof sql, "%.*s'%s'%s", (int)(path - hostile[i]), hostile[i],
+                           theirs, path + 4);
         else
             (void)snprintf(sql, sizeof sql, "%s", hostile[i]);
         const tr_code code = tr_engine_run(&engine, sql, NULL);
@@ -146,7 +159,8 @@ static void the_engine_alone_reads_the_named_file_and_cannot_write_it(void)
     char sql[700];
     (void)snprintf(sql, sizeof sql, "SELECT * FROM read_parquet('%s')", ours);
     CHECK(tr_engine_run(&engine, sql, NULL) == TR_OK);
-    (void)snprintf(sql, sizeof sql, "COPY (SELECT 1) TO '%s' (FORMAT parquet, use_tmp_file false)", ours);
+    (void)snprintf(sql, sizeof sql, "COPY (SELECT 1) TO '%s' (FORMAT parquet, use_tmp_file false)",
+                   ours);
     if (is_walled)
         CHECK(tr_engine_run(&engine, sql, NULL) != TR_OK);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* convert.c - a foreign Parquet file as JSON lines, rows in their order.
  *
- * DuckDB opens the file by /proc/self/fd/4: it never learns the file's name, so no message can tell it.
+ * DuckDB opens the file by /proc/self/fd/4: it never learns the file's name, so no message can
+ * tell it.
  */
 #include "base/limits.h"
 #include "engine.h"
@@ -14,8 +15,8 @@
 #define INPUT "/proc/self/fd/4"
 
 /* One row as its line, or as a line that says why it is none. */
-static tr_code put_row(tr_rows *rows, uint64_t row, uint64_t number, tr_out *out, tr_verdict *verdict,
-                       tr_err *err)
+static tr_code put_row(tr_rows *rows, uint64_t row, uint64_t number, tr_out *out,
+                       tr_verdict *verdict, tr_err *err)
 {
     const size_t start = out->buf.len;
     char why[sizeof rows->problem];
@@ -64,8 +65,10 @@ static tr_code put_rows(duckdb_result *result, tr_rows *rows, tr_out *out, tr_ve
 tr_code tr_convert_parquet(const tr_request *request, tr_engine *engine, tr_verdict *verdict,
                            tr_err *err)
 {
-    static const tr_disguise disguises[] = {
-        {"\"" INPUT "\"", "(the file)"}, {"'" INPUT "'", "(the file)"}, {INPUT, "(the file)"}, {NULL, NULL}};
+    static const tr_disguise disguises[] = {{"\"" INPUT "\"", "(the file)"},
+                                            {"'" INPUT "'", "(the file)"},
+                                            {INPUT, "(the file)"},
+                                            {NULL, NULL}};
     duckdb_result result;
     tr_rows rows;
     tr_out out;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* convert_csv.c - a CSV file as JSON lines: every cell a string, rows that cannot be cut as lines that
- * say why. DuckDB has no part in it.
+/* convert_csv.c - a CSV file as JSON lines: every cell a string, rows that cannot be cut as lines
+ * that say why. DuckDB has no part in it.
  */
 #include "base/limits.h"
 #include "csv.h"
@@ -31,8 +31,8 @@ typedef struct conversion {
 } conversion;
 
 /* One byte from an option of at most one character. */
-static tr_code take_byte(const json_t *options, const char *key, const char *otherwise, uint8_t *out,
-                         tr_err *err)
+static tr_code take_byte(const json_t *options, const char *key, const char *otherwise,
+                         uint8_t *out, tr_err *err)
 {
     const char *text = tr_json_text(options, key, otherwise);
     if (strcmp(text, "\\t") == 0)
@@ -57,7 +57,8 @@ static tr_code take_options(const json_t *options, conversion *c, tr_err *err)
     c->is_latin1 = tr_str_equal_folded(charset, tr_str_of("ISO-8859-1"));
     if (!c->is_latin1 && !tr_str_equal_folded(charset, tr_str_of("UTF-8")) &&
         !tr_str_equal_folded(charset, tr_str_of("US-ASCII")))
-        return TR_FAIL(err, TR_INVALID, "the charset \"%.60s\" is not UTF-8, US-ASCII or ISO-8859-1",
+        return TR_FAIL(err, TR_INVALID,
+                       "the charset \"%.60s\" is not UTF-8, US-ASCII or ISO-8859-1",
                        tr_json_text(options, "charset", ""));
     return TR_OK;
 }
@@ -178,7 +179,8 @@ static tr_code read_header(conversion *c, tr_err *err)
 {
     tr_code code;
     if (!tr_csv_next(&c->csv, &code, err))
-        return code != TR_OK ? code : TR_FAIL(err, TR_INVALID, "the file is empty: a header was expected");
+        return code != TR_OK ? code
+                             : TR_FAIL(err, TR_INVALID, "the file is empty: a header was expected");
     if (c->csv.problem[0] != '\0')
         return TR_FAIL(err, TR_INVALID, "the header in line %llu: %s",
                        (unsigned long long)c->csv.line, c->csv.problem);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* csv.h - cuts the bytes of a CSV file into rows of cells (RFC 4180, and what is met beside it).
  *
- *     a cell that begins with the quote is quoted: delimiters and line ends in it are text, the quote
+ *     a cell that begins with the quote is quoted: delimiters and line ends in it are text,
+ *     the quote
  *     is written doubled or behind the escape; any other use of the escape is two plain bytes
  *     elsewhere quotes and escapes are plain bytes (5" pipe)
  *     LF, CRLF and a lone CR end a row; an empty line is no row; a byte order mark is skipped
@@ -9,8 +10,9 @@
  * Why by hand: a bad row must be told with the very line it begins in, and must not take its
  * neighbours along. A quoted cell followed by other text costs the lines up to there. A quote that
  * nothing closes would swallow the rest of the file: it costs its own line, and reading goes on
- * behind that. This happens once in a file at most, so the time is linear: a later quote that opens a
- * cell was passed by the first search, so it stands in a run of an even number of quotes, and closes itself.
+ * behind that. This happens once in a file at most, so the time is linear: a later quote that
+ * opens a cell was passed by the first search, so it stands in a run of an even number of quotes,
+ * and closes itself.
  *
  * Cells are borrowed from the text, undecoded. Threads: one.
  */

@@ -2,8 +2,8 @@
 /* engine.h - one DuckDB in memory with our settings, and its failures in our words.
  *
  * Order matters (each step was tried out): everything that can be set is set when the database is
- * opened, with one thread; the process is confined; then it gets its threads; then what may be read is
- * named; then external access goes; then the settings are locked.
+ * opened, with one thread; the process is confined; then it gets its threads; then what may be
+ * read is named; then external access goes; then the settings are locked.
  *
  * Threads: one.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.c - tributary-query: one request, one verdict. Started by the server (src/query), never by hand
- * except to look at it; README.md shows how.
+/* main.c - tributary-query: one request, one verdict. Started by the server (src/query), never by
+ * hand except to look at it; README.md shows how.
  */
 #include "out.h"
 #include "worker.h"
@@ -112,8 +112,9 @@ int main(void)
     if (code != TR_OK)
         fail(code, &err);
     char text[128];
-    const int len = snprintf(text, sizeof text, "{\"code\":\"OK\",\"rows\":%llu,\"bad\":%llu,\"confined\":%s}",
-                             (unsigned long long)verdict.rows, (unsigned long long)verdict.bad_rows,
-                             verdict.is_confined ? "true" : "false");
+    const int len =
+        snprintf(text, sizeof text, "{\"code\":\"OK\",\"rows\":%llu,\"bad\":%llu,\"confined\":%s}",
+                 (unsigned long long)verdict.rows, (unsigned long long)verdict.bad_rows,
+                 verdict.is_confined ? "true" : "false");
     leave(text, (size_t)len);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* out.h - result text on its way to descriptor 1, and the pieces it is made of.
  *
- * Text gathers in one buffer and leaves in large writes, at the ends of lines only: a line that turns
- * out to be bad is cut off again with tr_out_cut. Putting never fails in the caller's face: the first
- * failure is kept and reported by tr_out_line_end and tr_out_flush.
+ * Text gathers in one buffer and leaves in large writes, at the ends of lines only: a line that
+ * turns out to be bad is cut off again with tr_out_cut. Putting never fails in the caller's face:
+ * the first failure is kept and reported by tr_out_line_end and tr_out_flush.
  *
  * Threads: one.
  */
@@ -91,7 +91,8 @@ void tr_put_time(tr_out *out, int64_t seconds_of_day, uint32_t nanos);
 /* RFC 3339 in UTC: seconds since 1970 and nanoseconds after it. False: as tr_put_date. */
 bool tr_put_instant(tr_out *out, int64_t seconds, uint32_t nanos);
 
-/* {"__corrupt":text cut to a few hundred bytes,"__error":why,"__line":number} and the line's end. */
+/* {"__corrupt":text cut to a few hundred bytes,"__error":why,"__line":number} and the line's
+ * end. */
 void tr_put_corrupt(tr_out *out, tr_str text, const char *why, uint64_t number);
 
 /* shortest.cpp: at most 32 bytes, returns how many. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* request.c - reads what the server asks for. The server is trusted; the SQL and the files are not. */
+/* request.c - reads what the server asks for. The server is trusted; the SQL and the files are
+ * not. */
 #include "worker.h"
 
 #include <errno.h>

@@ -8,8 +8,8 @@
 void tr_cell_problem(tr_rows *rows, const tr_cell *cell, const char *what)
 {
     if (rows->problem[0] == '\0')
-        (void)snprintf(rows->problem, sizeof rows->problem, "%.200s: %s", (const char *)cell->path.at,
-                       what);
+        (void)snprintf(rows->problem, sizeof rows->problem, "%.200s: %s",
+                       (const char *)cell->path.at, what);
 }
 
 static inline bool is_null(const tr_cell *cell, uint64_t row)
@@ -54,8 +54,8 @@ static tr_i128 wide(duckdb_hugeint value)
     return (tr_i128)((tr_u128)(uint64_t)value.upper << 64 | value.lower);
 }
 
-/* Integers of more than 64 bits: strict readers of JSON take them only as what they would make of them
- * anyway, a double. */
+/* Integers of more than 64 bits: strict readers of JSON take them only as what they would make of
+ * them anyway, a double. */
 static void put_wide(const tr_rows *rows, tr_i128 value, tr_out *out)
 {
     tr_put_i128(out, value);
@@ -273,7 +273,8 @@ void tr_cell_put_interval(tr_rows *rows, const tr_cell *cell, uint64_t row, tr_o
 
 /* What holds other values. */
 
-static void put_items(tr_rows *rows, const tr_cell *item, uint64_t from, uint64_t count, tr_out *out)
+static void put_items(tr_rows *rows, const tr_cell *item, uint64_t from, uint64_t count,
+                      tr_out *out)
 {
     tr_put_byte(out, '[');
     for (uint64_t i = 0; i < count; i++) {

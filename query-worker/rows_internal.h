@@ -15,7 +15,8 @@ struct tr_cell {
     tr_str key;               /* "name": with quotes and colon, escaped */
     tr_str name;
     tr_str path;              /* person.name.firstName, NUL-terminated, for messages */
-    tr_cell *children;        /* struct: members; list, array: the item; map: key, value; union: tag, members */
+    tr_cell *children;        /* struct: members; list, array: the item; map: key and value;
+                               * union: tag and members */
     size_t child_count;
     const tr_str *labels;     /* of an enum */
     size_t label_count;

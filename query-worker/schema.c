@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* schema.c - see schema.h. parquet_schema() lists the nodes of the tree depth first, each with how many
- * children follow it.
+/* schema.c - see schema.h. parquet_schema() lists the nodes of the tree depth first, each with how
+ * many children follow it.
  */
 #include "schema.h"
 #include "base/limits.h"

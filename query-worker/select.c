@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* select.c - one SELECT over Parquet files given as tables.
  *
- * The statement is checked before anything is opened. Then each table becomes a view; then the settings
- * are locked; then the statement runs and its rows leave as they are made.
+ * The statement is checked before anything is opened. Then each table becomes a view; then the
+ * settings are locked; then the statement runs and its rows leave as they are made.
  */
 #include "engine.h"
 #include "rows.h"
@@ -49,7 +49,8 @@ static tr_code make_view(tr_engine *engine, const char *name, const json_t *file
         if (code == TR_OK)
             code = put_files(&sql, files, err);
         if (code == TR_OK)
-            code = tr_buf_append(&sql, tr_str_of("], union_by_name=true, hive_partitioning=false)"), err);
+            code = tr_buf_append(&sql, tr_str_of("], union_by_name=true, hive_partitioning=false)"),
+                                 err);
     }
     if (code == TR_OK)
         code = tr_buf_append(&sql, (tr_str){(const uint8_t *)"", 1}, err);
@@ -69,9 +70,11 @@ static tr_code check_tables(const json_t *tables, tr_err *err)
     json_object_foreach((json_t *)(uintptr_t)tables, name, files) {
         if (name[0] == '\0' || !json_is_array(files))
             return TR_FAIL(err, TR_INVALID, "the tables of the request are not as they should be");
-        json_array_foreach(files, i, file)
-            if (!json_is_string(file) || json_string_value(file)[0] != '/')
-                return TR_FAIL(err, TR_INVALID, "the tables of the request are not as they should be");
+        json_array_foreach(files, i, file) if (!json_is_string(file) ||
+                                               json_string_value(file)[0] !=
+                                                   '/') return TR_FAIL(err, TR_INVALID,
+                                                                       "the tables of the request "
+                                                                       "are not as they should be");
     }
     return TR_OK;
 }
@@ -124,7 +127,8 @@ static bool needs_quotes(tr_str cell)
     return cell.len == 0 || cell.at[0] == ' ' || cell.at[cell.len - 1] == ' ';
 }
 
-/* Quotes what has been put behind `start`, where that is needed; an empty text is "", a null nothing. */
+/* Quotes what has been put behind `start`, where that is needed; an empty text is "", a null
+ * nothing. */
 static void quote_cell(tr_out *out, size_t start)
 {
     const size_t len = out->buf.len - start;

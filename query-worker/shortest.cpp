@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shortest.cpp - what only the C++ library has: shortest texts of numbers, and a say in how a process
- * that DuckDB's own exceptions or memory needs bring down takes its leave.
+/* shortest.cpp - what only the C++ library has: shortest texts of numbers, and a say in how a
+ * process that DuckDB's own exceptions or memory needs bring down takes its leave.
  */
 #include <charconv>
 #include <cstddef>

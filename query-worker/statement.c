@@ -39,8 +39,8 @@ static bool has_name(const json_t *object, const char *name)
     return false;
 }
 
-/* Names of WITH are remembered wherever they stand; where they are valid is DuckDB's business. They must not
- * look like a file, so that outside of their scope they cannot name one. */
+/* Names of WITH are remembered wherever they stand; where they are valid is DuckDB's business.
+ * They must not look like a file, so that outside of their scope they cannot name one. */
 static tr_code remember(checker *c, const char *name, tr_err *err)
 {
     if (name == NULL || name[0] == '\0')
@@ -114,7 +114,8 @@ static tr_code check_function(const json_t *node, bool (*is_allowed)(const char 
 /* A node of FROM. Its kind has been looked at when its own members are walked. */
 static tr_code check_from(checker *c, const json_t *node, const char *type, tr_err *err)
 {
-    static const char *const harmless[] = {"SUBQUERY", "JOIN", "EXPRESSION_LIST", "EMPTY", "PIVOT", NULL};
+    static const char *const harmless[] = {"SUBQUERY", "JOIN",  "EXPRESSION_LIST",
+                                           "EMPTY",    "PIVOT", NULL};
     if (strcmp(type, "BASE_TABLE") == 0)
         return check_table(c, node, err);
     if (strcmp(type, "SHOW_REF") == 0)
@@ -223,8 +224,9 @@ tr_code tr_statement_check(tr_engine *engine, const json_t *tables, const char *
     TR_TRY(parse(engine, sql, &tree, err));
     tr_code code = TR_OK;
     if (tr_json_bool(tree, "error", true))
-        code = TR_FAIL(err, TR_INVALID, "only SELECT, WITH, VALUES, FROM, DESCRIBE, SUMMARIZE and SHOW"
-                                        " TABLES can be run");
+        code = TR_FAIL(err, TR_INVALID,
+                       "only SELECT, WITH, VALUES, FROM, DESCRIBE, SUMMARIZE and SHOW"
+                       " TABLES can be run");
     c.named = json_object();
     if (code == TR_OK && c.named == NULL)
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* statement.h - whether a statement of a user may run at all.
  *
- * DuckDB parses it and hands out the tree (json_serialize_sql, which takes nothing but SELECT and what is
- * made of it: WITH, VALUES, FROM, DESCRIBE, SUMMARIZE, SHOW TABLES). Each node of the tree must be of a kind that
- * is known here; functions must be on a list; tables must be those of the request, names the
- * statement itself gives (WITH), or information_schema's tables and columns. A table that is a
- * string, FROM '/etc/passwd', is a table that nobody named.
+ * DuckDB parses it and hands out the tree (json_serialize_sql, which takes nothing but SELECT and
+ * what is made of it: WITH, VALUES, FROM, DESCRIBE, SUMMARIZE, SHOW TABLES). Each node of the tree
+ * must be of a kind that is known here; functions must be on a list; tables must be those of the
+ * request, names the statement itself gives (WITH), or information_schema's tables and columns. A
+ * table that is a string, FROM '/etc/passwd', is a table that nobody named.
  */
 #ifndef TR_WORKER_STATEMENT_H
 #define TR_WORKER_STATEMENT_H

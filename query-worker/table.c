@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* table.c - see table.h. What a terminal would obey (escape sequences, marks that turn the direction of
- * text) is shown as \u....; long cells are cut, for csv and json have them whole.
+/* table.c - see table.h. What a terminal would obey (escape sequences, marks that turn the
+ * direction of text) is shown as \u....; long cells are cut, for csv and json have them whole.
  */
 #include "table.h"
 
@@ -50,17 +50,20 @@ static bool is_in(uint32_t point, const range *ranges, size_t count)
 
 static bool is_obeyed(uint32_t point)
 {
-    static const range ranges[] = {{0, 0x1f}, {0x7f, 0x9f}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
+    static const range ranges[] = {
+        {0, 0x1f}, {0x7f, 0x9f}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
     return is_in(point, ranges, sizeof ranges / sizeof ranges[0]);
 }
 
 /* Columns of a terminal: the wide ranges are those of East Asian scripts and emoji. */
 static uint32_t width_of(uint32_t point)
 {
-    static const range none[] = {{0x300, 0x36f}, {0x200b, 0x200d}, {0x20d0, 0x20f0}, {0xfe00, 0xfe0f}};
-    static const range wide[] = {{0x1100, 0x115f}, {0x2e80, 0x303e}, {0x3041, 0xa4cf}, {0xac00, 0xd7a3},
-                                 {0xf900, 0xfaff}, {0xfe30, 0xfe6f}, {0xff00, 0xff60}, {0xffe0, 0xffe6},
-                                 {0x1f300, 0x1faff}, {0x20000, 0x3fffd}};
+    static const range none[] = {
+        {0x300, 0x36f}, {0x200b, 0x200d}, {0x20d0, 0x20f0}, {0xfe00, 0xfe0f}};
+    static const range wide[] = {{0x1100, 0x115f},  {0x2e80, 0x303e}, {0x3041, 0xa4cf},
+                                 {0xac00, 0xd7a3},  {0xf900, 0xfaff}, {0xfe30, 0xfe6f},
+                                 {0xff00, 0xff60},  {0xffe0, 0xffe6}, {0x1f300, 0x1faff},
+                                 {0x20000, 0x3fffd}};
     if (is_in(point, none, sizeof none / sizeof none[0]))
         return 0;
     return is_in(point, wide, sizeof wide / sizeof wide[0]) ? 2 : 1;
@@ -88,7 +91,8 @@ static tr_code add_cell(tr_table *table, tr_str value, tr_err *err)
         }
         char escaped[16];
         if (is_obeyed(point)) {
-            width += (uint32_t)snprintf(escaped, sizeof escaped, point == '\n' ? "\\n" : "\\u%04x", point);
+            width += (uint32_t)snprintf(escaped, sizeof escaped, point == '\n' ? "\\n" : "\\u%04x",
+                                        point);
             tr_put_text(&table->text, escaped);
         } else {
             width += width_of(point);
@@ -135,8 +139,8 @@ static void put_filled(tr_out *out, size_t count, char fill)
         tr_put_byte(out, (uint8_t)fill);
 }
 
-static void put_line(const tr_table *table, const tr_rows *rows, const uint32_t *widths, uint64_t line,
-                     tr_out *out)
+static void put_line(const tr_table *table, const tr_rows *rows, const uint32_t *widths,
+                     uint64_t line, tr_out *out)
 {
     for (size_t i = 0; i < rows->column_count; i++) {
         const tr_table_cell *cell = table->cells + line * rows->column_count + i;

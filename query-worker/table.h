@@ -22,6 +22,7 @@ void tr_table_open(tr_table *table, uint64_t bytes_max);
 void tr_table_close(tr_table *table);
 TR_MUST_CHECK tr_code tr_table_add_header(tr_table *table, const tr_rows *rows, tr_err *err);
 TR_MUST_CHECK tr_code tr_table_add_row(tr_table *table, tr_rows *rows, uint64_t row, tr_err *err);
-TR_MUST_CHECK tr_code tr_table_put(const tr_table *table, const tr_rows *rows, tr_out *out, tr_err *err);
+TR_MUST_CHECK tr_code tr_table_put(const tr_table *table, const tr_rows *rows, tr_out *out,
+                                   tr_err *err);
 
 #endif

@@ -41,8 +41,9 @@ void tr_request_close(tr_request *request);
 
 /* Memory, CPU, sizes: first of all. */
 TR_MUST_CHECK tr_code tr_confine_resources(const tr_request *request, tr_err *err);
-/* Walls, before anything foreign is looked at and while there is one thread only; *is_whole: Landlock,
- * too. DuckDB must have been opened: it asks the system what memory there is, and fails when refused. */
+/* Walls, before anything foreign is looked at and while there is one thread only; *is_whole:
+ * Landlock, too. DuckDB must have been opened: it asks the system what memory there is, and fails
+ * when refused. */
 TR_MUST_CHECK tr_code tr_confine(const tr_request *request, bool *is_whole, tr_err *err);
 
 /* The work. `engine` is open, has one thread and is not locked yet. */

@@ -47,7 +47,8 @@ static tr_code sweep_one(void *ctx, const char *name, tr_err *err)
     if (strncmp(name, "spill-", 6) != 0)
         return TR_OK;
     const char *digits = name + 6, *end = strchr(digits, '-');
-    if (end == NULL || !tr_str_to_i64((tr_str){(const uint8_t *)digits, (size_t)(end - digits)}, &pid))
+    if (end == NULL ||
+        !tr_str_to_i64((tr_str){(const uint8_t *)digits, (size_t)(end - digits)}, &pid))
         return TR_OK;
     if (pid <= 0 || pid > INT32_MAX || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
         return TR_OK;
@@ -64,12 +65,14 @@ tr_code tr_query_open(const tr_query_options *options, tr_query **out, tr_err *e
     query->deadline_s = options->deadline_s > 0 ? options->deadline_s : 600;
     query->thread_count = options->thread_count > 0 ? options->thread_count : 2;
     query->is_confinement_required = options->is_confinement_required;
-    query->worker_path = options->worker_path != NULL ? tr_copy_text(tr_str_of(options->worker_path))
-                                                      : find_worker();
+    query->worker_path = options->worker_path != NULL
+                             ? tr_copy_text(tr_str_of(options->worker_path))
+                             : find_worker();
     tr_code code = TR_OK;
     if (options->scratch_folder != NULL) {
         query->scratch_folder = tr_copy_text(tr_str_of(options->scratch_folder));
-        code = query->scratch_folder == NULL ? TR_NO_MEMORY : tr_dir_make(query->scratch_folder, err);
+        code =
+            query->scratch_folder == NULL ? TR_NO_MEMORY : tr_dir_make(query->scratch_folder, err);
     }
     if (query->worker_path == NULL || code == TR_NO_MEMORY)
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory for the SQL worker's door");
@@ -95,15 +98,16 @@ void tr_query_close(tr_query *query)
 }
 
 /* Adds what every request has and runs it; `request` is taken. */
-static tr_code run(tr_query *query, json_t *request, tr_worker_run *worker, uint64_t bytes_max, tr_err *err)
+static tr_code run(tr_query *query, json_t *request, tr_worker_run *worker, uint64_t bytes_max,
+                   tr_err *err)
 {
     const int64_t cpu_s = (int64_t)query->deadline_s * query->thread_count + 5;
     tr_buf text = {0};
     json_t *verdict = NULL;
-    json_t *common = json_pack("{s:I,s:I,s:I,s:I,s:b}", "bytes_max", (json_int_t)bytes_max, "memory_mb",
-                               (json_int_t)query->memory_mb, "threads", (json_int_t)query->thread_count,
-                               "cpu_s", (json_int_t)cpu_s, "confinement_required",
-                               query->is_confinement_required);
+    json_t *common =
+        json_pack("{s:I,s:I,s:I,s:I,s:b}", "bytes_max", (json_int_t)bytes_max, "memory_mb",
+                  (json_int_t)query->memory_mb, "threads", (json_int_t)query->thread_count, "cpu_s",
+                  (json_int_t)cpu_s, "confinement_required", query->is_confinement_required);
     tr_code code = TR_OK;
     if (request == NULL || common == NULL || json_object_update(request, common) != 0)
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a request to the SQL worker");
@@ -163,8 +167,10 @@ tr_code tr_query_convert(tr_query *query, const json_t *options, const char *in_
     tr_code code = tr_file_replace(out_path, &file, err);
     if (code == TR_OK) {
         tr_worker_run worker = {.input_fd = input_fd, .result_fd = file.fd};
-        code = run(query, json_pack("{s:s,s:s,s:O}", "do", "convert", "format", format, "options", options),
-                   &worker, TR_CONVERT_BYTES_LEAST + TR_CONVERT_RATIO_MAX * bytes, err);
+        code =
+            run(query,
+                json_pack("{s:s,s:s,s:O}", "do", "convert", "format", format, "options", options),
+                &worker, TR_CONVERT_BYTES_LEAST + TR_CONVERT_RATIO_MAX * bytes, err);
         tr_file_close(&file);
         if (code != TR_OK)
             note_kept(tr_file_remove(out_path, NULL)); /* half a conversion is none */
@@ -173,7 +179,8 @@ tr_code tr_query_convert(tr_query *query, const json_t *options, const char *in_
     return code;
 }
 
-/* A folder of its own that the worker may fill; *path is returned (tr_free), NULL when there is none. */
+/* A folder of its own that the worker may fill; *path is returned (tr_free), NULL when there is
+ * none. */
 static tr_code make_spill(tr_query *query, char **path, tr_err *err)
 {
     char made[4096];
@@ -204,11 +211,12 @@ tr_code tr_query_select(tr_query *query, const json_t *tables, tr_str sql, const
     }
     tr_code code = make_spill(query, &spill, err);
     if (code == TR_OK) {
-        tr_worker_run worker = {.input_fd = -1, .result_fd = -1, .result = out, .bytes_max = bytes_max};
+        tr_worker_run worker = {
+            .input_fd = -1, .result_fd = -1, .result = out, .bytes_max = bytes_max};
         const json_int_t spill_bytes_max = (json_int_t)TR_SPILL_BYTES_MAX;
-        json_t *request = json_pack("{s:s,s:s,s:O,s:O,s:s?,s:I}", "do", "select", "format", format,
-                                    "tables", tables, "sql", text, "spill", spill, "spill_bytes_max",
-                                    spill_bytes_max);
+        json_t *request =
+            json_pack("{s:s,s:s,s:O,s:O,s:s?,s:I}", "do", "select", "format", format, "tables",
+                      tables, "sql", text, "spill", spill, "spill_bytes_max", spill_bytes_max);
         const size_t start = out->len;
         code = run(query, request, &worker, bytes_max, err);
         if (code != TR_OK)

@@ -29,22 +29,26 @@ typedef struct tr_query_options {
 TR_MUST_CHECK tr_code tr_query_open(const tr_query_options *options, tr_query **out, tr_err *err);
 void tr_query_close(tr_query *query); /* accepts NULL */
 
-/* Turns a foreign Parquet or CSV file into JSON lines at out_path, one XDM-shaped object a row: nulls
- * are left out, maps are objects, timestamps RFC 3339 UTC with a Z, dates YYYY-MM-DD; CSV cells are
- * strings (ingest converts by schema), an unquoted empty cell or one equal to nullMarker is left out.
+/* Turns a foreign Parquet or CSV file into JSON lines at out_path, one XDM-shaped object a row:
+ * nulls are left out, maps are objects, timestamps RFC 3339 UTC with a Z, dates YYYY-MM-DD; CSV
+ * cells are strings (ingest converts by schema), an unquoted empty cell or one equal to nullMarker
+ * is left out.
  *   options  {"format":"parquet"} or {"format":"csv","delimiter":",","quote":"\"","escape":"\\",
  *            "nullMarker":"","header":true}
- * Rows of a CSV that cannot be cut into cells become lines {"__corrupt":"<text>","__error":"...","__line":n}.
+ * Rows of a CSV that cannot be cut into cells become lines
+ * {"__corrupt":"<text>","__error":"...","__line":n}.
  * TR_INVALID  the file is not what it should be: the text says what and where, without any path */
 TR_MUST_CHECK tr_code tr_query_convert(tr_query *query, const json_t *options, const char *in_path,
                                        const char *out_path, tr_err *err);
 
 /* Runs one SELECT over Parquet files given as tables.
- *   tables   {"<table name>": ["/path/a.parquet", ...], ...}: united by name; the bookkeeping column hidden
+ *   tables   {"<table name>": ["/path/a.parquet", ...], ...}: united by name; the bookkeeping
+ *            column hidden
  *   format   "csv", "json" (lines) or "table" (aligned, for a terminal)
  *   out      the result text is appended; at most bytes_max, else TR_LIMIT
  * TR_INVALID  the SQL is wrong: DuckDB's message without paths */
 TR_MUST_CHECK tr_code tr_query_select(tr_query *query, const json_t *tables, tr_str sql,
-                                      const char *format, size_t bytes_max, tr_buf *out, tr_err *err);
+                                      const char *format, size_t bytes_max, tr_buf *out,
+                                      tr_err *err);
 
 #endif

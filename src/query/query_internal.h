@@ -15,8 +15,8 @@ typedef struct tr_worker_run {
     uint32_t deadline_s; /* then it is killed */
 } tr_worker_run;
 
-/* Starts the worker, waits for its end, never longer than the deadline. *verdict is returned: what it
- * said, its code being TR_OK. Every other end is an error of its own:
+/* Starts the worker, waits for its end, never longer than the deadline. *verdict is returned: what
+ * it said, its code being TR_OK. Every other end is an error of its own:
  *   what the worker's verdict says
  *   TR_LIMIT    the deadline, or more than bytes_max
  *   TR_INVALID  it crashed: so would it the next time

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* query_test.c - the door: what a call answers whatever becomes of its worker.
  *
- * Method: workers that misbehave are shell scripts in the worker's place; conversions and queries run the
- * real one, named in TR_QUERY_WORKER (those tests are skipped, and say so, when it was not built).
+ * Method: workers that misbehave are shell scripts in the worker's place; conversions and queries
+ * run the real one, named in TR_QUERY_WORKER (those tests are skipped, and say so, when it was not
+ * built).
  */
 #include "query/query.h"
 #include "base/clock.h"
@@ -45,8 +46,8 @@ static tr_code run_script(const char *script, tr_err *err)
     (void)snprintf(text, sizeof text, "#!/bin/sh\n%s\n", script);
     const char *worker = put_file(0, "worker.sh", text);
     CHECK(chmod(worker, 0700) == 0);
-    CHECK(tr_query_open(&(tr_query_options){.worker_path = worker, .deadline_s = 1}, &query, NULL) ==
-          TR_OK);
+    CHECK(tr_query_open(&(tr_query_options){.worker_path = worker, .deadline_s = 1}, &query,
+                        NULL) == TR_OK);
     const tr_code code = tr_query_convert(query, options, put_file(1, "in.csv", "a\n1\n"),
                                           path_of(2, "out.jsonl"), err);
     if (code != TR_OK)
@@ -71,7 +72,8 @@ static void a_worker_that_is_not_there_is_said_to_be_missing(void)
     tr_query *query = NULL;
     tr_err err = {0};
     json_t *options = json_pack("{s:s}", "format", "csv");
-    CHECK(tr_query_open(&(tr_query_options){.worker_path = "/nonexistent/x"}, &query, NULL) == TR_OK);
+    CHECK(tr_query_open(&(tr_query_options){.worker_path = "/nonexistent/x"}, &query, NULL) ==
+          TR_OK);
     CHECK(tr_query_convert(query, options, put_file(1, "in.csv", "a\n"), path_of(2, "out"), &err) ==
           TR_SEMANTIC);
     CHECK(strstr(err.text, "not installed") != NULL && strstr(err.text, "/nonexistent") == NULL);
@@ -112,11 +114,13 @@ static void a_verdict_is_believed_only_when_it_is_one(void)
 {
     tr_err err = {0};
     CHECK(run_script("echo '{\"code\":\"OK\",\"confined\":true}' >&3", &err) == TR_OK);
-    CHECK(run_script("echo '{\"code\":\"INVALID\",\"text\":\"bad cell\"}' >&3", &err) == TR_INVALID);
+    CHECK(run_script("echo '{\"code\":\"INVALID\",\"text\":\"bad cell\"}' >&3", &err) ==
+          TR_INVALID);
     CHECK(strcmp(err.text, "bad cell") == 0);
     CHECK(run_script("echo '{\"code\":\"NONE\"}' >&3", &err) == TR_IO);
     CHECK(run_script("echo '{\"co' >&3", &err) == TR_IO);
-    CHECK(run_script("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done >&3", &err) == TR_LIMIT);
+    CHECK(run_script("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done >&3", &err) ==
+          TR_LIMIT);
 }
 
 static void a_worker_gets_no_environment_and_no_other_descriptors(void)
@@ -125,8 +129,10 @@ static void a_worker_gets_no_environment_and_no_other_descriptors(void)
     CHECK(setenv("TR_SECRET", "1", 1) == 0);
     /* PWD and the like are the shell's own. */
     CHECK(run_script("[ -z \"$TR_SECRET$HOME$PATH_INFO$USER\" ] || exit 1;"
-                     " for fd in /proc/$$/fd/*; do case $fd in */[0-4]|*/10) ;; *) [ -e $fd ] && exit 1;; esac; done;"
-                     " echo '{\"code\":\"OK\"}' >&3", &err) == TR_OK);
+                     " for fd in /proc/$$/fd/*; do case $fd in */[0-4]|*/10) ;; *) [ -e $fd ] && "
+                     "exit 1;; esac; done;"
+                     " echo '{\"code\":\"OK\"}' >&3",
+                     &err) == TR_OK);
 }
 
 static void no_call_leaves_a_descriptor_or_a_child_behind(void)
@@ -144,13 +150,14 @@ static void check_csv(const char *options_text, const char *csv, const char *exp
     tr_err err = {0};
     tr_buf lines = {0};
     json_t *options = json_loads(options_text, 0, NULL);
-    CHECK(tr_query_convert(real, options, put_file(1, "in.csv", csv), path_of(2, "out.jsonl"), &err) ==
-          TR_OK);
+    CHECK(tr_query_convert(real, options, put_file(1, "in.csv", csv), path_of(2, "out.jsonl"),
+                           &err) == TR_OK);
     CHECK(tr_file_read_all(paths[2], &lines, &err) == TR_OK);
     const bool is_same = tr_str_is(tr_buf_str(&lines), expected);
     CHECK(is_same);
     if (!is_same)
-        printf("  %s\n  got:      %.*s\n  expected: %s\n", err.text, TR_STR_ARG(tr_buf_str(&lines)), expected);
+        printf("  %s\n  got:      %.*s\n  expected: %s\n", err.text, TR_STR_ARG(tr_buf_str(&lines)),
+               expected);
     tr_buf_free(&lines);
     json_decref(options);
 }
@@ -159,7 +166,8 @@ static void check_csv(const char *options_text, const char *csv, const char *exp
 
 static void csv_cells_become_strings_and_empty_ones_are_left_out(void)
 {
-    check_csv(CSV, "a,b\n1,x\n,\n\"\",2\n", "{\"a\":\"1\",\"b\":\"x\"}\n{}\n{\"a\":\"\",\"b\":\"2\"}\n");
+    check_csv(CSV, "a,b\n1,x\n,\n\"\",2\n",
+              "{\"a\":\"1\",\"b\":\"x\"}\n{}\n{\"a\":\"\",\"b\":\"2\"}\n");
     check_csv("{\"format\":\"csv\",\"nullMarker\":\"NA\"}", "a,b\nNA,\"NA\"\n,1\n",
               "{\"b\":\"NA\"}\n{\"b\":\"1\"}\n");
 }
@@ -181,8 +189,8 @@ static void other_delimiters_quotes_and_charsets_are_options(void)
 {
     check_csv("{\"format\":\"csv\",\"delimiter\":\"|\",\"quote\":\"'\",\"escape\":\"\"}",
               "a|b\n'x|y'|'C:\\'\n", "{\"a\":\"x|y\",\"b\":\"C:\\\\\"}\n");
-    check_csv("{\"format\":\"csv\",\"delimiter\":\"\\t\",\"charset\":\"iso-8859-1\"}", "a\tb\n\xe9\t1\n",
-              "{\"a\":\"\xc3\xa9\",\"b\":\"1\"}\n");
+    check_csv("{\"format\":\"csv\",\"delimiter\":\"\\t\",\"charset\":\"iso-8859-1\"}",
+              "a\tb\n\xe9\t1\n", "{\"a\":\"\xc3\xa9\",\"b\":\"1\"}\n");
     check_csv("{\"format\":\"csv\",\"header\":false}", "1,2\n", "{\"_c0\":\"1\",\"_c1\":\"2\"}\n");
 }
 
@@ -198,30 +206,33 @@ static void a_row_of_another_width_is_told_with_its_line(void)
 static void a_quote_that_nothing_closes_costs_its_own_line(void)
 {
     check_csv(CSV, "a,b\n1,\"x\n2,y\n3,z\n",
-              "{\"__corrupt\":\"1,\\\"x\",\"__error\":\"cell 2: its quote is never closed\",\"__line\":2}\n"
+              "{\"__corrupt\":\"1,\\\"x\",\"__error\":\"cell 2: its quote is never "
+              "closed\",\"__line\":2}\n"
               "{\"a\":\"2\",\"b\":\"y\"}\n{\"a\":\"3\",\"b\":\"z\"}\n");
 }
 
 static void text_behind_a_closing_quote_costs_the_row(void)
 {
-    check_csv(CSV, "a,b\n\"x\"y,1\n2,3\n",
-              "{\"__corrupt\":\"\\\"x\\\"y,1\",\"__error\":\"cell 1: text behind its closing quote\","
-              "\"__line\":2}\n{\"a\":\"2\",\"b\":\"3\"}\n");
+    check_csv(
+        CSV, "a,b\n\"x\"y,1\n2,3\n",
+        "{\"__corrupt\":\"\\\"x\\\"y,1\",\"__error\":\"cell 1: text behind its closing quote\","
+        "\"__line\":2}\n{\"a\":\"2\",\"b\":\"3\"}\n");
 }
 
 static void cells_that_are_not_utf8_cost_the_row(void)
 {
-    check_csv(CSV, "a\n\xff\nok\n",
-              "{\"__corrupt\":\"\xef\xbf\xbd\",\"__error\":\"column \\\"a\\\": text that is not UTF-8\","
-              "\"__line\":2}\n{\"a\":\"ok\"}\n");
+    check_csv(
+        CSV, "a\n\xff\nok\n",
+        "{\"__corrupt\":\"\xef\xbf\xbd\",\"__error\":\"column \\\"a\\\": text that is not UTF-8\","
+        "\"__line\":2}\n{\"a\":\"ok\"}\n");
 }
 
 static void check_refused(const char *options_text, const char *csv, const char *why)
 {
     tr_err err = {0};
     json_t *options = json_loads(options_text, 0, NULL);
-    CHECK(tr_query_convert(real, options, put_file(1, "in.csv", csv), path_of(2, "out.jsonl"), &err) ==
-          TR_INVALID);
+    CHECK(tr_query_convert(real, options, put_file(1, "in.csv", csv), path_of(2, "out.jsonl"),
+                           &err) == TR_INVALID);
     const bool says_why = strstr(err.text, why) != NULL && strstr(err.text, folder) == NULL;
     CHECK(says_why);
     if (!says_why)
@@ -253,7 +264,8 @@ static json_t *tables(void)
     return json_pack("{s:[s,s]}", "t", one, two);
 }
 
-static tr_code run_select(const char *sql, const char *format, size_t bytes_max, tr_buf *out, tr_err *err)
+static tr_code run_select(const char *sql, const char *format, size_t bytes_max, tr_buf *out,
+                          tr_err *err)
 {
     json_t *t = tables();
     const tr_code code = tr_query_select(real, t, tr_str_of(sql), format, bytes_max, out, err);
@@ -276,8 +288,10 @@ static void check_select(const char *sql, const char *format, const char *expect
 
 static void a_select_unites_the_files_and_hides_bookkeeping(void)
 {
-    check_select("SELECT * FROM t ORDER BY _id", "csv", "_id,n,extra\na,1,\nb,,\nc,,x\nd,,\"y,\"\"z\"\"\"\n");
-    check_select("SELECT * FROM t WHERE n IS NOT NULL", "json", "{\"_id\":\"a\",\"n\":1,\"extra\":null}\n");
+    check_select("SELECT * FROM t ORDER BY _id", "csv",
+                 "_id,n,extra\na,1,\nb,,\nc,,x\nd,,\"y,\"\"z\"\"\"\n");
+    check_select("SELECT * FROM t WHERE n IS NOT NULL", "json",
+                 "{\"_id\":\"a\",\"n\":1,\"extra\":null}\n");
     check_select("SELECT count(*) AS c FROM t", "table", " c\n---\n 4\n(1 row)\n");
 }
 
@@ -322,10 +336,12 @@ static void a_query_that_never_ends_is_stopped_and_leaves_no_scratch(void)
     tr_buf out = {0};
     tr_query *query = NULL;
     json_t *none = json_object();
-    const tr_query_options options = {
-        .worker_path = getenv("TR_QUERY_WORKER"), .deadline_s = 1, .scratch_folder = path_of(3, "scratch")};
+    const tr_query_options options = {.worker_path = getenv("TR_QUERY_WORKER"),
+                                      .deadline_s = 1,
+                                      .scratch_folder = path_of(3, "scratch")};
     CHECK(tr_query_open(&options, &query, NULL) == TR_OK);
-    CHECK(tr_query_select(query, none, tr_str_of("SELECT count(*) FROM range(10000000) a, range(10000000) b"),
+    CHECK(tr_query_select(query, none,
+                          tr_str_of("SELECT count(*) FROM range(10000000) a, range(10000000) b"),
                           "csv", 1000, &out, &err) == TR_LIMIT);
     CHECK(rmdir(paths[3]) == 0); /* it is empty */
     tr_query_close(query);
@@ -341,8 +357,8 @@ static void the_scratch_of_a_dead_process_is_swept_and_of_a_living_one_is_kept(v
     (void)snprintf(dead, sizeof dead, "%s/spill-%d-0", scratch, INT32_MAX);
     (void)snprintf(living, sizeof living, "%s/spill-%d-0", scratch, getpid());
     CHECK(tr_dir_make(dead, NULL) == TR_OK && tr_dir_make(living, NULL) == TR_OK);
-    CHECK(tr_query_open(&(tr_query_options){.worker_path = "/bin/true", .scratch_folder = scratch}, &query,
-                        NULL) == TR_OK);
+    CHECK(tr_query_open(&(tr_query_options){.worker_path = "/bin/true", .scratch_folder = scratch},
+                        &query, NULL) == TR_OK);
     CHECK(!tr_path_exists(dead) && tr_path_exists(living));
     CHECK(tr_dir_remove(scratch, NULL) == TR_OK);
     tr_query_close(query);
@@ -388,7 +404,8 @@ int main(void)
     const char *worker = getenv("TR_QUERY_WORKER");
     if (worker == NULL) {
         printf("skip the real worker: it was not built, .deps/duckdb is absent\n");
-        RUN(a_worker_that_never_ends_is_killed_at_the_deadline); /* else a query that never ends is */
+        /* else a query that never ends is killed */
+        RUN(a_worker_that_never_ends_is_killed_at_the_deadline);
     } else if (tr_query_open(&(tr_query_options){.worker_path = worker}, &real, NULL) == TR_OK) {
         RUN(csv_cells_become_strings_and_empty_ones_are_left_out);
         RUN(rows_end_with_lf_crlf_or_cr_and_a_byte_order_mark_is_skipped);

@@ -6,8 +6,9 @@
  *
  * posix_spawn, because the server has many threads: between fork and exec nothing but what it does
  * itself would be safe. The request is a memory file, so nothing here writes to a pipe that the
- * worker may have left (SIGPIPE), and nobody waits for nobody. A worker is over when both its pipes are closed;
- * it is killed then, too, which changes nothing if it has exited, and ends it if it lives on.
+ * worker may have left (SIGPIPE), and nobody waits for nobody. A worker is over when both its
+ * pipes are closed; it is killed then, too, which changes nothing if it has exited, and ends it if
+ * it lives on.
  */
 #include "base/check.h"
 #include "base/clock.h"
@@ -88,7 +89,8 @@ static tr_code make_request(tr_str text, int *fd, tr_err *err)
     return TR_OK;
 }
 
-static int give_fds(posix_spawn_file_actions_t *actions, const child *c, int input_fd, int result_fd)
+static int give_fds(posix_spawn_file_actions_t *actions, const child *c, int input_fd,
+                    int result_fd)
 {
     int why = posix_spawn_file_actions_adddup2(actions, c->request_fd, 0);
     if (why == 0)
@@ -118,7 +120,7 @@ static int spawn(child *c, const char *path, const posix_spawn_file_actions_t *a
     (void)sigemptyset(&defaults);
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         (void)sigaddset(&defaults, ours[i]);
-    /* A group of its own: Ctrl-C at the terminal is for the server, which ends its workers itself. */
+    /* A group of its own: Ctrl-C at the terminal is for the server, and it ends its workers. */
     why = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
                                                     POSIX_SPAWN_SETPGROUP);
     if (why == 0)
@@ -139,7 +141,8 @@ static tr_code start(child *c, const tr_worker_run *run, tr_err *err)
     TR_TRY(make_pipe(&c->verdict_read, &c->verdict_write, err));
     if (run->result_fd < 0)
         TR_TRY(make_pipe(&c->result_read, &c->result_write, err));
-    result_fd = run->result_fd < 0 ? c->result_write : fcntl(run->result_fd, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
+    result_fd = run->result_fd < 0 ? c->result_write
+                                   : fcntl(run->result_fd, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
     if (run->input_fd >= 0)
         input_fd = fcntl(run->input_fd, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
     why = result_fd < 0 || (run->input_fd >= 0 && input_fd < 0)
@@ -191,7 +194,8 @@ static tr_code watch(child *c, uint32_t deadline_s, tr_err *err)
                                {.fd = c->result_read, .events = POLLIN}};
         const int64_t left_us = deadline_us - tr_time_monotonic_us();
         if (left_us <= 0)
-            return TR_FAIL(err, TR_LIMIT, "stopped: it took longer than the limit of %u s", deadline_s);
+            return TR_FAIL(err, TR_LIMIT, "stopped: it took longer than the limit of %u s",
+                           deadline_s);
         const int ready = poll(fds, 2, (int)(left_us / 1000 > 60000 ? 60000 : left_us / 1000 + 1));
         if (ready < 0 && errno != EINTR)
             return failed(err, "watching the SQL worker");
@@ -214,7 +218,8 @@ static tr_code explain(int status, tr_err *err)
         return TR_FAIL(err, TR_IO, "the SQL worker was killed, perhaps because memory ran out");
     if (WTERMSIG(status) == SIGXCPU)
         return TR_FAIL(err, TR_LIMIT, "stopped: it needed more processor time than the limit");
-    return TR_FAIL(err, TR_INVALID, "the engine crashed on this input (signal %d)", WTERMSIG(status));
+    return TR_FAIL(err, TR_INVALID, "the engine crashed on this input (signal %d)",
+                   WTERMSIG(status));
 }
 
 static tr_code judge(const child *c, int status, json_t **verdict, tr_err *err)
@@ -240,8 +245,14 @@ static tr_code judge(const child *c, int status, json_t **verdict, tr_err *err)
 
 tr_code tr_worker(const tr_worker_run *run, json_t **verdict, tr_err *err)
 {
-    child c = {.pid = -1, .request_fd = -1, .result_read = -1, .result_write = -1, .verdict_read = -1,
-               .verdict_write = -1, .result = run->result, .result_bytes_max = run->bytes_max};
+    child c = {.pid = -1,
+               .request_fd = -1,
+               .result_read = -1,
+               .result_write = -1,
+               .verdict_read = -1,
+               .verdict_write = -1,
+               .result = run->result,
+               .result_bytes_max = run->bytes_max};
     int status = 0;
     tr_code code = start(&c, run, err);
     if (code == TR_OK) {
