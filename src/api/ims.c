@@ -207,7 +207,8 @@ static void grant_scopes(tr_str asked, char *out, size_t size)
             len += (size_t)snprintf(out + len, size - len, "%s%.*s", len == 0 ? "" : ",",
                                     TR_STR_ARG(word));
     }
-    for (size_t i = 0; out[0] == '\0' && i < SCOPE_COUNT; i++)
+    const bool takes_all = len == 0;
+    for (size_t i = 0; takes_all && i < SCOPE_COUNT; i++)
         len += (size_t)snprintf(out + len, size - len, "%s%s", i == 0 ? "" : ",", scopes_known[i]);
 }
 

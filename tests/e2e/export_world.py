@@ -79,9 +79,10 @@ class Server:
         except requests.ConnectionError:
             return False
 
-    def add_client(self, name, org=ORG, role="admin"):
+    def add_client(self, name, org=ORG, role="admin", sandboxes=()):
+        given = [word for sandbox in sandboxes for word in ("--sandbox", sandbox)]
         out = subprocess.run([BINARY, "client", "add", "--data", str(self.folder / "data"), "--org", org,
-                              "--name", name, "--role", role], check=True, capture_output=True)
+                              "--name", name, "--role", role, *given], check=True, capture_output=True)
         return json.loads(out.stdout)
 
     def wait_killed(self):
