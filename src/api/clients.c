@@ -67,6 +67,15 @@ static void write_hex(const uint8_t *bytes, size_t len, char *out)
         (void)snprintf(out + i * 2, 3, "%02x", bytes[i]);
 }
 
+json_t *tr_api_now_text(void)
+{
+    char text[TR_TIME_TEXT_BYTES];
+    (void)tr_time_format(tr_time_now_ms() / 1000 * 1000000, text);
+    text[10] = ' ';
+    text[19] = '\0';
+    return json_string(text);
+}
+
 /* Adding ------------------------------------------------------------------------------------- */
 
 static tr_code check_new(const char *org, const char *name, const char *role,
@@ -127,11 +136,33 @@ static json_t *new_document(const char *org, const char *name, const char *role,
     return NULL;
 }
 
+/* The sandbox that a new org begins with gets the day it was made. */
+static tr_code date_sandbox(tr_catalog *catalog, const char *org, json_t *doc, tr_err *err)
+{
+    if (strcmp(tr_json_text(doc, "name", ""), "prod") != 0 ||
+        json_object_get(doc, "createdDate") != NULL)
+        return TR_OK;
+    json_t *now = tr_api_now_text();
+    const bool is_good = json_object_set(doc, "createdDate", now) == 0 &&
+                         json_object_set(doc, "lastModifiedDate", now) == 0;
+    json_decref(now);
+    (void)json_object_del(doc, "id");
+    (void)json_object_del(doc, "name");
+    return is_good ? tr_catalog_sandbox_put(catalog, org, "prod", doc, err)
+                   : TR_FAIL(err, TR_NO_MEMORY, "no memory for a client");
+}
+
 static tr_code keep(tr_catalog *catalog, const char *org, const char *id, const json_t *doc,
                     tr_err *err)
 {
+    json_t *sandboxes = NULL;
     TR_TRY(tr_catalog_org_ensure(catalog, org, err));
-    return tr_catalog_client_put(catalog, id, doc, err);
+    TR_TRY(tr_catalog_sandbox_list(catalog, org, &sandboxes, err));
+    tr_code code = TR_OK;
+    for (size_t i = 0; code == TR_OK && i < json_array_size(sandboxes); i++)
+        code = date_sandbox(catalog, org, json_array_get(sandboxes, i), err);
+    json_decref(sandboxes);
+    return code == TR_OK ? tr_catalog_client_put(catalog, id, doc, err) : code;
 }
 
 tr_code tr_api_client_add(tr_catalog *catalog, const char *org, const char *name, const char *role,

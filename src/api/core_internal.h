@@ -78,6 +78,8 @@ bool tr_sandbox_name_is_valid(tr_str name);
 TR_MUST_CHECK tr_code tr_client_check(tr_catalog *catalog, tr_str id, tr_str secret, bool *is_good,
                                       json_t **doc, tr_err *err);
 bool tr_client_is_id(tr_str id);
+/* "2019-09-04 04:57:24", UTC: how sandboxes tell a time; returned. NULL: no memory. */
+json_t *tr_api_now_text(void);
 
 /* Errors ------------------------------------------------------------------------------------- */
 

@@ -35,15 +35,6 @@ static tr_code refuse(tr_call *call, int number, int status, const char *title, 
 
 /* Documents ---------------------------------------------------------------------------------- */
 
-static json_t *now_text(void)
-{
-    char text[TR_TIME_TEXT_BYTES];
-    (void)tr_time_format(tr_time_now_ms() / 1000 * 1000000, text);
-    text[10] = ' '; /* 2019-09-04 04:57:24 */
-    text[19] = '\0';
-    return json_string(text);
-}
-
 /* A document as the API shows it. Those that an org begins with have no dates of their own. */
 static json_t *show(const json_t *doc)
 {
@@ -87,7 +78,7 @@ static tr_code touch(tr_call *call, json_t *doc, tr_err *err)
 {
     const bool is_good =
         json_object_set_new(doc, "eTag", json_integer(tr_json_int(doc, "eTag", 1) + 1)) == 0 &&
-        json_object_set_new(doc, "lastModifiedDate", now_text()) == 0 &&
+        json_object_set_new(doc, "lastModifiedDate", tr_api_now_text()) == 0 &&
         json_object_set_new(doc, "modifiedBy", json_string(call->client_id)) == 0;
     return is_good ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for a sandbox");
 }
@@ -453,7 +444,7 @@ static tr_code create_locked(tr_call *call, const char *name, const char *title,
         return refuse(call, 2006, 403, "The limit of 75 sandboxes is reached.", err);
     json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:o, s:o, s:s, s:s}", "title", title,
                             "state", "active", "type", type, "region", "VA7", "isDefault", 0,
-                            "eTag", 1, "createdDate", now_text(), "lastModifiedDate", now_text(),
+                            "eTag", 1, "createdDate", tr_api_now_text(), "lastModifiedDate", tr_api_now_text(),
                             "createdBy", call->client_id, "modifiedBy", call->client_id);
     tr_code code = doc == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a sandbox")
                                : put(call, name, doc, err);
