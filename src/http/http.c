@@ -88,6 +88,15 @@ static void clear_request(tr_connection *c)
     c->is_counted = false;
 }
 
+/* Ends MHD's copy of the query, which is ours to parse, at its start. Its own parser, when there are more
+ * parameters than its memory holds, leaves the connection without an answer. */
+static void hide_query(const char *uri)
+{
+    char *query = strchr((char *)(uintptr_t)uri, '?');
+    if (query != NULL)
+        query[1] = '\0';
+}
+
 /* The request line is there, its headers may not be. What is returned is the request's context. */
 static void *on_request_line(void *ctx, const char *uri, struct MHD_Connection *mhd)
 {
@@ -99,8 +108,10 @@ static void *on_request_line(void *ctx, const char *uri, struct MHD_Connection *
         return NULL;
     c->uri.len = 0;
     c->uri_in_mhd = NULL;
-    if (uri != NULL && tr_buf_append(&c->uri, tr_str_of(uri), NULL) == TR_OK)
+    if (uri != NULL && tr_buf_append(&c->uri, tr_str_of(uri), NULL) == TR_OK) {
         c->uri_in_mhd = uri;
+        hide_query(uri);
+    }
     tr_phase_enter(c, TR_PHASE_HEAD, 0);
     return c;
 }

@@ -23,6 +23,7 @@ enum {
     GRACE_S = 20,           /* before a pace is asked for */
     PACE_BYTES_PER_S = 1024,
     TICK_MS = 250,
+    LEFT_TICKS = 4,
     PRESSED_WAIT_US = 250 * 1000 /* nobody younger than this makes room */
 };
 
@@ -83,6 +84,22 @@ static int by_age(const void *a, const void *b)
     return (one > two) - (one < two);
 }
 
+/* Whether the client has closed its side in the middle of a request. MHD waits for an edge of epoll
+ * that has come already when the end arrived together with the last bytes. */
+static bool is_left(const tr_connection *c)
+{
+    char byte;
+    return atomic_load_explicit(&c->phase, memory_order_relaxed) <= TR_PHASE_BODY &&
+           recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+static void cut_left(const tr_http_server *server)
+{
+    for (const tr_connection *c = server->connections; c != NULL; c = c->after)
+        if (is_left(c))
+            (void)shutdown(c->fd, SHUT_RDWR);
+}
+
 /* Above seven eighths of what there may be, those that wait longest go until three quarters are left. */
 static void make_room(tr_http_server *server, int64_t now)
 {
@@ -115,6 +132,7 @@ static void make_room(tr_http_server *server, int64_t now)
 static void *watch(void *ctx)
 {
     tr_http_server *server = ctx;
+    unsigned tick = 0;
     pthread_mutex_lock(&server->connections_lock);
     while (server->has_deadline_thread) {
         struct timespec until;
@@ -125,6 +143,8 @@ static void *watch(void *ctx)
         (void)pthread_cond_timedwait(&server->deadline_wake, &server->connections_lock, &until);
         const int64_t now = tr_time_monotonic_us();
         cut_late(server, now);
+        if (++tick % LEFT_TICKS == 0)
+            cut_left(server);
         make_room(server, now);
     }
     pthread_mutex_unlock(&server->connections_lock);

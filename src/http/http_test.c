@@ -513,6 +513,18 @@ static void a_client_that_goes_away_is_forgotten(void)
     CHECK(ask_text(GET "\r\n", out, sizeof out) == 200);
 }
 
+static void half_a_request_that_ends_is_closed(void)
+{
+    const int64_t begun = tr_time_monotonic_us();
+    const char *half = POST "Content-Length: 9\r\n\r\nabc";
+    const int fd = dial();
+    say(fd, half, strlen(half));
+    (void)shutdown(fd, SHUT_WR);
+    CHECK(is_closed(fd));
+    CHECK(tr_time_monotonic_us() - begun < 3000000);
+    (void)close(fd);
+}
+
 static void a_client_that_drips_is_cut(void)
 {
     const int64_t begun = tr_time_monotonic_us();
@@ -598,6 +610,7 @@ int main(void)
     RUN(a_slow_handler_holds_nobody_else);
     RUN(ranges_are_read_as_rfc_9110_says);
     RUN(a_client_that_goes_away_is_forgotten);
+    RUN(half_a_request_that_ends_is_closed);
     RUN(a_client_that_drips_is_cut);
     RUN(idle_connections_make_room);
     RUN(stopping_lets_requests_finish);
