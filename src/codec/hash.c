@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hash.c - thin doors to xxHash, zlib and OpenSSL; see hash.h. */
+/* hash.c - thin doors to xxHash, libdeflate and OpenSSL; see hash.h. */
 #include "codec/hash.h"
 #include "base/check.h"
 
+#include <libdeflate.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <xxhash.h>
-#include <zlib.h>
 
 struct tr_hash_stream {
     XXH3_state_t *state;
@@ -78,7 +78,7 @@ void tr_hash128_text(tr_hash128 hash, char out[33])
 
 uint32_t tr_crc32(tr_str bytes)
 {
-    return (uint32_t)crc32_z(0, bytes.at, bytes.len);
+    return (uint32_t)libdeflate_crc32(0, bytes.at, bytes.len);
 }
 
 void tr_sha256(tr_str bytes, uint8_t out[32])
