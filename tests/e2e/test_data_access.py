@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import socket
 import threading
 import urllib.parse
@@ -196,13 +197,14 @@ def test_nobody_reads_another_orgs_files(server, part, batch, dataset):
 def test_a_download_goes_on_while_its_batch_is_deleted(api, world):
     """Half is read by hand, then the dataset goes, then the rest is read from the same connection."""
     dataset = world.dataset("vanishing", world.schema(PROFILE, "vanishing", {"text": {"type": "string"}}))
-    noise = [hashlib.sha512(str(n).encode()).hexdigest() * 16 for n in range(6000)]
-    batch = world.ingest(dataset, [world.row(n, text=text) for n, text in enumerate(noise)])
+    batch = world.ingest(dataset, [world.row(n, text=os.urandom(2048).hex()) for n in range(5000)])
     file = api.call("GET", f"{FILES}/files/{batch}-1")["data"][0]
     url = urllib.parse.urlsplit(file["_links"]["self"]["href"])
     whole = api.session.get(file["_links"]["self"]["href"]).content
-    with socket.create_connection((url.hostname, url.port)) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    assert len(whole) > 9_000_000  # more than the sockets between us hold
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        connection.connect((url.hostname, url.port))
         headers = "".join(f"{name}: {value}\r\n" for name, value in api.session.headers.items()
                           if name.lower() in ("authorization", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name"))
         connection.sendall(f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
