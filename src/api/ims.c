@@ -100,7 +100,7 @@ static bool read_urlencoded(tr_call *call, form_read *form)
 
 static const uint8_t *find(tr_str in, tr_str what)
 {
-    return in.len == 0 || what.len == 0 ? NULL : memmem(in.at, in.len, what.at, what.len);
+    return in.at == NULL || what.at == NULL ? NULL : memmem(in.at, in.len, what.at, what.len);
 }
 
 /* The value of name="..." in a part's head. */
