@@ -307,10 +307,10 @@ static tr_code limit_addresses(const tr_request *request, tr_err *err)
     (void)err;
     return TR_OK;
 #else
-    const uint64_t mib = 1024 * 1024;
     struct stat input;
     const bool has_size = request->has_input && fstat(TR_WORKER_INPUT_FD, &input) == 0;
     const uint64_t mapped = has_size ? (uint64_t)input.st_size : 0;
+    const uint64_t mib = 1024 * 1024;
     return limit(RLIMIT_AS,
                  (request->memory_mb + 512) * mib + 80 * mib * request->thread_count + mapped, err);
 #endif
