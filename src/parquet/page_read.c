@@ -190,9 +190,12 @@ uint64_t tr_page_end(const tr_parquet_file *file, const tr_page *page)
 
 tr_code tr_page_check(const tr_page *page, tr_err *err)
 {
+#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* no mutation would get behind it */
     if (tr_crc32(page->body) != page->crc)
         return TR_FAIL(err, TR_CORRUPT, "the page at byte %llu fails its checksum",
                        (unsigned long long)page->at);
+#endif
+    (void)err;
     return TR_OK;
 }
 

@@ -13,6 +13,7 @@
  */
 #include "parquet/read_internal.h"
 #include "base/check.h"
+#include "parquet/bitpack_internal.h"
 #include "parquet/rle.h"
 
 typedef struct reading {
@@ -181,37 +182,15 @@ static tr_code bad_levels(const tr_page *page, tr_err *err)
                    (unsigned long long)page->at);
 }
 
-static uint32_t count_of(const uint8_t *levels, uint32_t count, uint8_t level)
+/* Levels into `out`; *found is how many of them are `level`. */
+static tr_code read_levels(const tr_page *page, tr_str bytes, uint8_t level_max, uint8_t level,
+                           uint8_t *out, uint32_t *found, tr_err *err)
 {
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < count; i++)
-        found += levels[i] == level;
-    return found;
-}
-
-/* Definition levels into `def`; *values is how many entries have a value. */
-static tr_code read_def(const reading *r, const tr_page *page, uint8_t *def, uint32_t *values,
-                        tr_err *err)
-{
-    uint8_t most;
-    const uint8_t full = r->leaf->def_max;
-    if (!tr_rle_decode_levels(tr_page_def(page), tr_pq_width(full), page->entries, def, &most) ||
-        most > full)
+    uint8_t most = 0;
+    if (!tr_rle_decode_levels(bytes, tr_pq_width(level_max), page->entries, out))
         return bad_levels(page, err);
-    *values = count_of(def, page->entries, full);
-    return TR_OK;
-}
-
-/* Codes of all entries from the codes of those that have a value. `values` has one code more than
- * there are, so that reading goes on without a branch. */
-static void spread(const uint8_t *def, uint8_t full, uint32_t entries, const uint32_t *values,
-                   uint32_t *codes)
-{
-    for (uint32_t i = 0; i < entries; i++) {
-        const uint32_t has_value = def[i] == full;
-        codes[i] = *values & (0 - has_value);
-        values += has_value;
-    }
+    *found = tr_count_level(out, page->entries, level, &most);
+    return most <= level_max ? TR_OK : bad_levels(page, err);
 }
 
 static tr_code read_entry_codes(reading *r, const tr_page *page, const uint8_t *def,
@@ -224,7 +203,7 @@ static tr_code read_entry_codes(reading *r, const tr_page *page, const uint8_t *
     if (values == page->entries)
         return read_codes(r, page, values, codes, err);
     uint32_t *some = tr_scratch_get(r->scratch, TR_SCRATCH_CODES,
-                                    ((size_t)values + 1) * sizeof *some);
+                                    ((size_t)values + TR_SPREAD_SLACK) * sizeof *some);
     if (some == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u codes", values);
     TR_TRY(read_codes(r, page, values, some, err));
@@ -232,8 +211,8 @@ static tr_code read_entry_codes(reading *r, const tr_page *page, const uint8_t *
         memset(codes, 0, page->entries * sizeof *codes);
         return TR_OK;
     }
-    some[values] = 0;
-    spread(def, r->leaf->def_max, page->entries, some, codes);
+    memset(some + values, 0, TR_SPREAD_SLACK * sizeof *some);
+    tr_spread_codes(def, r->leaf->def_max, page->entries, some, codes);
     return TR_OK;
 }
 
@@ -252,7 +231,8 @@ static tr_code read_flat_page(reading *r, const tr_page *page, tr_err *err)
         def = tr_scratch_get(r->scratch, TR_SCRATCH_LEVELS, page->entries);
         if (def == NULL)
             return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u levels", page->entries);
-        TR_TRY(read_def(r, page, def, &values, err));
+        TR_TRY(read_levels(page, tr_page_def(page), r->leaf->def_max, r->leaf->def_max, def, &values,
+                           err));
     }
     return read_entry_codes(r, page, def, values, err);
 }
@@ -280,13 +260,13 @@ static bool link_entries(reading *r, uint32_t entries)
 
 static tr_code read_nested_page(reading *r, const tr_page *page, tr_err *err)
 {
-    uint8_t *rep = r->rep + r->entries_done, *def = r->def + r->entries_done, most;
-    uint32_t values = 0;
-    if (!tr_rle_decode_levels(tr_page_rep(page), tr_pq_width(r->leaf->rep_max), page->entries, rep,
-                              &most) ||
-        most > r->leaf->rep_max || count_of(rep, page->entries, 0) != page->rows)
+    uint8_t *rep = r->rep + r->entries_done, *def = r->def + r->entries_done;
+    uint32_t rows = 0, values = 0;
+    TR_TRY(read_levels(page, tr_page_rep(page), r->leaf->rep_max, 0, rep, &rows, err));
+    TR_TRY(read_levels(page, tr_page_def(page), r->leaf->def_max, r->leaf->def_max, def, &values,
+                       err));
+    if (rows != page->rows)
         return bad_levels(page, err);
-    TR_TRY(read_def(r, page, def, &values, err));
     TR_TRY(read_entry_codes(r, page, def, values, err));
     return link_entries(r, page->entries) ? TR_OK : bad_levels(page, err);
 }

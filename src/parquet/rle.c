@@ -7,102 +7,9 @@
  */
 #include "parquet/rle.h"
 #include "base/check.h"
+#include "parquet/bitpack_internal.h"
 
-enum { BATCH = 32, HEADER_BYTES_MAX = 5 };
-
-static inline uint32_t load32(const uint8_t *at)
-{
-    uint32_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
-/* 32 values from 4 * width bytes. Called with a constant width only, so every shift is a constant. */
-__attribute__((always_inline)) static inline void
-unpack_batch(const uint8_t *in, const uint32_t width, uint32_t add, uint32_t *out)
-{
-    const uint32_t mask = width == 32 ? UINT32_MAX : (UINT32_C(1) << width) - 1;
-#pragma GCC unroll 32
-    for (uint32_t i = 0; i < BATCH; i++) {
-        const uint32_t bit = i * width, word = bit / 32, shift = bit % 32;
-        uint32_t value = load32(in + (size_t)4 * word) >> shift;
-        if (shift + width > 32)
-            value |= load32(in + (size_t)4 * (word + 1)) << (32 - shift);
-        out[i] = (value & mask) + add;
-    }
-}
-
-__attribute__((always_inline)) static inline void pack_batch(const uint32_t *in,
-                                                             const uint32_t width, uint8_t *out)
-{
-    uint32_t words[BATCH] = {0};
-#pragma GCC unroll 32
-    for (uint32_t i = 0; i < BATCH; i++) {
-        const uint32_t bit = i * width, word = bit / 32, shift = bit % 32;
-        words[word] |= in[i] << shift;
-        if (shift + width > 32)
-            words[word + 1] |= in[i] >> (32 - shift);
-    }
-    memcpy(out, words, (size_t)4 * width);
-}
-
-#define WIDTHS(X)                                                                         \
-    X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) \
-    X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30)    \
-    X(31) X(32)
-
-#define DEFINE_WIDTH(n)                                                               \
-    static void unpack_##n(const uint8_t *in, size_t batches, uint32_t add,           \
-                           uint32_t *out)                                             \
-    {                                                                                 \
-        for (; batches > 0; batches--, in += (size_t)4 * (n), out += BATCH)           \
-            unpack_batch(in, n, add, out);                                            \
-    }                                                                                 \
-    static void pack_##n(const uint32_t *in, size_t batches, uint8_t *out)            \
-    {                                                                                 \
-        for (; batches > 0; batches--, in += BATCH, out += (size_t)4 * (n))           \
-            pack_batch(in, n, out);                                                   \
-    }
-WIDTHS(DEFINE_WIDTH)
-
-typedef void (*unpack_function)(const uint8_t *in, size_t batches, uint32_t add, uint32_t *out);
-typedef void (*pack_function)(const uint32_t *in, size_t batches, uint8_t *out);
-
-#define UNPACK_ENTRY(n) unpack_##n,
-#define PACK_ENTRY(n) pack_##n,
-static const unpack_function unpack_by_width[TR_RLE_WIDTH_MAX + 1] = {NULL, WIDTHS(UNPACK_ENTRY)};
-static const pack_function pack_by_width[TR_RLE_WIDTH_MAX + 1] = {NULL, WIDTHS(PACK_ENTRY)};
-
-/* `count` values from a run of whole groups; bytes are there for all groups of 8 that are touched. */
-static void unpack(const uint8_t *in, uint32_t width, uint32_t count, uint32_t add, uint32_t *out)
-{
-    const uint32_t batches = count / BATCH, rest = count % BATCH;
-    unpack_by_width[width](in, batches, add, out);
-    if (rest > 0) {
-        uint8_t padded[4 * TR_RLE_WIDTH_MAX] = {0};
-        uint32_t values[BATCH];
-        memcpy(padded, in + (size_t)4 * width * batches, (size_t)(rest + 7) / 8 * width);
-        unpack_by_width[width](padded, 1, add, values);
-        memcpy(out + (size_t)batches * BATCH, values, rest * sizeof *out);
-    }
-}
-
-/* Packs and pads with zeros to a whole group; returns the bytes written. */
-static size_t pack(const uint32_t *in, uint32_t width, size_t count, uint8_t *out)
-{
-    const size_t batches = count / BATCH, rest = count % BATCH;
-    const size_t rest_bytes = (rest + 7) / 8 * width;
-    pack_by_width[width](in, batches, out);
-    out += 4 * width * batches;
-    if (rest > 0) {
-        uint8_t packed[4 * TR_RLE_WIDTH_MAX];
-        uint32_t values[BATCH] = {0};
-        memcpy(values, in + batches * BATCH, rest * sizeof *in);
-        pack_by_width[width](values, 1, packed);
-        memcpy(out, packed, rest_bytes);
-    }
-    return 4 * width * batches + rest_bytes;
-}
+enum { HEADER_BYTES_MAX = 5 };
 
 static size_t value_bytes(uint32_t width)
 {
@@ -130,7 +37,7 @@ static size_t put_literal(uint8_t *out, const uint32_t *values, size_t count, ui
     if (count == 0)
         return 0;
     const size_t head = put_varint(out, (uint64_t)(count + 7) / 8 << 1 | 1);
-    return head + pack(values, width, count, out + head);
+    return head + tr_pack(values, width, count, out + head);
 }
 
 static size_t put_run(uint8_t *out, uint32_t value, size_t count, uint32_t width)
@@ -193,9 +100,9 @@ tr_code tr_rle_encode_levels(tr_buf *out, const uint8_t *levels, size_t count, u
 
 typedef struct run_head {
     bool is_packed;
-    uint32_t count;       /* values to take: not more than were asked for */
-    uint32_t value;       /* of an RLE run */
-    const uint8_t *bytes; /* of a bit-packed run */
+    uint32_t count; /* values to take: not more than were asked for */
+    uint32_t value; /* of an RLE run */
+    tr_str bytes;   /* from a bit-packed run on */
 } run_head;
 
 static bool get_varint(const uint8_t **at, const uint8_t *end, uint64_t *out)
@@ -229,7 +136,7 @@ static bool next_run(const uint8_t **at, const uint8_t *end, uint32_t width, uin
         if (n > groups_left || n * width > bytes_left)
             return false;
         out->count = n * 8 < left ? (uint32_t)(n * 8) : left;
-        out->bytes = *at;
+        out->bytes = (tr_str){*at, bytes_left};
         *at += n * width;
         return true;
     }
@@ -240,14 +147,6 @@ static bool next_run(const uint8_t **at, const uint8_t *end, uint32_t width, uin
     for (size_t i = 0; i < value_bytes(width); i++)
         out->value |= (uint32_t)*(*at)++ << (8 * i);
     return width == 32 || out->value >> width == 0;
-}
-
-static uint32_t largest(const uint32_t *values, uint32_t count)
-{
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < count; i++)
-        most = values[i] > most ? values[i] : most;
-    return most;
 }
 
 bool tr_rle_decode(tr_str bytes, uint32_t width, uint32_t count, uint32_t add, uint32_t *out,
@@ -262,20 +161,11 @@ bool tr_rle_decode(tr_str bytes, uint32_t width, uint32_t count, uint32_t add, u
         if (!next_run(&at, end, width, count, &run))
             return false;
         uint32_t top = run.value;
-        if (!run.is_packed || width == 0) {
+        if (run.is_packed && width > 0)
+            top = tr_unpack_codes(run.bytes, width, run.count, add, out);
+        else
             for (uint32_t i = 0; i < run.count; i++)
                 out[i] = run.value + add;
-        } else {
-            enum { PIECE = 1024 }; /* so that the values are still in the first cache */
-            for (uint32_t done = 0, n; done < run.count; done += n) {
-                n = run.count - done < PIECE ? run.count - done : PIECE;
-                unpack(run.bytes + (size_t)done / 8 * width, width, n, 0, out + done);
-                const uint32_t piece_top = largest(out + done, n);
-                top = piece_top > top ? piece_top : top;
-                for (uint32_t i = 0; add != 0 && i < n; i++)
-                    out[done + i] += add;
-            }
-        }
         *most = top > *most ? top : *most;
         out += run.count;
         count -= run.count;
@@ -283,32 +173,19 @@ bool tr_rle_decode(tr_str bytes, uint32_t width, uint32_t count, uint32_t add, u
     return at == end;
 }
 
-bool tr_rle_decode_levels(tr_str bytes, uint32_t width, uint32_t count, uint8_t *out,
-                          uint8_t *most)
+bool tr_rle_decode_levels(tr_str bytes, uint32_t width, uint32_t count, uint8_t *out)
 {
     const uint8_t *at = bytes.at, *const end = bytes.at + bytes.len;
-    *most = 0;
     if (width > 8)
         return false;
     while (count > 0) {
         run_head run = {0};
         if (!next_run(&at, end, width, count, &run))
             return false;
-        uint8_t top = (uint8_t)run.value;
-        if (!run.is_packed || width == 0) {
+        if (run.is_packed && width > 0)
+            tr_unpack_levels(run.bytes, width, run.count, out);
+        else
             memset(out, (int)run.value, run.count);
-        } else {
-            for (uint32_t done = 0, n; done < run.count; done += n) {
-                uint32_t values[BATCH];
-                n = run.count - done < BATCH ? run.count - done : BATCH;
-                unpack(run.bytes + (size_t)done / 8 * width, width, n, 0, values);
-                for (uint32_t i = 0; i < n; i++) {
-                    out[done + i] = (uint8_t)values[i];
-                    top = out[done + i] > top ? out[done + i] : top;
-                }
-            }
-        }
-        *most = top > *most ? top : *most;
         out += run.count;
         count -= run.count;
     }

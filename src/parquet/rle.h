@@ -6,7 +6,7 @@
  *            header odd:  (header >> 1) groups of 8 values, `width` bits each, lowest bit first
  *
  * The last bit-packed run may hold up to 7 values more than asked for (padding to a group).
- * Packing and unpacking go 32 values at a time by a loop made for each width.
+ * Packing and unpacking: bitpack_internal.h.
  *
  * Decoding never reads outside of the given slice and checks every run against the values that are
  * left; it answers false (and leaves `out` in any state) when the bytes are not exactly the runs of
@@ -36,9 +36,9 @@ TR_MUST_CHECK tr_code tr_rle_encode_levels(tr_buf *out, const uint8_t *levels, s
  * most  gets the largest value (before adding), 0 when count is 0: for the caller to check */
 TR_MUST_CHECK bool tr_rle_decode(tr_str bytes, uint32_t width, uint32_t count, uint32_t add,
                                  uint32_t *out, uint32_t *most);
-/* The same for levels; width <= 8. */
-TR_MUST_CHECK bool tr_rle_decode_levels(tr_str bytes, uint32_t width, uint32_t count, uint8_t *out,
-                                        uint8_t *most);
+/* Levels, width <= 8. Whether they are in range is seen when they are counted (tr_count_level). */
+TR_MUST_CHECK bool tr_rle_decode_levels(tr_str bytes, uint32_t width, uint32_t count,
+                                        uint8_t *out);
 /* True when the bytes are `count` times one value, so that nothing needs decoding. */
 bool tr_rle_is_constant(tr_str bytes, uint32_t width, uint32_t count, uint32_t *value);
 

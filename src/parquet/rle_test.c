@@ -3,6 +3,7 @@
  * is x within tr_rle_bytes_max, and no bytes make the decoder read or write outside of its slices.
  * Method: seeded property tests on blocks of exact size (the sanitizers watch both ends), hand-made
  * bytes from the format's description. */
+#include "parquet/bitpack_internal.h"
 #include "parquet/rle.h"
 #include "base/test.h"
 
@@ -58,6 +59,7 @@ static void every_width_comes_back(void)
     uint64_t seed = tr_test_seed(7);
     for (uint32_t width = 0; width <= TR_RLE_WIDTH_MAX; width++)
         for (int round = 0; round < 30; round++) {
+            tr_bitpack_plain(round % 3 == 0);
             const size_t count = tr_test_random(&seed) % (round < 15 ? 70 : COUNT_MAX);
             fill(&seed, count, width);
             check_round_trip(count, width);
@@ -70,8 +72,9 @@ static void levels_of_every_width_come_back(void)
     for (uint32_t width = 0; width <= 8; width++)
         for (int round = 0; round < 30; round++) {
             static uint8_t levels[COUNT_MAX], out[COUNT_MAX];
+            tr_bitpack_plain(round % 3 == 0);
             const size_t count = tr_test_random(&seed) % (round < 15 ? 70 : COUNT_MAX);
-            uint8_t most, top = 0;
+            uint8_t most = 0, top = 0;
             fill(&seed, count, width);
             for (size_t i = 0; i < count; i++) {
                 levels[i] = (uint8_t)values[i];
@@ -79,8 +82,12 @@ static void levels_of_every_width_come_back(void)
             }
             tr_buf buf = {0};
             CHECK(tr_rle_encode_levels(&buf, levels, count, width, NULL) == TR_OK);
-            CHECK(tr_rle_decode_levels(tr_buf_str(&buf), width, (uint32_t)count, out, &most));
+            CHECK(tr_rle_decode_levels(tr_buf_str(&buf), width, (uint32_t)count, out));
             CHECK(memcmp(levels, out, count) == 0);
+            uint32_t zeros = 0;
+            for (size_t i = 0; i < count; i++)
+                zeros += out[i] == 0;
+            CHECK(tr_count_level(out, (uint32_t)count, 0, &most) == zeros);
             CHECK(most == top);
             tr_buf_free(&buf);
         }
@@ -154,7 +161,7 @@ static void random_bytes_never_leave_the_slice(void)
         const size_t len = tr_test_random(&seed) % 40;
         const uint32_t count = (uint32_t)(tr_test_random(&seed) % 100);
         const uint32_t width = (uint32_t)(tr_test_random(&seed) % 34);
-        uint8_t *bytes = tr_alloc(len), *levels = tr_alloc(count), top;
+        uint8_t *bytes = tr_alloc(len), *levels = tr_alloc(count);
         uint32_t *out = tr_alloc_array(count, sizeof *out), most;
         if (bytes == NULL || levels == NULL || out == NULL)
             abort();
@@ -162,10 +169,42 @@ static void random_bytes_never_leave_the_slice(void)
             bytes[i] = (uint8_t)(tr_test_random(&seed) % (i % 3 == 0 ? 32 : 256));
         const bool is_good = tr_rle_decode((tr_str){bytes, len}, width, count, 0, out, &most);
         if (width <= 8)
-            CHECK(tr_rle_decode_levels((tr_str){bytes, len}, width, count, levels, &top) == is_good);
+            CHECK(tr_rle_decode_levels((tr_str){bytes, len}, width, count, levels) == is_good);
         tr_free(bytes);
         tr_free(levels);
         tr_free(out);
+    }
+}
+
+/* Blocks of exact size: the vector form may not read or write one value more. */
+static void codes_are_spread_the_same_with_and_without_vectors(void)
+{
+    uint64_t seed = tr_test_seed(10);
+    for (uint32_t count = 0; count < 300; count++) {
+        uint8_t *def = tr_alloc(count);
+        uint32_t *plain = tr_alloc_array(count, 4), *vector = tr_alloc_array(count, 4), has = 0;
+        const uint64_t percent = tr_test_random(&seed) % 101;
+        if (def == NULL || plain == NULL || vector == NULL)
+            abort();
+        for (uint32_t i = 0; i < count; i++)
+            def[i] = tr_test_random(&seed) % 100 < percent ? 200 : (uint8_t)tr_test_random(&seed) % 200;
+        has = tr_count_level(def, count, 200, &(uint8_t){0});
+        uint32_t *some = tr_alloc_array(has + TR_SPREAD_SLACK, 4), k = 0;
+        if (some == NULL)
+            abort();
+        for (uint32_t i = 0; i < has + TR_SPREAD_SLACK; i++)
+            some[i] = i + 1;
+        tr_bitpack_plain(true);
+        tr_spread_codes(def, 200, count, some, plain);
+        tr_bitpack_plain(false);
+        tr_spread_codes(def, 200, count, some, vector);
+        for (uint32_t i = 0; i < count; i++)
+            CHECK(plain[i] == (def[i] == 200 ? ++k : 0) && vector[i] == plain[i]);
+        CHECK(k == has);
+        tr_free(def);
+        tr_free(plain);
+        tr_free(vector);
+        tr_free(some);
     }
 }
 
@@ -176,6 +215,7 @@ int main(void)
     RUN(the_bytes_are_those_of_the_format);
     RUN(one_run_is_known_as_constant);
     RUN(bad_runs_are_refused);
+    RUN(codes_are_spread_the_same_with_and_without_vectors);
     RUN(random_bytes_never_leave_the_slice);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

@@ -48,8 +48,9 @@ static tr_type *random_type(tr_world *w, uint32_t depth, uint32_t number, bool i
     const uint32_t children = kind == TR_KIND_OBJECT ? 1 + below(w, 3)
                               : tr_kind_is_scalar(kind) ? 0
                                                         : 1;
+    const bool is_within = is_inside || kind != TR_KIND_OBJECT;
     for (uint32_t i = 0; i < children; i++)
-        need(tr_type_add(&w->arena, type, random_type(w, depth - 1, i, is_inside || kind != TR_KIND_OBJECT)));
+        need(tr_type_add(&w->arena, type, random_type(w, depth - 1, i, is_within)));
     return type;
 }
 

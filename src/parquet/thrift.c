@@ -29,7 +29,7 @@ static uint8_t read_byte(tr_thrift_reader *reader)
     return *reader->at++;
 }
 
-static uint64_t read_varint(tr_thrift_reader *reader)
+uint64_t tr_thrift_varint_long(tr_thrift_reader *reader)
 {
     uint64_t value = 0;
     for (uint32_t shift = 0; shift < 64; shift += 7) {
@@ -46,7 +46,7 @@ static uint64_t read_varint(tr_thrift_reader *reader)
 
 static int64_t read_zigzag(tr_thrift_reader *reader)
 {
-    const uint64_t raw = read_varint(reader);
+    const uint64_t raw = tr_thrift_varint(reader);
     return (int64_t)(raw >> 1) ^ -(int64_t)(raw & 1);
 }
 
@@ -58,7 +58,7 @@ void tr_thrift_enter(tr_thrift_reader *reader)
         reader->depth++;
 }
 
-bool tr_thrift_next(tr_thrift_reader *reader, tr_thrift_field *field)
+bool tr_thrift_next_rare(tr_thrift_reader *reader, tr_thrift_field *field)
 {
     const uint8_t head = read_byte(reader);
     if (reader->problem != NULL)
@@ -110,7 +110,7 @@ int32_t tr_thrift_element_i32(tr_thrift_reader *reader)
     return (int32_t)value;
 }
 
-int32_t tr_thrift_i32(tr_thrift_reader *reader, const tr_thrift_field *field)
+int32_t tr_thrift_i32_rare(tr_thrift_reader *reader, const tr_thrift_field *field)
 {
     return has_type(reader, field, TR_THRIFT_I32) ? tr_thrift_element_i32(reader) : 0;
 }
@@ -120,14 +120,14 @@ int64_t tr_thrift_element_i64(tr_thrift_reader *reader)
     return read_zigzag(reader);
 }
 
-int64_t tr_thrift_i64(tr_thrift_reader *reader, const tr_thrift_field *field)
+int64_t tr_thrift_i64_rare(tr_thrift_reader *reader, const tr_thrift_field *field)
 {
     return has_type(reader, field, TR_THRIFT_I64) ? read_zigzag(reader) : 0;
 }
 
 tr_str tr_thrift_element_binary(tr_thrift_reader *reader)
 {
-    const uint64_t len = read_varint(reader);
+    const uint64_t len = tr_thrift_varint(reader);
     if (len > bytes_left(reader)) {
         tr_thrift_fault(reader, "a string is longer than the bytes that are left");
         return (tr_str){reader->end, 0};
@@ -154,7 +154,7 @@ void tr_thrift_struct(tr_thrift_reader *reader, const tr_thrift_field *field)
 static uint32_t read_list_head(tr_thrift_reader *reader, uint8_t *element)
 {
     const uint8_t head = read_byte(reader);
-    const uint64_t count = head >> 4 == 15 ? read_varint(reader) : head >> 4;
+    const uint64_t count = head >> 4 == 15 ? tr_thrift_varint(reader) : head >> 4;
     *element = head & 15;
     if (count > bytes_left(reader) || count > UINT32_MAX) {
         tr_thrift_fault(reader, "a list has more elements than bytes are left");
@@ -187,7 +187,7 @@ bool tr_thrift_element_bool(tr_thrift_reader *reader)
     return byte == 1;
 }
 
-static void skip_bytes(tr_thrift_reader *reader, size_t count)
+static void skip_bytes(tr_thrift_reader *reader, uint64_t count)
 {
     if (count > bytes_left(reader))
         tr_thrift_fault(reader, "it ends too early");
@@ -195,19 +195,51 @@ static void skip_bytes(tr_thrift_reader *reader, size_t count)
         reader->at += count;
 }
 
-static void skip_value(tr_thrift_reader *reader, uint8_t type, bool is_element, uint32_t depth);
+/* Values that have no others in them: nearly all. False: it is not one. */
+static inline bool skip_scalar(tr_thrift_reader *reader, uint8_t type, bool is_element)
+{
+    if (type >= TR_THRIFT_I16 && type <= TR_THRIFT_I64)
+        (void)tr_thrift_varint(reader);
+    else if (type == TR_THRIFT_BINARY)
+        skip_bytes(reader, tr_thrift_varint(reader));
+    else if (type == TR_THRIFT_TRUE || type == TR_THRIFT_FALSE)
+        skip_bytes(reader, is_element ? 1 : 0);
+    else if (type == TR_THRIFT_BYTE)
+        skip_bytes(reader, 1);
+    else if (type == TR_THRIFT_DOUBLE)
+        skip_bytes(reader, 8);
+    else
+        return false;
+    return true;
+}
+
+static void skip_nested(tr_thrift_reader *reader, uint8_t type, uint32_t depth);
+
+static void skip_element(tr_thrift_reader *reader, uint8_t type, uint32_t depth)
+{
+    if (!skip_scalar(reader, type, true))
+        skip_nested(reader, type, depth);
+}
+
+static void skip_list(tr_thrift_reader *reader, uint32_t depth)
+{
+    uint8_t element;
+    const uint32_t count = read_list_head(reader, &element);
+    for (uint32_t i = 0; i < count && reader->problem == NULL; i++)
+        skip_element(reader, element, depth);
+}
 
 static void skip_map(tr_thrift_reader *reader, uint32_t depth)
 {
-    const uint64_t count = read_varint(reader);
+    const uint64_t count = tr_thrift_varint(reader);
     if (count == 0)
         return;
     const uint8_t types = read_byte(reader);
     if (count > bytes_left(reader))
         tr_thrift_fault(reader, "a map has more entries than bytes are left");
     for (uint64_t i = 0; i < count && reader->problem == NULL; i++) {
-        skip_value(reader, types >> 4, true, depth);
-        skip_value(reader, types & 15, true, depth);
+        skip_element(reader, types >> 4, depth);
+        skip_element(reader, types & 15, depth);
     }
 }
 
@@ -216,31 +248,17 @@ static void skip_struct(tr_thrift_reader *reader, uint32_t depth)
     tr_thrift_field field = {0};
     tr_thrift_enter(reader);
     while (tr_thrift_next(reader, &field))
-        skip_value(reader, field.type, false, depth);
+        if (!skip_scalar(reader, field.type, false))
+            skip_nested(reader, field.type, depth);
 }
 
-static void skip_value(tr_thrift_reader *reader, uint8_t type, bool is_element, uint32_t depth)
+static void skip_nested(tr_thrift_reader *reader, uint8_t type, uint32_t depth)
 {
-    if (depth == 0) {
+    if (depth == 0)
         tr_thrift_fault(reader, "it is nested too deeply");
-        return;
-    }
-    if (type == TR_THRIFT_TRUE || type == TR_THRIFT_FALSE)
-        skip_bytes(reader, is_element ? 1 : 0);
-    else if (type == TR_THRIFT_BYTE)
-        skip_bytes(reader, 1);
-    else if (type >= TR_THRIFT_I16 && type <= TR_THRIFT_I64)
-        (void)read_varint(reader);
-    else if (type == TR_THRIFT_DOUBLE)
-        skip_bytes(reader, 8);
-    else if (type == TR_THRIFT_BINARY)
-        (void)tr_thrift_element_binary(reader);
-    else if (type == TR_THRIFT_LIST || type == TR_THRIFT_SET) {
-        uint8_t element;
-        const uint32_t count = read_list_head(reader, &element);
-        for (uint32_t i = 0; i < count && reader->problem == NULL; i++)
-            skip_value(reader, element, true, depth - 1);
-    } else if (type == TR_THRIFT_MAP)
+    else if (type == TR_THRIFT_LIST || type == TR_THRIFT_SET)
+        skip_list(reader, depth - 1);
+    else if (type == TR_THRIFT_MAP)
         skip_map(reader, depth - 1);
     else if (type == TR_THRIFT_STRUCT)
         skip_struct(reader, depth - 1);
@@ -250,7 +268,8 @@ static void skip_value(tr_thrift_reader *reader, uint8_t type, bool is_element, 
 
 void tr_thrift_skip(tr_thrift_reader *reader, const tr_thrift_field *field)
 {
-    skip_value(reader, field->type, false, TR_THRIFT_DEPTH_MAX);
+    if (!skip_scalar(reader, field->type, false))
+        skip_nested(reader, field->type, TR_THRIFT_DEPTH_MAX);
 }
 
 tr_thrift_writer tr_thrift_writer_of(tr_buf *buf, tr_err *err)

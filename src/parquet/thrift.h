@@ -62,11 +62,11 @@ tr_thrift_reader tr_thrift_reader_of(tr_str bytes);
 /* Begins a struct; its fields follow by tr_thrift_next with a field that starts as {0}. */
 void tr_thrift_enter(tr_thrift_reader *reader);
 /* The next field of the struct; false at its end (which leaves it) and after a fault. */
-bool tr_thrift_next(tr_thrift_reader *reader, tr_thrift_field *field);
+static inline bool tr_thrift_next(tr_thrift_reader *reader, tr_thrift_field *field);
 bool tr_thrift_bool(tr_thrift_reader *reader, const tr_thrift_field *field);
 int8_t tr_thrift_byte(tr_thrift_reader *reader, const tr_thrift_field *field);
-int32_t tr_thrift_i32(tr_thrift_reader *reader, const tr_thrift_field *field);
-int64_t tr_thrift_i64(tr_thrift_reader *reader, const tr_thrift_field *field);
+static inline int32_t tr_thrift_i32(tr_thrift_reader *reader, const tr_thrift_field *field);
+static inline int64_t tr_thrift_i64(tr_thrift_reader *reader, const tr_thrift_field *field);
 /* Borrowed from the reader's bytes. */
 tr_str tr_thrift_binary(tr_thrift_reader *reader, const tr_thrift_field *field);
 /* Enters the struct that this field is. */
@@ -82,6 +82,47 @@ tr_str tr_thrift_element_binary(tr_thrift_reader *reader);
 void tr_thrift_skip(tr_thrift_reader *reader, const tr_thrift_field *field);
 /* Sets `problem` unless there is one: for a parser's own findings. phrase is a string literal. */
 void tr_thrift_fault(tr_thrift_reader *reader, const char *phrase);
+
+/* The common cases of reading stand here: a footer of many columns is hundreds of thousands of them. */
+bool tr_thrift_next_rare(tr_thrift_reader *reader, tr_thrift_field *field);
+uint64_t tr_thrift_varint_long(tr_thrift_reader *reader);
+int64_t tr_thrift_i64_rare(tr_thrift_reader *reader, const tr_thrift_field *field);
+int32_t tr_thrift_i32_rare(tr_thrift_reader *reader, const tr_thrift_field *field);
+
+static inline bool tr_thrift_next(tr_thrift_reader *reader, tr_thrift_field *field)
+{
+    const uint8_t head = reader->at < reader->end ? *reader->at : 0;
+    const uint8_t type = head & 15;
+    if (head < 16 || type == TR_THRIFT_STOP || type > TR_THRIFT_STRUCT || field->id > 1000)
+        return tr_thrift_next_rare(reader, field);
+    reader->at++;
+    field->id = (int16_t)(field->id + (head >> 4));
+    field->type = type;
+    return true;
+}
+
+static inline uint64_t tr_thrift_varint(tr_thrift_reader *reader)
+{
+    if (reader->at < reader->end && *reader->at < 0x80)
+        return *reader->at++;
+    return tr_thrift_varint_long(reader);
+}
+
+static inline int32_t tr_thrift_i32(tr_thrift_reader *reader, const tr_thrift_field *field)
+{
+    if (field->type != TR_THRIFT_I32 || reader->at == reader->end || *reader->at >= 0x80)
+        return tr_thrift_i32_rare(reader, field);
+    const int32_t raw = *reader->at++;
+    return (raw >> 1) ^ -(raw & 1);
+}
+
+static inline int64_t tr_thrift_i64(tr_thrift_reader *reader, const tr_thrift_field *field)
+{
+    if (field->type != TR_THRIFT_I64)
+        return tr_thrift_i64_rare(reader, field);
+    const uint64_t raw = tr_thrift_varint(reader);
+    return (int64_t)(raw >> 1) ^ -(int64_t)(raw & 1);
+}
 
 typedef struct tr_thrift_writer {
     tr_buf *buf;
