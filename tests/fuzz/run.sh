@@ -14,10 +14,10 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 folder=${3:-$root/build-fuzz}
 mkdir -p "$folder/$name"
 cd "$root"
-sources=$(ls src/base/*.c src/os/*.c src/codec/hash.c src/codec/crc*.c src/parquet/*.c 2>/dev/null | grep -v test)
+sources=$(ls src/base/*.c src/os/*.c src/codec/hash.c src/parquet/*.c 2>/dev/null | grep -v test)
 # shellcheck disable=SC2086
 clang-14 -g -O1 -std=gnu17 -D_GNU_SOURCE '-DTR_VERSION="0"' -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-    -Isrc "tests/fuzz/${name}_fuzz.c" $sources -o "$folder/${name}_fuzz" -lzstd -lz -lxxhash -lcrypto -lpthread
+    -Isrc "tests/fuzz/${name}_fuzz.c" $sources -o "$folder/${name}_fuzz" -lzstd -ldeflate -lxxhash -lcrypto -lpthread
 cd "$folder"
 exec "./${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=20000 "$folder/$name" \
     "$root/tests/fuzz/corpus/$name" "$root/tests/golden/$name"
