@@ -302,7 +302,7 @@ static uint64_t count_files(const tr_request *request)
 /* Addresses, so more than the memory: the library, and heaps and stacks that threads reserve. */
 static tr_code limit_addresses(const tr_request *request, tr_err *err)
 {
-#ifdef __SANITIZE_ADDRESS__ /* which reserves terabytes of them */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ /* they reserve terabytes */
     (void)request;
     (void)err;
     return TR_OK;

@@ -6,8 +6,7 @@
 #include "engine.h"
 
 /* TR_INVALID  two columns, or two fields of one group, whose names differ by case only: DuckDB
- *             would
- *             quietly call the second "email_1" */
+ *             would quietly call the second "email_1" */
 TR_MUST_CHECK tr_code tr_schema_check(tr_engine *engine, const char *path, tr_err *err);
 
 #endif
