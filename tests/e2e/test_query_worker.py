@@ -6,6 +6,7 @@ import datetime
 import decimal
 import io
 import json
+import pathlib
 import random
 import struct
 import time
@@ -222,6 +223,14 @@ def test_a_conversion_over_its_output_limit_stops(tmp_path):
     pq.write_table(people(3000), tmp_path / "in.parquet")
     answer = worker_process.convert(tmp_path, tmp_path / "in.parquet", bytes_max=100_000)
     assert answer.code == "LIMIT" and len(answer.output) <= 100_000
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_said_to_be_full(tmp_path):
+    (tmp_path / "in.csv").write_text("a\n" + "1\n" * 1000)
+    (tmp_path / "result").symlink_to("/dev/full")
+    answer = worker_process.convert(tmp_path, tmp_path / "in.csv", "csv")
+    assert answer.code == "NO_SPACE" and answer.text == "the disk is full"
 
 
 # CSV. The reference is Python's csv module, where the two agree on what a file means.

@@ -36,9 +36,9 @@ def start(request, folder, input_path=None, env=None):
 
 def finish(process, folder, timeout=60):
     _, stderr = process.communicate(timeout=timeout)
-    verdict = (pathlib.Path(folder) / "verdict").read_text()
+    verdict, result = (pathlib.Path(folder) / "verdict").read_text(), pathlib.Path(folder) / "result"
     return Answer(json.loads(verdict) if verdict else None,
-                  (pathlib.Path(folder) / "result").read_bytes(), process.returncode)
+                  result.read_bytes() if result.is_file() else b"", process.returncode)
 
 
 def run(request, folder, input_path=None, env=None, timeout=60):
