@@ -33,7 +33,8 @@ tr_code tr_call_query_int(tr_call *call, const char *name, int64_t otherwise, in
     return TR_OK;
 }
 
-/* "application/json; charset=utf-8", "application/vnd.adobe.xed+json": the part before ';' ends in json. */
+/* "application/json; charset=utf-8", "application/vnd.adobe.xed+json": the part before ';' ends
+ * in json. */
 static bool is_json(tr_str type)
 {
     const uint8_t *end = type.len == 0 ? NULL : memchr(type.at, ';', type.len);

@@ -5,8 +5,8 @@
  *     {"org","name","role","sandboxes": [names] or absent (all of the org), "technicalAccountId",
  *      "createdMs", "secrets": [{"salt","sha256"}], "isDisabled"?, "notBeforeMs"?}
  *
- * A secret is 256 random bits, shown once. With that much entropy a salted SHA-256 is as good as a slow hash, and
- * a login costs microseconds. Two may be valid at once, for rotation.
+ * A secret is 256 random bits, shown once. With that much entropy a salted SHA-256 is as good as
+ * a slow hash, and a login costs microseconds. Two may be valid at once, for rotation.
  */
 #include "api/core_internal.h"
 #include "base/clock.h"
@@ -85,7 +85,7 @@ static tr_code check_new(const char *org, const char *name, const char *role,
     const tr_str text = tr_str_of(name);
     if (!tr_org_is_valid(tr_str_of(org)))
         return TR_FAIL(err, TR_INVALID,
-                       "the org is \"%.80s\": expected letters and digits followed by \"@AdobeOrg\"",
+                       "the org is \"%.80s\": expected letters and digits, then \"@AdobeOrg\"",
                        org == NULL ? "" : org);
     if (text.len == 0 || text.len > NAME_BYTES_MAX || !tr_str_is_utf8(text, &bad_at))
         return TR_FAIL(err, TR_INVALID, "a client's name has 1 to %d bytes of UTF-8",

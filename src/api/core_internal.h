@@ -22,7 +22,8 @@
 
 typedef struct tr_router tr_router;
 /* tables: NULL-terminated list of tables. TR_CONFLICT: two endpoints of one method and path */
-TR_MUST_CHECK tr_code tr_router_open(const tr_endpoint *const *tables, tr_router **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_router_open(const tr_endpoint *const *tables, tr_router **out,
+                                     tr_err *err);
 void tr_router_close(tr_router *router); /* accepts NULL */
 uint32_t tr_router_count(const tr_router *router);
 const tr_endpoint *tr_router_endpoint(const tr_router *router, uint32_t index);
@@ -34,15 +35,16 @@ typedef struct tr_route {
     uint32_t param_count;
     char allow[64];              /* "GET, POST": the methods of the path; "" when it is unknown */
 } tr_route;
-/* The best endpoint of a request: at the first segment where two differ, a literal wins over a {name},
- * a {name} over a {name...}. HEAD is answered by GET where there is no HEAD. */
+/* The best endpoint of a request: at the first segment where two differ, a literal wins over a
+ * {name}, a {name} over a {name...}. HEAD is answered by GET where there is no HEAD. */
 void tr_router_find(const tr_router *router, const tr_http_request *request, tr_route *out);
 
 /* Facts kept for a moment -------------------------------------------------------------------- */
 
 /* A bounded table of fixed-size values, each with an end. Threads: any. */
 typedef struct tr_recall tr_recall;
-TR_MUST_CHECK tr_code tr_recall_open(uint32_t entries, size_t value_bytes, tr_recall **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_recall_open(uint32_t entries, size_t value_bytes, tr_recall **out,
+                                     tr_err *err);
 void tr_recall_close(tr_recall *recall); /* accepts NULL */
 bool tr_recall_get(tr_recall *recall, const uint8_t key[32], int64_t now_ms, void *value);
 void tr_recall_put(tr_recall *recall, const uint8_t key[32], int64_t until_ms, const void *value);
@@ -58,8 +60,8 @@ typedef struct tr_refusal {
     char title[200];
 } tr_refusal;
 
-/* Checks the whole chain for an endpoint and fills org, client, role and tenant of the call. False: *why is
- * filled. A failure of the machine (catalog) is a code. */
+/* Checks the whole chain for an endpoint and fills org, client, role and tenant of the call.
+ * False: *why is filled. A failure of the machine (catalog) is a code. */
 TR_MUST_CHECK tr_code tr_rights_check(tr_call *call, const tr_endpoint *endpoint, bool *is_allowed,
                                       tr_refusal *why, tr_err *err);
 /* Whether the request carries a valid token: asked before a large body is let in. */

@@ -5,8 +5,9 @@
  *     problem     {"type","title","status","report",...,"detail"}    everything else
  *     token       {"error","error_description"}                      /ims, RFC 6749
  *
- * The problem's dress differs by service; clients take a body with `status` and `report` for an error. The
- * detail of a failure that is ours (5xx) is generic: the log has the text, under the request's id.
+ * The problem's dress differs by service; clients take a body with `status` and `report` for an
+ * error. The detail of a failure that is ours (5xx) is generic: the log has the text, under the
+ * request's id.
  */
 #include "api/core_internal.h"
 #include "base/clock.h"
@@ -15,7 +16,13 @@
 #include <time.h>
 #include <unistd.h>
 
-typedef enum dress { DRESS_PLATFORM, DRESS_REGISTRY, DRESS_PROFILE, DRESS_SANDBOX, DRESS_TOKEN } dress;
+typedef enum dress {
+    DRESS_PLATFORM,
+    DRESS_REGISTRY,
+    DRESS_PROFILE,
+    DRESS_SANDBOX,
+    DRESS_TOKEN
+} dress;
 
 typedef struct service_row {
     const char *prefix;
@@ -62,7 +69,8 @@ static void put_body(tr_call *call, int status, json_t *body)
         tr_buf_free(&response->body);
     json_decref(body);
     response->status = status;
-    if ((status == 429 || status == 503) && tr_reply_header(call, "Retry-After", "1", NULL) != TR_OK)
+    const bool is_later = status == 429 || status == 503;
+    if (is_later && tr_reply_header(call, "Retry-After", "1", NULL) != TR_OK)
         response->status = status; /* the header is a courtesy */
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* health.c - what operators ask: is it up, is it ready, what does it do; and a page for a browser. */
+/* health.c - what operators ask: is it up, is it ready, what does it do; a page for a browser. */
 #include "api/core_internal.h"
 
 #include <stdio.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ims.c - /ims: access tokens for client credentials, and what verifies them (reference: sandboxes and auth, 2).
+/* ims.c - /ims: access tokens for client credentials, and what verifies them (reference:
+ * sandboxes and auth, 2).
  *
- * Parameters come in a form, in the query, or mixed, as real clients do. Error bodies are OAuth 2.0's; an
- * unknown client, a wrong secret and a disabled client get one answer, in one time.
+ * Parameters come in a form, in the query, or mixed, as real clients do. Error bodies are OAuth
+ * 2.0's; an unknown client, a wrong secret and a disabled client get one answer, in one time.
  */
 #include "api/core_internal.h"
 #include "base/clock.h"
@@ -191,8 +192,8 @@ static bool is_known_scope(tr_str word)
     return false;
 }
 
-/* The known ones of what was asked for; all when nothing of it is known. Lists are copied from a console,
- * so an unknown scope is no error. */
+/* The known ones of what was asked for; all when nothing of it is known. Lists are copied from a
+ * console, so an unknown scope is no error. */
 static void grant_scopes(tr_str asked, char *out, size_t size)
 {
     size_t len = 0;

@@ -65,7 +65,7 @@ bool tr_base64url_decode(tr_str text, uint8_t *out, size_t *len)
 
 /* Making ------------------------------------------------------------------------------------- */
 
-/* Whether a text may stand in a claim as it is: JSON needs no escape, base64url no '-' and no '_'. */
+/* Whether a text may stand in a claim: JSON needs no escape, base64url no '-' and no '_'. */
 static bool is_plain(const char *text)
 {
     for (; *text != '\0'; text++)

@@ -3,13 +3,15 @@
  *
  *     base64url(header) . base64url(claims) . base64url(signature)
  *     header  {"alg":"RS256","typ":"JWT","kid":"<RFC 7638 thumbprint>"}
- *     claims  {"id","type":"access_token","client_id","user_id","as","scope","created_at","expires_in",
- *              "iss","org","iat","exp"}     created_at, expires_in: texts of milliseconds, as AEP has them
+ *     claims  {"id","type":"access_token","client_id","user_id","as","scope","created_at",
+ *              "expires_in","iss","org","iat","exp"}
  *
- * The algorithm is fixed here, never by the token; a key is found by kid among our own; jku, jwk, x5u are
- * not looked at and crit is refused. The signature is checked before a claim is read. Claims are
- * plain ASCII that never gives '-' or '_' in base64url: a client is known that decodes with the other
- * alphabet.
+ * created_at and expires_in are texts of milliseconds, as AEP has them.
+ *
+ * The algorithm is fixed here, never by the token; a key is found by kid among our own; jku,
+ * jwk, x5u are not looked at and crit is refused. The signature is checked before a claim is
+ * read. Claims are plain ASCII that never gives '-' or '_' in base64url: a client is known that
+ * decodes with the other alphabet.
  *
  * Threads: any.
  */
@@ -43,7 +45,8 @@ void tr_jwt_close(tr_jwt *jwt); /* accepts NULL */
 /* Appends the token to `out`. */
 TR_MUST_CHECK tr_code tr_jwt_make(const tr_jwt *jwt, const tr_jwt_claims *claims, tr_buf *out,
                                   tr_err *err);
-/* TR_UNAUTHORIZED: anything but a token that we made and that is valid now; the text is for our log. */
+/* TR_UNAUTHORIZED: anything but a token that we made and that is valid now; the text is for our
+ * log. */
 TR_MUST_CHECK tr_code tr_jwt_verify(const tr_jwt *jwt, tr_str token, int64_t now_ms,
                                     tr_jwt_claims *out, tr_err *err);
 /* {"keys":[...]} of RFC 7517; returned. */
@@ -53,7 +56,8 @@ TR_MUST_CHECK tr_code tr_jwt_jwks(const tr_jwt *jwt, json_t **out, tr_err *err);
 TR_MUST_CHECK tr_code tr_jwt_new_key(uint32_t bits, tr_buf *out, tr_err *err);
 /* base64url without padding; appended. */
 TR_MUST_CHECK tr_code tr_base64url(tr_str bytes, tr_buf *out, tr_err *err);
-/* Strict: no padding, no other byte, no bits left over. False: malformed. *len: at most text.len * 3 / 4. */
+/* Strict: no padding, no other byte, no bits left over. False: malformed. *len: at most text.len
+ * * 3 / 4. */
 bool tr_base64url_decode(tr_str text, uint8_t *out, size_t *len);
 
 #endif

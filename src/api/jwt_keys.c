@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* jwt_keys.c - the signing keys: made once, kept in the catalog, named by their RFC 7638 thumbprint. */
+/* jwt_keys.c - the signing keys: made once, kept in the catalog, named by their RFC 7638
+ * thumbprint. */
 #include "api/jwt_keys_internal.h"
 #include "codec/hash.h"
 
@@ -14,7 +15,8 @@
 
 enum { KEY_BITS = 3072, KEY_BITS_MIN = 2048, MODULUS_BYTES_MAX = 768 };
 
-static const char kept_under[] = "signing_keys"; /* PEM texts, one behind the other; the last signs */
+/* PEM texts, one behind the other; the last signs. */
+static const char kept_under[] = "signing_keys";
 
 tr_code tr_jwt_new_key(uint32_t bits, tr_buf *out, tr_err *err)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* jwt_keys_internal.h - the signing keys: two at most, so that tokens of the old one outlive a rotation. */
+/* jwt_keys_internal.h - the signing keys: two at most, so that tokens of the old one outlive a
+ * rotation. */
 #ifndef TR_API_JWT_KEYS_INTERNAL_H
 #define TR_API_JWT_KEYS_INTERNAL_H
 

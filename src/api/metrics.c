@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* metrics.c - counters of requests by endpoint and status, times, jobs and memory, as Prometheus reads them. */
+/* metrics.c - counters of requests by endpoint and status, times, jobs and memory, as Prometheus
+ * reads them. */
 #include "api/core_internal.h"
 #include "base/clock.h"
 
@@ -127,7 +128,7 @@ static tr_code write_times(const tr_api *api, tr_buf *out, tr_err *err)
     char name[300];
     TR_TRY(tr_buf_append(
         out,
-        tr_str_of("# HELP tributary_http_request_seconds Time from the whole request to its answer.\n"
+        tr_str_of("# HELP tributary_http_request_seconds From the whole request to its answer.\n"
                   "# TYPE tributary_http_request_seconds histogram\n"),
         err));
     for (uint32_t i = 0; i < api->metrics->count; i++) {

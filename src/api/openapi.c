@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* openapi.c - the tables of endpoints as an OpenAPI 3.0 document: what is served is what is listed. */
+/* openapi.c - the tables of endpoints as an OpenAPI 3.0 document: what is served is listed. */
 #include "api/core_internal.h"
 
 #include <stdio.h>

@@ -6,9 +6,9 @@
  *     Authorization there 403010, valid 401013 - x-api-key there 403000, the token's 403003 -
  *     x-gw-ims-org-id there 400003, an org id 403027, the client's 403025 - sandbox - role
  *
- * An unknown sandbox, one that is not active and one that the client was not given get the same answer. So do an
- * unknown org and another's. What the catalog says of a client and a sandbox is kept for a second:
- * a client that loses its rights loses them within that.
+ * An unknown sandbox, one that is not active and one that the client was not given get the same
+ * answer. So do an unknown org and another's. What the catalog says of a client and a sandbox is
+ * kept for a second: a client that loses its rights loses them within that.
  */
 #include "api/core_internal.h"
 #include "base/clock.h"
@@ -224,8 +224,8 @@ static tr_code find_sandbox(tr_call *call, const json_t *client, const char *nam
 }
 
 /* sandbox: "" when the call needs none. */
-static tr_code load_access(tr_call *call, const char *sandbox, const char *sandbox_id, access_facts *out,
-                           tr_err *err)
+static tr_code load_access(tr_call *call, const char *sandbox, const char *sandbox_id,
+                           access_facts *out, tr_err *err)
 {
     json_t *client = NULL;
     tr_code code = tr_catalog_client_get(call->parts->catalog, call->client_id, &client, err);
@@ -242,8 +242,8 @@ static tr_code load_access(tr_call *call, const char *sandbox, const char *sandb
     return code;
 }
 
-static tr_code find_access(tr_call *call, const char *sandbox, const char *sandbox_id, access_facts *out,
-                           tr_err *err)
+static tr_code find_access(tr_call *call, const char *sandbox, const char *sandbox_id,
+                           access_facts *out, tr_err *err)
 {
     uint8_t key[32];
     const int64_t now = tr_time_now_ms();

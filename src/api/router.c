@@ -5,8 +5,8 @@
  *                 |-- {}       GET, DELETE        one child for any segment
  *     files -- {...}           GET                the rest, one segment or more
  *
- * A search goes down the literal child first, then {}, then {...}, and takes the first end that knows the
- * method. Only when there is none, the methods of all ends make the Allow header.
+ * A search goes down the literal child first, then {}, then {...}, and takes the first end that
+ * knows the method. Only when there is none, the methods of all ends make the Allow header.
  */
 #include "api/core_internal.h"
 #include "base/check.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* router_test.c - goal: every request finds the most specific endpoint of its path and method, or the
- * methods that there are; the cache forgets what has ended. Method: small tables of our own, and a
- * random one against a search that tries every endpoint. */
+/* router_test.c - goal: every request finds the most specific endpoint of its path and method,
+ * or the methods that there are; the cache forgets what has ended. Method: small tables of our
+ * own, and a random one against a search that tries every endpoint. */
 #include "api/core_internal.h"
 #include "base/test.h"
 
@@ -145,6 +145,12 @@ static void rank(const char *pattern, char out[16])
     out[n] = '\0';
 }
 
+static void add_word(char path[64], const char *word)
+{
+    const size_t len = strlen(path);
+    (void)snprintf(path + len, 64 - len, "/%s", word);
+}
+
 static void it_finds_what_a_search_through_all_finds(void)
 {
     static const char *const words[] = {"a", "b", "{x}", "{y...}"};
@@ -160,7 +166,7 @@ static void it_finds_what_a_search_through_all_finds(void)
             const uint64_t depth = tr_test_random(&state) % 4;
             for (uint64_t d = 0; d <= depth; d++) {
                 const char *word = words[tr_test_random(&state) % (d == depth ? 4 : 3)];
-                (void)strcat(strcat(path, "/"), word);
+                add_word(path, word);
             }
             const char *method = methods[tr_test_random(&state) % 2];
             bool is_new = true;
@@ -178,13 +184,13 @@ static void it_finds_what_a_search_through_all_finds(void)
             const tr_endpoint *best = NULL;
             const uint64_t depth = tr_test_random(&state) % 5;
             for (uint64_t d = 0; d <= depth; d++)
-                (void)strcat(strcat(path, "/"), tr_test_random(&state) % 3 == 0 ? "c" : words[d % 2]);
+                add_word(path, tr_test_random(&state) % 3 == 0 ? "c" : words[d % 2]);
             for (size_t i = 0; i < count; i++) {
                 rank(table[i].path, its_rank);
                 if (strcmp(table[i].method, "GET") == 0 && matches(table[i].path, path) &&
                     strcmp(its_rank, best_rank) < 0) {
                     best = &table[i];
-                    (void)strcpy(best_rank, its_rank);
+                    memcpy(best_rank, its_rank, sizeof best_rank);
                 }
             }
             const tr_endpoint *found = route(router, "GET", path).endpoint;
@@ -227,7 +233,8 @@ static void roles_are_whole_words(void)
     CHECK(tr_scope_admits(TR_SCOPE_WRITE, "editor") && !tr_scope_admits(TR_SCOPE_ADMIN, "editor"));
     CHECK(tr_scope_admits(TR_SCOPE_ORG_ADMIN, "admin"));
     CHECK(!tr_scope_admits(TR_SCOPE_READ, "") && !tr_scope_admits(TR_SCOPE_READ, "view"));
-    CHECK(!tr_scope_admits(TR_SCOPE_READ, "iewer") && !tr_scope_admits(TR_SCOPE_READ, "editor admin"));
+    CHECK(!tr_scope_admits(TR_SCOPE_READ, "iewer"));
+    CHECK(!tr_scope_admits(TR_SCOPE_READ, "editor admin"));
 }
 
 int main(void)

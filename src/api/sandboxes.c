@@ -2,8 +2,8 @@
 /* sandboxes.c - /data/foundation/sandbox-management (reference: sandboxes and auth, section 7).
  *
  *     create: active at once, answered as "creating"
- *     delete: "deleting" (no call gets in), jobs cancelled, files and objects gone, then only its document
- *             is left, "deleted", in the list of the org's deleted sandboxes; the name is free again
+ *     delete: "deleting" (no call gets in), jobs cancelled, files and objects gone, then only its
+ *             document is left, "deleted", in the list of the org's deleted ones; the name is free
  *     reset:  the same, and a new sandbox under the old name: nothing of the old one can come back
  *
  * The default production sandbox can neither be deleted nor reset. One writer at a time.
@@ -204,8 +204,8 @@ static tr_code passes(const json_t *doc, tr_str filter, bool *out, tr_err *err)
         break;
     }
     return TR_FAIL(err, TR_INVALID,
-                   "property is \"%.60s\": expected name, title, state, type or isDefault, then ==, "
-                   "!= or ~ and a value",
+                   "property is \"%.60s\": expected name, title, state, type or isDefault, then "
+                   "==, != or ~ and a value",
                    text);
 }
 
@@ -444,8 +444,9 @@ static tr_code create_locked(tr_call *call, const char *name, const char *title,
         return refuse(call, 2006, 403, "The limit of 75 sandboxes is reached.", err);
     json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:o, s:o, s:s, s:s}", "title", title,
                             "state", "active", "type", type, "region", "VA7", "isDefault", 0,
-                            "eTag", 1, "createdDate", tr_api_now_text(), "lastModifiedDate", tr_api_now_text(),
-                            "createdBy", call->client_id, "modifiedBy", call->client_id);
+                            "eTag", 1, "createdDate", tr_api_now_text(), "lastModifiedDate",
+                            tr_api_now_text(), "createdBy", call->client_id, "modifiedBy",
+                            call->client_id);
     tr_code code = doc == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a sandbox")
                                : put(call, name, doc, err);
     json_decref(doc);
@@ -511,7 +512,8 @@ static tr_code retitle(tr_call *call, const char *name, json_t *doc, tr_err *err
 
 /* Ending ------------------------------------------------------------------------------------- */
 
-/* Exports that are under way publish nothing more. Failing to stop one is no reason to keep the data. */
+/* Exports that are under way publish nothing more. Failing to stop one is no reason to keep the
+ * data. */
 static void cancel_exports(tr_call *call, const tr_tenant *tenant)
 {
     static const char *const states[] = {"NEW", "PROCESSING"};
@@ -534,8 +536,8 @@ static void cancel_exports(tr_call *call, const tr_tenant *tenant)
     }
 }
 
-/* Nothing of the tenant is left. A job that still runs may write files once more before it finds that its
- * objects are gone: hence the second removal, and the sweep at start-up. */
+/* Nothing of the tenant is left. A job that still runs may write files once more before it finds
+ * that its objects are gone: hence the second removal, and the sweep at start-up. */
 static tr_code end_tenant(tr_call *call, const char *name, tr_err *err)
 {
     tr_tenant tenant;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http.c - a server's life, and the callbacks of libmicrohttpd (MHD); see http.h, http_internal.h. */
+/* http.c - a server's life, and the callbacks of libmicrohttpd (MHD); see http_internal.h. */
 #include "http/http_internal.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -88,8 +88,8 @@ static void clear_request(tr_connection *c)
     c->is_counted = false;
 }
 
-/* Ends MHD's copy of the query, which is ours to parse, at its start. Its own parser, when there are more
- * parameters than its memory holds, leaves the connection without an answer. */
+/* Ends MHD's copy of the query, which is ours to parse, at its start. Its own parser, when there
+ * are more parameters than its memory holds, leaves the connection without an answer. */
 static void hide_query(const char *uri)
 {
     char *query = strchr((char *)(uintptr_t)uri, '?');

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http.h - connections into requests and responses. Knows no tenant and no endpoint.
  *
- * One handler gets every request, on a thread of the server's pool, after its body has arrived whole:
- * bodies up to TR_BODY_MEMORY_BYTES_MAX in memory, larger ones in an unlinked scratch file that is
- * mapped. The handler decides the body's maximum BEFORE it arrives (body_max), so a 413 costs nothing.
+ * One handler gets every request, on a thread of the server's pool, after its body has arrived
+ * whole: bodies up to TR_BODY_MEMORY_BYTES_MAX in memory, larger ones in an unlinked scratch
+ * file that is mapped. The handler decides the body's maximum BEFORE it arrives (body_max), so a
+ * 413 costs nothing.
  *
  * Paths: split at '/', each segment percent-decoded on its own, so %2F stays inside a segment;
  * empty segments (a trailing or doubled slash) vanish. Query parameters: decoded, in order, repeats
  * kept; tr_http_query returns the LAST non-empty one.
  *
- * Refused before the handler: header block over TR_HEADER_BLOCK_BYTES_MAX, URL over TR_URL_BYTES_MAX,
- * "..", control characters or invalid UTF-8 in a path, both Content-Length and Transfer-Encoding.
+ * Refused before the handler: header block over TR_HEADER_BLOCK_BYTES_MAX, URL over
+ * TR_URL_BYTES_MAX, "..", control characters or invalid UTF-8 in a path, both Content-Length and
+ * Transfer-Encoding.
  *
- * Ownership: request and all it points to are borrowed for the handler's call. Threads: tr_http_stop from any.
+ * Ownership: request and all it points to are borrowed for the handler's call. Threads:
+ * tr_http_stop from any.
  */
 #ifndef TR_HTTP_HTTP_H
 #define TR_HTTP_HTTP_H
@@ -60,7 +63,8 @@ TR_MUST_CHECK tr_code tr_http_add_header(tr_http_response *response, tr_arena *a
 
 typedef struct tr_http_handler {
     void *ctx;
-    /* The largest body this request may have, from its method, path and headers; called before it arrives. */
+    /* The largest body this request may have, from its method, path and headers; called before
+     * it arrives. */
     uint64_t (*body_max)(void *ctx, const tr_http_request *head);
     void (*handle)(void *ctx, const tr_http_request *request, tr_http_response *response);
     /* A request refused before the handler: shapes the body of this status. May be NULL. */
@@ -83,8 +87,9 @@ TR_MUST_CHECK tr_code tr_http_start(const tr_http_options *options, const tr_htt
 uint16_t tr_http_port(const tr_http_server *server);
 void tr_http_stop(tr_http_server *server); /* lets requests under way finish; accepts NULL */
 
-/* Range: "bytes=a-b", "bytes=a-", "bytes=-n" of an object of `total` bytes. False: absent, malformed or
- * several ranges (then the whole is sent); *is_satisfiable false: 416. */
-bool tr_http_range(tr_str header, uint64_t total, uint64_t *from, uint64_t *bytes, bool *is_satisfiable);
+/* Range: "bytes=a-b", "bytes=a-", "bytes=-n" of an object of `total` bytes. False: absent,
+ * malformed or several ranges (then the whole is sent); *is_satisfiable false: 416. */
+bool tr_http_range(tr_str header, uint64_t total, uint64_t *from, uint64_t *bytes,
+                   bool *is_satisfiable);
 
 #endif

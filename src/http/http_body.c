@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_body.c - a body as it arrives: in memory while it is small, then in a file that no name leads
- * to and that is mapped when it is whole. A crash leaves nothing behind. */
+/* http_body.c - a body as it arrives: in memory while it is small, then in a file that no name
+ * leads to and that is mapped when it is whole. A crash leaves nothing behind. */
 #include "base/id.h"
 #include "base/limits.h"
 #include "http/http_internal.h"

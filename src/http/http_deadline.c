@@ -2,12 +2,13 @@
 /* http_deadline.c - nobody holds a connection for nothing.
  *
  * MHD closes what is silent. A client that sends a byte now and then is never silent, so every
- * phase has a deadline of its own: the head of a request must be there soon after the silence MHD
- * allows; a body and an answer must move at a pace that any real line has. When connections run out,
- * those that have waited longest without asking anything make room.
+ * phase has a deadline of its own: the head of a request must be there soon after the silence
+ * MHD allows; a body and an answer must move at a pace that any real line has. When connections
+ * run out, those that have waited longest without asking anything make room.
  *
- * A late connection's socket is shut down, not closed: MHD then sees its end and cleans up. The list's lock is held,
- * and MHD tells us of an end before it closes the descriptor, so it cannot be another's by now.
+ * A late connection's socket is shut down, not closed: MHD then sees its end and cleans up. The
+ * list's lock is held, and MHD tells us of an end before it closes the descriptor, so it cannot
+ * be another's by now.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -100,7 +101,8 @@ static void cut_left(const tr_http_server *server)
             (void)shutdown(c->fd, SHUT_RDWR);
 }
 
-/* Above seven eighths of what there may be, those that wait longest go until three quarters are left. */
+/* Above seven eighths of what there may be, those that wait longest go until three quarters are
+ * left. */
 static void make_room(tr_http_server *server, int64_t now)
 {
     uint32_t count = 0;

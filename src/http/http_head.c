@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_head.c - request line and headers: what is refused, and the parsed request.
  *
- * MHD is lenient where a proxy in front of us may read otherwise, and the difference is how requests
- * are smuggled. What it lets through is refused here: bare line feeds, folded lines, NULs, names
- * that are no tokens, two lengths, two hosts. MHD overwrites each line end with zeros, one for LF and
- * two for CRLF, in the buffer that names and values point into: so the bytes behind a value tell how
- * its line ended. There are always at least two, because an empty line ends the headers.
+ * MHD is lenient where a proxy in front of us may read otherwise, and the difference is how
+ * requests are smuggled. What it lets through is refused here: bare line feeds, folded lines,
+ * NULs, names that are no tokens, two lengths, two hosts. MHD overwrites each line end with
+ * zeros, one for LF and two for CRLF, in the buffer that names and values point into: so the
+ * bytes behind a value tell how its line ended. There are always at least two, because an empty
+ * line ends the headers.
  */
 #include "base/limits.h"
 #include "http/http_internal.h"
@@ -165,8 +166,8 @@ static int hex_digit(uint8_t byte)
     return byte >= 'A' && byte <= 'F' ? byte - 'A' + 10 : -1;
 }
 
-/* Decodes into the arena. is_query: '+' is a blank, and a '%' that is not followed by two digits stands for
- * itself (clients send "50%"). False when malformed; .at NULL: no memory. */
+/* Decodes into the arena. is_query: '+' is a blank, and a '%' that is not followed by two digits
+ * stands for itself (clients send "50%"). False when malformed; .at NULL: no memory. */
 static bool percent_decode(tr_arena *arena, tr_str raw, bool is_query, tr_str *out)
 {
     size_t len = 0;

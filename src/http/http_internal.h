@@ -8,13 +8,14 @@
  *     http_deadline.c cuts connections that are too slow, or too many
  *     http_workers.c  threads for requests that may take long
  *
- * A connection's request goes through these phases. Event threads own everything but what a worker
- * holds while WORKING; the deadline thread only reads `phase`, `deadline_us`, `since_us`, and shuts sockets.
+ * A connection's request goes through these phases. Event threads own everything but what a
+ * worker holds while WORKING; the deadline thread only reads `phase`, `deadline_us`, `since_us`,
+ * and shuts sockets.
  *
- *     WAITING --request line--> HEAD --checked--> BODY --arrived--> WORKING --> ANSWERED --> SENDING
- *        ^                       \                 \--- GET, HEAD: on the event thread ------^   |
- *        |                        \--refused------------------------------------------------^   |
- *        \---------------------------------- sent -----------------------------------------------/
+ *   WAITING --request line--> HEAD --checked--> BODY --arrived--> WORKING --> ANSWERED --> SENDING
+ *      ^                         \                 \--- GET, HEAD: on the event thread ------^ |
+ *      |                          \--refused-------------------------------------------------^ |
+ *      \--------------------------------------- sent ------------------------------------------/
  */
 #ifndef TR_HTTP_HTTP_INTERNAL_H
 #define TR_HTTP_HTTP_INTERNAL_H
@@ -95,7 +96,7 @@ struct tr_http_server {
     tr_workers workers;
 };
 
-/* The request's arena of this thread, empty; NULL: no memory. Reset it when the request is handled. */
+/* The request's arena of this thread, empty; NULL: no memory. Given back when all is handled. */
 tr_arena *tr_http_arena(void);
 void tr_http_arena_done(tr_arena *arena);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_test.c - goal: well-formed requests arrive as they were sent, everything else is refused, and
- * nobody can hold the server up. Method: a real server, raw bytes over loopback. */
+/* http_test.c - goal: well-formed requests arrive as they were sent, everything else is refused,
+ * and nobody can hold the server up. Method: a real server, raw bytes over loopback. */
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/test.h"
@@ -386,8 +386,8 @@ static bool ask_with_body(size_t bytes, bool is_chunked)
     for (size_t i = 0; i < bytes; i++)
         body[i] = (uint8_t)(i * 7 + i / 251);
     (void)snprintf(head, sizeof head,
-                   is_chunked ? "POST /b HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%zx\r\n"
-                              : "POST /b HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n",
+                   is_chunked ? POST "Transfer-Encoding: chunked\r\n\r\n%zx\r\n"
+                              : POST "Content-Length: %zu\r\n\r\n",
                    bytes);
     (void)snprintf(wanted, sizeof wanted, "body=%zu/%u", bytes, sum_of((tr_str){body, bytes}));
     const int fd = dial();

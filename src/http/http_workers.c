@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_workers.c - threads for requests that may take long: everything but GET and HEAD.
  *
- * An event thread serves many connections, so a handler that waits (for a disk to sync, for a lock, for a query)
- * would hold them all up. Such a request is suspended in MHD, handled here, and its event thread woken.
- * Reads are answered on the event thread: two thread switches would cost more than they do.
+ * An event thread serves many connections, so a handler that waits (for a disk to sync, for a
+ * lock, for a query) would hold them all up. Such a request is suspended in MHD, handled here,
+ * and its event thread woken. Reads are answered on the event thread: two thread switches would
+ * cost more than they do.
  */
 #include "http/http_internal.h"
 

@@ -133,8 +133,8 @@ def test_unknown_scopes_are_left_out_and_none_means_all(server, client):
 GATEWAY = [
     ("no token", lambda h: without(h, "authorization"), 403, "403010"),
     ("empty token", lambda h: {**h, "Authorization": ""}, 403, "403010"),
-    ("another scheme", lambda h: {**h, "Authorization": "Basic eDp5"}, 401, "401013"),
-    ("no token in it", lambda h: {**h, "Authorization": "Bearer "}, 401, "401013"),
+    ("another scheme", lambda h: {**h, "Authorization": "Basic eDp5"}, 403, "403010"),
+    ("no token in it", lambda h: {**h, "Authorization": "Bearer "}, 403, "403010"),
     ("nonsense", lambda h: {**h, "Authorization": "Bearer abc"}, 401, "401013"),
     ("a changed token", lambda h: {**h, "Authorization": h["Authorization"][:-2] + "AA"}, 401, "401013"),
     ("two tokens", lambda h: {**h, "Authorization": h["Authorization"] + "." + h["Authorization"][7:]}, 401, "401013"),
