@@ -30,9 +30,14 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_is_left_running():
+def no_server_outlives_the_run_or_found_a_bug_in_itself():
     yield
     for server in export_world.Server.known:
         if server.process is not None and server.process.poll() is None:
             server.process.kill()
             server.process.wait()
+    for server in export_world.Server.known:
+        log = server.folder / "log"
+        text = log.read_text(errors="replace") if log.exists() else ""
+        for sign in ("ev=assert_failed", "WARNING: ThreadSanitizer", "ERROR: AddressSanitizer", "runtime error:"):
+            assert sign not in text, text[text.index(sign):][:4000]

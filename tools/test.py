@@ -119,6 +119,10 @@ def main():
         environment = {"ORACLE_PROFILES": "100000", "TRIBUTARY_LONG": "1"} if chosen.check else {}
         pytest_suite(tally, "e2e", python_folders(),
                      [] if chosen.check else ["-m", "not long"], environment)
+    if chosen.only in (None, "e2e") and chosen.check:
+        heading("end to end, the server under TSan")
+        pytest_suite(tally, "tsan", ["tests/e2e/test_export_jobs.py", "tests/e2e/test_sample.py"],
+                     environment={"TRIBUTARY": str(ROOT / "build-tsan" / "tributary")})
     print(f"\n{time.monotonic() - begin:.0f} s" + (f", {tally.skipped} skipped" if tally.skipped else ""))
     print(f"{tally.passed} passed, {tally.failed} failed", flush=True)
     return bool(tally.failed or not tally.passed)
