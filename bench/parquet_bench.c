@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* parquet_bench.c - how long writing takes, when everything is codes already.
+/* parquet_bench.c - how long writing takes, when everything is codes already; and reading it back.
  *
  *     parquet_bench [ROWS] [FILE]
  *
  * 20 leaves like those of customer profiles: strings with dictionaries of 3 to 100,000 values,
  * numbers, dates, times; half of them in objects, most with nulls. Then the same with two columns
  * more that have no dictionary: a key, and an e-mail address. Making the columns is not counted.
- * FILE gets the last file written, for others to read.
+ * Reading is into codes again, a column of a row group at a time, with every checksum; opening is
+ * timed on its own. FILE gets the last file written, for others to read.
  */
 #include "base/check.h"
 #include "parquet/parquet.h"
@@ -142,12 +143,15 @@ static void make_column(const leaf_plan *plan, uint32_t rows, tr_column *out)
 typedef struct counter {
     uint64_t bytes;
     FILE *file;
+    tr_buf *kept; /* may be NULL */
 } counter;
 
 static tr_code count_bytes(void *ctx, tr_str bytes, tr_err *err)
 {
     counter *c = ctx;
     c->bytes += bytes.len;
+    if (c->kept != NULL)
+        TR_TRY(tr_buf_append(c->kept, bytes, err));
     if (c->file != NULL && fwrite(bytes.at, 1, bytes.len, c->file) != bytes.len)
         return TR_FAIL(err, TR_IO, "the file cannot be written");
     return TR_OK;
@@ -182,6 +186,50 @@ static void write_once(const tr_shape *shape, const tr_column *columns, uint32_t
     }
 }
 
+static tr_code read_once(const tr_parquet_file *file, tr_arena *memory, uint64_t *entries,
+                         tr_err *err)
+{
+    for (uint32_t group = 0; group < tr_parquet_group_count(file); group++)
+        for (uint32_t leaf = 0; leaf < tr_parquet_shape(file)->leaf_count; leaf++) {
+            tr_column column;
+            TR_TRY(tr_parquet_read(file, group, leaf, 0, tr_parquet_group_rows(file, group), memory,
+                                   &column, err));
+            *entries += column.entries;
+            tr_arena_reset(memory);
+        }
+    return TR_OK;
+}
+
+static void run_read(const tr_shape *shape, const tr_column *columns, uint32_t groups)
+{
+    tr_buf bytes = {0};
+    tr_arena memory = {0};
+    tr_err err = {0};
+    double best = 1e9, best_open = 1e9;
+    uint64_t entries = 0;
+    write_once(shape, columns, groups, &(counter){.kept = &bytes});
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        tr_parquet_file *file = NULL;
+        const double from = now();
+        tr_code code = tr_parquet_open(tr_buf_str(&bytes), &file, &err);
+        const double opened = now();
+        if (code == TR_OK)
+            code = read_once(file, &memory, &entries, &err);
+        const double seconds = now() - opened;
+        tr_parquet_close(file);
+        if (code != TR_OK) {
+            (void)fprintf(stderr, "%s\n", err.text);
+            exit(1);
+        }
+        best = seconds < best ? seconds : best;
+        best_open = opened - from < best_open ? opened - from : best_open;
+    }
+    printf("  read back: %.3f s of CPU, %.2f ns an entry; opened in %.3f ms\n", best,
+           best * 1e9 * ROUNDS / (double)entries, best_open * 1e3);
+    tr_arena_free(&memory);
+    tr_buf_free(&bytes);
+}
+
 static void run(const char *what, uint32_t leaves, const tr_column *columns, uint32_t groups,
                 const char *path)
 {
@@ -199,6 +247,7 @@ static void run(const char *what, uint32_t leaves, const tr_column *columns, uin
     printf("%s: %u rows x %u columns: %.3f s of CPU, %llu bytes, peak %llu MB\n", what,
            columns[0].rows * groups, leaves, best, (unsigned long long)c.bytes,
            (unsigned long long)tr_memory_bytes_peak() >> 20);
+    run_read(&shape, columns, groups);
     if (path == NULL)
         return;
     c = (counter){.file = fopen(path, "wb")};

@@ -6,6 +6,8 @@
 #include "base/test.h"
 #include "parquet/test_world.h"
 
+#include <pthread.h>
+
 static int passed, failed;
 
 static void check_piece(const tr_world *w, const tr_parquet_file *file, uint32_t leaf,
@@ -99,11 +101,62 @@ static void large_pages_come_back(void)
     }
 }
 
+static tr_buf sweep_bytes;
+
+/* Opens and reads with the n-th allocation failing; on a thread of its own, so that the memory which
+ * reads keep for their thread is made anew. */
+static void *read_all(void *ctx)
+{
+    tr_code *code = ctx;
+    tr_parquet_file *file = NULL;
+    tr_arena arena = {0};
+    *code = tr_parquet_open(tr_buf_str(&sweep_bytes), &file, NULL);
+    const uint32_t leaves = *code == TR_OK ? tr_parquet_shape(file)->leaf_count : 0;
+    for (uint32_t leaf = 0; *code == TR_OK && leaf < leaves; leaf++) {
+        tr_column column;
+        *code = tr_parquet_read(file, 0, leaf, 0, tr_parquet_group_rows(file, 0), &arena, &column,
+                                NULL);
+    }
+    if (*code == TR_OK)
+        *code = tr_parquet_verify(file, NULL);
+    tr_arena_free(&arena);
+    tr_parquet_close(file);
+    return NULL;
+}
+
+static void running_out_of_memory_is_an_answer(void)
+{
+    uint64_t seed = tr_test_seed(99);
+    for (int round = 0; round < 5; round++) {
+        tr_world w;
+        tr_world_make(&w, (tr_world_options){.seed = tr_test_random(&seed), .rows = 50,
+                                             .depth_max = 3});
+        CHECK(tr_world_write(&w, 25, 10, &sweep_bytes, NULL) == TR_OK);
+        const uint64_t before = tr_memory_bytes_now();
+        tr_code code = TR_NO_MEMORY;
+        uint64_t fail_at = 0;
+        for (; code != TR_OK && fail_at < 10000; fail_at++) {
+            pthread_t thread;
+            tr_memory_fail_after(fail_at);
+            CHECK(pthread_create(&thread, NULL, read_all, &code) == 0);
+            CHECK(pthread_join(thread, NULL) == 0);
+            tr_memory_fail_after(UINT64_MAX);
+            CHECK(code == TR_OK || code == TR_NO_MEMORY);
+            CHECK(tr_memory_bytes_now() == before);
+        }
+        CHECK(fail_at > 10);
+        CHECK(code == TR_OK);
+        tr_world_free(&w);
+        tr_buf_free(&sweep_bytes);
+    }
+}
+
 int main(void)
 {
     RUN(random_worlds_come_back);
     RUN(a_file_without_rows_is_a_file);
     RUN(large_pages_come_back);
+    RUN(running_out_of_memory_is_an_answer);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }
