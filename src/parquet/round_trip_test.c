@@ -103,8 +103,8 @@ static void large_pages_come_back(void)
 
 static tr_buf sweep_bytes;
 
-/* Opens and reads with the n-th allocation failing; on a thread of its own, so that the memory which
- * reads keep for their thread is made anew. */
+/* Opens and reads with the n-th allocation failing; on a thread of its own, so that the memory
+ * which reads keep for their thread is made anew. */
 static void *read_all(void *ctx)
 {
     tr_code *code = ctx;
