@@ -44,6 +44,11 @@ static tr_code list_ids(tr_call *call, const char *kind, const char *parent, id_
     return tr_catalog_list(call->parts->catalog, &call->tenant, kind, &filter, add_id, out, err);
 }
 
+/* What the folders are removed by, after the transaction. */
+typedef struct removal {
+    id_list batches, files, runs;
+} removal;
+
 /* Its bytes are no longer to be read. */
 static tr_code mark_gone(tr_call *call, const char *id, tr_err *err)
 {
@@ -60,21 +65,14 @@ static tr_code mark_gone(tr_call *call, const char *id, tr_err *err)
     return code;
 }
 
-static tr_code mark_files_gone(tr_call *call, const char *batch, tr_err *err)
-{
-    id_list ids = {0};
-    tr_code code = list_ids(call, "file", batch, &ids, err);
-    for (size_t i = 0; i < ids.count && code == TR_OK; i++)
-        code = mark_gone(call, ids.ids[i], err);
-    tr_free(ids.ids);
-    return code;
-}
-
-static tr_code mark_batch(tr_call *call, const char *id, tr_err *err)
+static tr_code mark_batch(tr_call *call, const char *id, id_list *files, tr_err *err)
 {
     tr_catalog *catalog = call->parts->catalog;
     tr_object batch = {0};
-    TR_TRY(mark_files_gone(call, id, err));
+    size_t i = files->count;
+    TR_TRY(list_ids(call, "file", id, files, err));
+    for (; i < files->count; i++)
+        TR_TRY(mark_gone(call, files->ids[i], err));
     TR_TRY(tr_catalog_get(catalog, &call->tenant, "batch", id, &batch, err));
     (void)snprintf(batch.state, sizeof batch.state, "deleted");
     tr_code code = json_object_set_new(batch.doc, "status", json_string("deleted")) == 0
@@ -105,14 +103,14 @@ static tr_code remove_tables(tr_call *call, const char *id, tr_err *err)
 }
 
 /* Inside the transaction. */
-static tr_code forget(tr_call *call, const char *id, id_list *batches, id_list *runs, tr_err *err)
+static tr_code forget(tr_call *call, const char *id, removal *out, tr_err *err)
 {
     TR_TRY(tr_catalog_remove(call->parts->catalog, &call->tenant, "dataset", id, err));
     TR_TRY(remove_tables(call, id, err));
-    TR_TRY(list_ids(call, "batch", id, batches, err));
-    for (size_t i = 0; i < batches->count; i++)
-        TR_TRY(mark_batch(call, batches->ids[i], err));
-    return remove_all(call, "run", id, runs, err);
+    TR_TRY(list_ids(call, "batch", id, &out->batches, err));
+    for (size_t i = 0; i < out->batches.count; i++)
+        TR_TRY(mark_batch(call, out->batches.ids[i], &out->files, err));
+    return remove_all(call, "run", id, &out->runs, err);
 }
 
 static void remove_folder(tr_call *call, const char *dataset, const char *folder)
@@ -123,36 +121,42 @@ static void remove_folder(tr_call *call, const char *dataset, const char *folder
                dataset, folder, err.text);
 }
 
-static void remove_folders(tr_call *call, const char *id, const id_list *batches,
-                           const id_list *runs)
+static void remove_folders(tr_call *call, const char *id, const removal *of)
 {
-    for (size_t i = 0; i < batches->count; i++) {
+    for (size_t i = 0; i < of->batches.count; i++) {
+        const char *batch = of->batches.ids[i];
         char diagnostics[300];
         tr_err err = {0};
-        (void)snprintf(diagnostics, sizeof diagnostics, "%s-diagnostics", batches->ids[i]);
-        remove_folder(call, id, batches->ids[i]);
+        (void)snprintf(diagnostics, sizeof diagnostics, "%s-diagnostics", batch);
+        remove_folder(call, id, batch);
         remove_folder(call, id, diagnostics);
-        if (tr_lake_upload_drop(call->parts->lake, &call->tenant, batches->ids[i], &err) != TR_OK)
+        if (tr_lake_upload_drop(call->parts->lake, &call->tenant, batch, &err) != TR_OK)
             tr_log(TR_LOG_WARN, "api", "dataset_folder_kept", "dataset=%s uploads=%s reason=\"%s\"",
-                   id, batches->ids[i], err.text);
+                   id, batch, err.text);
     }
-    for (size_t i = 0; i < runs->count; i++)
-        remove_folder(call, id, runs->ids[i]);
+    for (size_t i = 0; i < of->files.count; i++)
+        tr_store_retire(call->parts->store, call->tenant.id, of->files.ids[i]);
+    for (size_t i = 0; i < of->runs.count; i++) {
+        remove_folder(call, id, of->runs.ids[i]);
+        tr_store_retire(call->parts->store, call->tenant.id, of->runs.ids[i]);
+    }
 }
 
 tr_code tr_dataset_remove(tr_call *call, const char *id, tr_err *err)
 {
     tr_catalog *catalog = call->parts->catalog;
-    id_list batches = {0}, runs = {0};
+    removal of = {0};
     tr_code code = tr_catalog_begin(catalog, err);
     if (code == TR_OK)
-        code = tr_catalog_end(catalog, forget(call, id, &batches, &runs, err), err);
+        code = tr_catalog_end(catalog, forget(call, id, &of, err), err);
     if (code == TR_OK) {
         tr_crash_point("dataset_removed");
-        remove_folders(call, id, &batches, &runs);
-        tr_log(TR_LOG_INFO, "api", "dataset_removed", "dataset=%s batches=%zu", id, batches.count);
+        remove_folders(call, id, &of);
+        tr_log(TR_LOG_INFO, "api", "dataset_removed", "dataset=%s batches=%zu", id,
+               of.batches.count);
     }
-    tr_free(batches.ids);
-    tr_free(runs.ids);
+    tr_free(of.batches.ids);
+    tr_free(of.files.ids);
+    tr_free(of.runs.ids);
     return code;
 }

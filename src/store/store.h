@@ -68,6 +68,8 @@ TR_MUST_CHECK tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant
 TR_MUST_CHECK tr_code tr_store_snapshot_of(tr_store *store, const tr_tenant *tenant,
                                            const json_t *run_ids, tr_snapshot **out, tr_err *err);
 void tr_store_release(tr_store *store, tr_snapshot *snapshot); /* accepts NULL */
+/* Closes a run as soon as nobody holds it: its file was removed, and an open one keeps its bytes. */
+void tr_store_retire(tr_store *store, int64_t tenant, const char *id);
 
 /* Opens one run from a file's bytes, outside of any catalog (tools, tests, benches). Names it by `id`. */
 TR_MUST_CHECK tr_code tr_run_open(tr_str bytes, const char *id, const char *dataset, tr_run **out, tr_err *err);

@@ -48,7 +48,4 @@ TR_MUST_CHECK tr_code tr_run_list_live(tr_store *store, const tr_tenant *tenant,
 TR_MUST_CHECK tr_code tr_run_list_hold(tr_store *store, const tr_tenant *tenant, const tr_run_list *list,
                                        tr_snapshot **out, tr_err *err);
 
-/* Closes a run as soon as nobody holds it. */
-void tr_store_retire(tr_store *store, int64_t tenant, const char *id);
-
 #endif

@@ -374,6 +374,30 @@ def test_a_deleted_dataset_is_gone_with_its_data(api, world):
     assert world.export()["metrics"]["totalExportedProfileCounter"] == before - 10
 
 
+def test_a_kill_while_a_dataset_is_deleted_leaves_no_bytes(tmp_path):
+    """Killed between the commit and the removal of the folders: after the next start nothing of it is there."""
+    own = export_world.Server(tmp_path)
+    try:
+        own.start()
+        world = export_world.World(own.api)
+        kept = world.ingest(world.crm, [world.row(n, tier="kept") for n in range(5)])
+        batch = world.ingest(world.loyalty, [world.row(n, tier="gone") for n in range(5)])
+        own.stop()
+        own.start(TR_CRASH_AT="dataset_removed")
+        with pytest.raises(OSError):
+            own.api.request("DELETE", f"{DATASETS}/{world.loyalty}")
+        own.wait_killed()
+        assert list((own.folder / "data").rglob(f"*/{world.loyalty}/{batch}"))
+        world.api = own.start().api
+        assert not list((own.folder / "data").rglob(f"*{batch}*"))
+        assert list((own.folder / "data").rglob(f"*/{world.crm}/{kept}"))
+        own.api.call("GET", f"{DATASETS}/{world.loyalty}", 404)
+        assert own.api.call("GET", f"{BATCHES}/{batch}")[batch]["status"] == "deleted"
+        assert {row[world.tenant]["p"]["tier"] for row in world.rows(world.export())} == {"kept"}
+    finally:
+        own.stop()
+
+
 # ---- lists
 
 @pytest.fixture(scope="module")
