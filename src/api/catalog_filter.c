@@ -18,9 +18,9 @@
 enum { PATTERN_BYTES_MAX = 128 };
 
 /* Parameters that are no filters, and those with a meaning of their own. */
-static const char *const words[] = {
-    "limit",      "start",    "offset",    "orderBy", "orderby",           "sort",     "tags",
-    "properties", "property", "aggregate", "path",    "requestDataSource", "dataSetId"};
+static const char *const words[] = {"limit",    "start",     "offset", "orderBy",
+                                    "orderby",  "sort",      "tags",   "properties",
+                                    "property", "aggregate", "path",   "requestDataSource"};
 
 typedef struct range {
     const char *parameter, *member;
@@ -66,7 +66,7 @@ static tr_code add(tr_filter *filter, const char *name, tr_filter_op op, tr_cond
     return TR_OK;
 }
 
-/* Splits at commas. */
+/* Splits at commas. With more than one part the whole text is a value, too: names have commas. */
 static tr_code split(tr_call *call, const char *text, tr_condition *c, tr_err *err)
 {
     tr_arena *arena = call->request->arena;
@@ -76,7 +76,7 @@ static tr_code split(tr_call *call, const char *text, tr_condition *c, tr_err *e
     if (count > TR_FILTER_VALUES_MAX)
         return TR_FAIL(err, TR_INVALID, "%s has more than %d values", c->name,
                        TR_FILTER_VALUES_MAX);
-    c->values = tr_arena_array(arena, count, sizeof *c->values);
+    c->values = tr_arena_array(arena, count + 1, sizeof *c->values);
     if (c->values == NULL)
         return no_memory(err);
     for (const char *at = text; c->value_count < count; c->value_count++) {
@@ -86,6 +86,8 @@ static tr_code split(tr_call *call, const char *text, tr_condition *c, tr_err *e
             return no_memory(err);
         at += len + (at[len] == ',');
     }
+    if (count > 1)
+        c->values[c->value_count++] = text;
     return TR_OK;
 }
 
@@ -174,7 +176,8 @@ static tr_code read_tags(tr_call *call, const char *text, tr_filter *out, tr_err
 {
     tr_condition all = {.name = "tags"};
     TR_TRY(split(call, text, &all, err));
-    for (uint32_t i = 0; i < all.value_count; i++) {
+    const uint32_t count = all.value_count - (all.value_count > 1); /* not the whole text */
+    for (uint32_t i = 0; i < count; i++) {
         const char *colon = strchr(all.values[i], ':');
         tr_condition *c;
         if (colon == NULL || colon == all.values[i])

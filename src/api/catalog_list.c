@@ -262,23 +262,27 @@ static const tr_condition *find_ids(const lister *l)
     return NULL;
 }
 
-/* What the catalog can look for by itself: one parent, one state. All is checked again. */
-static void narrow(const lister *l, tr_catalog_filter *out, char state[LIST_STATE_BYTES])
+/* What the catalog can look for by itself: one parent, one state. True: there is nothing else. */
+static bool narrow(const lister *l, tr_catalog_filter *out, char state[LIST_STATE_BYTES])
 {
+    uint32_t known = 0;
     for (uint32_t i = 0; i < l->filter.count; i++) {
         const tr_condition *c = &l->filter.conditions[i];
-        if (c->op != TR_FILTER_IS || c->has_wild_name)
+        if (c->op != TR_FILTER_IS || c->has_wild_name || c->value_count != 1)
             continue;
-        if (strcmp(c->name, "dataSet") == 0 && c->value_count == 1 && out->parent == NULL)
+        if (strcmp(c->name, "dataSet") == 0 && out->parent == NULL) {
             out->parent = c->values[0];
-        if (strcmp(c->name, "status") == 0 && c->value_count == 1 && out->state == NULL &&
-            strlen(c->values[0]) < 40) {
+            known++;
+        }
+        if (strcmp(c->name, "status") == 0 && out->state == NULL && strlen(c->values[0]) < 40) {
             const bool is_active = strcmp(c->values[0], "active") == 0;
             (void)snprintf(state, LIST_STATE_BYTES, "%s%s", c->values[0],
                            is_active ? ",success" : "");
             out->state = state;
+            known++;
         }
     }
+    return known == l->filter.count;
 }
 
 static tr_code list(lister *l, const tr_catalog_list_of *of, tr_err *err)
@@ -294,8 +298,14 @@ static tr_code list(lister *l, const tr_catalog_list_of *of, tr_err *err)
         return TR_OK;
     }
     filter.is_descending = l->order_count == 1 && l->order[0].is_descending;
-    narrow(l, &filter, state);
-    return is_by_creation ? by_scan(l, of, &filter, err) : by_sort(l, of, &filter, err);
+    const bool is_narrow = narrow(l, &filter, state);
+    if (!is_by_creation)
+        return by_sort(l, of, &filter, err);
+    if (is_narrow) {
+        filter.offset = l->matched = l->start;
+        filter.limit = l->limit;
+    }
+    return by_scan(l, of, &filter, err);
 }
 
 /* ---- Answers */

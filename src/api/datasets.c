@@ -78,7 +78,8 @@ static tr_code post_dataset(tr_call *call, tr_err *err)
 
 static tr_code list_datasets(tr_call *call, tr_err *err)
 {
-    const tr_catalog_list_of of = {.kind = "dataset"};
+    static const tr_alias aliases[] = {{"dataSetId", "id"}, {"dataSet", "id"}, {0}};
+    const tr_catalog_list_of of = {.kind = "dataset", .aliases = aliases};
     return tr_catalog_reply_list(call, &of, err);
 }
 

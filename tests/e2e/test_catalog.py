@@ -488,6 +488,12 @@ def test_filters_by_value(crowd):
     assert found_numbers(crowd, version="1.0.1") == []
     assert found_numbers(crowd, **{"schemaRef.id": UNION, "limit": 2}) == [0, 1]
     assert found_numbers(crowd, nothing="1") == []
+    assert found_numbers(crowd, dataSetId=ids[4]) == [4]
+
+
+def test_a_name_with_a_comma_is_found(api, schema):
+    dataset = create(api, "one, two", schema)
+    assert list(api.call("GET", DATASETS, params={"name": "one, two"})) == [dataset]
 
 
 def test_filters_by_expression(crowd):
