@@ -24,6 +24,8 @@ enum {
     /* URL, headers, MHD's list of them, and the answer's head */
     CONNECTION_MEMORY_BYTES = 48 * 1024,
     BACKLOG = 1024,
+    FILES_RESERVED = 1024, /* for the catalog, the lake, the workers */
+    CONNECTIONS_MIN = 16,
     STOP_WAIT_MS = 4000, /* the jobs need their share of the ten seconds of an end */
     STOP_STEP_MS = 5
 };
@@ -395,17 +397,27 @@ static tr_code open_socket(const char *listen_on, int *out, uint16_t *port, tr_e
     return TR_OK;
 }
 
-/* Every connection is a descriptor; the shell's usual 1,024 are not enough. */
-static void raise_descriptor_limit(uint32_t connections)
+/* Every connection is a descriptor; the shell's usual 1,024 are not enough. What the system does not
+ * give is taken off the connections, not off the files: at the end of the descriptors nobody could
+ * be served, and MHD would try to accept without a pause. */
+static uint32_t connections_for(uint32_t wanted)
 {
     struct rlimit limit;
-    const rlim_t wanted = (rlim_t)connections + 1024;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
-        tr_log(TR_LOG_WARN, "http", "few_descriptors", "have=%llu wanted=%llu",
-               (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+    const rlim_t all = (rlim_t)wanted + FILES_RESERVED;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return wanted;
+    if (limit.rlim_cur < all) {
+        limit.rlim_cur = limit.rlim_max < all ? limit.rlim_max : all;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur >= all)
+        return wanted;
+    tr_log(TR_LOG_WARN, "http", "few_descriptors", "have=%llu wanted=%llu",
+           (unsigned long long)limit.rlim_cur, (unsigned long long)all);
+    const rlim_t rest = limit.rlim_cur > 2 * FILES_RESERVED ? limit.rlim_cur - FILES_RESERVED
+                                                            : limit.rlim_cur / 2;
+    return rest < CONNECTIONS_MIN ? CONNECTIONS_MIN : (uint32_t)rest;
 }
 
 static tr_code start_daemon(tr_http_server *server, const tr_http_options *options, int fd,
@@ -445,7 +457,7 @@ static tr_code start(tr_http_server *server, const tr_http_options *options, tr_
             return TR_FAIL(err, TR_NO_MEMORY, "no memory for a server");
         TR_TRY(tr_dir_make(server->scratch_folder, err));
     }
-    raise_descriptor_limit(server->connections_max);
+    server->connections_max = connections_for(server->connections_max);
     TR_TRY(tr_workers_start(&server->workers,
                             options->thread_count == 0 ? THREADS_DEFAULT : options->thread_count,
                             err));
