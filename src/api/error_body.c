@@ -145,7 +145,9 @@ void tr_error_refusal(tr_call *call, const tr_refusal *why)
         (void)json_object_set_new(body, "report", platform_report(call));
         (void)json_object_set_new(
             body, "detail",
-            json_string("The sandbox does not exist, is not active, or is not the client's."));
+            json_string(why->status == 403
+                            ? "The sandbox does not exist, is not active, or is not the client's."
+                            : why->title));
         (void)json_object_set_new(body, "message", json_string(why->title));
     }
     put_body(call, why->status, body);

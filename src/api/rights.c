@@ -162,6 +162,7 @@ typedef struct access_facts {
     int64_t not_before_ms; /* tokens made before are void */
     bool is_enabled;       /* the client */
     bool has_sandbox;      /* it exists, is active and was given to the client */
+    bool has_other_id;     /* it is the client's, but x-sandbox-id is another's */
 } access_facts;
 
 size_t tr_rights_access_bytes(void)
@@ -212,7 +213,9 @@ static tr_code find_sandbox(tr_call *call, const json_t *client, const char *nam
     tr_catalog *catalog = call->parts->catalog;
     TR_TRY(tr_catalog_sandbox_list(catalog, call->org, &list, err));
     const char *found = active_name(list, name, id);
+    const char *named = name[0] == '\0' || found != NULL ? NULL : active_name(list, name, "");
     tr_code code = TR_OK;
+    out->has_other_id = named != NULL && is_given(client, named);
     if (found != NULL && is_given(client, found)) {
         code = tr_catalog_tenant(catalog, call->org, found, &out->tenant, err);
         out->has_sandbox = code == TR_OK;
@@ -303,6 +306,9 @@ tr_code tr_rights_check(tr_call *call, const tr_endpoint *endpoint, bool *is_all
     call->tenant = access.tenant;
     if (!access.is_enabled || claims.created_ms < access.not_before_ms) {
         *is_allowed = refuse(why, 401, "401013", "Oauth token is not valid");
+    } else if (has_sandbox && access.has_other_id) {
+        *is_allowed = refuse(why, 400, NULL, "x-sandbox-name and x-sandbox-id do not agree");
+        why->type = "SMS-2003-400";
     } else if (has_sandbox && (!access.has_sandbox || !is_text)) {
         *is_allowed = refuse(why, 403, NULL, "Sandbox is not accessible");
         why->type = "SMS-2003-403";

@@ -202,8 +202,9 @@ def test_a_sandbox_may_be_named_by_its_id(server, headers):
     assert requests.get(server.url + POLICIES, headers=by_id, timeout=10).status_code == 200
     wrong = {**by_id, "x-sandbox-id": prod[:-1] + ("0" if prod[-1] != "0" else "1")}
     assert requests.get(server.url + POLICIES, headers=wrong, timeout=10).status_code == 403
-    both = {**by_id, "x-sandbox-name": "none"}
-    assert requests.get(server.url + POLICIES, headers=both, timeout=10).status_code in (400, 403)
+    for name, sandbox_id, status in (("prod", prod, 200), ("none", prod, 403), ("prod", wrong["x-sandbox-id"], 400)):
+        both = {**by_id, "x-sandbox-name": name, "x-sandbox-id": sandbox_id}
+        assert requests.get(server.url + POLICIES, headers=both, timeout=10).status_code == status
 
 
 def test_a_client_sees_only_the_sandboxes_it_was_given(server, org, api):
