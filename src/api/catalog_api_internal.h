@@ -65,6 +65,9 @@ TR_MUST_CHECK tr_code tr_filter_read(tr_call *call, const tr_alias *aliases, tr_
                                      tr_err *err);
 void tr_filter_free(tr_filter *filter);
 bool tr_filter_matches(const tr_filter *filter, const tr_object *object);
+/* Another word for a status that clients ask for; NULL: none. The guide of the life cycle calls a
+ * finished batch "active", the catalog "success"; clients look for "failed", batches end "failure". */
+const char *tr_batch_status_synonym(const char *status);
 /* <0, 0, >0; numbers by value, texts by bytes, an absent member first. */
 int tr_member_compare(const json_t *a, const json_t *b);
 /* A member by name; dots step into objects. */

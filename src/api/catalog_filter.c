@@ -348,14 +348,21 @@ static bool is_equal(const json_t *member, const char *text)
     return compare_text(member, text, &order) && order == 0;
 }
 
+const char *tr_batch_status_synonym(const char *status)
+{
+    if (strcmp(status, "active") == 0)
+        return "success";
+    return strcmp(status, "failed") == 0 ? "failure" : NULL;
+}
+
 static bool is_one_of(const json_t *member, const tr_condition *c)
 {
     for (uint32_t i = 0; i < c->value_count; i++) {
         if (is_equal(member, c->values[i]))
             return true;
-        /* The guide of the life cycle calls a finished batch active, the catalog success. */
-        if (strcmp(c->name, "status") == 0 && strcmp(c->values[i], "active") == 0 &&
-            is_equal(member, "success"))
+        const char *other =
+            strcmp(c->name, "status") == 0 ? tr_batch_status_synonym(c->values[i]) : NULL;
+        if (other != NULL && is_equal(member, other))
             return true;
     }
     return false;

@@ -92,11 +92,12 @@ static void private_members_are_no_members(void)
     CHECK(!matches(any, "{\"_secret\":1}") && matches(any, "{\"open\":1}"));
 }
 
-static void an_active_batch_is_a_successful_one(void)
+static void a_status_has_two_words(void)
 {
     CHECK(is("status", TR_FILTER_IS, "active", "{\"status\":\"success\"}"));
     CHECK(!is("status", TR_FILTER_IS_NOT, "active", "{\"status\":\"success\"}"));
     CHECK(!is("status", TR_FILTER_IS, "active", "{\"status\":\"loading\"}"));
+    CHECK(is("status", TR_FILTER_IS, "failed", "{\"status\":\"failure\"}"));
 }
 
 int main(void)
@@ -106,7 +107,7 @@ int main(void)
     RUN(members_compare_by_value);
     RUN(an_object_has_an_id_and_a_dataset);
     RUN(private_members_are_no_members);
-    RUN(an_active_batch_is_a_successful_one);
+    RUN(a_status_has_two_words);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

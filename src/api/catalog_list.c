@@ -275,9 +275,9 @@ static bool narrow(const lister *l, tr_catalog_filter *out, char state[LIST_STAT
             known++;
         }
         if (strcmp(c->name, "status") == 0 && out->state == NULL && strlen(c->values[0]) < 40) {
-            const bool is_active = strcmp(c->values[0], "active") == 0;
-            (void)snprintf(state, LIST_STATE_BYTES, "%s%s", c->values[0],
-                           is_active ? ",success" : "");
+            const char *other = tr_batch_status_synonym(c->values[0]);
+            (void)snprintf(state, LIST_STATE_BYTES, "%s%s%s", c->values[0],
+                           other == NULL ? "" : ",", other == NULL ? "" : other);
             out->state = state;
             known++;
         }

@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -240,6 +241,48 @@ static void parts_arrive_in_any_order(void)
     CHECK(tr_lake_upload_part(lake, &ours, BATCH, path, INT64_MAX, path, NULL) == TR_LIMIT);
     CHECK(tr_lake_upload_part(lake, &ours, BATCH, path, UINT64_MAX, path, NULL) == TR_LIMIT);
     CHECK(upload_is(lake, &ours, path, "abcdef"));
+    tr_lake_close(lake);
+}
+
+typedef struct uploader {
+    tr_lake *lake;
+    pthread_t thread;
+    char letter;
+    bool has_failed;
+} uploader;
+
+static void *upload_again_and_again(void *ctx)
+{
+    uploader *u = ctx;
+    char text[3000];
+    memset(text, u->letter, sizeof text);
+    for (int i = 0; i < 20; i++)
+        if (tr_lake_upload_put(u->lake, &ours, BATCH, tr_str_of("same"),
+                               (tr_str){(const uint8_t *)text, sizeof text}, NULL) != TR_OK)
+            u->has_failed = true;
+    return NULL;
+}
+
+static void of_two_uploads_at_once_one_is_kept_whole(void)
+{
+    enum { HANDS = 4 };
+    tr_lake *lake = fresh_lake();
+    tr_buf at = {0}, bytes = {0};
+    uploader hands[HANDS];
+    for (int i = 0; i < HANDS; i++) {
+        hands[i] = (uploader){.lake = lake, .letter = (char)('a' + i)};
+        CHECK(pthread_create(&hands[i].thread, NULL, upload_again_and_again, &hands[i]) == 0);
+    }
+    for (int i = 0; i < HANDS; i++) {
+        CHECK(pthread_join(hands[i].thread, NULL) == 0);
+        CHECK(!hands[i].has_failed);
+    }
+    CHECK(tr_lake_upload_path(lake, &ours, BATCH, tr_str_of("same"), &at, NULL) == TR_OK);
+    CHECK(tr_file_read_all((const char *)at.at, &bytes, NULL) == TR_OK && bytes.len == 3000);
+    for (size_t i = 1; i < bytes.len; i++)
+        CHECK(bytes.at[i] == bytes.at[0]);
+    tr_buf_free(&at);
+    tr_buf_free(&bytes);
     tr_lake_close(lake);
 }
 
@@ -566,6 +609,7 @@ int main(void)
     RUN(the_longest_name_is_a_file);
     RUN(an_upload_may_have_any_name);
     RUN(parts_arrive_in_any_order);
+    RUN(of_two_uploads_at_once_one_is_kept_whole);
     RUN(tenants_do_not_meet);
     RUN(a_sweep_takes_what_nobody_knows_and_nothing_else);
     RUN(a_full_disk_at_any_call_leaves_a_lake_to_go_on_with);
