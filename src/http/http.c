@@ -397,9 +397,9 @@ static tr_code open_socket(const char *listen_on, int *out, uint16_t *port, tr_e
     return TR_OK;
 }
 
-/* Every connection is a descriptor; the shell's usual 1,024 are not enough. What the system does not
- * give is taken off the connections, not off the files: at the end of the descriptors nobody could
- * be served, and MHD would try to accept without a pause. */
+/* Every connection is a descriptor; the shell's usual 1,024 are not enough. What the system does
+ * not give is taken off the connections, not off the files: at the end of the descriptors nobody
+ * could be served, and MHD would try to accept without a pause. */
 static uint32_t connections_for(uint32_t wanted)
 {
     struct rlimit limit;
