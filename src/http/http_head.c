@@ -46,15 +46,17 @@ typedef struct headers_seen {
     const char *fault;
 } headers_seen;
 
-static const char *header_fault(tr_str name, tr_str value)
+/* before: the end of the line above */
+static const char *header_fault(const char *before, tr_str name, tr_str value)
 {
-    const char *end = (const char *)value.at + value.len;
     if (!is_token(name))
         return "a header has no valid name";
     if (has_control_byte(value))
         return "a header has control characters in its value";
-    /* A folded line makes MHD move the name away from its value. */
-    if (value.at <= name.at + name.len || !ends_with_crlf(end) || end[2] == ' ' || end[2] == '\t')
+    /* Name and value stand where the line above ended in CR LF. A folded line makes MHD move the
+     * name; a bare line feed, a zero or a skipped line change the distance. */
+    if ((const char *)name.at != before + 2 || !ends_with_crlf(before) ||
+        value.at <= name.at + name.len)
         return "a header line is folded or does not end in CR LF";
     for (const uint8_t *at = name.at + name.len + 1; at < value.at; at++)
         if (*at != ' ' && *at != '\t')
@@ -71,8 +73,8 @@ static enum MHD_Result see_header(void *ctx, enum MHD_ValueKind kind, const char
     const tr_str text = {(const uint8_t *)value, value_len};
     seen->bytes += key_len + value_len + 4;
     seen->count++;
-    seen->end = value == NULL ? NULL : value + value_len;
-    seen->fault = value == NULL ? "a header has no value" : header_fault(name, text);
+    seen->fault = value == NULL ? "a header has no value" : header_fault(seen->end, name, text);
+    seen->end = value == NULL ? seen->end : value + value_len;
     if (tr_str_equal_folded(name, tr_str_of("Host")))
         seen->hosts++;
     else if (tr_str_equal_folded(name, tr_str_of("Content-Length")))
@@ -126,7 +128,7 @@ int tr_http_check_head(const tr_connection *c, const char **text)
     if (*text == NULL)
         *text = seen.fault;
     /* MHD takes a line that begins with a colon, or a bare line feed, for the empty line. */
-    if (*text == NULL && !ends_with_crlf(seen.end + 2))
+    if (*text == NULL && !(ends_with_crlf(seen.end) && ends_with_crlf(seen.end + 2)))
         *text = "the headers do not end with an empty line";
     if (*text != NULL)
         return 400;

@@ -240,6 +240,7 @@ typedef struct hostile {
 #define TEXT(request, status) {request, sizeof(request) - 1, status}
 #define GET "GET / HTTP/1.1\r\n" HOST
 #define POST "POST /p HTTP/1.1\r\n" HOST
+#define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
 
 static const hostile hostiles[] = {
     /* framing */
@@ -267,6 +268,40 @@ static const hostile hostiles[] = {
     TEXT(POST "Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", 400),
     TEXT(POST "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nabc\r\n", 413),
     TEXT(POST "Transfer-Encoding: chunked\r\n\r\n-1\r\nabc\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED "5\r\nhello\r\n0\r\nContent-Length: 5\r\n bad\x01\r\n", 0),
+    TEXT(CHUNKED "0x5\r\nhello\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED "5 \r\nhello\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED " 5\r\nhello\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED "+5\r\nhello\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED "5\r\nhelloX\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED "5\r\nhel\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED "5\rhello\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED "\r\nhello\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED ";x\r\nhello\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED "g\r\nhello\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED "5\0\r\nhello\r\n0\r\n\r\n", 400),
+    TEXT(CHUNKED "10000000000000000\r\nhello\r\n0\r\n\r\n", 413),
+    TEXT(CHUNKED "-5\r\nhello\r\n0\r\n\r\n", 400),
+    TEXT(POST "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n", 400),
+    TEXT(POST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 400),
+    TEXT(POST "Transfer-Encoding: chunked,\r\n\r\n0\r\n\r\n", 400),
+    TEXT(POST "Transfer-Encoding: ,chunked\r\n\r\n0\r\n\r\n", 400),
+    TEXT(POST "Transfer-Encoding: chunked\0\r\nX: y\r\n\r\n0\r\n\r\n", 400),
+    TEXT(POST "Transfer-Encoding: chunk\r\n\r\n0\r\n\r\n", 400),
+    TEXT(POST "Transfer-Encoding:\r\n\r\n0\r\n\r\n", 400),
+    TEXT(POST "Content-Length: 3\r\nContent-Length : 4\r\n\r\nabc", 400),
+    TEXT(POST "Content-Length\0: 3\r\nX: y\r\n\r\nabc", 400),
+    TEXT(POST "X: y\0\r\nContent-Length: 3\r\n\r\nabc", 400),
+    TEXT(POST "X: y\r\n: z\r\nContent-Length: 3\r\n\r\nabc", 400),
+    TEXT(POST "Content-Length: 3\r\n Content-Length: 4\r\n\r\nabc", 400),
+    TEXT(POST "Content-Length: 3\nContent-Length: 4\r\n\r\nabc", 400),
+    TEXT(POST "Content-Length: 3\rContent-Length: 4\r\n\r\nabc", 400),
+    TEXT(POST "Content-Length: 3\0\r\nX: y\r\n\r\nabc", 400),
+    TEXT(POST "Content-Length: 3abc\r\n\r\nabc", 400),
+    TEXT(POST "Content-Length: 3.0\r\n\r\nabc", 400),
+    TEXT(POST "Content-Length: 1e3\r\n\r\nabc", 400),
+    TEXT(POST "Content-Length: \xd9\xa3\r\n\r\nabc", 400),
+    TEXT(POST "Content-Length: 18446744073709551619\r\n\r\nabc", 413),
     /* hosts */
     TEXT("GET / HTTP/1.1\r\n\r\n", 400),
     TEXT(GET "Host: y\r\n\r\n", 400),
