@@ -300,6 +300,17 @@ static tr_code find_table(tr_demo *demo, const char *dataset, char *out, size_t 
     return TR_OK;
 }
 
+static void print_indented(tr_str text)
+{
+    while (text.len > 0) {
+        const uint8_t *end = memchr(text.at, '\n', text.len);
+        const size_t len = end != NULL ? (size_t)(end - text.at) : text.len;
+        printf("     %.*s\n", (int)len, (const char *)text.at);
+        text = tr_str_from(text, end != NULL ? len + 1 : len);
+    }
+    (void)fflush(stdout);
+}
+
 static tr_code show_sql(tr_demo *demo, const char *sql, tr_err *err)
 {
     tr_buf out = {.bytes_max = 1024 * 1024};
@@ -308,8 +319,7 @@ static tr_code show_sql(tr_demo *demo, const char *sql, tr_err *err)
     tr_demo_command(demo, "query --data DIR \"%s\"", sql);
     const tr_code code = tr_sql_run(&options, sql, &out, err);
     if (code == TR_OK)
-        printf("%.*s", TR_STR_ARG(tr_buf_str(&out)));
-    (void)fflush(stdout);
+        print_indented(tr_buf_str(&out));
     tr_buf_free(&out);
     return code;
 }
