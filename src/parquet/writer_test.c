@@ -92,9 +92,9 @@ static bool page_of(uint32_t group, uint32_t leaf, uint32_t number, tr_page *out
 
 static bool levels_are(tr_str bytes, uint32_t most, uint32_t count, const uint8_t *want)
 {
-    uint8_t levels[64], top;
+    uint8_t levels[64];
     TR_ASSERT(count <= sizeof levels);
-    return tr_rle_decode_levels(bytes, tr_pq_width(most), count, levels, &top) &&
+    return tr_rle_decode_levels(bytes, tr_pq_width(most), count, levels) &&
            memcmp(levels, want, count) == 0;
 }
 
