@@ -11,6 +11,8 @@
  */
 #include "lake/lake_internal.h"
 
+#include "base/log.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -196,13 +198,16 @@ tr_code tr_lake_create(tr_lake *lake, const tr_tenant *tenant, const char *stage
     TR_TRY(tr_dir_make(path, err));
     TR_TRY(tr_lake_inside(lake, tenant, path, err, TR_LAKE_STAGING "/%s/%s", stage, name));
     file.hash = tr_hash_stream_open();
-    if (file.hash == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory to write \"%s\"", name);
-    const tr_code code = tr_file_replace(path, &file.file, err);
-    if (code == TR_OK)
+    file.path = tr_copy_text(tr_str_of(path));
+    const tr_code code = file.hash == NULL || file.path == NULL
+                             ? TR_FAIL(err, TR_NO_MEMORY, "no memory to write \"%s\"", name)
+                             : tr_file_replace(path, &file.file, err);
+    if (code == TR_OK) {
         *out = file;
-    else
-        tr_hash_stream_close(file.hash);
+        return TR_OK;
+    }
+    tr_hash_stream_close(file.hash);
+    tr_free(file.path);
     return code;
 }
 
@@ -219,6 +224,8 @@ tr_code tr_lake_finish(tr_lake_file *file, tr_lake_written *out, tr_err *err)
     TR_TRY(tr_file_sync(&file->file, err));
     out->bytes = file->file.bytes;
     tr_hash128_text(tr_hash_stream_now(file->hash), out->xxh128);
+    tr_free(file->path);
+    file->path = NULL;
     tr_lake_abandon(file);
     tr_crash_point("lake_finished");
     return TR_OK;
@@ -229,6 +236,10 @@ void tr_lake_abandon(tr_lake_file *file)
     tr_file_close(&file->file);
     tr_hash_stream_close(file->hash);
     file->hash = NULL;
+    if (file->path != NULL && tr_file_remove(file->path, NULL) != TR_OK)
+        tr_log(TR_LOG_WARN, "lake", "unfinished_file_kept", "name=%s", file->file.name);
+    tr_free(file->path);
+    file->path = NULL;
 }
 
 tr_code tr_lake_publish(tr_lake *lake, const tr_tenant *tenant, const char *stage,

@@ -31,6 +31,7 @@ void tr_lake_close(tr_lake *lake); /* accepts NULL */
 typedef struct tr_lake_file {
     tr_file file;
     tr_hash_stream *hash;
+    char *path; /* NULL: finished, or not open */
 } tr_lake_file;
 
 typedef struct tr_lake_written {
@@ -45,7 +46,9 @@ TR_MUST_CHECK tr_code tr_lake_create(tr_lake *lake, const tr_tenant *tenant, con
 tr_code tr_lake_write(void *ctx, tr_str bytes, tr_err *err);
 /* Syncs and closes. */
 TR_MUST_CHECK tr_code tr_lake_finish(tr_lake_file *file, tr_lake_written *out, tr_err *err);
-void tr_lake_abandon(tr_lake_file *file); /* idempotent; after finish it does nothing */
+/* Removes what is not finished: a stage is published with all that lies in it. Idempotent; after
+ * finish it does nothing. */
+void tr_lake_abandon(tr_lake_file *file);
 
 /* The whole stage becomes the folder of (dataset, batch): one rename and syncs. A repeat after a
  * crash between rename and catalog is TR_OK when the folder is already there and the stage is gone.

@@ -137,6 +137,23 @@ static void a_stage_knows_its_finished_files(void)
     tr_lake_close(lake);
 }
 
+static void an_abandoned_file_is_in_no_batch(void)
+{
+    tr_lake *lake = fresh_lake();
+    tr_lake_written written;
+    tr_lake_file file;
+    tr_map map = {{NULL, 0}};
+    CHECK(stage_file(lake, &ours, "part-0", "kept", &written, NULL) == TR_OK);
+    CHECK(tr_lake_create(lake, &ours, STAGE, "part-1", &file, NULL) == TR_OK);
+    CHECK(tr_lake_write(&file, tr_str_of("half"), NULL) == TR_OK);
+    tr_lake_abandon(&file);
+    CHECK(tr_lake_publish(lake, &ours, STAGE, DATASET, BATCH, NULL) == TR_OK);
+    CHECK(has_bytes(lake, &ours, "part-0", "kept."));
+    CHECK(tr_lake_map(lake, &ours, DATASET, BATCH, "part-1", &map, NULL) == TR_NOT_FOUND);
+    tr_map_close(&map);
+    tr_lake_close(lake);
+}
+
 static void a_batch_is_published_once(void)
 {
     tr_lake *lake = fresh_lake();
@@ -604,6 +621,7 @@ int main(void)
     RUN(a_published_batch_is_read_back);
     RUN(a_reader_keeps_a_batch_that_is_removed);
     RUN(a_stage_knows_its_finished_files);
+    RUN(an_abandoned_file_is_in_no_batch);
     RUN(a_batch_is_published_once);
     RUN(names_that_could_leave_the_folder_are_refused);
     RUN(the_longest_name_is_a_file);
