@@ -54,14 +54,17 @@ static tr_code write_batch_run(uint32_t batch, tr_sink sink, tr_err *err)
     CHECK(tr_type_add(&arena, root, n) && tr_run_add_bookkeeping(&arena, root) != NULL);
     CHECK(tr_shape_make(&arena, root, &shape, err) == TR_OK);
     uint8_t(*keys)[16] = get(&arena, PEOPLE, sizeof *keys);
-    uint64_t *words = get(&arena, 2, sizeof *words);
+    uint64_t *words = get(&arena, 3, sizeof *words);
     tr_str *texts = get(&arena, PEOPLE + 2, sizeof *texts);
     words[0] = batch;
     words[1] = (uint64_t)(batch + 1) * 1000;
     texts[PEOPLE] = tr_str_of("CRMID");
     texts[PEOPLE + 1] = tr_str_of("a batch");
+    words[2] = 5; /* every second row has a time of its own */
+    uint32_t *own_times = get(&arena, PEOPLE, sizeof *own_times);
     for (uint32_t p = 0; p < PEOPLE; p++) {
         char id[16];
+        own_times[p] = 1 + p % 2;
         (void)snprintf(id, sizeof id, "%u", p % 150 + batch % 2); /* some twice, the later row wins */
         texts[p] = tr_arena_copy(&arena, tr_str_of(id));
         tr_profile_key(secret, texts[PEOPLE], texts[p], keys[p]);
@@ -71,10 +74,18 @@ static tr_code write_batch_run(uint32_t batch, tr_sink sink, tr_err *err)
     columns[2] = column_of(&arena, TR_STORAGE_STRING, texts + PEOPLE, 1);
     columns[3] = column_of(&arena, TR_STORAGE_STRING, texts, PEOPLE);
     columns[4] = columns[5] = column_of(&arena, TR_STORAGE_WORD, words + 1, 1);
+    columns[4].codes = own_times;
+    columns[4].values.count = 2;
     columns[6] = column_of(&arena, TR_STORAGE_STRING, texts + PEOPLE + 1, 1);
     const tr_code code = tr_run_write(&(tr_run_rows){.shape = &shape, .columns = columns, .rows = PEOPLE}, sink, err);
     tr_arena_free(&arena);
     return code;
+}
+
+/* When the catalog says a batch was ingested: a while after it was written. */
+static int64_t ingested_of(uint32_t batch)
+{
+    return (int64_t)(batch + 1) * 1000 + 7;
 }
 
 /* As ingest publishes: stage, rename, then the catalog. */
@@ -93,7 +104,7 @@ static tr_code publish(house *h, uint32_t batch, tr_err *err)
     (void)snprintf(h->files[batch], sizeof h->files[batch], "%.31s", file_id.text);
     object.doc = json_pack("{s:s, s:s, s:s, s:I, s:i, s:s, s:I, s:b}", "dataSetId", dataset, "batchId", batch_id.text,
                            "name", "part.parquet", "bytes", (json_int_t)written.bytes, "rows", PEOPLE, "behavior",
-                           "record", "ingestedUs", (json_int_t)(batch + 1) * 1000, "isUpsert", 0);
+                           "record", "ingestedUs", (json_int_t)ingested_of(batch), "isUpsert", 0);
     const tr_code code = tr_catalog_insert(h->catalog, &h->tenant, "file", &object, err);
     json_decref(object.doc);
     return code;
@@ -148,6 +159,28 @@ static uint64_t sum_of(const tr_snapshot *snapshot, uint64_t *rows)
     return sum;
 }
 
+/* Rows of the folded run: of batch 7 or 8 each, with the catalog's time of that batch, and with their own
+ * time where they had one. */
+static bool has_real_times(const tr_run *run)
+{
+    tr_arena arena = {0};
+    tr_column n, updated, ingested;
+    const uint32_t rows = tr_parquet_group_rows(run->file, 0);
+    const uint32_t leaf = tr_shape_leaf(tr_parquet_shape(run->file), tr_str_of("batch"));
+    CHECK(tr_parquet_read(run->file, 0, leaf, 0, rows, &arena, &n, NULL) == TR_OK);
+    CHECK(tr_parquet_read(run->file, 0, run->updated_leaf, 0, rows, &arena, &updated, NULL) == TR_OK);
+    CHECK(tr_parquet_read(run->file, 0, run->ingested_leaf, 0, rows, &arena, &ingested, NULL) == TR_OK);
+    uint32_t own = 0, good = 0;
+    for (uint32_t row = 0; row < rows; row++) {
+        const uint64_t real = (uint64_t)ingested_of((uint32_t)tr_column_word(&n, row));
+        own += tr_column_word(&updated, row) == 5;
+        good += tr_column_word(&ingested, row) == real &&
+                (tr_column_word(&updated, row) == 5 || tr_column_word(&updated, row) == real);
+    }
+    tr_arena_free(&arena);
+    return good == rows && own > 0 && own < rows;
+}
+
 static void a_compaction_is_one_step_for_everybody(void)
 {
     house h;
@@ -174,6 +207,9 @@ static void a_compaction_is_one_step_for_everybody(void)
     CHECK(after != NULL && after->run_count == 1 && after->runs[0]->batch[0] == '\0');
     /* People 0..149 have batch 8 (the last even one); person 150 is only in odd batches: 7. */
     CHECK(after != NULL && sum_of(after, &rows) == 150 * 8 + 7 && rows == 151);
+    CHECK(after != NULL && has_real_times(after->runs[0]));
+    CHECK(after != NULL && after->runs[0]->ingested_us == ingested_of(8) &&
+          after->runs[0]->ingested_min_us == ingested_of(7));
     CHECK(tr_catalog_get(h.catalog, &h.tenant, "file", h.files[0], &object, &err) == TR_OK);
     CHECK(strcmp(object.state, "lake") == 0);
     tr_object_clear(&object);

@@ -20,6 +20,7 @@ typedef struct refolder {
     tr_shape shape;
     tr_match *matches;
     uint32_t *lanes; /* zeros */
+    uint32_t book[TR_RUN_MEMBER_COUNT]; /* leaves of the bookkeeping column */
     tr_borders borders;
     tr_run_cut cut;
     tr_parquet_writer *writer;
@@ -54,6 +55,7 @@ static tr_code prepare(refolder *f, tr_err *err)
     for (uint32_t r = 1; r < f->run_count; r++)
         TR_TRY(unite_types(&f->arena, root, tr_parquet_shape(f->runs[r]->file)->root, err));
     TR_TRY(tr_shape_make(&f->arena, root, &f->shape, err));
+    TR_TRY(tr_run_find_bookkeeping(&f->shape, f->book, err));
     f->matches = tr_arena_array(&f->arena, f->run_count, sizeof *f->matches);
     f->lanes = tr_arena_array(&f->arena, f->run_count, sizeof *f->lanes);
     if (f->matches == NULL || f->lanes == NULL)
@@ -130,6 +132,38 @@ static tr_code put_column(void *ctx, uint32_t leaf, const tr_column *column, tr_
     return tr_parquet_put(((const refolder *)ctx)->writer, leaf, column, err);
 }
 
+/* One of the bookkeeping times, of the best row of each group: the rows' own columns may hold the time at
+ * which their batch was written, see store.h. */
+static tr_code put_times(refolder *f, const tr_rows *rows, const tr_groups *groups, tr_row_time which,
+                         uint32_t leaf, tr_err *err)
+{
+    const int64_t *times;
+    tr_column_builder *builder = NULL;
+    tr_column column;
+    tr_arena_reset(&f->scratch[0]);
+    TR_TRY(tr_rows_times(rows, which, &f->scratch[0], &times, err));
+    TR_TRY(tr_column_builder_open(&f->shape.leaves[leaf], &builder, err));
+    tr_code code = TR_OK;
+    for (uint32_t g = 0; g < groups->count && code == TR_OK; g++)
+        code = tr_column_add_word(builder, 0, (uint64_t)times[groups->rows[groups->start[g]]], err);
+    if (code == TR_OK)
+        code = tr_column_builder_view(builder, &column, err);
+    if (code == TR_OK)
+        code = tr_parquet_put(f->writer, leaf, &column, err);
+    tr_column_builder_close(builder);
+    return code;
+}
+
+static tr_code put_unit(refolder *f, const tr_gather *gather, const tr_groups *groups, uint32_t unit, tr_err *err)
+{
+    const uint32_t leaf = f->shape.units[unit].first_leaf;
+    if (leaf == f->book[TR_RUN_UPDATED])
+        return put_times(f, gather->rows, groups, TR_ROW_UPDATED, leaf, err);
+    if (leaf == f->book[TR_RUN_INGESTED])
+        return put_times(f, gather->rows, groups, TR_ROW_INGESTED, leaf, err);
+    return tr_gather_unit(gather, unit, err);
+}
+
 /* Writes the row groups of one partition; *next is the number of the next one in the cut. */
 static tr_code write_partition(refolder *f, uint32_t partition, uint32_t *next, tr_err *err)
 {
@@ -149,7 +183,7 @@ static tr_code write_partition(refolder *f, uint32_t partition, uint32_t *next, 
         if (code == TR_OK)
             code = tr_gather_index(&part, rows.end, &f->rows, &gather, err);
         for (uint32_t unit = 0; unit < f->shape.unit_count && code == TR_OK; unit++)
-            code = tr_gather_unit(&gather, unit, err);
+            code = put_unit(f, &gather, &part, unit, err);
         if (code == TR_OK)
             code = tr_parquet_end_group(f->writer, err);
     }

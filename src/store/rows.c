@@ -142,7 +142,8 @@ static tr_code read_times(const tr_rows *rows, const tr_slice *slice, uint32_t l
     for (uint32_t i = 0; i < slice->rows; i++) {
         if (column.codes[i] == 0)
             return TR_FAIL(err, TR_CORRUPT, "run %s: a row has no bookkeeping time", run->id);
-        out[i] = (int64_t)tr_column_word(&column, i);
+        const int64_t us = (int64_t)tr_column_word(&column, i);
+        out[i] = us == run->written_us ? run->ingested_us : us;
     }
     return TR_OK;
 }

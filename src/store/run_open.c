@@ -52,6 +52,7 @@ static tr_code read_footer(tr_run *run, tr_err *err)
         run->is_event = behavior[0] == 'e';
         run->ingested_min_us = json_integer_value(json_array_get(ingested, 0));
         run->ingested_us = json_integer_value(json_array_get(ingested, 1));
+        run->written_us = run->ingested_us;
         code = read_partitions(footer, run, err);
     }
     json_decref(footer);

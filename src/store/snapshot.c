@@ -101,8 +101,10 @@ static tr_code open_run(tr_store *store, const tr_tenant *tenant, const tr_run_e
     }
     tr_run *run = opened->run;
     run->is_upsert = entry->is_upsert;
-    if (!entry->is_compacted)
+    if (!entry->is_compacted) {
         memcpy(run->batch, entry->batch, sizeof run->batch);
+        run->ingested_us = run->ingested_min_us = entry->ingested_us;
+    }
     opened->tenant = tenant->id;
     opened->holders = 1;
     *out = opened;

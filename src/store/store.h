@@ -19,6 +19,11 @@
  * Borders of a run with fewer bits are borders of one with more, so any two runs can be walked
  * together at the coarser or the finer grain.
  *
+ * INGESTION TIME. A batch is ingested when the catalog's transaction makes it visible: later than any
+ * snapshot without it, earlier than any with it. Its rows were written before, so they carry the time at
+ * which writing began (`written_us`), in `ingested` and, where a row has no time of its own, in `updated`;
+ * both mean the catalog's `ingestedUs` of the file. A compaction writes the real times.
+ *
  * A SNAPSHOT is the list of live runs of a tenant at one moment, opened and counted. Compaction
  * publishes new runs and retires old ones; a snapshot keeps the files it holds.
  *
@@ -46,6 +51,7 @@ typedef struct tr_run {
     uint8_t partition_bits;
     int64_t ingested_us;   /* of its newest row */
     int64_t ingested_min_us; /* of its oldest: equal unless compacted */
+    int64_t written_us;    /* what its rows carry instead, see below */
     uint64_t rows;
     tr_parquet_file *file;
     const uint32_t *group_partition; /* [group count] partition of each row group, ascending */
