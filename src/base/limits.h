@@ -10,6 +10,7 @@
 #define TR_RECORD_BYTES_MAX (100 * 1024)        /* one record that goes to Profile */
 #define TR_ROW_FIELDS_MAX 10000                 /* leaves of one schema */
 #define TR_BATCH_FILES_MAX 25000
+#define TR_BATCH_BYTES_MAX UINT64_C(1099511627776) /* 1 TB of raw files */
 #define TR_UPLOAD_BYTES_MAX (512000000 + 1)     /* one PUT or one part of a large file */
 #define TR_IDENTITIES_PER_PROFILE_MAX 50
 #define TR_MERGE_POLICIES_MAX 5                 /* per sandbox and class */

@@ -63,6 +63,11 @@ TR_MUST_CHECK tr_code tr_ingest_file_end(tr_ingest *ingest, const tr_tenant *ten
                                          const char *dataset, tr_str path, json_t **file, tr_err *err);
 TR_MUST_CHECK tr_code tr_ingest_file_ranges(tr_ingest *ingest, const tr_tenant *tenant, const char *batch,
                                             const char *dataset, tr_str path, tr_buf *ranges, tr_err *err);
+/* The first rows of the batch's first file, as columns and rows of text (reference: ingestion 2.4).
+ * options  format and CSV options that go before the batch's own; may be NULL */
+TR_MUST_CHECK tr_code tr_ingest_preview(tr_ingest *ingest, const tr_tenant *tenant, const char *batch,
+                                        const char *dataset, const json_t *options, uint32_t rows,
+                                        json_t **preview, tr_err *err);
 /* action  COMPLETE, ABORT, FAIL or REVERT, any case */
 TR_MUST_CHECK tr_code tr_ingest_action(tr_ingest *ingest, const tr_tenant *tenant, const char *batch,
                                        tr_str action, json_t **result, tr_err *err);

@@ -36,6 +36,8 @@ enum {
     TR_ROW_FRAMES_MAX = TR_JSON_DEPTH_MAX + 2,
     TR_ROW_IDENTITIES_MAX = 1000, /* in one row */
     TR_ROW_UNKNOWN_MAX = 1000,    /* names that are counted one by one */
+    TR_ROW_VALUES_MAX =
+        4000000, /* entries of one row, nulls too: "[{},{},...]" costs more than it shows */
     TR_ROW_PATH_BYTES_MAX = 1024
 };
 
@@ -156,6 +158,7 @@ struct tr_row_reader {
 
     uint32_t rows;
     uint64_t row_serial, instance;
+    uint64_t row_values; /* entries of this row so far */
     uint64_t bytes, rows_without_identity;
     json_t *unknown;
     tr_row_node **unknown_nodes; /* objects with unknown members */

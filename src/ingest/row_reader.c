@@ -114,6 +114,10 @@ tr_code tr_row_unit_begin(tr_row_reader *reader, uint32_t unit, tr_err *err)
 static tr_code add_nulls(tr_row_reader *reader, const tr_row_node *node, uint8_t rep, uint8_t def,
                          tr_err *err)
 {
+    reader->row_values += node->leaf_count;
+    if (reader->row_values > TR_ROW_VALUES_MAX)
+        return tr_row_bad(reader, TR_ROW_RANGE, "more than %d values in one row",
+                          TR_ROW_VALUES_MAX);
     for (uint32_t leaf = node->first_leaf; leaf < node->first_leaf + node->leaf_count; leaf++)
         TR_TRY(tr_column_add_null(reader->builders[leaf], rep, def, err));
     return TR_OK;
@@ -164,6 +168,7 @@ static uint8_t next_rep(const tr_row_frame *frame)
 static tr_code enter(tr_row_reader *reader, tr_row_node **node, uint8_t *rep, tr_err *err)
 {
     tr_row_frame *frame = top(reader);
+    reader->row_values++;
     if (frame->node->kind == TR_KIND_OBJECT) {
         *node = reader->target;
         *rep = frame->rep;
@@ -501,6 +506,7 @@ void tr_row_reader_close(tr_row_reader *reader)
 static void begin_row(tr_row_reader *reader)
 {
     reader->row_serial++;
+    reader->row_values = 0;
     reader->depth = reader->skip = 0;
     reader->target = NULL;
     reader->has_duplicate = false;

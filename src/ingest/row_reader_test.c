@@ -532,6 +532,29 @@ static void deep_nesting_is_a_bad_row(void)
     close_bench(&b);
 }
 
+static void a_row_that_unfolds_to_very_many_values_is_refused(void)
+{
+    /* Each "{}," costs an entry in each of the 40 leaves below. */
+    tr_buf schema = {0}, row = {0};
+    CHECK(tr_buf_format(&schema, NULL,
+                        "{\"l\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
+                        "\"properties\":{") == TR_OK);
+    for (int i = 0; i < 40; i++)
+        CHECK(tr_buf_format(&schema, NULL, "%s\"m%d\":{\"type\":\"string\"}", i == 0 ? "" : ",",
+                            i) == TR_OK);
+    CHECK(tr_buf_format(&schema, NULL, "}}}}%c", '\0') == TR_OK);
+    bench b = open_of((const char *)schema.at);
+    CHECK(tr_buf_format(&row, NULL, "{\"l\":[{}") == TR_OK);
+    for (int i = 0; i < TR_ROW_VALUES_MAX / 40; i++)
+        CHECK(tr_buf_append(&row, tr_str_of(",{}"), NULL) == TR_OK);
+    CHECK(tr_buf_format(&row, NULL, "]}%c", '\0') == TR_OK);
+    CHECK(refuses(&b, (const char *)row.at, "1405", "l[99999]"));
+    CHECK(adds(&b, "{\"l\":[{},{}]}") && holds(&b, 0, "{\"l\":[{},{}]}"));
+    tr_buf_free(&row);
+    tr_buf_free(&schema);
+    close_bench(&b);
+}
+
 static const char nested[] = "{\"o\":{\"type\":\"object\",\"properties\":{\"s\":{\"type\":"
                              "\"string\"},\"l\":{\"type\":\"array\",\"items\":"
                              "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"},"
@@ -775,6 +798,7 @@ int main(void)
     RUN(more_identities_than_the_limit_are_refused);
     RUN(a_row_over_the_limit_is_a_bad_row);
     RUN(deep_nesting_is_a_bad_row);
+    RUN(a_row_that_unfolds_to_very_many_values_is_refused);
     RUN(rows_cost_no_allocation_once_memory_is_warm);
     RUN(any_row_of_any_schema_comes_out_as_it_went_in);
     printf("%d passed, %d failed\n", passed, failed);
