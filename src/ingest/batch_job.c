@@ -91,6 +91,7 @@ static tr_code prepare(tr_batch_run *run, tr_err *err)
     run->percent = json_number_value(json_object_get(run->options, "percent"));
     run->has_diagnostics = tr_json_bool(run->options, "diagnostics", false);
     run->written_us = tr_time_now_us();
+    (void)snprintf(run->own_root, sizeof run->own_root, "_%s", active->tenant.tenant_name);
     TR_TRY(read_dataset(run, err));
     TR_TRY(read_schema(run, err));
     tr_lake *lake = active->ingest->parts.lake;

@@ -93,8 +93,17 @@ static void drop_idle_gate(tr_ingest *ingest, const tr_ingest_gate *gate)
         }
 }
 
+/* Ids of batches are short; a longer one is nobody's. */
+static tr_code check_length(const char *batch, tr_err *err)
+{
+    return strlen(batch) < sizeof((tr_ingest_gate *)0)->batch
+               ? TR_OK
+               : TR_FAIL(err, TR_NOT_FOUND, "no batch with id \"%.80s\"", batch);
+}
+
 tr_code tr_gate_enter(tr_ingest *ingest, const tr_tenant *tenant, const char *batch, tr_err *err)
 {
+    TR_TRY(check_length(batch, err));
     tr_code code = TR_OK;
     (void)pthread_mutex_lock(&ingest->lock);
     tr_ingest_gate *gate = make_gate(ingest, tenant, batch);
@@ -121,6 +130,7 @@ void tr_gate_leave(tr_ingest *ingest, const tr_tenant *tenant, const char *batch
 
 tr_code tr_gate_close(tr_ingest *ingest, const tr_tenant *tenant, const char *batch, tr_err *err)
 {
+    TR_TRY(check_length(batch, err));
     (void)pthread_mutex_lock(&ingest->lock);
     tr_ingest_gate *gate = make_gate(ingest, tenant, batch);
     if (gate != NULL) {

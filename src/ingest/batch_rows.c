@@ -187,7 +187,8 @@ static tr_code open_reader(block_task *t, tr_err *err)
                                     .is_profile = run->is_profile,
                                     .unknown_is_error = run->unknown_is_error,
                                     .is_unconstrained = run->is_unconstrained,
-                                    .is_text = strcmp(run->format, "csv") == 0};
+                                    .is_text = strcmp(run->format, "csv") == 0,
+                                    .own_root = run->own_root};
     return tr_row_reader_open(&options, &t->reader, err);
 }
 

@@ -84,6 +84,8 @@ typedef struct tr_row_options {
     bool unknown_is_error;       /* a field the schema lacks: a row error instead of a counted warning */
     bool is_unconstrained;       /* acp_validationContext: disabled */
     bool is_text;                /* rows of a CSV: every value is text, also of booleans */
+    const char *own_root;        /* "_acme": patterns are enforced only below it, because data in the wild,
+                                  * Adobe's own sample too, breaks those of the standard; NULL: everywhere */
 } tr_row_options;
 TR_MUST_CHECK tr_code tr_row_reader_open(const tr_row_options *options, tr_row_reader **out, tr_err *err);
 void tr_row_reader_close(tr_row_reader *reader); /* accepts NULL */

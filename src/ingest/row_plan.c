@@ -157,6 +157,15 @@ static tr_code keep_pattern(tr_row_reader *reader, tr_row_node *node, tr_err *er
     return TR_OK;
 }
 
+/* Stands below the member that holds the tenant's own fields. */
+static bool is_own(const tr_row_reader *reader, const tr_row_node *node)
+{
+    const tr_str root = tr_str_of(reader->options.own_root);
+    return reader->options.own_root == NULL ||
+           (node->path.len > root.len && memcmp(node->path.at, root.at, root.len) == 0 &&
+            node->path.at[root.len] == '.');
+}
+
 /* Which checks a scalar's rule asks for; sizes of integers are types and always hold. */
 static tr_code add_rule(tr_row_reader *reader, tr_row_node *node, const tr_xdm_rule *rule,
                         tr_err *err)
@@ -172,7 +181,7 @@ static tr_code add_rule(tr_row_reader *reader, tr_row_node *node, const tr_xdm_r
     if (node->kind != TR_KIND_STRING || reader->options.is_unconstrained)
         return TR_OK;
     node->format = tr_row_format_of(rule->format);
-    if (rule->pattern.len > 0)
+    if (rule->pattern.len > 0 && is_own(reader, node))
         TR_TRY(keep_pattern(reader, node, err));
     node->has_rule = has_text_rule(node);
     return TR_OK;

@@ -267,17 +267,39 @@ static tr_code to_instant(tr_row_reader *reader, const tr_json_scalar *value, tr
     return TR_OK;
 }
 
+/* YYYY-M-D, as Spark reads it and Adobe's own sample has it, with its zeros. */
+static bool read_day(tr_str text, int64_t *us)
+{
+    uint8_t whole[10];
+    int32_t days;
+    size_t from = 0, to = 0;
+    for (int part = 0; part < 3; part++) {
+        const size_t digits = skip_digits(text, from) - from, width = part == 0 ? 4 : 2;
+        if (digits == 0 || digits > width || (part == 0 && digits < 4))
+            return false;
+        if (digits < width)
+            whole[to++] = '0';
+        memcpy(whole + to, text.at + from, digits);
+        to += digits;
+        from += digits;
+        if (part < 2 && (from >= text.len || text.at[from++] != '-'))
+            return false;
+        if (part < 2)
+            whole[to++] = '-';
+    }
+    if (from != text.len || tr_time_parse_date((tr_str){whole, to}, &days, NULL) != TR_OK)
+        return false;
+    *us = days * day_us;
+    return true;
+}
+
 static tr_code to_date(tr_row_reader *reader, const tr_json_scalar *value, tr_row_value *out)
 {
     static const char expected[] = "a date such as 2024-05-01";
-    int32_t days;
     int64_t us;
     if (value->kind != TR_JSON_INT && value->kind != TR_JSON_STRING)
         return bad_type(reader, value, expected);
-    if (value->kind == TR_JSON_STRING && value->string.len == 10 &&
-        tr_time_parse_date(value->string, &days, NULL) == TR_OK)
-        us = days * day_us;
-    else if (!read_instant(value, &us))
+    if (!(value->kind == TR_JSON_STRING && read_day(value->string, &us)) && !read_instant(value, &us))
         return bad_time(reader, value, expected);
     if (!is_within_years(us))
         return bad_time(reader, value, expected);

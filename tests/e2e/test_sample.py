@@ -61,6 +61,12 @@ def plain(value):
     return value if isinstance(value, (str, int, float, bool)) else str(value)
 
 
+def stored(record):
+    """A date is a date: the sample writes some with one digit, as "1979-01-3"."""
+    born = "-".join(part.zfill(2) for part in record["person"]["birthDate"].split("-"))
+    return {**record, "person": {**record["person"], "birthDate": born}}
+
+
 def identities(items):
     return {(code, item["id"], bool(item.get("primary"))) for code, list_ in items for item in list_}
 
@@ -73,7 +79,7 @@ def test_what_nobody_contradicts_comes_out_as_it_went_in(merged, records):
     for record in records[1:]:
         row = merged[primary(record)]
         for name in ("person", "homePhone", "personalEmail", "homeAddress"):
-            assert plain(row[name]) == record[name], name
+            assert plain(row[name]) == stored(record)[name], name
 
 
 def test_all_identities_are_kept_and_one_is_primary(merged, records):
@@ -86,6 +92,6 @@ def test_a_newer_fragment_wins_leaf_by_leaf(merged, records):
     row = merged[primary(records[0])]
     assert row["personalEmail"]["address"] == "new@example.com"
     assert plain(row["homeAddress"]) == {**records[0]["homeAddress"], "city": "Gent"}
-    assert plain(row["person"]) == records[0]["person"]
+    assert plain(row["person"]) == stored(records[0])["person"]
 
 
