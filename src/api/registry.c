@@ -53,20 +53,11 @@ static json_t *error_body(const tr_registry_call *r, int number, int http, const
                      "timestamp", when, "detailed-message", text, "sub-errors", "detail", text);
 }
 
-/* A text that was cut to its place may end in half a character. */
-static void mend_text(char *text)
-{
-    size_t bad_at;
-    while (!tr_str_is_utf8(tr_str_of(text), &bad_at))
-        text[bad_at] = '?';
-}
-
 /* The error body for what the client can do something about; the rest is the router's. */
 static tr_code answer_failure(tr_registry_call *r, tr_code code, tr_err *err)
 {
     int http = tr_code_http_status(code);
     const char *title = tr_code_title(code);
-    char text[sizeof err->text];
     if (r->error == TR_XDM_NONE && (http >= 500 || code == TR_UNAUTHORIZED || code == TR_DENIED))
         return code;
     if (r->error == TR_XDM_NONE)
@@ -77,9 +68,7 @@ static tr_code answer_failure(tr_registry_call *r, tr_code code, tr_err *err)
             http = errors[i].http;
             title = errors[i].title;
         }
-    memcpy(text, err->text, sizeof text);
-    mend_text(text);
-    return tr_reply_json(r->call, http, error_body(r, (int)r->error, http, title, text), err);
+    return tr_reply_json(r->call, http, error_body(r, (int)r->error, http, title, err->text), err);
 }
 
 tr_code tr_registry_run(tr_call *call, tr_registry_handler handle, tr_err *err)

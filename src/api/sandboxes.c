@@ -24,11 +24,13 @@ static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static tr_code refuse(tr_call *call, int number, int status, const char *title, tr_err *err)
 {
-    char type[64];
+    char type[64], text[256];
     (void)snprintf(type, sizeof type, "http://ns.adobe.com/aep/errors/SMS-%d-%d", number, status);
+    (void)snprintf(text, sizeof text, "%s", title);
+    tr_text_mend(text); /* it may quote a name that was cut */
     return tr_reply_json(call, status,
-                         json_pack("{s:i, s:s, s:s, s:s, s:{s:s}}", "status", status, "title",
-                                   title, "message", title, "type", type, "report", "requestId",
+                         json_pack("{s:i, s:s, s:s, s:s, s:{s:s}}", "status", status, "title", text,
+                                   "message", text, "type", type, "report", "requestId",
                                    call->request_id),
                          err);
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* base_test.c - texts into instants and numbers and back, UTF-8, buffers and arenas at their limits. */
 #include "base/id.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/test.h"
 #include "base/clock.h"
+
+#include <unistd.h>
 
 static int64_t parsed(const char *text)
 {
@@ -106,6 +109,44 @@ static void contexts_stand_in_front(void)
     CHECK(tr_code_http_status(err.code) == 507);
 }
 
+/* An answer's JSON holds nothing but UTF-8, and messages quote what clients sent, cut anywhere. */
+static void a_message_is_utf8_wherever_it_is_cut(void)
+{
+    char quoted[600] = "";
+    tr_err err;
+    size_t bad;
+    for (size_t i = 0; i + 3 < sizeof quoted; i += 3)
+        memcpy(quoted + i, "\xE2\x82\xAC", 4);
+    for (int cut = 0; cut < 9; cut++) {
+        (void)TR_FAIL(&err, TR_INVALID, "name is \"%.*s\": expected another", cut, quoted);
+        CHECK(tr_str_is_utf8(tr_str_of(err.text), &bad));
+        CHECK(strstr(err.text, "\": expected another") != NULL);
+        (void)TR_FAIL(&err, TR_INVALID, "%.*s%s", cut, "123456789", quoted);
+        CHECK(tr_str_is_utf8(tr_str_of(err.text), &bad) && strlen(err.text) == sizeof err.text - 1);
+        tr_err_context(&err, "%.*s", cut, "123456789");
+        CHECK(tr_str_is_utf8(tr_str_of(err.text), &bad));
+        tr_err_context(&err, "%.*s", cut, quoted);
+        CHECK(tr_str_is_utf8(tr_str_of(err.text), &bad));
+    }
+    (void)TR_FAIL(&err, TR_INVALID, "%s", "caf\xC3\xA9");
+    CHECK(strcmp(err.text, "caf\xC3\xA9") == 0);
+}
+
+/* A terminal carries out what follows an escape character. */
+static void a_line_of_the_log_is_one_line_of_text(void)
+{
+    char line[300] = "";
+    int ends[2];
+    const int before = dup(STDERR_FILENO);
+    CHECK(before >= 0 && pipe(ends) == 0 && dup2(ends[1], STDERR_FILENO) >= 0);
+    tr_log(TR_LOG_ERROR, "base", "tried", "text=\"%s\"", "a\nb\rc\x1b[2Jd\x7f" "e\tf \xC3\xA9");
+    CHECK(dup2(before, STDERR_FILENO) >= 0 && read(ends[0], line, sizeof line - 1) > 0);
+    CHECK(strstr(line, "text=\"a b c [2Jd e f \xC3\xA9\"\n") != NULL);
+    (void)close(before);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -118,6 +159,8 @@ int main(void)
     RUN(an_arena_ends_at_its_maximum_and_can_be_used_again);
     RUN(ids_have_their_form);
     RUN(contexts_stand_in_front);
+    RUN(a_message_is_utf8_wherever_it_is_cut);
+    RUN(a_line_of_the_log_is_one_line_of_text);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

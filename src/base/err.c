@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* err.c - formatting of error reports; see err.h for the rules. */
 #include "base/err.h"
+#include "base/str.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@ tr_code tr_err_set(tr_err *err, tr_code code, const char *file, int line, const 
     err->line = line;
     (void)vsnprintf(err->text, sizeof err->text, format, args); /* truncation is acceptable here */
     va_end(args);
+    tr_text_mend(err->text); /* messages quote what others sent, cut anywhere */
     return code;
 }
 
@@ -32,6 +34,7 @@ void tr_err_context(tr_err *err, const char *format, ...)
     if (prefix < 0 || (size_t)prefix >= sizeof joined)
         return; /* a context that fills the text would hide the cause */
     (void)snprintf(joined + prefix, sizeof joined - (size_t)prefix, ": %s", err->text);
+    tr_text_mend(joined);
     memcpy(err->text, joined, sizeof joined);
 }
 

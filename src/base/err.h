@@ -9,7 +9,7 @@
  * Rules: out-parameters are written only when TR_OK is returned. The function that DETECTS a
  * failure sets the message (TR_FAIL); the ones above it only forward (TR_TRY) or add one line of
  * context (tr_err_context). Messages start in lower case, quote the subject, and say what was
- * expected.
+ * expected. They are UTF-8 whatever they quote.
  */
 #ifndef TR_BASE_ERR_H
 #define TR_BASE_ERR_H

@@ -33,7 +33,7 @@ void tr_log(tr_log_level level, const char *room, const char *event, const char 
     if ((size_t)len > sizeof line - 2)
         len = (int)sizeof line - 2;
     for (int i = 0; i < len; i++)
-        if (line[i] == '\n')
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) /* they would steer a terminal */
             line[i] = ' ';
     line[len] = '\n';
     if (write(STDERR_FILENO, line, (size_t)len + 1) < 0)

@@ -79,3 +79,10 @@ bool tr_str_is_utf8(tr_str s, size_t *bad_at)
     }
     return true;
 }
+
+void tr_text_mend(char *text)
+{
+    size_t bad_at;
+    while (!tr_str_is_utf8(tr_str_of(text), &bad_at))
+        text[bad_at] = '?';
+}

@@ -55,4 +55,8 @@ bool tr_str_to_i64(tr_str s, int64_t *out);
 /* True when s is valid UTF-8 (no surrogates, no overlong forms); else *bad_at is the first bad byte. */
 bool tr_str_is_utf8(tr_str s, size_t *bad_at);
 
+/* Puts '?' for every byte that is not UTF-8: a text that was cut to a length may end in half a
+ * character, which is no JSON. */
+void tr_text_mend(char *text);
+
 #endif
