@@ -268,6 +268,8 @@ static bool is_mine(tr_catalog *catalog)
 tr_code tr_catalog_begin(tr_catalog *catalog, tr_err *err)
 {
     if (is_mine(catalog)) {
+        if (catalog->is_given_up) /* SQLite has no transaction now: it would be written at once */
+            return TR_FAIL(err, TR_CANCELLED, "the transaction was given up by one of its parts");
         catalog->depth++;
         return TR_OK;
     }

@@ -132,8 +132,9 @@ static void only_the_outermost_commit_writes(void)
     CHECK(insert_at(&tenant, "b", 0) == TR_OK);
     CHECK(tr_catalog_begin(catalog, NULL) == TR_OK);
     CHECK(tr_catalog_end(catalog, TR_IO, NULL) == TR_IO);
+    CHECK(insert_at(&tenant, "c", 0) == TR_CANCELLED); /* nor does what comes after it */
     CHECK(tr_catalog_end(catalog, TR_OK, NULL) == TR_CANCELLED); /* a part gave up */
-    CHECK(!has(&tenant, "b"));
+    CHECK(!has(&tenant, "b") && !has(&tenant, "c"));
     CHECK(insert_at(&tenant, "b", 0) == TR_OK && has(&tenant, "b"));
     tr_catalog_rollback(catalog); /* of nothing */
     CHECK(tr_catalog_commit(catalog, NULL) == TR_CANCELLED);
