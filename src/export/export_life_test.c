@@ -304,6 +304,21 @@ static void a_dataset_must_exist_and_be_on_the_union(void)
     end();
 }
 
+static void no_place_in_a_list_is_further_than_numbers_go(void)
+{
+    json_t *page = NULL, *job = NULL;
+    tr_export_list query = {.page = tr_str_of("2"), .offset = tr_str_of("9223372036854775807")};
+    begin(1, 1);
+    CHECK(create(&job, NULL) == TR_OK);
+    json_decref(job);
+    CHECK(tr_export_find(tr_fake_export, &tenant, &query, &page, NULL) == TR_INVALID);
+    query = (tr_export_list){.sort = tr_str_of("id:asc"), .offset = tr_str_of("2147483647")};
+    CHECK(tr_export_find(tr_fake_export, &tenant, &query, &page, NULL) == TR_OK);
+    CHECK(json_array_size(json_object_get(page, "records")) == 0);
+    json_decref(page);
+    end();
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -319,6 +334,7 @@ int main(void)
     RUN(a_part_that_rots_before_a_restart_is_made_again);
     RUN(a_job_whose_runs_are_gone_is_planned_again);
     RUN(a_dataset_must_exist_and_be_on_the_union);
+    RUN(no_place_in_a_list_is_further_than_numbers_go);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

@@ -39,6 +39,8 @@ static tr_code read_offset(tr_str text, page *p, tr_err *err)
     if (mark == NULL) {
         int64_t skip = 0;
         TR_TRY(read_number("offset", text, 0, 0, &skip, err));
+        if (skip > INT32_MAX)
+            return TR_FAIL(err, TR_INVALID, "offset must be at most %d", INT32_MAX);
         p->skip += skip;
         return TR_OK;
     }
