@@ -22,7 +22,7 @@ ROOMS = {
     "query":   "base os codec",
     "store":   "base os codec parquet catalog lake",
     "merge":   "base codec parquet store",
-    "pql":     "base codec",
+    "pql":     "base codec parquet",
     "ingest":  "base os codec parquet xdm catalog lake compute query store",
     "export":  "base os codec parquet xdm catalog lake compute store merge",
     "api":     "base os codec parquet http xdm catalog lake compute query store merge ingest export",

@@ -11,7 +11,7 @@ what="${1:-}"
 packages=(
     build-essential pkg-config meson ninja-build
     libjansson-dev libsimdjson-dev libsqlite3-dev libmicrohttpd-dev libcurl4-openssl-dev libssl-dev
-    libzstd-dev libxxhash-dev libdeflate-dev
+    libzstd-dev libxxhash-dev libdeflate-dev libpcre2-dev
     python3 python3-venv ca-certificates curl jq tar)
 command -v npm >/dev/null || packages+=(nodejs npm) # fetches DuckDB's library
 [ "$what" = check ] && packages+=(default-jre-headless) # Spark

@@ -34,6 +34,9 @@
 #define TR_PQL_TEXT_BYTES_MAX (256 * 1024)      /* one segment expression */
 #define TR_PQL_DEPTH_MAX 64                     /* of its tree: whoever walks it may recurse */
 #define TR_PQL_NODES_MAX 4096                   /* of its tree */
+#define TR_PQL_REGEX_STEPS_MAX (1000 * 1000)    /* of one match: above, it counts as no match */
+#define TR_PQL_CHAIN_STEPS_MAX (50 * 1000 * 1000) /* of one sequence on one profile's events */
+#define TR_PQL_PAIRS_MAX (4 * 1000 * 1000)      /* rows of a product of arrays that are looked at together */
 #define TR_PARQUET_FOOTER_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_PAGE_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_ENTRIES_PER_BYTE_MAX 65536  /* of a column chunk: a page of one value repeated */

@@ -36,7 +36,8 @@ typedef enum tr_pql_kind {
     TR_PQL_DECL,      /* name from items[0] where items[1] (NULL: all) */
     TR_PQL_LET,       /* name = items[0] in items[1] */
     TR_PQL_CHAIN,     /* items[0] array, items[1] LAMBDA of its timestamp, then ELEMENTs */
-    TR_PQL_ELEMENT, /* name is the label or empty; items: what, where or NULL (LAMBDAs), when or NULL */
+    TR_PQL_ELEMENT, /* name is the label or empty; items: what, where or NULL (LAMBDAs), when or
+                     * NULL */
     TR_PQL_RELATIVE, /* this, last or next unit */
     TR_PQL_TIME      /* what follows `occurs`; items: time, or two with BETWEEN */
 } tr_pql_kind;
@@ -193,6 +194,9 @@ typedef struct tr_pql_time {
     int64_t amount;
 } tr_pql_time;
 
+struct tr_pql_type;
+struct tr_pql_regex;
+
 typedef struct tr_pql_node tr_pql_node;
 struct tr_pql_node {
     tr_pql_kind kind;
@@ -211,6 +215,12 @@ struct tr_pql_node {
     int64_t count_amount;
     tr_pql_literal literal;
     tr_pql_time time;
+    /* Written by tr_pql_check, NULL or false before. */
+    const struct tr_pql_type *type;
+    tr_pql_literal value;             /* LITERAL: as its type wants it; instants are integers, ms */
+    const struct tr_pql_regex *regex; /* APPLY matches, regexGroup with a literal pattern */
+    bool is_item;       /* FIELD: the item is a scalar, and its bare name means the item itself */
+    bool is_of_profile; /* FIELD: of the profile, whatever items[0] says */
 };
 
 /* Items of an ELEMENT: two LAMBDAs and a TIME. */
