@@ -154,6 +154,13 @@ static int choose_primary(const tr_row_reader *reader, int by_descriptor)
     return reader->identity_count == 1 ? 0 : NO_IDENTITY;
 }
 
+/* The run says it of exactly one: the profile's own rows, and nothing else, answer who it is. */
+static void mark_primary(tr_row_reader *reader, int primary)
+{
+    for (uint32_t i = 0; i < reader->identity_count && primary != NO_IDENTITY; i++)
+        reader->identities[i].primary = (int)i == primary;
+}
+
 /* The field of the primary descriptor is required, unless the row says otherwise who it is. */
 static tr_code check_primary_field(tr_row_reader *reader)
 {
@@ -254,6 +261,7 @@ tr_code tr_row_identify(tr_row_reader *reader, tr_str row, tr_err *err)
     int primary = choose_primary(reader, by_descriptor);
     if (primary == NO_IDENTITY)
         TR_TRY(check_primary_field(reader));
+    mark_primary(reader, primary);
     TR_TRY(write_map(reader, err));
     /* Profile takes no row of more bytes than this; the lake does. */
     if (options->is_profile && row.len > (is_event ? TR_EVENT_BYTES_MAX : TR_RECORD_BYTES_MAX))

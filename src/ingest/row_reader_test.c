@@ -391,8 +391,8 @@ static void the_primary_identity_is_the_fields_then_the_marked_then_the_only_one
     CHECK(book_is(&b, 0, "namespace", "CRM") && book_is(&b, 0, "id", "c1"));
     CHECK(holds(
         &b, 0,
-        "{\"crm\":\"c1\",\"number\":5,\"identityMap\":{\"Email\":[{\"id\":\"e\",\"primary\":true}],"
-        "\"CRM\":[{\"id\":\"c1\",\"primary\":true}],\"Number\":[{\"id\":\"5\"}]}}"));
+        "{\"crm\":\"c1\",\"number\":5,\"identityMap\":{\"Email\":[{\"id\":\"e\",\"primary\":false}],"
+        "\"CRM\":[{\"id\":\"c1\",\"primary\":true}],\"Number\":[{\"id\":\"5\",\"primary\":false}]}}"));
     CHECK(adds(&b, "{\"identityMap\":{\"ECID\":[{\"id\":\"1\"}],\"Email\":[{\"id\":\"e\","
                    "\"primary\":true}]}}"));
     CHECK(book_is(&b, 1, "namespace", "Email") && book_is(&b, 1, "id", "e"));
@@ -434,7 +434,8 @@ static void the_key_does_not_depend_on_the_case_of_the_namespace(void)
     CHECK(strcmp(book(&b, 0, "key", a), book(&b, 1, "key", c)) == 0);
     CHECK(holds(
         &b, 0,
-        "{\"identityMap\":{\"Email\":[{\"id\":\"x\",\"authenticatedState\":\"ambiguous\"}]}}"));
+        "{\"identityMap\":{\"Email\":[{\"id\":\"x\",\"authenticatedState\":\"ambiguous\","
+        "\"primary\":true}]}}"));
     close_bench(&b);
 }
 
@@ -449,7 +450,7 @@ static void the_old_identities_array_is_understood(void)
         "\"identityMap\":{\"CRM\":[{\"id\":\"b\",\"authenticatedState\":\"loggedOut\"}]}}"));
     CHECK(book_is(&b, 0, "namespace", "CRM") && book_is(&b, 0, "id", "b"));
     CHECK(holds(&b, 0,
-                "{\"identityMap\":{\"ECID\":[{\"id\":\"1\"}],\"CRM\":[{\"id\":\"b\","
+                "{\"identityMap\":{\"ECID\":[{\"id\":\"1\",\"primary\":false}],\"CRM\":[{\"id\":\"b\","
                 "\"authenticatedState\":\"loggedOut\",\"primary\":true}]}}"));
     CHECK(json_object_size(tr_row_reader_unknown_fields(b.reader)) == 0);
     CHECK(
@@ -739,8 +740,9 @@ static void add_random_rows(uint64_t *random, bench *b, const json_t *type, json
     for (int i = 0; i < 60; i++) {
         char id[8];
         (void)snprintf(id, sizeof id, "id%u", below(random, 20));
-        json_t *row = json_pack("{s:I, s:{s:[{s:s}]}}", "n", (json_int_t)json_array_size(kept),
-                                "identityMap", "A", "id", id);
+        json_t *row = json_pack("{s:I, s:{s:[{s:s, s:b}]}}", "n",
+                                (json_int_t)json_array_size(kept), "identityMap", "A", "id", id,
+                                "primary", 1);
         json_t *why = NULL;
         const char *name;
         json_t *of;
