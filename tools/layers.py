@@ -23,10 +23,12 @@ ROOMS = {
     "store":   "base os codec parquet catalog lake",
     "merge":   "base codec parquet store",
     "pql":     "base codec parquet",
+    "policy":  "base codec xdm catalog",
+    "segment": "base os codec parquet xdm catalog lake compute store merge pql policy",
     "ingest":  "base os codec parquet xdm catalog lake compute query store",
-    "export":  "base os codec parquet xdm catalog lake compute store merge",
-    "api":     "base os codec parquet http xdm catalog lake compute query store merge ingest export",
-    "app":     "base os codec parquet http xdm catalog lake compute query store merge ingest export api",
+    "export":  "base os codec parquet xdm catalog lake compute store merge policy segment",
+    "api":     "base os codec parquet http xdm catalog lake compute query store merge policy segment ingest export",
+    "app":     "base os codec parquet http xdm catalog lake compute query store merge policy segment ingest export api",
 }
 
 

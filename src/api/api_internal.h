@@ -61,6 +61,9 @@ TR_MUST_CHECK tr_code tr_call_query_int(tr_call *call, const char *name, int64_t
 /* The body as JSON; released with the call. TR_INVALID when empty or malformed (line, column). */
 TR_MUST_CHECK tr_code tr_call_json(tr_call *call, const json_t **out, tr_err *err);
 
+/* The same, but a body without Content-Type is read too: clients of some services leave it out. */
+TR_MUST_CHECK tr_code tr_call_json_untyped(tr_call *call, const json_t **out, tr_err *err);
+
 /* Answers. `body` is taken, also on failure; NULL means no memory and is reported so. */
 TR_MUST_CHECK tr_code tr_reply_json(tr_call *call, int status, json_t *body, tr_err *err);
 TR_MUST_CHECK tr_code tr_reply_empty(tr_call *call, int status, tr_err *err);
@@ -81,6 +84,7 @@ extern const tr_endpoint tr_api_batches[];        /* /data/foundation/catalog/ba
 extern const tr_endpoint tr_api_data_access[];    /* /data/foundation/export/... */
 extern const tr_endpoint tr_api_ingestion[];      /* /data/foundation/import/batches... */
 extern const tr_endpoint tr_api_merge_policies[]; /* /data/core/ups/config/mergePolicies... */
+extern const tr_endpoint tr_api_segments[];       /* /data/core/ups/segment/... */
 extern const tr_endpoint tr_api_export_jobs[];    /* /data/core/ups/export/jobs... */
 
 #endif

@@ -61,6 +61,17 @@ tr_code tr_call_json(tr_call *call, const json_t **out, tr_err *err)
     return TR_OK;
 }
 
+tr_code tr_call_json_untyped(tr_call *call, const json_t **out, tr_err *err)
+{
+    tr_call_frame *frame = (tr_call_frame *)call;
+    if (tr_http_header(call->request, "Content-Type").at != NULL || frame->body != NULL ||
+        call->request->body.len == 0)
+        return tr_call_json(call, out, err);
+    TR_TRY(tr_json_parse(call->request->body, &frame->body, err));
+    *out = frame->body;
+    return TR_OK;
+}
+
 tr_code tr_reply_json(tr_call *call, int status, json_t *body, tr_err *err)
 {
     if (body == NULL)

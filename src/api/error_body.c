@@ -20,6 +20,7 @@ typedef enum dress {
     DRESS_PLATFORM,
     DRESS_REGISTRY,
     DRESS_PROFILE,
+    DRESS_SEGMENT, /* PROFILE, and the errors by status */
     DRESS_SANDBOX,
     DRESS_TOKEN
 } dress;
@@ -42,7 +43,11 @@ static const service_row services[] = {
     {"/data/foundation/export", "DATAACCESS", 100000, DRESS_PLATFORM},
     {"/data/foundation/query", "QUERY", 100000, DRESS_PLATFORM},
     {"/data/core/ups/config/mergePolicies", "UPLIB", 101221, DRESS_PROFILE},
-    {"/data/core/ups/segment", "NEBULA", 100058, DRESS_PROFILE},
+    {"/data/core/ups/config/schedules", "UPAPI", 113430, DRESS_SEGMENT},
+    {"/data/core/ups/segment", "NEBULA", 100058, DRESS_SEGMENT},
+    {"/data/core/ups/preview", "UPAPI", 100001, DRESS_SEGMENT},
+    {"/data/core/ups/estimate", "UPAPI", 100001, DRESS_SEGMENT},
+    {"/data/core/ups/audiences", "UPAPI", 113430, DRESS_SEGMENT},
     {"/data/core/ups", "UPAPI", 100001, DRESS_PROFILE},
     {"", "PLATFORM", 100000, DRESS_PLATFORM}};
 
@@ -191,6 +196,14 @@ static void dress_profile(tr_call *call, json_t *body, const char *tag, const ch
     (void)json_object_set_new(body, "error-chain", error_chain(tag, code));
 }
 
+static void list_by_status(json_t *body, int status, const char *code, const char *detail)
+{
+    char number[16];
+    (void)snprintf(number, sizeof number, "%d", status);
+    (void)json_object_set_new(
+        body, "errors", json_pack("{s:[{s:s, s:s}]}", number, "code", code, "message", detail));
+}
+
 void tr_error_service(tr_call *call, int status, const char *detail)
 {
     char code[64], generic[200];
@@ -208,13 +221,15 @@ void tr_error_service(tr_call *call, int status, const char *detail)
         put_body(call, status, body);
         return;
     }
-    if (service->dress == DRESS_PROFILE)
+    if (service->dress == DRESS_PROFILE || service->dress == DRESS_SEGMENT)
         dress_profile(call, body, service->tag, code);
     else
         (void)json_object_set_new(body, "report",
                                   service->dress == DRESS_REGISTRY ? registry_report(call, detail)
                                                                    : platform_report(call));
     (void)json_object_set_new(body, "detail", json_string(detail));
+    if (service->dress == DRESS_SEGMENT)
+        list_by_status(body, status, code, detail);
     if (service->dress == DRESS_SANDBOX) {
         (void)json_object_set_new(body, "title", json_string(detail));
         (void)json_object_set_new(body, "message", json_string(detail));

@@ -5,7 +5,7 @@
  * parameters, a patch as one operation or as an array, booleans as texts.
  */
 #include "api/api_internal.h"
-#include "export/policy.h"
+#include "policy/policy.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -17,6 +17,7 @@ struct tr_server {
     tr_compute *compute;
     tr_query *query;
     tr_ingest *ingest;
+    tr_segment *segment;
     tr_export *export;
     tr_api *api;
     tr_http_server *http;
@@ -54,6 +55,8 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
                                     .compute = s->compute,
                                     .query = s->query};
     TR_TRY(tr_ingest_open(&ingest, &s->ingest, err));
+    const tr_segment_parts segment = {.catalog = s->catalog};
+    TR_TRY(tr_segment_open(&segment, &s->segment, err));
     const tr_export_parts export = {
         .catalog = s->catalog, .lake = s->lake, .store = s->store, .compute = s->compute};
     return tr_export_open(&export, &s->export, err);
@@ -100,6 +103,7 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
                                 .compute = s->compute,
                                 .query = s->query,
                                 .ingest = s->ingest,
+                                .segment = s->segment,
                                 .export = s->export,
                                 .public_url = s->url};
     TR_TRY(tr_api_open(&parts, &s->api, err));
@@ -147,6 +151,7 @@ void tr_server_close(tr_server *s)
     tr_compute_close(s->compute); /* before what its jobs use */
     tr_api_close(s->api);
     tr_export_close(s->export);
+    tr_segment_close(s->segment);
     tr_ingest_close(s->ingest);
     tr_query_close(s->query);
     tr_store_close(s->store);

@@ -37,6 +37,11 @@
 #define TR_PQL_REGEX_STEPS_MAX (1000 * 1000)    /* of one match: above, it counts as no match */
 #define TR_PQL_CHAIN_STEPS_MAX (50 * 1000 * 1000) /* of one sequence on one profile's events */
 #define TR_PQL_PAIRS_MAX (4 * 1000 * 1000)      /* rows of a product of arrays that are looked at together */
+#define TR_SEGMENTS_MAX 4000                    /* definitions in a sandbox: AEP's guardrail */
+#define TR_SEGMENT_NAME_BYTES_MAX 255
+#define TR_SEGMENT_JSON_BYTES_MAX (1024 * 1024) /* a pql/json expression: a node takes some 100 bytes */
+#define TR_SEGMENT_DEPTH_MAX 32                 /* segments that use segments */
+#define TR_SEGMENT_IDS_MAX 100                  /* of one bulk-get */
 #define TR_PARQUET_FOOTER_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_PAGE_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_ENTRIES_PER_BYTE_MAX 65536  /* of a column chunk: a page of one value repeated */

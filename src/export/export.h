@@ -18,6 +18,7 @@
 #include "compute/compute.h"
 #include "lake/lake.h"
 #include "merge/merge.h"
+#include "policy/policy.h"
 
 typedef struct tr_export tr_export;
 typedef struct tr_export_parts {
@@ -48,13 +49,5 @@ typedef struct tr_export_list {
 } tr_export_list;
 TR_MUST_CHECK tr_code tr_export_find(tr_export *export, const tr_tenant *tenant,
                                      const tr_export_list *query, json_t **out, tr_err *err);
-
-/* Merge policies (reference: profile API, section 5): stored in the catalog as kind "policy", each version
- * kept as kind "policy_version" with id "<policy id>:<version>". */
-TR_MUST_CHECK tr_code tr_policy_default(tr_catalog *catalog, const tr_tenant *tenant,
-                                        json_t **policy, tr_err *err);
-/* version 0: the newest. */
-TR_MUST_CHECK tr_code tr_policy_get(tr_catalog *catalog, const tr_tenant *tenant, const char *id,
-                                    int64_t version, json_t **policy, tr_err *err);
 
 #endif

@@ -10,7 +10,6 @@
  *     run.c           partitions into parts
  *     publish.c       parts into a batch; the three ways a job ends
  *     list.c          lists and pages
- *     policy.c        merge policies; policy_check.c: what clients may say in them
  *
  * In the catalog, beside kind "export" (the job's document, with a member "_" that no answer
  * shows):
@@ -22,7 +21,6 @@
 #define TR_EXPORT_EXPORT_INTERNAL_H
 
 #include "export/export.h"
-#include "export/policy.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -157,16 +155,5 @@ TR_MUST_CHECK tr_code tr_export_end_queued(tr_export_active *active, tr_object *
 /* A stored job as the wire shows it, with `progress` when it runs here. *out is returned. */
 TR_MUST_CHECK tr_code tr_export_show(tr_export *export, const tr_tenant *tenant,
                                      const tr_object *job, json_t **out, tr_err *err);
-
-/* ---- policies */
-TR_MUST_CHECK tr_code tr_policy_flag(const json_t *value, const char *member, bool otherwise,
-                                     bool *out, tr_err *err);
-/* A client's policy in the form that is stored, without what the server decides. *out is
- * returned. */
-TR_MUST_CHECK tr_code tr_policy_check(tr_catalog *catalog, const tr_tenant *tenant,
-                                      const json_t *body, bool default_otherwise, json_t **out,
-                                      tr_err *err);
-/* Carries a patch out on a stored document. */
-TR_MUST_CHECK tr_code tr_policy_apply(json_t *doc, const json_t *operations, tr_err *err);
 
 #endif

@@ -9,12 +9,12 @@
  *     default: true   takes the mark from the policy that had it; there is always exactly one
  *
  * A sandbox gets its default policy (timestampOrdered, identity graph none) when policies are first
- * looked at. Reading: tr_policy_default and tr_policy_get in export.h.
+ * looked at.
  *
  * Threads: any; writers take turns in the catalog's transactions.
  */
-#ifndef TR_EXPORT_POLICY_H
-#define TR_EXPORT_POLICY_H
+#ifndef TR_POLICY_POLICY_H
+#define TR_POLICY_POLICY_H
 
 #include "catalog/catalog.h"
 
@@ -34,6 +34,12 @@ TR_MUST_CHECK tr_code tr_policy_patch(tr_catalog *catalog, const tr_tenant *tena
 /* Refused (TR_INVALID) for the default policy and for one that is active on edge. */
 TR_MUST_CHECK tr_code tr_policy_remove(tr_catalog *catalog, const tr_tenant *tenant, const char *id,
                                        tr_err *err);
+/* *policy is returned. */
+TR_MUST_CHECK tr_code tr_policy_default(tr_catalog *catalog, const tr_tenant *tenant,
+                                        json_t **policy, tr_err *err);
+/* version 0: the newest. */
+TR_MUST_CHECK tr_code tr_policy_get(tr_catalog *catalog, const tr_tenant *tenant, const char *id,
+                                    int64_t version, json_t **policy, tr_err *err);
 /* All policies of the tenant, in order of creation: an array, returned. */
 TR_MUST_CHECK tr_code tr_policy_list(tr_catalog *catalog, const tr_tenant *tenant,
                                      json_t **policies, tr_err *err);

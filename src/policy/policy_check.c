@@ -4,7 +4,7 @@
  * The stored form has every member, real booleans, and the order at attributeMerge.order,
  * wherever the client put it (attributeMerge.data.order is the old place).
  */
-#include "export/export_internal.h"
+#include "policy/policy_internal.h"
 
 #include "base/limits.h"
 

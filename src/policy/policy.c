@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy.c - merge policies and their versions in the catalog; see policy.h. */
-#include "export/export_internal.h"
+#include "policy/policy_internal.h"
 
 #include "base/clock.h"
 #include "base/limits.h"

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* segment_internal.h - what the files of this room share.
+ *
+ *     definition.c    a body into the document that is stored
+ *     expression.c    expressions read, converted, what they refer to
+ *     method.c        which ways of evaluation an expression allows
+ *     segment.c       the door: create, get, change, remove, find
+ *     list.c          lists of documents
+ */
+#ifndef TR_SEGMENT_SEGMENT_INTERNAL_H
+#define TR_SEGMENT_SEGMENT_INTERNAL_H
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "policy/policy.h"
+#include "pql/pql.h"
+#include "segment/segment.h"
+
+#include <stdio.h>
+
+struct tr_segment {
+    tr_segment_parts parts;
+};
+
+/* ---- members of a body; null counts as absent */
+typedef enum tr_want {
+    TR_WANT_OBJECT,
+    TR_WANT_ARRAY,
+    TR_WANT_STRING,
+    TR_WANT_BOOLEAN,
+    TR_WANT_INTEGER
+} tr_want;
+/* *out: NULL when absent. where: "" or ends in ".". */
+TR_MUST_CHECK tr_code tr_want_member(const json_t *object, const char *where, const char *key,
+                                     tr_want type, const json_t **out, tr_err *err);
+/* A string that must be there and not empty. */
+TR_MUST_CHECK tr_code tr_want_text(const json_t *object, const char *where, const char *key,
+                                   const char **out, tr_err *err);
+
+/* ---- expressions */
+typedef struct tr_expression {
+    const tr_pql_node *root;
+    bool is_json;
+} tr_expression;
+/* {type, format, value}. The tree is in the arena and borrows the value's text.
+ * TR_INVALID  "expression.value: line 1, column 3: ..." */
+TR_MUST_CHECK tr_code tr_expression_read(const json_t *expression, tr_arena *arena,
+                                         tr_expression *out, tr_err *err);
+/* The ids that inSegment names, each once, in *ids (an array, the caller's). */
+TR_MUST_CHECK tr_code tr_expression_uses(const tr_pql_node *root, json_t *ids, tr_err *err);
+
+/* ---- ways of evaluation */
+typedef enum tr_method { TR_METHOD_BATCH, TR_METHOD_STREAMING, TR_METHOD_EDGE } tr_method;
+/* Why an expression cannot be evaluated that way; NULL: it can. */
+const char *tr_method_refusal(const tr_pql_node *root, tr_method method);
+
+/* ---- definitions */
+/* Checks `body` whole and makes the document to store, without id, version and times. `old` is the
+ * document that it replaces, or NULL. *uses: what inSegment names. Both are returned. */
+TR_MUST_CHECK tr_code tr_definition_make(tr_segment *segment, const tr_tenant *tenant,
+                                         const json_t *body, const json_t *old, json_t **out,
+                                         tr_err *err);
+/* The wire's view: without "_". NULL: no memory. */
+json_t *tr_definition_show(const json_t *doc);
+
+#endif

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Segment definitions and conversion over HTTP: what is kept, what is listed, what is refused and where."""
+import json
+import uuid
+
+import pytest
+
+import conftest
+import export_world
+
+DEFINITIONS = "/data/core/ups/segment/definitions"
+CONVERSION = "/data/core/ups/segment/conversion"
+ABSENT = "00000000-0000-4000-8000-000000000000"
+TEXT = 'homeAddress.country = "US" and person.name.firstName  !=  "x"'
+
+
+def body(name=None, value=TEXT, form="pql/text", **more):
+    made = {"name": name or uuid.uuid4().hex, "schema": {"name": "_xdm.context.profile"},
+            "expression": {"type": "PQL", "format": form, "value": value}, "ttlInDays": 30}
+    made.update(more)
+    return made
+
+
+def create(api, *how, **more):
+    return api.call("POST", DEFINITIONS, 200, body(*how, **more))
+
+
+@pytest.fixture
+def fresh(server):
+    """A client of an org without definitions."""
+    return export_world.Api(server.url, server.add_client("segments", org=conftest.new_org()))
+
+
+# ---- one definition
+
+def test_a_definition_comes_back_as_it_was_sent(api):
+    sent = body("round trip", description="all of it", labels=["core/C1"], tags=["spring"], payloadSchema="none")
+    answer = api.request("POST", DEFINITIONS, json=sent)
+    assert answer.status_code == 200, answer.text
+    made = answer.json()
+    assert answer.headers["X-Location"] == "/segment/definitions/" + made["id"]
+    assert uuid.UUID(made["id"]).version == 4
+    assert {name: made[name] for name in sent} == sent
+    assert made["evaluationInfo"] == {"batch": {"enabled": True}, "continuous": {"enabled": False},
+                                      "synchronous": {"enabled": False}}
+    assert made["dataGovernancePolicy"] == {"excludeOptOut": True}
+    assert made["profileInstanceId"] == "ups" and made["sandbox"]["sandboxName"] == "prod"
+    assert made["updateEpoch"] == made["updateTime"] // 1000 and made["creationTime"] == made["updateTime"]
+    assert "_" not in made and made["version"] == 1
+    policies = api.call("GET", export_world.POLICIES)["children"]
+    assert made["mergePolicyId"] in [policy["id"] for policy in policies if policy["default"]]
+    assert api.call("GET", f"{DEFINITIONS}/{made['id']}") == made
+
+
+def test_a_json_expression_is_kept_byte_for_byte(api):
+    value = '{ "nodeType":"fnApply",  "fnName":"=", "params":[ {"nodeType":"literal","literalType":"Integer",' \
+            '"value":1}, {"nodeType":"literal","literalType":"Integer","value":1} ] }'
+    made = create(api, value=value, form="PQL/JSON")
+    assert made["expression"] == {"type": "PQL", "format": "pql/json", "value": value}
+
+
+def test_a_name_is_taken_once(api):
+    made = create(api, "mine")
+    assert "mine" in api.refusal("POST", DEFINITIONS, 422, body("mine"))
+    other = create(api, "yours")
+    assert "mine" in api.refusal("PATCH", f"{DEFINITIONS}/{other['id']}", 422, {"name": "mine"})
+    api.call("PATCH", f"{DEFINITIONS}/{made['id']}", 200, {"name": "mine no more"})
+    api.call("PATCH", f"{DEFINITIONS}/{other['id']}", 200, {"name": "mine"})
+    api.call("DELETE", f"{DEFINITIONS}/{other['id']}", 200)
+    create(api, "mine")
+
+
+def test_a_patch_replaces_what_it_names_and_nothing_else(api):
+    made = create(api, "patched", description="before")
+    fetched = api.call("GET", f"{DEFINITIONS}/{made['id']}")
+    sent = dict(fetched, description="after", creationTime=0, updateTime=0, id="other", imsOrgId="other")
+    changed = api.call("PATCH", f"{DEFINITIONS}/{made['id']}", 200, sent)
+    assert changed["description"] == "after" and changed["id"] == made["id"] and changed["version"] == 2
+    assert changed["creationTime"] == made["creationTime"] and changed["updateTime"] >= made["updateTime"]
+    assert changed["imsOrgId"] == made["imsOrgId"] and changed["expression"] == made["expression"]
+    only = api.call("PATCH", f"{DEFINITIONS}/{made['id']}", 200, {"ttlInDays": 60})
+    assert only["ttlInDays"] == 60 and only["description"] == "after"
+
+
+def test_a_deleted_definition_is_gone(api):
+    made = create(api)
+    gone = api.call("DELETE", f"{DEFINITIONS}/{made['id']}", 200)
+    assert gone["status"] is True
+    for method, sent in (("GET", None), ("PATCH", {"description": "x"}), ("DELETE", None)):
+        assert made["id"] in api.refusal(method, f"{DEFINITIONS}/{made['id']}", 404, sent)
+
+
+def test_nobody_sees_anothers_definitions(api, fresh):
+    made = create(api)
+    fresh.call("GET", f"{DEFINITIONS}/{made['id']}", 404)
+    assert made["id"] not in [one["id"] for one in fresh.call("GET", DEFINITIONS)["segments"]]
+    assert made["id"] in fresh.refusal("POST", DEFINITIONS, 400, body(value=f'inSegment("{made["id"]}")'))
+
+
+def test_an_error_has_its_status_inside(api):
+    found = api.call("GET", f"{DEFINITIONS}/{ABSENT}", 404)
+    assert found["status"] == 404 and found["errors"]["404"][0]["message"] and found["requestId"]
+
+
+def test_bulk_get_answers_for_every_id(api):
+    one, two = create(api), create(api)
+    ids = {"ids": [{"id": one["id"]}, {"id": ABSENT}, {"id": two["id"]}]}
+    found = api.call("POST", f"{DEFINITIONS}/bulk-get", 207, ids)["results"]
+    assert found[one["id"]] == one and found[two["id"]] == two
+    assert found[ABSENT]["errors"]["404"][0]["code"] == "404"
+    untyped = api.request("POST", f"{DEFINITIONS}/bulk-get", data=json.dumps(ids))
+    assert untyped.status_code == 207
+    typed = api.request("POST", f"{DEFINITIONS}/bulk-get", data=json.dumps(ids), headers={"Content-Type": "text/csv"})
+    assert typed.status_code == 400
+    for bad in ({}, {"ids": []}, {"ids": [{"id": ABSENT}] * 101}, {"ids": [{}]}, {"ids": "all"}):
+        assert "ids" in api.refusal("POST", f"{DEFINITIONS}/bulk-get", 400, bad)
+
+
+# ---- lists
+
+def test_every_page_of_a_list_together_is_every_definition(fresh):
+    made = [create(fresh, f"s{n:03}")["id"] for n in range(23)]
+    first = fresh.call("GET", DEFINITIONS)
+    assert first["page"] == {"totalCount": 23, "totalPages": 1, "sortField": "creationTime", "sort": "desc",
+                             "pageSize": 23, "limit": 100}
+    assert first["link"] == {}
+    seen = []
+    page = fresh.call("GET", DEFINITIONS, params={"limit": 5})["page"]["totalPages"]
+    assert page == 5
+    for number in range(page + 1):
+        seen += fresh.call("GET", DEFINITIONS, params={"limit": 5, "page": number})["segments"]
+    assert sorted(one["id"] for one in seen) == sorted(made)
+    tail = fresh.call("GET", DEFINITIONS, params={"start": 20, "limit": 100})["segments"]
+    assert len(tail) == 3
+
+
+def test_lists_are_sorted_and_filtered_as_asked(fresh):
+    a = create(fresh, "alpha", tags=["spring"])
+    b = create(fresh, "beta", evaluationInfo={"batch": {"enabled": False}, "continuous": {"enabled": True}})
+    c = create(fresh, "Gamma", lifecycleState="draft")
+
+    def names(**params):
+        return [one["name"] for one in fresh.call("GET", DEFINITIONS, params=params)["segments"]]
+    assert names(sort="name:asc") == ["Gamma", "alpha", "beta"]
+    assert names(sort="name:desc,creationTime:asc") == ["beta", "alpha", "Gamma"]
+    assert names() == [c["name"], b["name"], a["name"]] or len({a["creationTime"], b["creationTime"]}) == 1
+    assert names(**{"evaluationInfo.continuous.enabled": "True"}) == ["beta"]
+    assert sorted(names(**{"evaluationInfo.batch.enabled": "true"})) == ["Gamma", "alpha"]
+    assert names(name="AMM") == ["Gamma"] and names(status="draft") == ["Gamma"] and names(tag="spring") == ["alpha"]
+    assert names(property="name==beta") == ["beta"]
+    assert len(names(**{"start": "", "limit": "", "sort": "", "evaluationInfo.batch.enabled": ""})) == 3
+
+
+@pytest.mark.parametrize("params, told", [
+    ({"limit": 0}, "limit"), ({"limit": "many"}, "limit"), ({"start": -1}, "start"), ({"page": -1}, "page"),
+    ({"sort": "secret:asc"}, "secret"), ({"sort": "name:up"}, "up"), ({"property": "name"}, "property")])
+def test_a_wrong_parameter_is_named(api, params, told):
+    assert told in api.refusal("GET", DEFINITIONS, 400, params=params)
+
+
+# ---- refusals
+
+@pytest.mark.parametrize("change, told", [
+    ({"name": None}, "name"), ({"name": ""}, "name"), ({"name": "n" * 256}, "name"), ({"name": 5}, "name"),
+    ({"schema": None}, "schema"), ({"schema": {"name": "_xdm.context.account"}}, "schema.name"),
+    ({"schema": {"id": "https://ns.adobe.com/none"}}, "schema.id"),
+    ({"expression": None}, "expression"), ({"expression": "all"}, "expression"),
+    ({"expression": {"type": "ARL", "format": "pql/text", "value": "true"}}, "expression.type"),
+    ({"expression": {"type": "PQL", "format": "sql", "value": "true"}}, "expression.format"),
+    ({"expression": {"type": "PQL", "format": "pql/text"}}, "expression.value"),
+    ({"expression": {"type": "PQL", "format": "pql/json", "value": {"nodeType": "literal"}}}, "expression.value"),
+    ({"mergePolicyId": ABSENT}, "mergePolicyId"), ({"ttlInDays": 0}, "ttlInDays"), ({"ttlInDays": "x"}, "ttlInDays"),
+    ({"evaluationInfo": {"batch": True}}, "evaluationInfo.batch"),
+    ({"evaluationInfo": {"continuous": {"enabled": "yes"}}}, "evaluationInfo.continuous.enabled"),
+    ({"lifecycleState": "deleted"}, "lifecycleState"), ({"labels": "core/C1"}, "labels"),
+    ({"dataGovernancePolicy": {"excludeOptOut": 1}}, "dataGovernancePolicy.excludeOptOut"),
+])
+def test_a_definition_at_fault_is_refused_with_the_member(api, change, told):
+    assert told in api.refusal("POST", DEFINITIONS, 400, dict(body(), **change))
+
+
+@pytest.mark.parametrize("value, told", [
+    ('person.name.firstName == "x"', "line 1, column 23"),
+    ('person.name.firstName = "x"\n and (', "line 2, column 7"),
+    ("x" * 1024 * 1024, "1048576"),
+    ("(" * 10000 + "true" + ")" * 10000, "line 1, column"),
+    ("not " * 10000 + "true", "line 1, column"),
+])
+def test_a_text_that_is_no_expression_is_refused_with_the_place(api, value, told):
+    found = api.refusal("POST", DEFINITIONS, 400, body(value=value))
+    assert "expression.value" in found and told in found
+
+
+def test_json_that_is_no_expression_is_refused_with_the_place(api):
+    deep = '{"nodeType":"fnApply","fnName":"not","params":[' * 10000
+    deep += '{"nodeType":"literal","literalType":"Boolean","value":true}' + "]}" * 10000
+    for value, told in (("{", "line 1"), ('{"nodeType":"none"}', "nodeType"), (deep, "line 1, column"),
+                        ('{"nodeType":"fnApply","fnName":"=","params":[1,2]}', "/params/0"), (" " * 1100000, "1100000")):
+        found = api.refusal("POST", DEFINITIONS, 400, body(value=value, form="pql/json"))
+        assert "expression.value" in found and told in found
+
+
+def test_segments_of_segments_have_no_circle_and_no_orphans(api):
+    inner = create(api)
+    middle = create(api, value=f'inSegment("{inner["id"]}")')
+    outer = create(api, value=f'inSegment("{middle["id"]}") or not inSegment("{inner["id"]}")')
+    assert "inSegment" in api.refusal("POST", DEFINITIONS, 400, body(value=f'inSegment("{ABSENT}")'))
+    assert "string" in api.refusal("POST", DEFINITIONS, 400, body(value="inSegment(5)"))
+    circle = {"expression": {"type": "PQL", "format": "pql/text", "value": f'inSegment("{outer["id"]}")'}}
+    assert "itself" in api.refusal("PATCH", f"{DEFINITIONS}/{inner['id']}", 400, circle)
+    assert "inSegment" in api.refusal("DELETE", f"{DEFINITIONS}/{inner['id']}", 400)
+    for one in (outer, middle, inner):
+        api.call("DELETE", f"{DEFINITIONS}/{one['id']}", 200)
+
+
+@pytest.mark.parametrize("value, streaming, edge", [
+    ('person.name.firstName = "a"', True, True),
+    ('chain(xEvent, timestamp, [A: WHAT(eventType = "a") WHEN(<= 24 hours before now)])', True, True),
+    ('chain(xEvent, timestamp, [A: WHAT(eventType = "a") WHEN(today), B: WHAT(eventType = "b") WHEN(today)])',
+     True, False),
+    ('chain(xEvent, timestamp, [A: WHAT(eventType = "a")])', False, False),
+    ('chain(xEvent, timestamp, [A: WHAT(eventType = "a") WHEN(<= 25 hours before now)])', False, False),
+    ('chain(xEvent, timestamp, [A: WHAT(eventType = "a") COUNT(2) WHEN(today)])', False, False),
+    ('xEvent.count() > 3', False, False),
+    ('not (chain(xEvent, timestamp, [A: WHAT(eventType = "a") WHEN(today)]))', False, False),
+])
+def test_a_method_that_the_expression_does_not_allow_is_refused(api, value, streaming, edge):
+    for method, is_good in (("continuous", streaming), ("synchronous", edge)):
+        info = {"batch": {"enabled": False}, method: {"enabled": True}}
+        if is_good:
+            assert create(api, value=value, evaluationInfo=info)["evaluationInfo"][method]["enabled"]
+        else:
+            assert method in api.refusal("POST", DEFINITIONS, 400, body(value=value, evaluationInfo=info))
+
+
+def test_a_changed_expression_falls_back_to_batch(api):
+    made = create(api, evaluationInfo={"batch": {"enabled": False}, "continuous": {"enabled": True}})
+    changed = api.call("PATCH", f"{DEFINITIONS}/{made['id']}", 200, {
+        "expression": {"type": "PQL", "format": "pql/text", "value": "xEvent.count() > 3"}})
+    assert changed["evaluationInfo"]["batch"]["enabled"] and not changed["evaluationInfo"]["continuous"]["enabled"]
+
+
+# ---- conversion
+
+def test_a_conversion_there_and_back_says_the_same(api):
+    sent = body(value=TEXT, description=None, imsOrgId="me")
+    there = api.call("POST", CONVERSION, 200, sent)
+    assert there["expression"]["format"] == "pql/json" and there["ttlInDays"] == 30 and "description" not in there
+    assert isinstance(there["expression"]["value"], str) and json.loads(there["expression"]["value"])["fnName"] == "and"
+    back = api.call("POST", CONVERSION, 200, dict(sent, expression=there["expression"]))
+    assert back["expression"]["format"] == "pql/text"
+    again = api.call("POST", CONVERSION, 200, dict(sent, expression=back["expression"]))
+    assert again["expression"] == there["expression"]
+    untyped = api.request("POST", CONVERSION, data=json.dumps(sent))
+    assert untyped.status_code == 200 and untyped.json() == there
+
+
+def test_a_conversion_of_nonsense_is_refused(api):
+    assert "line 1" in api.refusal("POST", CONVERSION, 400, body(value="and and"))
+    assert "expression" in api.refusal("POST", CONVERSION, 400, {"name": "x"})
+    assert "object" in api.refusal("POST", CONVERSION, 400, [])
