@@ -221,6 +221,18 @@ static bool fill(json_t *doc, const char *key, json_t *value)
     return true;
 }
 
+/* Fields and types by the union schema of now. */
+static tr_code check_types(tr_segment *segment, const tr_tenant *tenant,
+                           const tr_expression *expression, tr_arena *arena, tr_err *err)
+{
+    const tr_xdm_schema *schema = NULL;
+    TR_TRY(tr_catalog_schema_open(segment->parts.catalog, tenant, tr_str_of(TR_XDM_PROFILE_UNION),
+                                  &schema, err));
+    const tr_code code = tr_expression_check(expression, schema, arena, err);
+    tr_catalog_schema_close(segment->parts.catalog, schema);
+    return code;
+}
+
 static tr_code check_expression(tr_segment *segment, const tr_tenant *tenant, const json_t *old,
                                 json_t *doc, tr_err *err)
 {
@@ -231,6 +243,8 @@ static tr_code check_expression(tr_segment *segment, const tr_tenant *tenant, co
     if (expression == NULL)
         return TR_FAIL(err, TR_INVALID, "expression is required: {type, format, value}");
     tr_code code = tr_expression_read(expression, &arena, &read, err);
+    if (code == TR_OK)
+        code = check_types(segment, tenant, &read, &arena, err);
     if (code == TR_OK)
         code = check_policy(segment, tenant, doc, err);
     if (code == TR_OK)

@@ -77,6 +77,13 @@ tr_code tr_expression_read(const json_t *expression, tr_arena *arena, tr_express
     return TR_OK;
 }
 
+tr_code tr_expression_check(const tr_expression *expression, const tr_xdm_schema *profile,
+                            tr_arena *arena, tr_err *err)
+{
+    const tr_pql_schema schema = {.profile = profile->shape.root};
+    return refuse(tr_pql_check(expression->root, &schema, arena, err), err);
+}
+
 static tr_code add_use(json_t *ids, const tr_pql_node *node, tr_err *err)
 {
     const tr_pql_node *id = node->count > 0 ? node->items[0] : NULL;

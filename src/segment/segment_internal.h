@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "policy/policy.h"
+#include "pql/check.h"
 #include "pql/pql.h"
 #include "segment/segment.h"
 
@@ -39,13 +40,18 @@ TR_MUST_CHECK tr_code tr_want_text(const json_t *object, const char *where, cons
 
 /* ---- expressions */
 typedef struct tr_expression {
-    const tr_pql_node *root;
+    tr_pql_node *root;
     bool is_json;
 } tr_expression;
 /* {type, format, value}. The tree is in the arena and borrows the value's text.
  * TR_INVALID  "expression.value: line 1, column 3: ..." */
 TR_MUST_CHECK tr_code tr_expression_read(const json_t *expression, tr_arena *arena,
                                          tr_expression *out, tr_err *err);
+/* Types by the tenant's union schema, which is borrowed as long as the tree is used.
+ * TR_INVALID  "expression.value: line 1, column 3: unknown field ..." */
+TR_MUST_CHECK tr_code tr_expression_check(const tr_expression *expression,
+                                          const tr_xdm_schema *profile, tr_arena *arena,
+                                          tr_err *err);
 /* The ids that inSegment names, each once, in *ids (an array, the caller's). */
 TR_MUST_CHECK tr_code tr_expression_uses(const tr_pql_node *root, json_t *ids, tr_err *err);
 
