@@ -254,9 +254,11 @@ static tr_code set_behavior(json_t *doc, const tr_xdm_schema *schema, tr_err *er
     const char *behavior = schema->behavior == TR_XDM_RECORD  ? "record"
                            : schema->behavior == TR_XDM_EVENT ? "time-series"
                                                               : "adhoc";
+    const char *manager =
+        tr_json_text(json_object_get(doc, "classification"), "managedBy", "CUSTOMER");
     return json_object_set_new(
                doc, "classification",
-               json_pack("{s:s, s:s}", "dataBehavior", behavior, "managedBy", "CUSTOMER")) == 0
+               json_pack("{s:s, s:s}", "dataBehavior", behavior, "managedBy", manager)) == 0
                ? TR_OK
                : no_memory(err);
 }
