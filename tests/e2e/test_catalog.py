@@ -374,6 +374,41 @@ def test_a_deleted_dataset_is_gone_with_its_data(api, world):
     assert world.export()["metrics"]["totalExportedProfileCounter"] == before - 10
 
 
+def test_a_batch_that_is_loaded_ends_with_its_dataset(api, world):
+    dataset = world.dataset("half loaded", world.schema(PROFILE, "halfloaded", {"level": {"type": "integer"}}))
+    batch = api.call("POST", export_world.IMPORT, 201, {"datasetId": dataset, "inputFormat": {"format": "json"}})["id"]
+    upload = f"{export_world.IMPORT}/{batch}/datasets/{dataset}/files/rows.json"
+    stream = {"Content-Type": "application/octet-stream"}
+    api.call("PUT", upload, 200, data=b"{}", headers=stream)
+    api.call("DELETE", f"{DATASETS}/{dataset}")
+    assert 400 <= api.request("PUT", upload, data=b"{}", headers=stream).status_code < 500
+    assert api.request("POST", f"{export_world.IMPORT}/{batch}?action=COMPLETE").status_code < 500  # too late, or no news
+    assert api.call("GET", f"{BATCHES}/{batch}")[batch]["status"] == "deleted"
+    assert 400 <= api.request("POST", export_world.IMPORT, json={"datasetId": dataset}).status_code < 500
+
+
+def test_datasets_deleted_while_they_are_ingested_leave_nothing(api, server, world):
+    """Batches are completed and their datasets deleted at once: whoever is first, no file is left behind."""
+    schema, names = world.schema(PROFILE, "racing", {"level": {"type": "integer"}}), []
+    rows = "\n".join(json.dumps(world.row(n, level=n)) for n in range(300)).encode()
+    for n in range(12):
+        dataset = world.dataset(f"racing {n}", schema)
+        batch = api.call("POST", export_world.IMPORT, 201, {"datasetId": dataset, "inputFormat": {"format": "json"}})["id"]
+        api.call("PUT", f"{export_world.IMPORT}/{batch}/datasets/{dataset}/files/rows.json", 200, data=rows,
+                 headers={"Content-Type": "application/octet-stream"})
+        api.call("POST", f"{export_world.IMPORT}/{batch}?action=COMPLETE", 200)
+        time.sleep(n * 0.002)
+        api.call("DELETE", f"{DATASETS}/{dataset}")
+        names.append((dataset, batch))
+
+    def is_over():
+        states = [api.call("GET", f"{BATCHES}/{batch}")[batch]["status"] for _, batch in names]
+        left = [path for dataset, batch in names for path in (server.folder / "data").rglob(f"*{batch}*")
+                if "scratch" not in path.parts]
+        return set(states) <= {"deleted", "failure", "aborted"} and not left
+    export_world.until("nothing is left of deleted datasets", is_over, 20)
+
+
 def test_a_kill_while_a_dataset_is_deleted_leaves_no_bytes(tmp_path):
     """Killed between the commit and the removal of the folders: after the next start nothing of it is there."""
     own = export_world.Server(tmp_path)
@@ -405,9 +440,13 @@ def crowd(server):
     """An org with 300 datasets, their names in another order than their creation."""
     api = export_world.Api(server.url, server.add_client("crowd", org=conftest.new_org()))
     body = {"schemaRef": reference(UNION)}
-    ids = [api.call("POST", DATASETS, 201, {
-        **body, "name": f"d{(n * 7) % 300:03}", "description": f"of {n % 3}", "enableErrorDiagnostics": n % 2 == 0,
-        "tags": {"group": [f"g{n % 10}"], "every": ["one", f"n:{n}"]}})[0].split("/")[-1] for n in range(300)]
+    ids = []
+    for n in range(300):
+        ids += api.call("POST", DATASETS, 201, {
+            **body, "name": f"d{(n * 7) % 300:03}", "description": f"of {n % 3}", "enableErrorDiagnostics": n % 2 == 0,
+            "tags": {"group": [f"g{n % 10}"], "every": ["one", f"n:{n}"]}})
+        time.sleep(0.002)  # no two in one millisecond: then the order is theirs
+    ids = [one.split("/")[-1] for one in ids]
     return api, ids
 
 
