@@ -219,6 +219,8 @@ The data: `bench/bench_world.h`; the SQL: `bench/peers.py`.
 
 
 def revision():
+    if shutil.which("git") is None:
+        return "unknown"
     found = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return found.stdout.strip() or "unknown"
 
