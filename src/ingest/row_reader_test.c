@@ -391,8 +391,9 @@ static void the_primary_identity_is_the_fields_then_the_marked_then_the_only_one
     CHECK(book_is(&b, 0, "namespace", "CRM") && book_is(&b, 0, "id", "c1"));
     CHECK(holds(
         &b, 0,
-        "{\"crm\":\"c1\",\"number\":5,\"identityMap\":{\"Email\":[{\"id\":\"e\",\"primary\":false}],"
-        "\"CRM\":[{\"id\":\"c1\",\"primary\":true}],\"Number\":[{\"id\":\"5\",\"primary\":false}]}}"));
+        "{\"crm\":\"c1\",\"number\":5,\"identityMap\":{\"Email\":[{\"id\":\"e\","
+        "\"primary\":false}],\"CRM\":[{\"id\":\"c1\",\"primary\":true}],"
+        "\"Number\":[{\"id\":\"5\",\"primary\":false}]}}"));
     CHECK(adds(&b, "{\"identityMap\":{\"ECID\":[{\"id\":\"1\"}],\"Email\":[{\"id\":\"e\","
                    "\"primary\":true}]}}"));
     CHECK(book_is(&b, 1, "namespace", "Email") && book_is(&b, 1, "id", "e"));
@@ -450,7 +451,8 @@ static void the_old_identities_array_is_understood(void)
         "\"identityMap\":{\"CRM\":[{\"id\":\"b\",\"authenticatedState\":\"loggedOut\"}]}}"));
     CHECK(book_is(&b, 0, "namespace", "CRM") && book_is(&b, 0, "id", "b"));
     CHECK(holds(&b, 0,
-                "{\"identityMap\":{\"ECID\":[{\"id\":\"1\",\"primary\":false}],\"CRM\":[{\"id\":\"b\","
+                "{\"identityMap\":{\"ECID\":[{\"id\":\"1\",\"primary\":false}],"
+                "\"CRM\":[{\"id\":\"b\","
                 "\"authenticatedState\":\"loggedOut\",\"primary\":true}]}}"));
     CHECK(json_object_size(tr_row_reader_unknown_fields(b.reader)) == 0);
     CHECK(
