@@ -17,7 +17,8 @@ static tr_code post_job(tr_call *call, tr_err *err)
     json_t *job = NULL;
     char href[300];
     TR_TRY(tr_call_json(call, &body, err));
-    TR_TRY(tr_export_create(call->parts->export, &call->tenant, body, call->request_id, &job, err));
+    TR_TRY(tr_export_create(call->parts->export, &call->tenant, body, call->request_id,
+                            call->client_id, &job, err));
     (void)snprintf(href, sizeof href, "%.200s/data/core/ups/export/jobs/%lld",
                    call->parts->public_url == NULL ? "" : call->parts->public_url,
                    (long long)tr_json_int(job, "id", 0));

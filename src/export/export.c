@@ -134,7 +134,7 @@ static tr_code make_plan(tr_export *export, const tr_tenant *tenant,
 
 /* Job, plan and batch at once. Within a transaction. */
 static tr_code insert(tr_export *export, const tr_tenant *tenant, json_t *job, json_t *plan,
-                      tr_err *err)
+                      const char *client_id, tr_err *err)
 {
     tr_catalog *catalog = export->parts.catalog;
     const int64_t now = tr_json_int(job, "creationTime", 0);
@@ -148,7 +148,7 @@ static tr_code insert(tr_export *export, const tr_tenant *tenant, json_t *job, j
     TR_TRY(tr_catalog_insert(catalog, tenant, "export_plan", &object, err));
     (void)snprintf(batch.id, sizeof batch.id, "%s", tr_json_text(to, "batchId", ""));
     (void)snprintf(batch.parent, sizeof batch.parent, "%s", tr_json_text(to, "datasetId", ""));
-    TR_TRY(tr_export_batch_make(tenant, job, &batch.doc, err));
+    TR_TRY(tr_export_batch_make(tenant, job, client_id, &batch.doc, err));
     const tr_code code = tr_catalog_insert(catalog, tenant, "batch", &batch, err);
     json_decref(batch.doc);
     return code;
@@ -156,7 +156,7 @@ static tr_code insert(tr_export *export, const tr_tenant *tenant, json_t *job, j
 
 /* Gives the job its number and stores it. */
 static tr_code store(tr_export *export, const tr_tenant *tenant, json_t *job, json_t *plan,
-                     tr_err *err)
+                     const char *client_id, tr_err *err)
 {
     int64_t number = 0;
     TR_TRY(tr_catalog_begin(export->parts.catalog, err));
@@ -164,12 +164,12 @@ static tr_code store(tr_export *export, const tr_tenant *tenant, json_t *job, js
     if (code == TR_OK && json_object_set_new(job, "id", json_integer(number)) != 0)
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory to number an export");
     if (code == TR_OK)
-        code = insert(export, tenant, job, plan, err);
+        code = insert(export, tenant, job, plan, client_id, err);
     return tr_catalog_end(export->parts.catalog, code, err);
 }
 
 tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_t *body,
-                         const char *request_id, json_t **job, tr_err *err)
+                         const char *request_id, const char *client_id, json_t **job, tr_err *err)
 {
     tr_export_request request;
     json_t *policy = NULL, *plan = NULL, *doc = NULL;
@@ -181,7 +181,7 @@ tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_
     if (code == TR_OK)
         code = tr_export_job_make(tenant, body, &request, policy, request_id, &doc, err);
     if (code == TR_OK)
-        code = store(export, tenant, doc, plan, err);
+        code = store(export, tenant, doc, plan, client_id, err);
     json_decref(policy);
     json_decref(plan);
     if (code != TR_OK) {

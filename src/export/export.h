@@ -35,8 +35,8 @@ TR_MUST_CHECK tr_code tr_export_resume(tr_export *export, tr_err *err); /* once,
 /* Every *job is the wire document of 2.6 (with `progress` while it runs); returned.
  * TR_INVALID (400) names the member at fault; TR_NOT_FOUND (404) an unknown dataset, policy or version */
 TR_MUST_CHECK tr_code tr_export_create(tr_export *export, const tr_tenant *tenant,
-                                       const json_t *body, const char *request_id, json_t **job,
-                                       tr_err *err);
+                                       const json_t *body, const char *request_id,
+                                       const char *client_id, json_t **job, tr_err *err);
 TR_MUST_CHECK tr_code tr_export_get(tr_export *export, const tr_tenant *tenant, const char *id,
                                     json_t **job, tr_err *err);
 /* Marks it; the job ends CANCELLED soon after, its staged parts gone. Finished jobs: TR_OK, no change. */

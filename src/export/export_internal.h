@@ -128,8 +128,11 @@ TR_MUST_CHECK tr_code tr_export_job_edit(tr_export *export, const tr_tenant *ten
 TR_MUST_CHECK tr_code tr_export_job_status(tr_object *job, const char *status, tr_err *err);
 TR_MUST_CHECK tr_code tr_export_job_timer(json_t *job, const char *name, int64_t begin_ms,
                                           int64_t end_ms, tr_err *err);
-/* The batch's document in a status. NULL: no memory. */
-TR_MUST_CHECK tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job, json_t **out,
+/* The document of the job's batch, made by a client. */
+TR_MUST_CHECK tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job,
+                                           const char *client_id, json_t **out, tr_err *err);
+/* Moves a batch that will be put to a last status; its version, which is its entity tag, too. */
+TR_MUST_CHECK tr_code tr_export_batch_move(tr_object *batch, const char *status, int64_t now,
                                            tr_err *err);
 /* Ends the batch that never was: "failure" or "aborted". Within a transaction. */
 TR_MUST_CHECK tr_code tr_export_batch_end(tr_export *export, const tr_tenant *tenant,

@@ -41,7 +41,8 @@ static tr_code create(json_t **job, tr_err *err)
 {
     json_t *body = json_pack("{s:{s:s}, s:{s:s}, s:s}", "destination", "datasetId", DATASET,
                              "schema", "name", "_xdm.context.profile", "fields", "name");
-    const tr_code code = tr_export_create(tr_fake_export, &tenant, body, "request", job, err);
+    const tr_code code = tr_export_create(tr_fake_export, &tenant, body, "request", "client", job,
+                                          err);
     json_decref(body);
     return code;
 }
@@ -88,6 +89,31 @@ static void a_job_ends_with_a_whole_batch(void)
           tr_json_text(json_object_get(doc, "computeGatewayJobId"), "pushJob", NULL));
     CHECK(tr_fake_files("data/") == 4 && tr_fake_files("stage/") == 0);
     CHECK(tr_fake_count("file") == 4 && tr_fake_count("export_part") == 0);
+    end();
+}
+
+static const json_t *batch_doc(const char *id)
+{
+    return tr_fake_doc("batch", batch_of(id), NULL);
+}
+
+/* Its version is its entity tag: a client that polls with If-None-Match must learn of the end. */
+static void a_batch_gets_another_version_when_it_ends(void)
+{
+    json_t *job = NULL;
+    begin(1, 10);
+    CHECK(create(&job, NULL) == TR_OK);
+    json_decref(job);
+    CHECK(strcmp(tr_json_text(batch_doc("1"), "version", ""), "1.0.0") == 0);
+    tr_fake_run_queue();
+    CHECK(batch_is("1", "success"));
+    CHECK(strcmp(tr_json_text(batch_doc("1"), "version", ""), "1.0.1") == 0);
+    CHECK(create(&job, NULL) == TR_OK);
+    json_decref(job);
+    CHECK(tr_export_cancel(tr_fake_export, &tenant, "2", NULL) == TR_OK && batch_is("2", "aborted"));
+    CHECK(strcmp(tr_json_text(batch_doc("2"), "version", ""), "1.0.1") == 0);
+    CHECK(strcmp(tr_json_text(batch_doc("2"), "createdClient", ""), "client") == 0);
+    tr_fake_run_queue();
     end();
 }
 
@@ -323,6 +349,7 @@ int main(void)
 {
     int passed = 0, failed = 0;
     RUN(a_job_ends_with_a_whole_batch);
+    RUN(a_batch_gets_another_version_when_it_ends);
     RUN(partitions_without_profiles_have_no_file);
     RUN(a_batch_of_nobody_has_one_file);
     RUN(a_failure_leaves_nothing_and_says_why);

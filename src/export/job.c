@@ -128,7 +128,8 @@ tr_code tr_export_job_status(tr_object *job, const char *status, tr_err *err)
                                now, err);
 }
 
-tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job, json_t **out, tr_err *err)
+tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job, const char *client_id,
+                             json_t **out, tr_err *err)
 {
     const json_t *to = json_object_get(job, "destination");
     const char *id = tr_json_text(to, "batchId", "");
@@ -139,10 +140,11 @@ tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job, json_t 
                   "version", "1.0.0", "externalId", id, "created", created, "updated", created,
                   "started", created, "recordCount", 0, "failedRecordCount", 0, "size", 0);
     json_t *more =
-        json_pack("{s:[], s:{s:s}, s:[{s:s, s:s}], s:{s:s, s:I}, s:{}}", "errors", "inputFormat",
-                  "format", "parquet", "relatedObjects", "type", "dataSet", "id",
+        json_pack("{s:[], s:{s:s}, s:[{s:s, s:s}], s:{s:s, s:I}, s:{}, s:s, s:s, s:s}", "errors",
+                  "inputFormat", "format", "parquet", "relatedObjects", "type", "dataSet", "id",
                   tr_json_text(to, "datasetId", ""), "tags", "acp_producer", "profile-export",
-                  "exportJobId", (json_int_t)tr_json_int(job, "id", 0), "metrics");
+                  "exportJobId", (json_int_t)tr_json_int(job, "id", 0), "metrics", "createdClient",
+                  client_id, "createdUser", client_id, "updatedUser", client_id);
     const bool is_good = batch != NULL && more != NULL && json_object_update(batch, more) == 0;
     json_decref(more);
     if (!is_good) {
@@ -151,6 +153,23 @@ tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job, json_t 
     }
     *out = batch;
     return TR_OK;
+}
+
+tr_code tr_export_batch_move(tr_object *batch, const char *status, int64_t now, tr_err *err)
+{
+    char version[48];
+    int64_t last = 0;
+    const char *dot = strrchr(tr_json_text(batch->doc, "version", "1.0.0"), '.');
+    if (dot == NULL || !tr_str_to_i64(tr_str_of(dot + 1), &last))
+        last = 0;
+    (void)snprintf(version, sizeof version, "1.0.%lld", (long long)last + 1);
+    (void)snprintf(batch->state, sizeof batch->state, "%s", status);
+    batch->updated_ms = now;
+    const bool is_good = json_object_set_new(batch->doc, "status", json_string(status)) == 0 &&
+                         json_object_set_new(batch->doc, "version", json_string(version)) == 0 &&
+                         json_object_set_new(batch->doc, "updated", json_integer(now)) == 0 &&
+                         json_object_set_new(batch->doc, "completed", json_integer(now)) == 0;
+    return is_good ? TR_OK : no_memory(err);
 }
 
 tr_code tr_export_batch_end(tr_export *export, const tr_tenant *tenant, const json_t *job,
@@ -163,11 +182,7 @@ tr_code tr_export_batch_end(tr_export *export, const tr_tenant *tenant, const js
     if (found == TR_NOT_FOUND)
         return TR_OK; /* somebody removed the dataset with all its batches */
     TR_TRY(found);
-    (void)snprintf(batch.state, sizeof batch.state, "%s", status);
-    batch.updated_ms = 0;
-    bool is_good = json_object_set_new(batch.doc, "status", json_string(status)) == 0 &&
-                   json_object_set_new(batch.doc, "updated", json_integer(now)) == 0 &&
-                   json_object_set_new(batch.doc, "completed", json_integer(now)) == 0;
+    bool is_good = tr_export_batch_move(&batch, status, now, err) == TR_OK;
     for (size_t i = 0; i < json_array_size(errors) && is_good; i++) {
         const json_t *error = json_array_get(errors, i);
         is_good = json_array_append_new(json_object_get(batch.doc, "errors"),

@@ -135,8 +135,7 @@ static tr_code put_batch(const tr_export_run *run, const place *at, const totals
     tr_object batch = {0};
     TR_TRY(tr_catalog_get(catalog, &active->tenant, "batch", at->batch, &batch, err));
     json_t *more = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:i}}", "status",
-        "success", "updated", (json_int_t)now, "completed", (json_int_t)now, "recordCount",
+        "{s:I, s:I, s:{s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:I, s:i}}", "recordCount",
         (json_int_t)sum->profiles, "size", (json_int_t)sum->bytes, "metrics", "startTime",
         (json_int_t)run->export_begin_ms, "endTime", (json_int_t)now, "recordsRead",
         (json_int_t)sum->profiles, "recordsWritten", (json_int_t)sum->profiles, "recordsFailed", 0,
@@ -146,8 +145,8 @@ static tr_code put_batch(const tr_export_run *run, const place *at, const totals
     tr_code code =
         more == NULL || json_object_update(batch.doc, more) != 0 ? no_memory(err) : TR_OK;
     json_decref(more);
-    (void)snprintf(batch.state, sizeof batch.state, "success");
-    batch.updated_ms = now;
+    if (code == TR_OK)
+        code = tr_export_batch_move(&batch, "success", now, err);
     if (code == TR_OK)
         code = tr_catalog_put(catalog, &active->tenant, "batch", &batch, 0, err);
     tr_object_clear(&batch);
