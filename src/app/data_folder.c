@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +17,16 @@
 tr_code tr_data_path(const char *data, const char *name, char out[TR_DATA_PATH_BYTES], tr_err *err)
 {
     return snprintf(out, TR_DATA_PATH_BYTES, "%s/%s", data, name) < TR_DATA_PATH_BYTES
+               ? TR_OK
+               : TR_FAIL(err, TR_INVALID, "the path of the data folder is too long");
+}
+
+tr_code tr_data_absolute(const char *data, char out[TR_DATA_PATH_BYTES], tr_err *err)
+{
+    char path[PATH_MAX];
+    if (realpath(data, path) == NULL)
+        return TR_FAIL(err, TR_NOT_FOUND, "the data folder %s: %s", data, strerror(errno));
+    return snprintf(out, TR_DATA_PATH_BYTES, "%s", path) < TR_DATA_PATH_BYTES
                ? TR_OK
                : TR_FAIL(err, TR_INVALID, "the path of the data folder is too long");
 }

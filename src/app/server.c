@@ -28,12 +28,13 @@ struct tr_server {
 
 static tr_code open_storage(tr_server *s, const tr_settings *settings, tr_err *err)
 {
-    char path[TR_DATA_PATH_BYTES];
+    char data[TR_DATA_PATH_BYTES], path[TR_DATA_PATH_BYTES];
     TR_TRY(tr_dir_make(settings->data, err));
-    TR_TRY(tr_data_lock(settings->data, &s->lock_fd, err));
-    TR_TRY(tr_data_path(settings->data, TR_DATA_CATALOG, path, err));
+    TR_TRY(tr_data_absolute(settings->data, data, err));
+    TR_TRY(tr_data_lock(data, &s->lock_fd, err));
+    TR_TRY(tr_data_path(data, TR_DATA_CATALOG, path, err));
     TR_TRY(tr_catalog_open(path, &s->catalog, err));
-    TR_TRY(tr_lake_open(settings->data, &s->lake, err));
+    TR_TRY(tr_lake_open(data, &s->lake, err));
     TR_TRY(tr_sweep(s->catalog, s->lake, err));
     return tr_store_open(s->catalog, s->lake, &s->store, err);
 }

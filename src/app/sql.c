@@ -69,15 +69,16 @@ static tr_code run_on(const tr_sql_options *o, tr_catalog *catalog, tr_lake *lak
 
 tr_code tr_sql_run(const tr_sql_options *o, const char *sql, tr_buf *out, tr_err *err)
 {
-    char path[TR_DATA_PATH_BYTES];
+    char data[TR_DATA_PATH_BYTES], path[TR_DATA_PATH_BYTES];
     tr_catalog *catalog = NULL;
     tr_lake *lake = NULL;
     TR_TRY(tr_data_path(o->data, TR_DATA_CATALOG, path, err));
     if (!tr_path_exists(path))
         return TR_FAIL(err, TR_NOT_FOUND, "%s is no data folder of a server", o->data);
+    TR_TRY(tr_data_absolute(o->data, data, err));
     tr_code code = tr_catalog_open(path, &catalog, err);
     if (code == TR_OK)
-        code = tr_lake_open(o->data, &lake, err);
+        code = tr_lake_open(data, &lake, err);
     if (code == TR_OK)
         code = run_on(o, catalog, lake, sql, out, err);
     tr_lake_close(lake);

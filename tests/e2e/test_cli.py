@@ -479,6 +479,23 @@ def serve_with(tmp_path, *words):
     return process, export_world.until("the server is ready", ready)[1]
 
 
+def test_a_relative_data_folder_is_found_by_the_worker(tmp_path):
+    process, url = serve_with(tmp_path, "--data", "here", "--listen", "127.0.0.1:0")
+    try:
+        added = run("client", "add", "--data", "here", "--org", ORG, "--name", "n", "--role", "admin", cwd=tmp_path)
+        w = export_world.World(export_world.Api(url, json.loads(added.stdout)))
+        (tmp_path / "client.json").write_text(added.stdout)
+        (tmp_path / "one.csv").write_text("_id,personID\nx1,Ann\n")
+        done = run("ingest", "--url", url, "--client", "client.json", "--dataset", w.crm, "one.csv", cwd=tmp_path)
+        assert done.returncode == 0 and ": 1 rows" in done.stdout, done.stderr
+        done = run("query", "--data", "./here", "--format", "csv", f"SELECT personID FROM {table_of(w.api, w.crm)}",
+                   cwd=tmp_path)
+        assert done.stdout == "personID\nAnn\n", done.stderr
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
+
+
 def test_a_settings_file_sets_and_the_command_line_goes_over_it(tmp_path):
     config = tmp_path / "tributary.conf"
     config.write_text("# settings\ndata = from-file\nlisten = 127.0.0.1:0\nlog-level = debug\nworkers = 1\n")

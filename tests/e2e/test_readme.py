@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """README.md's shell blocks, run as a reader would: one after the other, in one shell, on a fresh server."""
+import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -21,18 +23,24 @@ def ran(tmp_path_factory):
     port = export_world.free_port()
     script = "set -eu -o pipefail\n"
     for number, block in enumerate(blocks()):
-        script += f"echo '--- {number}'\n{block}"
+        script += f"printf '\\n--- {number}\\n'\n{block}"
     script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
     script = re.sub(r"^make$", ":", script, flags=re.M)
     script = script.replace("kill %1\n", "kill $!\n")  # %1 is for shells with job control
-    try:
-        done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120,
-                              stdin=subprocess.DEVNULL)
-    finally:
-        subprocess.run(["bash", "-c", f"kill $(cat {folder}/data/lock) 2>/dev/null"], check=False)
+    out = folder / "out"
+    with open(out, "w") as sink:  # no pipe: a server that is left would hold it open
+        shell = subprocess.Popen(["bash", "-c", script], cwd=folder, stdin=subprocess.DEVNULL, stdout=sink,
+                                 stderr=sink, start_new_session=True)
+        try:
+            status = shell.wait(120)
+        finally:
+            try:
+                os.killpg(shell.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # all of it has ended
     log = folder / "server.log"
-    assert done.returncode == 0, done.stdout + done.stderr + (log.read_text()[-3000:] if log.exists() else "")
-    return folder, re.split(r"^--- \d+\n", done.stdout, flags=re.M)[1:]
+    assert status == 0, out.read_text() + (log.read_text()[-3000:] if log.exists() else "")
+    return folder, re.split(r"^--- \d+\n", out.read_text(), flags=re.M)[1:]
 
 
 def test_every_block_runs(ran):
