@@ -12,7 +12,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
-enum { TRIES = 8, UNIQUES_MAX = 10000 };
+enum { UNIQUES_MAX = 10000 };
 
 static const tr_alias aliases[] = {{"batch", "id"}, {"dataSetId", "dataSet"}, {0}};
 
@@ -259,34 +259,37 @@ static tr_code change(tr_call *call, tr_object *object, const json_t *body, bool
     return code;
 }
 
-static tr_code try_write(tr_call *call, const json_t *body, bool is_put, tr_object *object,
-                         bool *is_answered, tr_err *err)
+typedef struct writing {
+    const json_t *body;
+    bool is_put;
+    tr_object object; /* as written */
+    bool is_answered; /* with 412 */
+} writing;
+
+static tr_code write_once(tr_call *call, void *ctx, tr_err *err)
 {
-    TR_TRY(get(call, tr_call_param(call, 0), object, err));
-    if (!tr_catalog_may_write(call, object->doc)) {
-        *is_answered = true;
+    writing *w = ctx;
+    tr_object_clear(&w->object);
+    w->object = (tr_object){0};
+    TR_TRY(get(call, tr_call_param(call, 0), &w->object, err));
+    w->is_answered = !tr_catalog_may_write(call, w->object.doc);
+    if (w->is_answered)
         return TR_OK;
-    }
-    TR_TRY(change(call, object, body, is_put, err));
+    TR_TRY(change(call, &w->object, w->body, w->is_put, err));
     if (tr_catalog_is_dry(call))
         return TR_OK;
-    return tr_catalog_put(call->parts->catalog, &call->tenant, "batch", object, object->revision,
-                          err);
+    return tr_catalog_put(call->parts->catalog, &call->tenant, "batch", &w->object,
+                          w->object.revision, err);
 }
 
 static tr_code write_batch(tr_call *call, bool is_put, tr_err *err)
 {
-    const json_t *body = NULL;
-    tr_code code = TR_CONFLICT;
-    TR_TRY(tr_call_json(call, &body, err));
-    for (int i = 0; i < TRIES && code == TR_CONFLICT; i++) {
-        tr_object object = {0};
-        bool is_answered = false;
-        code = try_write(call, body, is_put, &object, &is_answered, err);
-        if (code == TR_OK && !is_answered)
-            code = tr_catalog_reply_reference(call, 200, "batches", &object, err);
-        tr_object_clear(&object);
-    }
+    writing w = {.is_put = is_put};
+    TR_TRY(tr_call_json(call, &w.body, err));
+    tr_code code = tr_catalog_write(call, write_once, &w, err);
+    if (code == TR_OK && !w.is_answered)
+        code = tr_catalog_reply_reference(call, 200, "batches", &w.object, err);
+    tr_object_clear(&w.object);
     return code;
 }
 

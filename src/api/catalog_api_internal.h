@@ -66,7 +66,8 @@ TR_MUST_CHECK tr_code tr_filter_read(tr_call *call, const tr_alias *aliases, tr_
 void tr_filter_free(tr_filter *filter);
 bool tr_filter_matches(const tr_filter *filter, const tr_object *object);
 /* Another word for a status that clients ask for; NULL: none. The guide of the life cycle calls a
- * finished batch "active", the catalog "success"; clients look for "failed", batches end "failure". */
+ * finished batch "active", the catalog "success"; clients look for "failed", batches end in
+ * "failure". */
 const char *tr_batch_status_synonym(const char *status);
 /* <0, 0, >0; numbers by value, texts by bytes, an absent member first. */
 int tr_member_compare(const json_t *a, const json_t *b);
@@ -100,6 +101,10 @@ TR_MUST_CHECK tr_code tr_catalog_reply_reference(tr_call *call, int status, cons
 bool tr_catalog_is_dry(tr_call *call);
 /* Whether If-Match, when given, names the version of a document. False: 412 was answered. */
 bool tr_catalog_may_write(tr_call *call, const json_t *doc);
+/* Calls `once`, which reads, changes and puts with the revision it read, until no other hand is
+ * faster: a few times freely, then once while nobody else may write. */
+typedef tr_code (*tr_catalog_once)(tr_call *call, void *ctx, tr_err *err);
+TR_MUST_CHECK tr_code tr_catalog_write(tr_call *call, tr_catalog_once once, void *ctx, tr_err *err);
 /* The next version: "1.0.3" -> "1.0.4"; and the time and hand of the change. */
 TR_MUST_CHECK tr_code tr_catalog_touch(tr_call *call, tr_object *object, tr_err *err);
 /* Applies a PATCH: JSON Patch (an array), or members to be replaced; is_deep: merged. Below /tags

@@ -434,6 +434,18 @@ bool tr_catalog_may_write(tr_call *call, const json_t *doc)
     return false;
 }
 
+tr_code tr_catalog_write(tr_call *call, tr_catalog_once once, void *ctx, tr_err *err)
+{
+    enum { FREE_TRIES = 4 };
+    tr_code code = TR_CONFLICT;
+    for (int i = 0; i < FREE_TRIES && code == TR_CONFLICT; i++)
+        code = once(call, ctx, err);
+    if (code != TR_CONFLICT)
+        return code;
+    TR_TRY(tr_catalog_begin(call->parts->catalog, err));
+    return tr_catalog_end(call->parts->catalog, once(call, ctx, err), err);
+}
+
 tr_code tr_catalog_touch(tr_call *call, tr_object *object, tr_err *err)
 {
     char next[48];

@@ -10,8 +10,6 @@
 
 #include <stdio.h>
 
-enum { TRIES = 8 };
-
 static tr_code no_memory(tr_err *err)
 {
     return TR_FAIL(err, TR_NO_MEMORY, "no memory to write a dataset");
@@ -131,35 +129,37 @@ static tr_code apply(tr_call *call, tr_object *object, changer change, const jso
     return tr_catalog_touch(call, object, err);
 }
 
-/* One try; TR_CONFLICT: another hand was faster. *is_answered: the 412 was. */
-static tr_code try_write(tr_call *call, changer change, const json_t *body, tr_object *object,
-                         bool *is_answered, tr_err *err)
+typedef struct writing {
+    changer change;
+    const json_t *body;
+    tr_object object; /* as written */
+    bool is_answered; /* with 412 */
+} writing;
+
+static tr_code write_once(tr_call *call, void *ctx, tr_err *err)
 {
-    TR_TRY(get(call, tr_call_param(call, 0), object, err));
-    if (!tr_catalog_may_write(call, object->doc)) {
-        *is_answered = true;
+    writing *w = ctx;
+    tr_object_clear(&w->object);
+    w->object = (tr_object){0};
+    TR_TRY(get(call, tr_call_param(call, 0), &w->object, err));
+    w->is_answered = !tr_catalog_may_write(call, w->object.doc);
+    if (w->is_answered)
         return TR_OK;
-    }
-    TR_TRY(apply(call, object, change, body, err));
+    TR_TRY(apply(call, &w->object, w->change, w->body, err));
     if (tr_catalog_is_dry(call))
         return TR_OK;
-    return tr_catalog_put(call->parts->catalog, &call->tenant, "dataset", object, object->revision,
-                          err);
+    return tr_catalog_put(call->parts->catalog, &call->tenant, "dataset", &w->object,
+                          w->object.revision, err);
 }
 
 static tr_code write_dataset(tr_call *call, changer change, tr_err *err)
 {
-    const json_t *body = NULL;
-    tr_code code = TR_CONFLICT;
-    TR_TRY(tr_call_json(call, &body, err));
-    for (int i = 0; i < TRIES && code == TR_CONFLICT; i++) {
-        tr_object object = {0};
-        bool is_answered = false;
-        code = try_write(call, change, body, &object, &is_answered, err);
-        if (code == TR_OK && !is_answered)
-            code = tr_catalog_reply_reference(call, 200, "dataSets", &object, err);
-        tr_object_clear(&object);
-    }
+    writing w = {.change = change};
+    TR_TRY(tr_call_json(call, &w.body, err));
+    tr_code code = tr_catalog_write(call, write_once, &w, err);
+    if (code == TR_OK && !w.is_answered)
+        code = tr_catalog_reply_reference(call, 200, "dataSets", &w.object, err);
+    tr_object_clear(&w.object);
     return code;
 }
 
