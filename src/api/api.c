@@ -177,8 +177,12 @@ static void handle(void *ctx, const tr_http_request *request, tr_http_response *
         .call = {.api = api, .parts = &api->parts, .request = request, .response = response}};
     tr_call *call = &frame.call;
     const int64_t begun = tr_time_monotonic_us();
-    name_request(call);
     tr_router_find(api->router, request, &route);
+    if (request->may_defer && route.endpoint != NULL && route.endpoint->is_slow) {
+        response->is_deferred = true;
+        return;
+    }
+    name_request(call);
     frame.endpoint = route.endpoint;
     if (route.endpoint != NULL) {
         memcpy(call->params, route.params, sizeof call->params);

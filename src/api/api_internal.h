@@ -49,6 +49,7 @@ typedef struct tr_endpoint {
     tr_scope scope;
     tr_handler handle;
     uint64_t body_bytes_max; /* 0: TR_BODY_BYTES_MAX */
+    bool is_slow;            /* reads more than documents: others must not wait for it */
 } tr_endpoint;
 
 /* The i-th path parameter as NUL-terminated text in the request's arena. */

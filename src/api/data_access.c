@@ -473,6 +473,8 @@ const tr_endpoint tr_api_data_access[] = {
     {"GET", TR_DATA_BASE "/batches/{id}/meta", TR_SCOPE_READ, get_meta, 0},
     {"GET", TR_DATA_BASE "/files/{id}", TR_SCOPE_READ, get_file, 0},
     {"HEAD", TR_DATA_BASE "/files/{id}", TR_SCOPE_READ, get_file, 0},
-    {"GET", TR_DATA_BASE "/datasets/{id}/preview", TR_SCOPE_READ, tr_data_preview, 0},
-    {"GET", TR_DATA_BASE "/dataSets/{id}/preview", TR_SCOPE_READ, tr_data_preview, 0},
+    {"GET", TR_DATA_BASE "/datasets/{id}/preview", TR_SCOPE_READ, tr_data_preview, 0,
+     .is_slow = true},
+    {"GET", TR_DATA_BASE "/dataSets/{id}/preview", TR_SCOPE_READ, tr_data_preview, 0,
+     .is_slow = true},
     {0}};

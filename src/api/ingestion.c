@@ -245,5 +245,6 @@ const tr_endpoint tr_api_ingestion[] = {
     {"POST", FILE_PATH, TR_SCOPE_WRITE, post_file, 0},
     {"PATCH", FILE_PATH, TR_SCOPE_WRITE, patch_file, UPLOAD},
     {"HEAD", FILE_PATH, TR_SCOPE_READ, head_file, 0},
-    {"GET", IMPORT "/{batch}/datasets/{dataset}/preview", TR_SCOPE_READ, get_preview, 0},
+    {"GET", IMPORT "/{batch}/datasets/{dataset}/preview", TR_SCOPE_READ, get_preview, 0,
+     .is_slow = true},
     {0}};

@@ -183,7 +183,7 @@ static enum MHD_Result on_body(tr_connection *c, tr_str bytes)
     return MHD_YES;
 }
 
-void tr_http_handle(tr_connection *c)
+bool tr_http_handle(tr_connection *c, bool may_defer)
 {
     const tr_http_handler *handler = &c->server->handler;
     const char *text = "out of memory";
@@ -196,14 +196,31 @@ void tr_http_handle(tr_connection *c)
         status = code == TR_OK ? 0 : tr_code_http_status(code);
         text = code == TR_OK ? text : tr_code_title(code);
     }
+    request.may_defer = may_defer;
     if (status == 0)
         handler->handle(handler->ctx, &request, &c->response);
     else
         tr_http_refuse(c, status, text);
-    tr_http_make(c);
+    const bool is_deferred = may_defer && c->response.is_deferred;
+    if (is_deferred)
+        tr_http_response_clear(&c->response);
+    else
+        tr_http_make(c);
     if (arena != NULL)
         tr_http_arena_done(arena);
-    tr_http_body_clear(&c->body);
+    if (!is_deferred)
+        tr_http_body_clear(&c->body);
+    return !is_deferred;
+}
+
+/* False: the workers are gone, the server is stopping. */
+static bool give_to_workers(tr_connection *c)
+{
+    MHD_suspend_connection(c->mhd);
+    if (tr_workers_push(&c->server->workers, c))
+        return true;
+    MHD_resume_connection(c->mhd);
+    return false;
 }
 
 static enum MHD_Result on_whole(tr_connection *c)
@@ -215,15 +232,11 @@ static enum MHD_Result on_whole(tr_connection *c)
     }
     const bool is_read = strcmp(c->method, "GET") == 0 || strcmp(c->method, "HEAD") == 0;
     tr_phase_enter(c, TR_PHASE_WORKING, 0);
-    if (!is_read) {
-        MHD_suspend_connection(c->mhd);
-        if (tr_workers_push(&c->server->workers, c))
-            return MHD_YES;
-        MHD_resume_connection(c->mhd); /* the workers are gone: the server is stopping */
-    }
-    tr_http_handle(c);
-    if (is_read)
+    if (is_read && tr_http_handle(c, true))
         return tr_http_send(c);
+    if (give_to_workers(c))
+        return MHD_YES;
+    (void)tr_http_handle(c, false);
     tr_phase_enter(c, TR_PHASE_ANSWERED, 0);
     return MHD_YES;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http.h - connections into requests and responses. Knows no tenant and no endpoint.
  *
- * One handler gets every request, on a thread of the server's pool, after its body has arrived
- * whole: bodies up to TR_BODY_MEMORY_BYTES_MAX in memory, larger ones in an unlinked scratch
- * file that is mapped. The handler decides the body's maximum BEFORE it arrives (body_max), so a
+ * One handler gets every request after its body has arrived whole, on a thread of the server's
+ * pool; but a GET or HEAD on the thread that serves the connections, which is quicker, as long as
+ * it takes no longer than a lookup: else the handler puts it off (is_deferred), and gets it
+ * again on a thread of the pool. Bodies: up to TR_BODY_MEMORY_BYTES_MAX in memory, larger ones in an unlinked
+ * scratch file that is mapped. The handler decides the body's maximum BEFORE it arrives (body_max), so a
  * 413 costs nothing.
  *
  * Paths: split at '/', each segment percent-decoded on its own, so %2F stays inside a segment;
@@ -38,6 +40,7 @@ typedef struct tr_http_request {
     uint32_t header_count;
     tr_str body;
     tr_arena *arena;          /* lives as long as the call */
+    bool may_defer;           /* others wait while this call takes */
 } tr_http_request;
 
 tr_str tr_http_header(const tr_http_request *request, const char *name); /* .at NULL: absent */
@@ -55,6 +58,7 @@ typedef struct tr_http_response {
     uint64_t file_from;
     uint64_t file_bytes;
     bool is_head;             /* send the length of body/file, but not the bytes */
+    bool is_deferred;         /* only when may_defer, and alone: call again where nobody waits */
 } tr_http_response;
 
 /* Adds a header; name is a literal, value is copied into the arena. */

@@ -121,8 +121,9 @@ void tr_http_make(tr_connection *c);
 enum MHD_Result tr_http_send(tr_connection *c);
 void tr_http_response_clear(tr_http_response *response);
 
-/* Parses the request, calls the handler and leaves the answer in c->made. Any thread. */
-void tr_http_handle(tr_connection *c);
+/* Parses the request, calls the handler and leaves the answer in c->made. Any thread. False: the
+ * handler put it off; nothing was made. */
+bool tr_http_handle(tr_connection *c, bool may_defer);
 
 TR_MUST_CHECK tr_code tr_workers_start(tr_workers *workers, uint32_t count, tr_err *err);
 bool tr_workers_push(tr_workers *workers, tr_connection *c); /* false: closing, nothing was taken */

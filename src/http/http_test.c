@@ -57,6 +57,10 @@ static void handle(void *ctx, const tr_http_request *request, tr_http_response *
     (void)ctx;
     char byte;
     const tr_str first = request->segment_count > 0 ? request->segments[0] : (tr_str){0};
+    if (tr_str_is(first, "slow") && request->may_defer) {
+        response->is_deferred = true;
+        return;
+    }
     if (tr_str_is(first, "slow"))
         CHECK(read(slow_gate[0], &byte, 1) == 1);
     if (tr_str_is(first, "file")) {
@@ -473,15 +477,14 @@ static void a_body_that_is_too_large_is_refused_before_it_arrives(void)
                    out, sizeof out) == 413);
 }
 
-static void a_slow_handler_holds_nobody_else(void)
+static void hold_with(const char *request)
 {
     char out[4096];
     enum { SLOW = 4, OTHERS = 40 };
     int slow[SLOW];
-    const char *post = "POST /slow HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n";
     for (int i = 0; i < SLOW; i++) {
         slow[i] = dial();
-        say(slow[i], post, strlen(post));
+        say(slow[i], request, strlen(request));
     }
     for (int i = 0; i < OTHERS; i++)
         CHECK(ask_text(GET "\r\n", out, sizeof out) == 200);
@@ -491,6 +494,16 @@ static void a_slow_handler_holds_nobody_else(void)
         CHECK(hear(slow[i], out, sizeof out, true) == 200);
         (void)close(slow[i]);
     }
+}
+
+static void a_slow_handler_holds_nobody_else(void)
+{
+    hold_with("POST /slow HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n");
+}
+
+static void a_read_that_is_put_off_holds_nobody_either(void)
+{
+    hold_with("GET /slow HTTP/1.1\r\n" HOST "\r\n");
 }
 
 static void ranges_are_read_as_rfc_9110_says(void)
@@ -643,6 +656,7 @@ int main(void)
     RUN(bodies_arrive_whole_small_and_large);
     RUN(a_body_that_is_too_large_is_refused_before_it_arrives);
     RUN(a_slow_handler_holds_nobody_else);
+    RUN(a_read_that_is_put_off_holds_nobody_either);
     RUN(ranges_are_read_as_rfc_9110_says);
     RUN(a_client_that_goes_away_is_forgotten);
     RUN(half_a_request_that_ends_is_closed);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_workers.c - threads for requests that may take long: everything but GET and HEAD.
+/* http_workers.c - threads for requests that may take long: everything but GET and HEAD, and some of these.
  *
  * An event thread serves many connections, so a handler that waits (for a disk to sync, for a
  * lock, for a query) would hold them all up. Such a request is suspended in MHD, handled here,
  * and its event thread woken. Reads are answered on the event thread: two thread switches would
- * cost more than they do.
+ * cost more than they do; but those that the handler puts off come here, too.
  */
 #include "http/http_internal.h"
 
@@ -20,7 +20,7 @@ static void *work(void *ctx)
             break;
         workers->first = c->queued;
         pthread_mutex_unlock(&workers->lock);
-        tr_http_handle(c);
+        (void)tr_http_handle(c, false);
         tr_phase_enter(c, TR_PHASE_ANSWERED, 0);
         MHD_resume_connection(c->mhd); /* from here on it is the event thread's */
         pthread_mutex_lock(&workers->lock);
