@@ -6,6 +6,7 @@ Export tests kill servers, restart them on the same data and compare bytes, so t
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -61,10 +62,10 @@ class Server:
         self.client = client
 
     def start(self, **environment):
-        self.url = f"http://127.0.0.1:{free_port()}"
+        self.log_from = (self.folder / "log").stat().st_size
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--data", str(self.folder / "data"), "--listen", self.url[7:],
-             "--pg-listen", f"127.0.0.1:{free_port()}", *self.options],
+            [BINARY, "serve", "--data", str(self.folder / "data"), "--listen", "127.0.0.1:0",
+             "--pg-listen", "127.0.0.1:0", *self.options],
             stderr=self.log, stdout=self.log, env={**os.environ, **environment})
         until("the server is ready", self.is_ready)
         if self.client is None:
@@ -73,11 +74,14 @@ class Server:
         return self
 
     def is_ready(self):
+        """It says itself where it listens: a port looked for beforehand may be another server's by then."""
         assert self.process.poll() is None, "the server ended"
-        try:
-            return requests.get(self.url + "/healthz", timeout=2).status_code == 200
-        except requests.ConnectionError:
+        log = (self.folder / "log").read_bytes()[self.log_from:]
+        found = re.search(rb"ev=server_ready url=(\S+)", log)
+        if found is None:
             return False
+        self.url = found[1].decode()
+        return requests.get(self.url + "/healthz", timeout=10).status_code == 200
 
     def add_client(self, name, org=ORG, role="admin", sandboxes=()):
         given = [word for sandbox in sandboxes for word in ("--sandbox", sandbox)]
