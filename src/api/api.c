@@ -93,7 +93,7 @@ static void answer_failure(tr_call_frame *frame, tr_code code, const tr_err *err
 {
     tr_call *call = &frame->call;
     const int status = tr_code_http_status(code);
-    if (code == TR_MEDIA) {
+    if (code == TR_MEDIA && frame->has_no_json_type) {
         tr_error_media(call);
         return;
     }

@@ -54,7 +54,8 @@ tr_code tr_call_json(tr_call *call, const json_t **out, tr_err *err)
     }
     if (call->request->body.len == 0)
         return TR_FAIL(err, TR_INVALID, "the request has no body: expected JSON");
-    if (!is_json(tr_http_header(call->request, "Content-Type")))
+    frame->has_no_json_type = !is_json(tr_http_header(call->request, "Content-Type"));
+    if (frame->has_no_json_type)
         return TR_FAIL(err, TR_MEDIA, "A valid content-type must be specified");
     TR_TRY(tr_json_parse(call->request->body, &frame->body, err));
     *out = frame->body;

@@ -121,6 +121,7 @@ struct tr_api {
 typedef struct tr_call_frame {
     tr_call call; /* first: a handler's tr_call * is one of these */
     json_t *body;
+    bool has_no_json_type; /* its Content-Type is not the JSON that its endpoint reads */
     const tr_endpoint *endpoint;
 } tr_call_frame;
 

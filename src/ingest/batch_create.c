@@ -34,6 +34,49 @@ static tr_code find_dataset(tr_ingest *ingest, const tr_tenant *tenant, const js
                           &r->dataset, err);
 }
 
+/* One character that a CSV is cut by; "\t" may be spelled out. */
+static tr_code check_mark(const char *name, const json_t *value, tr_err *err)
+{
+    const char *text = json_string_value(value);
+    const bool is_tab = strcmp(text, "\\t") == 0;
+    const bool is_good =
+        is_tab || (strlen(text) <= 1 && (uint8_t)text[0] < 0x80 && text[0] != '\n' &&
+                   text[0] != '\r' && (text[0] != '\0' || strcmp(name, "delimiter") != 0));
+    return is_good
+               ? TR_OK
+               : TR_FAIL(err, TR_INVALID,
+                         "inputFormat.%s is \"%.20s\": expected one ASCII character", name, text);
+}
+
+static tr_code check_charset(const json_t *value, tr_err *err)
+{
+    static const char *const known[] = {"UTF-8", "US-ASCII", "ISO-8859-1"};
+    for (size_t i = 0; i < 3; i++)
+        if (tr_str_equal_folded(tr_str_of(json_string_value(value)), tr_str_of(known[i])))
+            return TR_OK;
+    return TR_FAIL(err, TR_INVALID,
+                   "inputFormat.charset is \"%.40s\": expected UTF-8, US-ASCII or ISO-8859-1",
+                   json_string_value(value));
+}
+
+static tr_code check_option(const char *name, const json_t *value, tr_err *err)
+{
+    if (!json_is_string(value))
+        return TR_FAIL(err, TR_INVALID, "inputFormat.%s: expected a text", name);
+    if (strcmp(name, "charset") == 0)
+        return check_charset(value, err);
+    return strcmp(name, "nullMarker") == 0 ? TR_OK : check_mark(name, value, err);
+}
+
+/* What the dataset says: "delimiter", or the first of "delimiters". */
+static json_t *dataset_option(const json_t *file, const char *name)
+{
+    char plural[32];
+    json_t *value = json_object_get(file, name);
+    (void)snprintf(plural, sizeof plural, "%ss", name);
+    return value != NULL ? value : json_array_get(json_object_get(file, plural), 0);
+}
+
 /* The options of a format, those of the dataset first and then the batch's own. */
 static tr_code read_options(const json_t *input, request *r, tr_err *err)
 {
@@ -41,10 +84,10 @@ static tr_code read_options(const json_t *input, request *r, tr_err *err)
     const json_t *file = json_object_get(r->dataset.doc, "fileDescription");
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         json_t *value = json_object_get(input, texts[i]);
-        if (value != NULL && !json_is_string(value))
-            return TR_FAIL(err, TR_INVALID, "inputFormat.%s: expected a text", texts[i]);
-        if (value == NULL)
-            value = json_object_get(file, texts[i]);
+        if (value != NULL)
+            TR_TRY(check_option(texts[i], value, err));
+        else
+            value = dataset_option(file, texts[i]);
         if (json_is_string(value) && json_object_set(r->options, texts[i], value) != 0)
             return no_memory(err);
     }

@@ -136,7 +136,7 @@ static tr_code check_columns(tr_batch_run *run, bool *is_alive, tr_err *err)
     json_t *count;
     tr_buf text = {0};
     tr_code code = TR_OK;
-    if (strcmp(run->format, "parquet") != 0)
+    if (strcmp(run->format, "json") == 0)
         return TR_OK;
     json_object_foreach (run->total.unknown, path, count) {
         if (strncmp(path, TR_BOOKKEEPING, sizeof TR_BOOKKEEPING - 1) == 0 || code != TR_OK)

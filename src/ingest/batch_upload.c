@@ -172,9 +172,6 @@ tr_code tr_ingest_put(tr_ingest *ingest, const tr_tenant *tenant, const char *ba
                       const char *dataset, tr_str path, tr_str bytes, json_t **file, tr_err *err)
 {
     whole w = {.path = path, .bytes = (int64_t)bytes.len, .state = "done"};
-    if (bytes.len == 0)
-        return TR_FAIL(err, TR_INVALID, "file \"%.*s\" is empty: expected at least 1 byte",
-                       SHOWN(path));
     if (bytes.len > TR_UPLOAD_BYTES_MAX)
         return TR_FAIL(err, TR_LIMIT,
                        "file \"%.*s\" has %zu bytes; at most %d in one request: upload it in parts",
@@ -303,17 +300,18 @@ static tr_code get_upload(tr_ingest *ingest, const tr_tenant *tenant, const char
                : TR_FAIL(err, TR_NOT_FOUND, "batch %.64s has no file \"%.*s\"", batch, SHOWN(path));
 }
 
-/* The file was initialized: asked before its part is written. */
-static tr_code check_open(tr_ingest *ingest, const tr_tenant *tenant, const char *batch,
-                          tr_str path, tr_err *err)
+/* Whether the part will be taken: asked before its bytes are written. */
+static tr_code check_part(tr_ingest *ingest, const tr_tenant *tenant, const char *batch, part *p,
+                          tr_err *err)
 {
     tr_object upload = {0};
-    TR_TRY(get_upload(ingest, tenant, batch, path, &upload, err));
-    const bool is_open = strcmp(upload.state, "open") == 0;
+    TR_TRY(get_upload(ingest, tenant, batch, p->path, &upload, err));
+    tr_code code = add_part(p, &upload, err); /* to a copy that is thrown away */
+    if (strcmp(upload.state, "done") == 0)
+        code = TR_FAIL(err, TR_INVALID, "file \"%.*s\" is complete and takes no parts",
+                       SHOWN(p->path));
     tr_object_clear(&upload);
-    return is_open ? TR_OK
-                   : TR_FAIL(err, TR_INVALID, "file \"%.*s\" is complete and takes no parts",
-                             SHOWN(path));
+    return code;
 }
 
 tr_code tr_ingest_file_part(tr_ingest *ingest, const tr_tenant *tenant, const char *batch,
@@ -330,7 +328,7 @@ tr_code tr_ingest_file_part(tr_ingest *ingest, const tr_tenant *tenant, const ch
                               .ctx = &p};
     TR_TRY(read_part(content_range, bytes, &p, err));
     TR_TRY(begin(ingest, tenant, batch, dataset, path, err));
-    tr_code code = check_open(ingest, tenant, batch, path, err);
+    tr_code code = check_part(ingest, tenant, batch, &p, err);
     if (code == TR_OK)
         code = tr_lake_upload_part(ingest->parts.lake, tenant, batch, path, (uint64_t)p.first,
                                    bytes, err);

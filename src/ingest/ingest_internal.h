@@ -168,7 +168,7 @@ typedef struct tr_batch_run {
     char behavior[8]; /* of the files: record, event, none */
     const tr_xdm_schema *schema;
     uint8_t secret[192];
-    char own_root[48]; /* "_acme" */
+    char own_root[48];  /* "_acme" */
     int64_t written_us; /* what rows carry as their ingestion time */
     bool is_profile, is_upsert, is_unconstrained, unknown_is_error;
     bool has_diagnostics;

@@ -210,6 +210,8 @@ TR_MUST_CHECK tr_code tr_row_unit_begin(tr_row_reader *reader, uint32_t unit, tr
 /* ---- row_value.c */
 TR_MUST_CHECK tr_code tr_row_convert(tr_row_reader *reader, tr_row_node *node,
                                      const tr_json_scalar *value, tr_row_value *out);
+/* A JSON number that fits neither int64 nor, as far as can be told cheaply, a double. */
+bool tr_row_is_large_number(tr_str text);
 
 /* ---- row_format.c, row_pattern.c */
 /* At most `bytes_max` bytes of a text, cut between characters. */

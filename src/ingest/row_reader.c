@@ -573,6 +573,62 @@ static tr_code walk_deduplicated(tr_row_reader *reader, tr_str row, tr_err *err)
     return code;
 }
 
+/* Numbers that the parser cannot hold become texts, which the fields' types then judge: a double
+ * takes 1e23 in whatever form, an integer refuses 10^30 by name. False: there is none. */
+static bool quote_large_numbers(tr_str row, tr_buf *out)
+{
+    bool has_any = false, is_text = false;
+    size_t from = 0;
+    tr_code code = TR_OK;
+    for (size_t i = 0; i < row.len && code == TR_OK; i++) {
+        const uint8_t byte = row.at[i];
+        if (is_text) {
+            i += byte == '\\';
+            is_text = byte != '"';
+            continue;
+        }
+        is_text = byte == '"';
+        if (byte != '-' && (byte < '0' || byte > '9'))
+            continue;
+        size_t end = i + 1;
+        while (end < row.len && strchr("0123456789+-.eE", row.at[end]) != NULL &&
+               row.at[end] != '\0')
+            end++;
+        if (tr_row_is_large_number((tr_str){row.at + i, end - i})) {
+            code = tr_buf_append(out, (tr_str){row.at + from, i - from}, NULL);
+            if (code == TR_OK)
+                code =
+                    tr_buf_format(out, NULL, "\"%.*s\"", (int)(end - i), (const char *)row.at + i);
+            from = end;
+            has_any = true;
+        }
+        i = end - 1;
+    }
+    if (has_any && code == TR_OK)
+        code = tr_buf_append(out, tr_str_from(row, from), NULL);
+    return has_any && code == TR_OK;
+}
+
+static tr_code walk_row(tr_row_reader *reader, tr_str row, tr_err *err)
+{
+    tr_buf quoted = {0};
+    tr_code code = tr_json_walk(reader->walker, row, &events, reader, err);
+    const bool is_unparsed =
+        code == TR_INVALID && reader->why_code[0] == '\0' && !reader->has_duplicate;
+    if (is_unparsed && quote_large_numbers(row, &quoted)) {
+        tr_err other = {0};
+        const tr_code again =
+            tr_json_walk(reader->walker, tr_buf_str(&quoted), &events, reader, &other);
+        row = tr_buf_str(&quoted);
+        if (again != TR_INVALID || reader->why_code[0] != '\0' || reader->has_duplicate)
+            code = again;
+    }
+    if (code == TR_INVALID && (reader->has_duplicate || reader->why_code[0] != '\0'))
+        code = walk_deduplicated(reader, row, err);
+    tr_buf_free(&quoted);
+    return code;
+}
+
 static json_t *why_document(const tr_row_reader *reader)
 {
     const tr_str text = tr_row_cut(tr_str_of(reader->why_text), sizeof reader->why_text);
@@ -608,9 +664,7 @@ tr_code tr_row_reader_add(tr_row_reader *reader, tr_str row, json_t **why, tr_er
 {
     tr_err text = {0};
     begin_row(reader);
-    tr_code code = tr_json_walk(reader->walker, row, &events, reader, &text);
-    if (code == TR_INVALID && (reader->has_duplicate || reader->why_code[0] != '\0'))
-        code = walk_deduplicated(reader, row, &text);
+    tr_code code = walk_row(reader, row, &text);
     if (code == TR_OK)
         code = tr_row_identify(reader, row, &text);
     if (code == TR_OK) {

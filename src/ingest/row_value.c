@@ -88,6 +88,15 @@ static bool text_to_real(tr_str text, double *out)
     return isfinite(*out);
 }
 
+bool tr_row_is_large_number(tr_str text)
+{
+    double real;
+    const bool is_whole = skip_digits(text, text.len > 0 && text.at[0] == '-') == text.len;
+    if (is_whole)
+        return text.len >= 19 && is_decimal(text);
+    return is_decimal(text) && !text_to_real(text, &real);
+}
+
 static bool real_to_integer(double real, int64_t *out)
 {
     if (real != trunc(real) || real < -9.2e18 || real > 9.2e18)
@@ -299,7 +308,8 @@ static tr_code to_date(tr_row_reader *reader, const tr_json_scalar *value, tr_ro
     int64_t us;
     if (value->kind != TR_JSON_INT && value->kind != TR_JSON_STRING)
         return bad_type(reader, value, expected);
-    if (!(value->kind == TR_JSON_STRING && read_day(value->string, &us)) && !read_instant(value, &us))
+    if (!(value->kind == TR_JSON_STRING && read_day(value->string, &us)) &&
+        !read_instant(value, &us))
         return bad_time(reader, value, expected);
     if (!is_within_years(us))
         return bad_time(reader, value, expected);
