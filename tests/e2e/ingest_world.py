@@ -9,7 +9,7 @@ import export_world
 from export_world import CATALOG, FILES, IMPORT
 
 OCTETS = {"Content-Type": "application/octet-stream"}
-ENDED = ("success", "failure", "aborted", "inactive", "deleted")
+ENDED = ("success", "failure", "aborted", "deleted")
 
 
 class Batches:
@@ -46,6 +46,7 @@ class Batches:
         return self.api.call("GET", f"{CATALOG}/batches/{batch}")[batch]
 
     def wait(self, batch, *states):
+        """The document once it is in one of the states; inactive is passed on the way to deleted."""
         def reached():
             found = self.document(batch)
             assert found["status"] in states or found["status"] not in ENDED, found
