@@ -44,7 +44,8 @@ static void choose(tr_run_list *list, const char *dataset)
         from--;
     }
     list->count = count - from >= FOLD_RUNS_MIN ? count - from : 0;
-    memmove(list->entries, list->entries + from, list->count * sizeof *list->entries);
+    if (list->count > 0) /* an empty sandbox has no list at all */
+        memmove(list->entries, list->entries + from, list->count * sizeof *list->entries);
 }
 
 static tr_code describe(const char *dataset, const tr_lake_written *written, const tr_refolded *refolded,

@@ -181,6 +181,19 @@ static bool has_real_times(const tr_run *run)
     return good == rows && own > 0 && own < rows;
 }
 
+static void an_empty_sandbox_has_nothing_to_compact(void)
+{
+    static const char org[] = "AAAAAAAAAAAAAAAAAAAAAAAA@AdobeOrg";
+    house h;
+    tr_tenant empty;
+    uint32_t folded = 9;
+    CHECK(open_house(&h, NULL) == TR_OK);
+    CHECK(tr_catalog_org_ensure(h.catalog, org, NULL) == TR_OK);
+    CHECK(tr_catalog_tenant(h.catalog, org, "prod", &empty, NULL) == TR_OK);
+    CHECK(tr_store_compact(h.store, &empty, dataset, &folded, NULL) == TR_OK && folded == 0);
+    close_house(&h);
+}
+
 static void a_compaction_is_one_step_for_everybody(void)
 {
     house h;
@@ -232,6 +245,7 @@ static void a_compaction_is_one_step_for_everybody(void)
 int main(void)
 {
     int passed = 0, failed = 0;
+    RUN(an_empty_sandbox_has_nothing_to_compact);
     RUN(a_compaction_is_one_step_for_everybody);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
