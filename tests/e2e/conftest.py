@@ -8,14 +8,9 @@
 A test that kills, restarts or configures its server starts its own with export_world.Server, as a fixture of the
 same name in its module.
 """
-import uuid
-
 import pytest
 
 import export_world
-
-def new_org():
-    return uuid.uuid4().hex[:24].upper() + "@AdobeOrg"
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +28,7 @@ def server(shared_server):
 
 @pytest.fixture(scope="module")
 def api(server):
-    return export_world.Api(server.url, server.add_client("module", org=new_org()))
+    return export_world.Api(server.url, server.add_client("module", org=export_world.new_org()))
 
 
 @pytest.fixture(scope="module")

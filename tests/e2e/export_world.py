@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+import uuid
 
 import requests
 
@@ -28,6 +29,10 @@ FILES = "/data/foundation/export"
 JOBS = "/data/core/ups/export/jobs"
 POLICIES = "/data/core/ups/config/mergePolicies"
 DEADLINE_S = 60
+
+
+def new_org():
+    return uuid.uuid4().hex[:24].upper() + "@AdobeOrg"
 
 
 def free_port():

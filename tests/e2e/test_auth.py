@@ -9,7 +9,7 @@ import pytest
 import requests
 
 import export_world
-from conftest import new_org
+from export_world import new_org
 
 SANDBOXES = "/data/foundation/sandbox-management"
 POLICIES = export_world.POLICIES

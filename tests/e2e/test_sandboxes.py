@@ -5,7 +5,7 @@ import time
 import pytest
 
 import export_world
-from conftest import new_org
+from export_world import new_org
 
 BASE = "/data/foundation/sandbox-management"
 ALL = BASE + "/sandboxes"
