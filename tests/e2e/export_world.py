@@ -173,8 +173,8 @@ class World:
         return self.new_dataset({"name": name, "schemaRef": {
             "id": union, "contentType": "application/vnd.adobe.xed+json;version=1"}})
 
-    def new_dataset(self, body):
-        answer = self.api.request("POST", CATALOG + "/dataSets", json=body)
+    def new_dataset(self, body, api=None):
+        answer = (api or self.api).request("POST", CATALOG + "/dataSets", json=body)
         assert answer.status_code in (200, 201), answer.text
         return answer.json()[0].split("/")[-1]
 
