@@ -51,11 +51,11 @@ class Site:
         fields = {field.name: schema_of(field.type) for field in columns if field.name != "_tributary"}
         own = {"type": "object", "properties": {**fields, "crmId": {"type": "string"}}}
         group = self.api.call("POST", export_world.REGISTRY + "/fieldgroups", 201, {
-            "title": name, "type": "object", "meta:intendedToExtend": [export_world.PROFILE],
+            "title": f"{name} fields", "type": "object", "meta:intendedToExtend": [export_world.PROFILE],
             "definitions": {"own": {"properties": {self.tenant: own}}}, "allOf": [{"$ref": "#/definitions/own"}]})
         parts = (export_world.PROFILE, export_world.IDENTITY_MAP, AUDIT, group["$id"])
         schema = self.api.call("POST", export_world.REGISTRY + "/schemas", 201, {
-            "title": name, "type": "object", "meta:immutableTags": ["union"],
+            "title": f"{name} schema", "type": "object", "meta:immutableTags": ["union"],
             "allOf": [{"$ref": part} for part in parts]})
         return self.new_dataset({"name": name, "schemaRef": self.reference(schema["$id"]), "tags": {
             "unifiedProfile": ["enabled:true"], "unifiedIdentity": ["enabled:true"]}})

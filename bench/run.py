@@ -22,6 +22,7 @@ import tempfile
 import time
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 import over_http
@@ -104,9 +105,9 @@ def checksum(files):
         if path == "timeSeriesEvents":
             value = f"coalesce({value}, [])"
         parts.append(value)
-    if "identityMap" in schema.names:
+    if "identityMap" in schema.names and pa.types.is_map(schema.field("identityMap").type):
         parts.append("map_keys(identityMap)")
-        parts.append("list_transform(map_values(identityMap), l -> list_transform(l, i -> (i.id, i.primary)))")
+        parts.append("[[(i.id, i.primary) for i in l] for l in map_values(identityMap)]")
     rows, total = duckdb.execute(f"SELECT count(*), sum(hash({', '.join(parts)})::HUGEINT) "
                                  f"FROM read_parquet({listed})").fetchone()
     return rows, str(total)
