@@ -266,8 +266,24 @@ static tr_code set_deleted(void *ctx, tr_object *batch, tr_err *err)
     return json_is_true(replaced) ? TR_OK : tr_batch_move(batch, "deleted", err);
 }
 
+static tr_code retire_file(void *ctx, const tr_object *file, tr_err *err)
+{
+    const chore *c = ctx;
+    (void)err;
+    tr_store_retire(c->ingest->parts.store, c->tenant.id, file->id);
+    return TR_OK;
+}
+
+/* What the store has of a batch: its files, opened, and runs that it was folded into. */
+static tr_code leave_store(chore *c, const char *dataset, tr_err *err)
+{
+    const tr_catalog_filter of_batch = {.parent = c->id};
+    TR_TRY(tr_catalog_list(c->ingest->parts.catalog, &c->tenant, "file", &of_batch, retire_file, c, err));
+    return tr_store_sweep(c->ingest->parts.store, &c->tenant, dataset, err);
+}
+
 /* The bytes of a batch that is no longer read. */
-static tr_code remove_bytes(const chore *c, tr_err *err)
+static tr_code remove_bytes(chore *c, tr_err *err)
 {
     tr_object batch = {0};
     char diagnostics[96];
@@ -278,6 +294,8 @@ static tr_code remove_bytes(const chore *c, tr_err *err)
     tr_crash_point("ingest_removing");
     if (code == TR_OK)
         code = tr_lake_remove_batch(lake, &c->tenant, batch.parent, diagnostics, err);
+    if (code == TR_OK)
+        code = leave_store(c, batch.parent, err);
     tr_object_clear(&batch);
     if (code == TR_OK)
         code = tr_batch_edit(c->ingest, &c->tenant, c->id, set_deleted, NULL, err);
@@ -287,7 +305,7 @@ static tr_code remove_bytes(const chore *c, tr_err *err)
 
 static void run_removal(void *ctx)
 {
-    const chore *c = ctx;
+    chore *c = ctx;
     tr_err err = {0};
     const tr_code code = remove_bytes(c, &err);
     if (code != TR_OK && code != TR_NOT_FOUND)

@@ -144,12 +144,12 @@ static tr_code add_gone(void *ctx, const tr_object *object, tr_err *err)
     return tr_run_list_add(ctx, object, true, err);
 }
 
-/* Removes compacted runs that were folded into others a while ago. */
-static tr_code sweep(tr_store *store, const tr_tenant *tenant, const char *dataset, tr_err *err)
+/* Removes compacted runs that went before a time. */
+static tr_code sweep(tr_store *store, const tr_tenant *tenant, const char *dataset, int64_t before_ms,
+                     tr_err *err)
 {
     tr_run_list gone = {0};
     const tr_catalog_filter filter = {.parent = dataset, .state = "gone"};
-    const int64_t before_ms = tr_time_now_ms() - RETIRED_MS;
     tr_code code = tr_catalog_list(store->catalog, tenant, "run", &filter, add_gone, &gone, err);
     for (uint32_t i = 0; i < gone.count && code == TR_OK; i++) {
         if (gone.entries[i].updated_ms > before_ms)
@@ -157,6 +157,7 @@ static tr_code sweep(tr_store *store, const tr_tenant *tenant, const char *datas
         code = tr_lake_remove_batch(store->lake, tenant, dataset, gone.entries[i].folder, err);
         if (code == TR_OK)
             code = tr_catalog_remove(store->catalog, tenant, "run", gone.entries[i].id, err);
+        tr_store_retire(store, tenant->id, gone.entries[i].id); /* an old plan may have opened it again */
     }
     tr_free(gone.entries);
     return code;
@@ -167,7 +168,7 @@ tr_code tr_store_compact(tr_store *store, const tr_tenant *tenant, const char *d
 {
     tr_run_list list = {0};
     (void)pthread_mutex_lock(&store->compacting);
-    tr_code code = sweep(store, tenant, dataset, err);
+    tr_code code = sweep(store, tenant, dataset, tr_time_now_ms() - RETIRED_MS, err);
     if (code == TR_OK)
         code = tr_run_list_live(store, tenant, &list, err);
     if (code == TR_OK)
@@ -175,7 +176,7 @@ tr_code tr_store_compact(tr_store *store, const tr_tenant *tenant, const char *d
     uint32_t count = list.count;
     if (code == TR_OK && count > 0)
         code = fold(store, tenant, dataset, &list, err);
-    if (code == TR_SEMANTIC || code == TR_CONFLICT) { /* the runs stay as they are: slower, not wrong */
+    if (code == TR_SEMANTIC || code == TR_CONFLICT || code == TR_NOT_FOUND) { /* slower, not wrong */
         tr_log(TR_LOG_WARN, "store", "compaction_skipped", "dataset=%s runs=%u", dataset, count);
         code = TR_OK;
         count = 0;
@@ -184,5 +185,13 @@ tr_code tr_store_compact(tr_store *store, const tr_tenant *tenant, const char *d
     tr_free(list.entries);
     if (code == TR_OK)
         *folded = count;
+    return code;
+}
+
+tr_code tr_store_sweep(tr_store *store, const tr_tenant *tenant, const char *dataset, tr_err *err)
+{
+    (void)pthread_mutex_lock(&store->compacting);
+    const tr_code code = sweep(store, tenant, dataset, INT64_MAX, err);
+    (void)pthread_mutex_unlock(&store->compacting);
     return code;
 }

@@ -242,11 +242,100 @@ static void a_compaction_is_one_step_for_everybody(void)
     close_house(&h);
 }
 
+/* As an API call removes a batch: the catalog first, then the bytes. */
+static tr_code withdraw(house *h, uint32_t batch, tr_err *err)
+{
+    tr_object file = {0};
+    TR_TRY(tr_catalog_get(h->catalog, &h->tenant, "file", h->files[batch], &file, err));
+    (void)snprintf(file.state, sizeof file.state, "gone");
+    tr_code code = tr_catalog_put(h->catalog, &h->tenant, "file", &file, 0, err);
+    if (code == TR_OK)
+        code = tr_lake_remove_batch(h->lake, &h->tenant, dataset, file.parent, err);
+    tr_object_clear(&file);
+    return code;
+}
+
+static house *leaving; /* its batch 3 is removed when its file is opened */
+
+static int open_too_late(const char *path, int flags, int mode)
+{
+    house *h = leaving;
+    if (h != NULL && strstr(path, "/data/") != NULL) {
+        leaving = NULL;
+        CHECK(withdraw(h, 3, NULL) == TR_OK);
+    }
+    return tr_os_kernel.open(path, flags, mode);
+}
+
+static void a_batch_that_goes_while_a_snapshot_is_taken_is_not_in_it(void)
+{
+    house h;
+    tr_err err = {0};
+    tr_snapshot *snapshot = NULL;
+    tr_os table = tr_os_kernel;
+    table.open = open_too_late;
+    CHECK(open_house(&h, &err) == TR_OK);
+    leaving = &h;
+    tr_os_replace(&table);
+    CHECK(tr_store_snapshot(h.store, &h.tenant, &snapshot, &err) == TR_OK);
+    tr_os_replace(NULL);
+    CHECK(snapshot != NULL && snapshot->run_count == BATCHES - 1);
+    tr_store_release(h.store, snapshot);
+    close_house(&h);
+}
+
+static void a_live_run_without_a_file_is_damage(void)
+{
+    house h;
+    tr_err err = {0};
+    tr_object file = {0};
+    tr_snapshot *snapshot = NULL;
+    CHECK(open_house(&h, &err) == TR_OK);
+    CHECK(tr_catalog_get(h.catalog, &h.tenant, "file", h.files[3], &file, &err) == TR_OK);
+    CHECK(tr_lake_remove_batch(h.lake, &h.tenant, dataset, file.parent, &err) == TR_OK);
+    tr_object_clear(&file);
+    CHECK(tr_store_snapshot(h.store, &h.tenant, &snapshot, &err) == TR_CORRUPT);
+    CHECK(strstr(err.text, h.files[3]) != NULL);
+    close_house(&h);
+}
+
+/* Whether this process maps files of the folder that have no name any more. */
+static bool holds_removed_files(const house *h)
+{
+    char line[1024];
+    bool is_found = false;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (maps != NULL && !is_found && fgets(line, sizeof line, maps) != NULL)
+        is_found = strstr(line, h->folder) != NULL && strstr(line, "(deleted)") != NULL;
+    if (maps != NULL)
+        (void)fclose(maps);
+    return is_found;
+}
+
+static void nothing_is_kept_of_a_tenant_that_goes(void)
+{
+    house h;
+    tr_err err = {0};
+    tr_snapshot *snapshot = NULL;
+    CHECK(open_house(&h, &err) == TR_OK);
+    CHECK(tr_store_snapshot(h.store, &h.tenant, &snapshot, &err) == TR_OK);
+    CHECK(tr_lake_remove_tenant(h.lake, &h.tenant, &err) == TR_OK);
+    CHECK(holds_removed_files(&h));
+    tr_store_retire_tenant(h.store, h.tenant.id);
+    CHECK(holds_removed_files(&h)); /* somebody reads them */
+    tr_store_release(h.store, snapshot);
+    CHECK(!holds_removed_files(&h));
+    close_house(&h);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
     RUN(an_empty_sandbox_has_nothing_to_compact);
     RUN(a_compaction_is_one_step_for_everybody);
+    RUN(a_batch_that_goes_while_a_snapshot_is_taken_is_not_in_it);
+    RUN(a_live_run_without_a_file_is_damage);
+    RUN(nothing_is_kept_of_a_tenant_that_goes);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

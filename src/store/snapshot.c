@@ -62,14 +62,25 @@ static void close_idle(tr_store *store)
     }
 }
 
-void tr_store_retire(tr_store *store, int64_t tenant, const char *id)
+/* id  NULL: all of the tenant */
+static void retire(tr_store *store, int64_t tenant, const char *id)
 {
     (void)pthread_mutex_lock(&store->mutex);
     for (tr_opened *opened = store->opened; opened != NULL; opened = opened->next)
-        if (opened->tenant == tenant && strcmp(opened->run->id, id) == 0)
+        if (opened->tenant == tenant && (id == NULL || strcmp(opened->run->id, id) == 0))
             opened->is_retired = true;
     close_idle(store);
     (void)pthread_mutex_unlock(&store->mutex);
+}
+
+void tr_store_retire(tr_store *store, int64_t tenant, const char *id)
+{
+    retire(store, tenant, id);
+}
+
+void tr_store_retire_tenant(tr_store *store, int64_t tenant)
+{
+    retire(store, tenant, NULL);
 }
 
 static tr_opened *find_held(tr_store *store, int64_t tenant, const char *id)
@@ -260,7 +271,7 @@ void tr_store_release(tr_store *store, tr_snapshot *snapshot)
     tr_free(own);
 }
 
-tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant, tr_snapshot **out, tr_err *err)
+static tr_code list_and_hold(tr_store *store, const tr_tenant *tenant, tr_snapshot **out, tr_err *err)
 {
     tr_run_list list = {0};
     tr_code code = tr_run_list_live(store, tenant, &list, err);
@@ -268,6 +279,20 @@ tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant, tr_snapshot 
         code = tr_run_list_hold(store, tenant, &list, out, err);
     tr_free(list.entries);
     return code;
+}
+
+/* A batch may be removed between the catalog's answer and the opening of its file: then the catalog is asked
+ * again. A file that is missing every time is damage. */
+tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant, tr_snapshot **out, tr_err *err)
+{
+    enum { TRIES = 8 };
+    tr_code code = TR_NOT_FOUND;
+    for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++)
+        code = list_and_hold(store, tenant, out, err);
+    if (code != TR_NOT_FOUND)
+        return code;
+    const tr_err why = err == NULL ? (tr_err){0} : *err;
+    return TR_FAIL(err, TR_CORRUPT, "a file of the profile store is missing: %s", why.text);
 }
 
 /* A run by id, whether it is live or only still readable. */

@@ -76,6 +76,8 @@ TR_MUST_CHECK tr_code tr_store_snapshot_of(tr_store *store, const tr_tenant *ten
 void tr_store_release(tr_store *store, tr_snapshot *snapshot); /* accepts NULL */
 /* Closes a run as soon as nobody holds it: its file was removed, and an open one keeps its bytes. */
 void tr_store_retire(tr_store *store, int64_t tenant, const char *id);
+/* The same for all runs of a tenant that was removed. */
+void tr_store_retire_tenant(tr_store *store, int64_t tenant);
 
 /* Opens one run from a file's bytes, outside of any catalog (tools, tests, benches). Names it by `id`. */
 TR_MUST_CHECK tr_code tr_run_open(tr_str bytes, const char *id, const char *dataset, tr_run **out, tr_err *err);
@@ -113,5 +115,9 @@ tr_type *tr_run_add_bookkeeping(tr_arena *arena, tr_type *root);
  * runs went. Never changes what a snapshot reads, nor what any later export answers. */
 TR_MUST_CHECK tr_code tr_store_compact(tr_store *store, const tr_tenant *tenant, const char *dataset,
                                        uint32_t *folded, tr_err *err);
+
+/* Removes the runs of a dataset that are live no more, which compaction would keep for a while: data was taken
+ * back. Whoever reads them reads on; plans that name them find them gone. */
+TR_MUST_CHECK tr_code tr_store_sweep(tr_store *store, const tr_tenant *tenant, const char *dataset, tr_err *err);
 
 #endif
