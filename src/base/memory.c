@@ -236,6 +236,24 @@ char *tr_arena_text(tr_arena *arena, tr_str s)
     return copy;
 }
 
+void tr_arena_adopt(tr_arena *to, tr_arena *from)
+{
+    tr_arena_block *oldest = from->last;
+    if (oldest == NULL)
+        return;
+    while (oldest->before != NULL)
+        oldest = oldest->before;
+    if (to->last == NULL) {
+        to->last = from->last;
+    } else { /* under the block that is being filled */
+        oldest->before = to->last->before;
+        to->last->before = from->last;
+    }
+    to->bytes += from->bytes;
+    from->last = NULL;
+    from->bytes = 0;
+}
+
 void tr_arena_reset(tr_arena *arena)
 {
     if (arena->last == NULL || arena->last->before == NULL) {

@@ -68,6 +68,8 @@ void *tr_arena_alloc(tr_arena *arena, size_t bytes);
 void *tr_arena_array(tr_arena *arena, size_t count, size_t size); /* cleared */
 tr_str tr_arena_copy(tr_arena *arena, tr_str s); /* .at is NULL when there is no memory */
 char *tr_arena_text(tr_arena *arena, tr_str s);  /* NUL-terminated, or NULL */
+/* Hands everything in *from over to *to; *from is empty afterwards. */
+void tr_arena_adopt(tr_arena *to, tr_arena *from);
 void tr_arena_reset(tr_arena *arena); /* frees all but one block, to be used again */
 void tr_arena_free(tr_arena *arena);
 

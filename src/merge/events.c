@@ -33,7 +33,7 @@ static bool is_within(const tr_merge_spec *spec, int64_t ingested_us)
            (spec->event_before_us == TR_TIME_NONE || ingested_us < spec->event_before_us);
 }
 
-void tr_merge_sort_events(tr_merge_work *work)
+void tr_merge_sort_events(tr_merge_work *work, bool is_bounded)
 {
     tr_groups *groups = &work->event_groups;
     const int64_t *ingested = work->event_fold.ingested;
@@ -41,7 +41,7 @@ void tr_merge_sort_events(tr_merge_work *work)
     for (uint32_t g = 0; g < groups->count; g++) {
         const uint32_t from = groups->start[g], end = groups->start[g + 1], start = to;
         for (uint32_t i = from; i < end; i++)
-            if (is_within(&work->plan->spec, ingested[groups->rows[i]]))
+            if (!is_bounded || is_within(&work->plan->spec, ingested[groups->rows[i]]))
                 groups->rows[to++] = groups->rows[i];
         tr_sort_rows(groups->rows + start, work->event_fold.spare, to - start, compare_times, &work->event_ids);
         groups->start[g] = start;
@@ -49,14 +49,12 @@ void tr_merge_sort_events(tr_merge_work *work)
     groups->start[groups->count] = to;
 }
 
-/* Both sides' slices end to end; the events' numbers follow the records'. */
-static tr_code join_rows(tr_merge_work *work, tr_rows *out, tr_err *err)
+tr_code tr_merge_join_rows(const tr_rows *a, const tr_rows *b, tr_arena *arena, tr_rows *out, tr_err *err)
 {
-    const tr_rows *a = &work->records, *b = &work->events;
     tr_rows rows = {.run_count = a->run_count + b->run_count, .slice_count = a->slice_count + b->slice_count,
                     .end = a->end};
-    const tr_run **runs = tr_arena_array(&work->memory->rows, rows.run_count, sizeof *runs);
-    rows.slices = tr_arena_array(&work->memory->rows, rows.slice_count, sizeof *rows.slices);
+    const tr_run **runs = tr_arena_array(arena, rows.run_count, sizeof *runs);
+    rows.slices = tr_arena_array(arena, rows.slice_count, sizeof *rows.slices);
     if (runs == NULL || rows.slices == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a partition of %u row groups", rows.slice_count);
     for (uint32_t r = 0; r < rows.run_count; r++)
@@ -86,7 +84,7 @@ tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *gr
     const uint32_t count = records->count;
     const uint32_t shift = work->records.end - 1;
     tr_groups out = {.count = count};
-    TR_TRY(join_rows(work, rows, err));
+    TR_TRY(tr_merge_join_rows(&work->records, &work->events, &work->memory->rows, rows, err));
     out.start = tr_arena_array(&work->memory->rows, (size_t)count + 1, sizeof *out.start);
     out.rows = tr_arena_alloc(&work->memory->rows,
                               ((size_t)records->start[count] + events->start[count]) * sizeof *out.rows);

@@ -6,7 +6,8 @@
  *   1 keys      walk the runs' sorted keys together; rows with the same (key, namespace, id) are one
  *               profile (graph none)
  *   2 ranks     order each profile's fragments by the policy; rank 0 wins
- *   3 filter    decide which profiles stay
+ *   3 filter    decide which profiles stay; last of all by the caller's `keep`, who may look at merged
+ *               columns first
  *   4 columns   per output unit: join the runs' columns (dictionaries united once), take for every
  *               profile the highest rank that has a value, write
  *
@@ -45,6 +46,14 @@ typedef struct tr_merge_policy {
     uint32_t order_count;
 } tr_merge_policy;
 
+/* What a KEEPER sees of a partition before its columns are written: the profiles that the filters
+ * left, in key order, and any unit of the spec's `probe` merged for them. */
+typedef struct tr_merge_view tr_merge_view;
+
+/* Decides which profiles stay: clears keep[i] (all are true before) of those that go.
+ * Called once a partition, on any thread; must decide by what it sees alone. */
+typedef tr_code (*tr_merge_keep)(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err);
+
 typedef struct tr_merge_spec {
     const tr_snapshot *snapshot;   /* borrowed until the plan is closed */
     tr_merge_policy policy;        /* borrowed for the call */
@@ -56,12 +65,20 @@ typedef struct tr_merge_spec {
     int64_t event_after_us;        /* TR_TIME_NONE: open; strictly greater, on ingestion time */
     int64_t event_before_us;       /* TR_TIME_NONE: open; strictly less */
     uint8_t bits_min;              /* at least so many partition bits; 0: as the rows need */
+    tr_merge_keep keep;            /* NULL: all stay */
+    void *keep_ctx;
+    const tr_shape *probe;         /* what `keep` may ask for; borrowed until close; NULL: nothing. A probe with
+                                      "timeSeriesEvents" makes the plan read events, whatever their bounds */
+    const tr_run *const *members;  /* runs whose segmentMembership is united with the fragments': what the server
+                                      keeps itself; a key at most once in all of them; borrowed until close */
+    uint32_t member_count;
 } tr_merge_spec;
 
 typedef struct tr_merge_plan tr_merge_plan;
 
 typedef struct tr_merge_stats {
     uint64_t profiles_seen;   /* before filters */
+    uint64_t profiles_kept;   /* after the filters on ingestion, before `keep` */
     uint64_t profiles;        /* rows written */
     uint64_t fragments;       /* record fragments read */
     uint64_t events;          /* events written */
@@ -84,5 +101,23 @@ typedef void (*tr_merge_count_namespace)(void *ctx, tr_str namespace_code, uint6
 TR_MUST_CHECK tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink sink,
                                          const atomic_bool *cancel, tr_merge_count_namespace count,
                                          void *count_ctx, tr_merge_stats *stats, tr_err *err);
+
+/* Keys, ranks, filters and `keep` of a partition, without writing anything.
+ * stats  profiles: how many would be written; events stays 0 */
+TR_MUST_CHECK tr_code tr_merge_look(const tr_merge_plan *plan, uint32_t index, const atomic_bool *cancel,
+                                    tr_merge_stats *stats, tr_err *err);
+
+/* Within `keep`. */
+uint32_t tr_merge_view_count(const tr_merge_view *view);
+/* The profiles' keys, ascending; as long as the call of `keep`. */
+TR_MUST_CHECK tr_code tr_merge_view_keys(tr_merge_view *view, const uint8_t (**out)[16], tr_err *err);
+/* Unit `unit` of the probe for all profiles.
+ * columns  [leaf_count of the unit] are filled; a leaf that no profile has is absent everywhere
+ * arena    holds them */
+TR_MUST_CHECK tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, tr_arena *arena,
+                                         tr_column *columns, tr_err *err);
+/* The probe's segmentMembership out of the spec's `members` alone. */
+TR_MUST_CHECK tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *columns,
+                                            tr_err *err);
 
 #endif

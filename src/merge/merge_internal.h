@@ -48,6 +48,15 @@ struct tr_merge_plan {
     uint32_t *all_lanes;        /* likewise: zeros */
     tr_shape identity_shape;    /* identityMap alone, to count namespaces when the output lacks it */
     tr_match *counting_matches;
+    tr_merge_side members;      /* lane and matches are not used */
+    uint32_t membership_unit;   /* of the output; UINT32_MAX: none, or there are no members */
+    tr_match *membership_matches; /* per record run, then per member run */
+    struct {                    /* the same for the probe */
+        uint32_t events_unit, identity_unit, membership_unit;
+        tr_match *records;      /* per record run, then per member run */
+        tr_match *events;       /* per event run, below timeSeriesEvents' element */
+        tr_match *identities;   /* per record run, then per event run */
+    } probe;
 };
 
 /* NULL: none left. */
@@ -56,31 +65,55 @@ void tr_merge_memory_give(tr_merge_pool *pool, tr_merge_memory *memory);
 
 static inline bool tr_merge_reads_events(const tr_merge_plan *plan)
 {
-    return plan->spec.with_event_only || plan->events_unit != UINT32_MAX;
+    return plan->spec.with_event_only || plan->events_unit != UINT32_MAX ||
+           plan->probe.events_unit != UINT32_MAX;
 }
 
 /* One partition while it is merged. */
 typedef struct tr_merge_work {
     const tr_merge_plan *plan;
+    uint32_t index; /* of the partition */
     tr_merge_memory *memory;
     tr_rows records, events;
     tr_groups record_groups, event_groups; /* same count; event_groups only when events are read */
     tr_fold record_fold, event_fold; /* event_fold and event_ids only when events are read */
     tr_event_ids event_ids;
+    tr_rows members;             /* only with members */
+    const uint8_t (*keys)[16];   /* of the profiles, once somebody needs them */
+    uint32_t *member_of;         /* per profile the number of its member row, or 0; likewise */
 } tr_merge_work;
+
+/* How leaves of timeSeriesEvents are made for a shape. */
+typedef struct tr_merge_nest {
+    const tr_shape *shape;
+    uint32_t unit;
+    const tr_match *matches; /* per event run */
+} tr_merge_nest;
 
 /* Orders every profile's rows by the policy and drops those that a newer one of the dataset replaces. */
 TR_MUST_CHECK tr_code tr_merge_rank(tr_merge_work *work, tr_err *err);
 /* Drops profiles whose newest ingestion is not after the plan's. */
 void tr_merge_filter(tr_merge_work *work);
-/* Drops events out of the plan's bounds and sorts the rest by timestamp, then _id; of folded events. */
-void tr_merge_sort_events(tr_merge_work *work);
+/* Sorts events by timestamp, then _id, and with is_bounded drops those out of the plan's bounds; of folded
+ * events. */
+void tr_merge_sort_events(tr_merge_work *work, bool is_bounded);
+/* Leaves only the groups whose flag is set. */
+void tr_merge_keep_groups(tr_merge_work *work, const bool *keep);
+/* Asks the plan's `keep` and leaves what it keeps. */
+TR_MUST_CHECK tr_code tr_merge_ask_keeper(tr_merge_work *work, tr_err *err);
+/* The rows that segmentMembership is united from, in *rows' numbers: the profile's member row, then its
+ * records'. */
+TR_MUST_CHECK tr_code tr_merge_member_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err);
+/* Slices of both end to end; b's numbers follow a's. */
+TR_MUST_CHECK tr_code tr_merge_join_rows(const tr_rows *a, const tr_rows *b, tr_arena *arena, tr_rows *out,
+                                         tr_err *err);
 /* The rows that identityMap is united from, in *rows' numbers (all records' slices, then all events'). Before
  * tr_merge_sort_events. */
 TR_MUST_CHECK tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err);
 
 /* Hands the leaves of timeSeriesEvents for the profiles of `groups` to `put`. */
-TR_MUST_CHECK tr_code tr_merge_nest_events(const tr_merge_work *work, const tr_groups *groups,
-                                           tr_gather_put put, void *ctx, tr_err *err);
+TR_MUST_CHECK tr_code tr_merge_nest_events(const tr_merge_work *work, const tr_merge_nest *as,
+                                           const tr_groups *groups, tr_gather_put put, void *ctx,
+                                           tr_err *err);
 
 #endif

@@ -232,13 +232,12 @@ static tr_code nest_leaf(const nester *n, uint32_t leaf, tr_arena *arena, tr_gat
     return put(ctx, leaf, &column, err);
 }
 
-tr_code tr_merge_nest_events(const tr_merge_work *work, const tr_groups *groups, tr_gather_put put, void *ctx,
-                             tr_err *err)
+tr_code tr_merge_nest_events(const tr_merge_work *work, const tr_merge_nest *as, const tr_groups *groups,
+                             tr_gather_put put, void *ctx, tr_err *err)
 {
-    const tr_merge_plan *plan = work->plan;
-    const tr_unit *unit = &plan->spec.output->units[plan->events_unit];
+    const tr_unit *unit = &as->shape->units[as->unit];
     tr_arena *arena = &work->memory->scratch[0], *scratch = &work->memory->scratch[1];
-    nester n = {.gather = {.shape = plan->spec.output, .rows = &work->events, .matches = plan->events.matches},
+    nester n = {.gather = {.shape = as->shape, .rows = &work->events, .matches = as->matches},
                 .groups = groups, .unit = unit->type, .element = unit->type->children[0]};
     if (groups->start[groups->count] == groups->start[0])
         return TR_OK;

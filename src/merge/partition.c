@@ -14,6 +14,8 @@ typedef struct writing {
     void *count_ctx;
     tr_rows identity_rows;
     tr_groups identity_groups;
+    tr_rows member_rows;
+    tr_groups member_groups;
 } writing;
 
 static tr_code check_cancel(const atomic_bool *cancel, tr_err *err)
@@ -57,6 +59,21 @@ static tr_code gather_identities(const writing *w, uint32_t from, uint32_t to, t
     return code;
 }
 
+static tr_code gather_membership(const writing *w, uint32_t from, uint32_t to, tr_err *err)
+{
+    const tr_merge_plan *plan = w->work->plan;
+    const tr_groups groups = part_of(&w->member_groups, from, to);
+    union { /* put_column takes what every sink of columns takes */
+        const writing *own;
+        void *ctx;
+    } self = {.own = w};
+    tr_gather gather = {.rows = &w->member_rows, .lane = plan->all_lanes, .shape = plan->spec.output,
+                        .matches = plan->membership_matches, .put = put_column, .ctx = self.ctx,
+                        .arenas = w->work->memory->scratch};
+    TR_TRY(tr_gather_index(&groups, w->member_rows.end, &w->work->memory->index, &gather, err));
+    return tr_gather_unit(&gather, plan->membership_unit, err);
+}
+
 /* One row group: the profiles [from, to). */
 static tr_code write_group(writing *w, uint32_t from, uint32_t to, tr_err *err)
 {
@@ -80,7 +97,10 @@ static tr_code write_group(writing *w, uint32_t from, uint32_t to, tr_err *err)
             code = gather_identities(w, from, to, err);
         } else if (unit == plan->events_unit) {
             const tr_groups events = part_of(&work->event_groups, from, to);
-            code = tr_merge_nest_events(work, &events, put_column, w, err);
+            const tr_merge_nest as = {plan->spec.output, plan->events_unit, plan->events.matches};
+            code = tr_merge_nest_events(work, &as, &events, put_column, w, err);
+        } else if (unit == plan->membership_unit) {
+            code = gather_membership(w, from, to, err);
         } else if (!tr_str_is(plan->spec.output->units[unit].path, "timeSeriesEvents")) {
             code = tr_gather_unit(&gather, unit, err);
         }
@@ -107,13 +127,13 @@ static tr_code write_file(writing *w, tr_sink sink, tr_err *err)
 }
 
 /* Keys, ranks and filters: which profiles there are, and their rows in order. */
-static tr_code group_profiles(tr_merge_work *work, uint32_t index, tr_merge_stats *stats, tr_err *err)
+static tr_code group_profiles(tr_merge_work *work, tr_merge_stats *stats, tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
     const bool reads_events = tr_merge_reads_events(plan);
-    TR_TRY(tr_rows_of(&plan->records.borders, index, &work->memory->rows, &work->records, err));
+    TR_TRY(tr_rows_of(&plan->records.borders, work->index, &work->memory->rows, &work->records, err));
     if (reads_events)
-        TR_TRY(tr_rows_of(&plan->events.borders, index, &work->memory->rows, &work->events, err));
+        TR_TRY(tr_rows_of(&plan->events.borders, work->index, &work->memory->rows, &work->events, err));
     const tr_walk walk = {.records = &work->records, .events = reads_events ? &work->events : NULL,
                           .with_event_only = plan->spec.with_event_only,
                           .scratch = &work->memory->scratch[0]};
@@ -124,6 +144,37 @@ static tr_code group_profiles(tr_merge_work *work, uint32_t index, tr_merge_stat
         TR_TRY(tr_fold_make(&work->events, &work->event_groups, &work->memory->rows, &work->event_fold, err));
     TR_TRY(tr_merge_rank(work, err));
     tr_merge_filter(work);
+    stats->profiles_kept = work->record_groups.count;
+    if (reads_events)
+        TR_TRY(tr_fold_events(&work->event_fold, &work->event_groups, &work->memory->rows, &work->event_ids, err));
+    if (plan->spec.keep != NULL)
+        TR_TRY(tr_merge_ask_keeper(work, err));
+    stats->profiles = work->record_groups.count;
+    return TR_OK;
+}
+
+/* Everything that columns are made from, then the file. */
+static tr_code write_partition(writing *w, tr_merge_work *work, tr_sink sink, tr_merge_stats *stats, tr_err *err)
+{
+    const tr_merge_plan *plan = work->plan;
+    if (plan->identity_unit != UINT32_MAX || w->count != NULL)
+        TR_TRY(tr_merge_identity_rows(work, &w->identity_rows, &w->identity_groups, err));
+    if (plan->membership_unit != UINT32_MAX)
+        TR_TRY(tr_merge_member_rows(work, &w->member_rows, &w->member_groups, err));
+    if (plan->events_unit != UINT32_MAX) {
+        tr_merge_sort_events(work, true);
+        stats->events = work->event_groups.start[work->event_groups.count];
+    }
+    return write_file(w, sink, err);
+}
+
+static tr_code begin(tr_merge_work *work, const atomic_bool *cancel, tr_err *err)
+{
+    TR_TRY(check_cancel(cancel, err));
+    work->memory = tr_merge_memory_take(work->plan->pool);
+    if (work->memory == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to merge a partition");
+    tr_arena_reset(&work->memory->rows);
     return TR_OK;
 }
 
@@ -132,25 +183,25 @@ tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink si
                            tr_merge_stats *stats, tr_err *err)
 {
     tr_merge_stats own = {0};
-    tr_merge_work work = {.plan = plan};
+    tr_merge_work work = {.plan = plan, .index = index};
     writing w = {.work = &work, .cancel = cancel, .count = count, .count_ctx = count_ctx};
-    TR_TRY(check_cancel(cancel, err));
-    work.memory = tr_merge_memory_take(plan->pool);
-    if (work.memory == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory to merge a partition");
-    tr_arena_reset(&work.memory->rows);
-    tr_code code = group_profiles(&work, index, &own, err);
-    if (code == TR_OK && tr_merge_reads_events(plan))
-        code = tr_fold_events(&work.event_fold, &work.event_groups, &work.memory->rows, &work.event_ids, err);
-    if (code == TR_OK && (plan->identity_unit != UINT32_MAX || count != NULL))
-        code = tr_merge_identity_rows(&work, &w.identity_rows, &w.identity_groups, err);
-    if (code == TR_OK && plan->events_unit != UINT32_MAX) {
-        tr_merge_sort_events(&work);
-        own.events = work.event_groups.start[work.event_groups.count];
-    }
+    TR_TRY(begin(&work, cancel, err));
+    tr_code code = group_profiles(&work, &own, err);
     if (code == TR_OK)
-        code = write_file(&w, sink, err);
-    own.profiles = work.record_groups.count;
+        code = write_partition(&w, &work, sink, &own, err);
+    tr_merge_memory_give(plan->pool, work.memory);
+    if (code == TR_OK)
+        *stats = own;
+    return code;
+}
+
+tr_code tr_merge_look(const tr_merge_plan *plan, uint32_t index, const atomic_bool *cancel,
+                      tr_merge_stats *stats, tr_err *err)
+{
+    tr_merge_stats own = {0};
+    tr_merge_work work = {.plan = plan, .index = index};
+    TR_TRY(begin(&work, cancel, err));
+    const tr_code code = group_profiles(&work, &own, err);
     tr_merge_memory_give(plan->pool, work.memory);
     if (code == TR_OK)
         *stats = own;

@@ -114,7 +114,7 @@ static tr_code make_identity_shape(tr_merge_plan *plan, tr_err *err)
 /* identityMap is gathered from records and, for profiles without any, from events. */
 static tr_code match_identities(tr_merge_plan *plan, tr_err *err)
 {
-    const uint32_t runs = plan->records.run_count + plan->events.run_count;
+    const uint32_t runs = plan->records.run_count + plan->events.run_count + plan->members.run_count;
     const tr_shape *output = plan->spec.output;
     plan->identity_matches = tr_arena_array(&plan->arena, runs, sizeof *plan->identity_matches);
     plan->counting_matches = tr_arena_array(&plan->arena, runs, sizeof *plan->counting_matches);
@@ -148,10 +148,71 @@ static tr_code find_events_unit(tr_merge_plan *plan, const tr_type **element, tr
     return TR_OK;
 }
 
+/* The members' runs as they came; nothing decides between them. */
+static tr_code take_members(tr_merge_plan *plan, tr_err *err)
+{
+    tr_merge_side *members = &plan->members;
+    const uint32_t count = plan->spec.member_count;
+    members->runs = tr_arena_array(&plan->arena, count, sizeof *members->runs);
+    if (members->runs == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge of %u runs", count);
+    for (uint32_t r = 0; r < count; r++)
+        if (plan->spec.members[r]->rows > 0)
+            members->runs[members->run_count++] = plan->spec.members[r];
+    return TR_OK;
+}
+
+/* Matches of the records', then the members' (or the events') runs. */
+static tr_code match_both(tr_merge_plan *plan, const tr_shape *shape, const tr_merge_side *second, tr_match **out,
+                          tr_err *err)
+{
+    *out = tr_arena_array(&plan->arena, (size_t)plan->records.run_count + second->run_count, sizeof **out);
+    if (*out == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to match %u runs", second->run_count);
+    TR_TRY(match_runs(plan, shape, shape->root, &plan->records, *out, err));
+    return match_runs(plan, shape, shape->root, second, *out + plan->records.run_count, err);
+}
+
+static tr_code match_probe(tr_merge_plan *plan, tr_err *err)
+{
+    const tr_shape *probe = plan->spec.probe;
+    if (probe == NULL)
+        return TR_OK;
+    TR_TRY(match_both(plan, probe, &plan->members, &plan->probe.records, err));
+    if (plan->probe.identity_unit != UINT32_MAX)
+        TR_TRY(match_both(plan, probe, &plan->events, &plan->probe.identities, err));
+    if (plan->probe.events_unit == UINT32_MAX)
+        return TR_OK;
+    plan->probe.events = tr_arena_array(&plan->arena, plan->events.run_count, sizeof *plan->probe.events);
+    if (plan->probe.events == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to match %u runs", plan->events.run_count);
+    return match_runs(plan, probe, probe->units[plan->probe.events_unit].type->children[0], &plan->events,
+                      plan->probe.events, err);
+}
+
+static tr_code find_probe_units(tr_merge_plan *plan, tr_err *err)
+{
+    const tr_shape *probe = plan->spec.probe;
+    plan->probe.events_unit = plan->probe.identity_unit = plan->probe.membership_unit = UINT32_MAX;
+    if (probe == NULL)
+        return TR_OK;
+    plan->probe.events_unit = tr_shape_unit(probe, tr_str_of("timeSeriesEvents"));
+    plan->probe.identity_unit = tr_shape_unit(probe, tr_str_of("identityMap"));
+    plan->probe.membership_unit = tr_shape_unit(probe, tr_str_of("segmentMembership"));
+    if (plan->probe.events_unit == UINT32_MAX)
+        return TR_OK;
+    const tr_type *array = probe->units[plan->probe.events_unit].type;
+    if (array->kind != TR_KIND_ARRAY || array->children[0]->kind != TR_KIND_OBJECT)
+        return TR_FAIL(err, TR_INVALID, "timeSeriesEvents is not an array of objects");
+    return TR_OK;
+}
+
 static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
 {
     const tr_type *element;
     TR_TRY(find_events_unit(plan, &element, err));
+    TR_TRY(find_probe_units(plan, err));
+    TR_TRY(take_members(plan, err));
     TR_TRY(choose_runs(plan, false, &plan->records, err));
     if (tr_merge_reads_events(plan))
         TR_TRY(choose_runs(plan, true, &plan->events, err));
@@ -165,14 +226,20 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
     if (plan->bits < plan->spec.bits_min)
         plan->bits = plan->spec.bits_min < TR_RUN_PARTITION_BITS_MAX ? plan->spec.bits_min
                                                                      : TR_RUN_PARTITION_BITS_MAX;
-    tr_merge_side *const sides[] = {&plan->records, &plan->events};
-    for (size_t i = 0; i < 2; i++)
+    tr_merge_side *const sides[] = {&plan->records, &plan->events, &plan->members};
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++)
         TR_TRY(tr_borders_make(sides[i]->runs, sides[i]->run_count, plan->bits, &plan->arena,
                                &sides[i]->borders, err));
     TR_TRY(match_side(plan, plan->spec.output->root, &plan->records, err));
     if (element != NULL)
         TR_TRY(match_side(plan, element, &plan->events, err));
-    return match_identities(plan, err);
+    TR_TRY(match_identities(plan, err));
+    plan->membership_unit = plan->members.run_count == 0
+                                ? UINT32_MAX
+                                : tr_shape_unit(plan->spec.output, tr_str_of("segmentMembership"));
+    if (plan->membership_unit != UINT32_MAX)
+        TR_TRY(match_both(plan, plan->spec.output, &plan->members, &plan->membership_matches, err));
+    return match_probe(plan, err);
 }
 
 tr_merge_memory *tr_merge_memory_take(tr_merge_pool *pool)

@@ -137,10 +137,24 @@ static void keep_group(tr_groups *groups, uint32_t g, uint32_t to)
     groups->start[to + 1] = at + count;
 }
 
+/* Moves group g to place `to`, on every side that is read. */
+static void move_group(tr_merge_work *work, uint32_t g, uint32_t to)
+{
+    keep_group(&work->record_groups, g, to);
+    if (tr_merge_reads_events(work->plan))
+        keep_group(&work->event_groups, g, to);
+}
+
+static void cut_groups(tr_merge_work *work, uint32_t count)
+{
+    work->record_groups.count = count;
+    if (tr_merge_reads_events(work->plan))
+        work->event_groups.count = count;
+}
+
 void tr_merge_filter(tr_merge_work *work)
 {
     const tr_merge_spec *spec = &work->plan->spec;
-    const bool reads_events = tr_merge_reads_events(work->plan);
     tr_groups *records = &work->record_groups, *events = &work->event_groups;
     if (spec->updated_after_us == TR_TIME_NONE)
         return;
@@ -150,14 +164,23 @@ void tr_merge_filter(tr_merge_work *work)
             is_any_after(records, g, work->record_fold.ingested, spec->updated_after_us) ||
             (spec->with_event_only &&
              is_any_after(events, g, work->event_fold.ingested, spec->updated_after_us));
-        if (!stays)
-            continue;
-        keep_group(records, g, kept);
-        if (reads_events)
-            keep_group(events, g, kept);
-        kept++;
+        if (stays)
+            move_group(work, g, kept++);
     }
-    records->count = kept;
-    if (reads_events)
-        events->count = kept;
+    cut_groups(work, kept);
+}
+
+void tr_merge_keep_groups(tr_merge_work *work, const bool *keep)
+{
+    const uint32_t count = work->record_groups.count;
+    uint32_t kept = 0;
+    for (uint32_t g = 0; g < count; g++) {
+        if (!keep[g])
+            continue;
+        if (work->member_of != NULL)
+            work->member_of[kept] = work->member_of[g];
+        move_group(work, g, kept++);
+    }
+    work->keys = NULL; /* they were those of all */
+    cut_groups(work, kept);
 }

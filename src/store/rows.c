@@ -172,3 +172,30 @@ tr_code tr_rows_times(const tr_rows *rows, tr_row_time which, tr_arena *arena, c
         *out = times;
     return code;
 }
+
+tr_code tr_rows_keys(const tr_rows *rows, tr_arena *arena, const uint8_t (**out)[16], tr_err *err)
+{
+    tr_arena scratch = {0};
+    tr_code code = TR_OK;
+    uint8_t(*keys)[16] = tr_arena_array(arena, rows->end, sizeof *keys);
+    if (keys == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the keys of %u rows", rows->end);
+    for (uint32_t s = 0; s < rows->slice_count && code == TR_OK; s++) {
+        tr_column column;
+        const tr_slice *slice = &rows->slices[s];
+        const tr_run *run = rows->runs[slice->run];
+        code = tr_parquet_read(run->file, slice->group, run->key_leaf, slice->from, slice->rows, &scratch,
+                               &column, err);
+        for (uint32_t i = 0; code == TR_OK && i < slice->rows; i++) {
+            if (column.codes[i] == 0)
+                code = TR_FAIL(err, TR_CORRUPT, "run %s: a row has no key", run->id);
+            else
+                memcpy(keys[slice->base + i], column.values.keys[column.codes[i] - 1], sizeof *keys);
+        }
+        tr_arena_reset(&scratch);
+    }
+    tr_arena_free(&scratch);
+    if (code == TR_OK)
+        *out = (const uint8_t(*)[16])keys;
+    return code;
+}

@@ -60,6 +60,10 @@ typedef enum tr_row_time { TR_ROW_UPDATED, TR_ROW_INGESTED } tr_row_time;
 TR_MUST_CHECK tr_code tr_rows_times(const tr_rows *rows, tr_row_time which, tr_arena *arena,
                                     const int64_t **out, tr_err *err);
 
+/* The key of every row, by number ([0] is unused). */
+TR_MUST_CHECK tr_code tr_rows_keys(const tr_rows *rows, tr_arena *arena, const uint8_t (**out)[16],
+                                   tr_err *err);
+
 /* Rows by profile, or by row to be written. `rows` may be reordered and shortened by its owner. */
 typedef struct tr_groups {
     uint32_t count;

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view.c - what a keeper sees of a partition: profiles, keys, merged units; and who stays.
+ *
+ * A unit is gathered as for the file, but its columns are kept: the arena in which a leaf was made is
+ * handed over to the caller's instead of being used again.
+ */
+#include "merge/merge_internal.h"
+
+#include <string.h>
+
+struct tr_merge_view {
+    tr_merge_work *work;
+    bool is_sorted; /* the events */
+    bool has_identities, has_members;
+    tr_rows identity_rows, member_rows;
+    tr_groups identity_groups, member_groups;
+};
+
+uint32_t tr_merge_view_count(const tr_merge_view *view)
+{
+    return view->work->record_groups.count;
+}
+
+/* The first row of every profile tells its key. */
+static tr_code find_keys(tr_merge_work *work, tr_err *err)
+{
+    const tr_groups *records = &work->record_groups, *events = &work->event_groups;
+    const uint8_t(*own)[16] = NULL, (*others)[16] = NULL;
+    tr_arena *arena = &work->memory->rows;
+    if (work->keys != NULL)
+        return TR_OK;
+    uint8_t(*keys)[16] = tr_arena_array(arena, records->count, sizeof *keys);
+    if (keys == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the keys of %u profiles", records->count);
+    TR_TRY(tr_rows_keys(&work->records, arena, &own, err));
+    if (work->plan->spec.with_event_only)
+        TR_TRY(tr_rows_keys(&work->events, arena, &others, err));
+    for (uint32_t g = 0; g < records->count; g++) {
+        const bool has_record = records->start[g] < records->start[g + 1];
+        const uint8_t *key = has_record ? own[records->rows[records->start[g]]]
+                                        : others[events->rows[events->start[g]]];
+        memcpy(keys[g], key, sizeof *keys);
+    }
+    work->keys = (const uint8_t(*)[16])keys;
+    return TR_OK;
+}
+
+tr_code tr_merge_view_keys(tr_merge_view *view, const uint8_t (**out)[16], tr_err *err)
+{
+    TR_TRY(find_keys(view->work, err));
+    *out = view->work->keys;
+    return TR_OK;
+}
+
+/* Member rows of all runs are looked up by key: both lists ascend, and a key stands once. */
+static tr_code find_members(tr_merge_work *work, tr_err *err)
+{
+    const tr_merge_plan *plan = work->plan;
+    const uint8_t(*keys)[16] = NULL;
+    tr_arena *arena = &work->memory->rows;
+    const uint32_t count = work->record_groups.count;
+    if (work->member_of != NULL)
+        return TR_OK;
+    TR_TRY(tr_rows_of(&plan->members.borders, work->index, arena, &work->members, err));
+    TR_TRY(find_keys(work, err));
+    TR_TRY(tr_rows_keys(&work->members, arena, &keys, err));
+    uint32_t *member_of = tr_arena_array(arena, count, sizeof *member_of);
+    if (member_of == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the membership of %u profiles", count);
+    for (uint32_t s = 0; s < work->members.slice_count; s++) {
+        const tr_slice *slice = &work->members.slices[s];
+        uint32_t g = 0;
+        for (uint32_t number = slice->base; number < slice->base + slice->rows; number++) {
+            while (g < count && memcmp(work->keys[g], keys[number], sizeof *keys) < 0)
+                g++;
+            if (g < count && memcmp(work->keys[g], keys[number], sizeof *keys) == 0)
+                member_of[g] = number;
+        }
+    }
+    work->member_of = member_of;
+    return TR_OK;
+}
+
+tr_code tr_merge_member_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err)
+{
+    const tr_groups *records = &work->record_groups;
+    const uint32_t count = records->count, shift = work->records.end - 1;
+    tr_groups out = {.count = count};
+    TR_TRY(find_members(work, err));
+    TR_TRY(tr_merge_join_rows(&work->records, &work->members, &work->memory->rows, rows, err));
+    out.start = tr_arena_array(&work->memory->rows, (size_t)count + 1, sizeof *out.start);
+    out.rows = tr_arena_alloc(&work->memory->rows,
+                              ((size_t)records->start[count] + count) * sizeof *out.rows);
+    if (out.start == NULL || out.rows == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
+    uint32_t to = 0;
+    for (uint32_t g = 0; g < count; g++) {
+        const uint32_t own = records->start[g + 1] - records->start[g];
+        if (work->member_of[g] != 0)
+            out.rows[to++] = work->member_of[g] + shift;
+        memcpy(out.rows + to, records->rows + records->start[g], own * sizeof *out.rows);
+        to += own;
+        out.start[g + 1] = to;
+    }
+    *groups = out;
+    return TR_OK;
+}
+
+/* ---- columns that stay */
+
+typedef struct keeping {
+    tr_merge_work *work;
+    const tr_unit *unit;
+    tr_arena *arena; /* the caller's */
+    tr_column *columns;
+} keeping;
+
+static tr_code keep_column(void *ctx, uint32_t leaf, const tr_column *column, tr_err *err)
+{
+    const keeping *k = ctx;
+    (void)err;
+    k->columns[leaf - k->unit->first_leaf] = *column;
+    tr_arena_adopt(k->arena, &k->work->memory->scratch[tr_kind_is_scalar(k->unit->type->kind) ? 0 : 1]);
+    return TR_OK;
+}
+
+static tr_code begin_columns(const tr_shape *shape, const tr_unit *unit, uint32_t rows, tr_arena *arena,
+                             tr_column *columns, tr_err *err)
+{
+    for (uint32_t i = 0; i < unit->leaf_count; i++)
+        TR_TRY(tr_column_absent(arena, &shape->leaves[unit->first_leaf + i], rows, &columns[i], err));
+    return TR_OK;
+}
+
+static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *groups, const tr_match *matches,
+                      const uint32_t *lane, tr_err *err)
+{
+    const tr_merge_plan *plan = k->work->plan;
+    const tr_shape *probe = plan->spec.probe;
+    union { /* keep_column takes what every sink of columns takes */
+        const keeping *own;
+        void *ctx;
+    } self = {.own = k};
+    tr_gather gather = {.shape = probe, .rows = rows, .matches = matches, .lane = lane,
+                        .is_one_per_lane = rows == &k->work->records && !plan->has_upsert,
+                        .arenas = k->work->memory->scratch, .put = keep_column, .ctx = self.ctx};
+    tr_arena_reset(&k->work->memory->index);
+    TR_TRY(tr_gather_index(groups, rows->end, &k->work->memory->index, &gather, err));
+    return tr_gather_unit(&gather, (uint32_t)(k->unit - probe->units), err);
+}
+
+tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, tr_arena *arena, tr_column *columns, tr_err *err)
+{
+    tr_merge_work *work = view->work;
+    const tr_merge_plan *plan = work->plan;
+    const tr_shape *probe = plan->spec.probe;
+    keeping k = {.work = work, .unit = &probe->units[unit], .arena = arena, .columns = columns};
+    TR_TRY(begin_columns(probe, k.unit, work->record_groups.count, arena, columns, err));
+    if (unit == plan->probe.events_unit) {
+        const tr_merge_nest as = {probe, unit, plan->probe.events};
+        if (!view->is_sorted)
+            tr_merge_sort_events(work, false);
+        view->is_sorted = true;
+        return tr_merge_nest_events(work, &as, &work->event_groups, keep_column, &k, err);
+    }
+    if (unit == plan->probe.identity_unit) {
+        if (!view->has_identities)
+            TR_TRY(tr_merge_identity_rows(work, &view->identity_rows, &view->identity_groups, err));
+        view->has_identities = true;
+        return gather(&k, &view->identity_rows, &view->identity_groups, plan->probe.identities,
+                      plan->all_lanes, err);
+    }
+    if (unit == plan->probe.membership_unit && plan->members.run_count > 0) {
+        if (!view->has_members)
+            TR_TRY(tr_merge_member_rows(work, &view->member_rows, &view->member_groups, err));
+        view->has_members = true;
+        return gather(&k, &view->member_rows, &view->member_groups, plan->probe.records, plan->all_lanes, err);
+    }
+    return gather(&k, &work->records, &work->record_groups, plan->probe.records, plan->records.lane, err);
+}
+
+tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *columns, tr_err *err)
+{
+    tr_merge_work *work = view->work;
+    const tr_merge_plan *plan = work->plan;
+    const tr_shape *probe = plan->spec.probe;
+    const uint32_t count = work->record_groups.count;
+    tr_groups groups = {.count = count};
+    keeping k = {.work = work, .unit = &probe->units[plan->probe.membership_unit], .arena = arena,
+                 .columns = columns};
+    TR_TRY(begin_columns(probe, k.unit, count, arena, columns, err));
+    if (plan->members.run_count == 0)
+        return TR_OK;
+    TR_TRY(find_members(work, err));
+    groups.start = tr_arena_array(&work->memory->rows, (size_t)count + 1, sizeof *groups.start);
+    groups.rows = tr_arena_array(&work->memory->rows, count, sizeof *groups.rows);
+    if (groups.start == NULL || groups.rows == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
+    for (uint32_t g = 0; g < count; g++) {
+        groups.rows[groups.start[g]] = work->member_of[g];
+        groups.start[g + 1] = groups.start[g] + (work->member_of[g] != 0);
+    }
+    return gather(&k, &work->members, &groups, plan->probe.records + plan->records.run_count, plan->all_lanes,
+                  err);
+}
+
+tr_code tr_merge_ask_keeper(tr_merge_work *work, tr_err *err)
+{
+    const tr_merge_plan *plan = work->plan;
+    const uint32_t count = work->record_groups.count;
+    tr_merge_view view = {.work = work};
+    bool *keep = tr_arena_alloc(&work->memory->rows, count);
+    if (keep == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
+    memset(keep, true, count);
+    TR_TRY(plan->spec.keep(plan->spec.keep_ctx, work->index, &view, keep, err));
+    tr_merge_keep_groups(work, keep);
+    return TR_OK;
+}
