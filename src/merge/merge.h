@@ -67,10 +67,10 @@ typedef struct tr_merge_spec {
     uint8_t bits_min;              /* at least so many partition bits; 0: as the rows need */
     tr_merge_keep keep;            /* NULL: all stay */
     void *keep_ctx;
-    const tr_shape *probe;         /* what `keep` may ask for; borrowed until close; NULL: nothing. A probe with
-                                      "timeSeriesEvents" makes the plan read events, whatever their bounds */
+    const tr_shape *probe;         /* what `keep` may ask for; borrowed until close; NULL: nothing */
+    bool with_probe_events;        /* it may ask for "timeSeriesEvents": all events, whatever their bounds */
     const tr_run *const *members;  /* runs whose segmentMembership is united with the fragments': what the server
-                                      keeps itself; a key at most once in all of them; borrowed until close */
+                                      keeps itself; borrowed until close */
     uint32_t member_count;
 } tr_merge_spec;
 
@@ -112,10 +112,12 @@ uint32_t tr_merge_view_count(const tr_merge_view *view);
 /* The profiles' keys, ascending; as long as the call of `keep`. */
 TR_MUST_CHECK tr_code tr_merge_view_keys(tr_merge_view *view, const uint8_t (**out)[16], tr_err *err);
 /* Unit `unit` of the probe for all profiles.
+ * wanted   [leaf_count of the probe]: of timeSeriesEvents only such leaves are made, and an object within
+ *          an event counts as present when one of them is in it; NULL: all
  * columns  [leaf_count of the unit] are filled; a leaf that no profile has is absent everywhere
  * arena    holds them */
-TR_MUST_CHECK tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, tr_arena *arena,
-                                         tr_column *columns, tr_err *err);
+TR_MUST_CHECK tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wanted,
+                                         tr_arena *arena, tr_column *columns, tr_err *err);
 /* The probe's segmentMembership out of the spec's `members` alone. */
 TR_MUST_CHECK tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *columns,
                                             tr_err *err);

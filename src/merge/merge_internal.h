@@ -80,7 +80,7 @@ typedef struct tr_merge_work {
     tr_event_ids event_ids;
     tr_rows members;             /* only with members */
     const uint8_t (*keys)[16];   /* of the profiles, once somebody needs them */
-    uint32_t *member_of;         /* per profile the number of its member row, or 0; likewise */
+    tr_groups member_groups;     /* the profiles' rows in `members`; .start NULL until then */
 } tr_merge_work;
 
 /* How leaves of timeSeriesEvents are made for a shape. */
@@ -88,6 +88,7 @@ typedef struct tr_merge_nest {
     const tr_shape *shape;
     uint32_t unit;
     const tr_match *matches; /* per event run */
+    const bool *wanted;      /* per leaf of the shape; NULL: all */
 } tr_merge_nest;
 
 /* Orders every profile's rows by the policy and drops those that a newer one of the dataset replaces. */
@@ -101,7 +102,7 @@ void tr_merge_sort_events(tr_merge_work *work, bool is_bounded);
 void tr_merge_keep_groups(tr_merge_work *work, const bool *keep);
 /* Asks the plan's `keep` and leaves what it keeps. */
 TR_MUST_CHECK tr_code tr_merge_ask_keeper(tr_merge_work *work, tr_err *err);
-/* The rows that segmentMembership is united from, in *rows' numbers: the profile's member row, then its
+/* The rows that segmentMembership is united from, in *rows' numbers: the profile's member rows, then its
  * records'. */
 TR_MUST_CHECK tr_code tr_merge_member_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err);
 /* Slices of both end to end; b's numbers follow a's. */

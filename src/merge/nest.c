@@ -120,7 +120,8 @@ static tr_code spread_presence(nester *n, const tr_type *object, tr_arena *arena
     return TR_OK;
 }
 
-static tr_code find_levels(nester *n, const tr_unit *unit, tr_arena *arena, tr_arena *scratch, tr_err *err)
+static tr_code find_levels(nester *n, const tr_unit *unit, const bool *wanted, tr_arena *arena, tr_arena *scratch,
+                           tr_err *err)
 {
     const tr_shape *shape = n->gather.shape;
     const tr_type *before = NULL; /* several leaves of one inner unit follow each other */
@@ -129,6 +130,8 @@ static tr_code find_levels(nester *n, const tr_unit *unit, tr_arena *arena, tr_a
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", n->event_count);
     for (uint32_t leaf = unit->first_leaf; leaf < unit->first_leaf + unit->leaf_count; leaf++) {
         const tr_type *anchor = anchor_of(n, &shape->leaves[leaf]), *inner = shape->leaves[leaf].type;
+        if (wanted != NULL && !wanted[leaf])
+            continue;
         while (inner->parent != anchor)
             inner = inner->parent;
         if (anchor == n->element || inner == before)
@@ -243,8 +246,10 @@ tr_code tr_merge_nest_events(const tr_merge_work *work, const tr_merge_nest *as,
         return TR_OK;
     tr_arena_reset(arena);
     TR_TRY(find_places(&n, arena, err));
-    TR_TRY(find_levels(&n, unit, arena, scratch, err));
+    TR_TRY(find_levels(&n, unit, as->wanted, arena, scratch, err));
     for (uint32_t i = 0; i < unit->leaf_count; i++) {
+        if (as->wanted != NULL && !as->wanted[unit->first_leaf + i])
+            continue;
         tr_arena_reset(scratch);
         TR_TRY(nest_leaf(&n, unit->first_leaf + i, scratch, put, ctx, err));
     }

@@ -97,7 +97,7 @@ static tr_code write_group(writing *w, uint32_t from, uint32_t to, tr_err *err)
             code = gather_identities(w, from, to, err);
         } else if (unit == plan->events_unit) {
             const tr_groups events = part_of(&work->event_groups, from, to);
-            const tr_merge_nest as = {plan->spec.output, plan->events_unit, plan->events.matches};
+            const tr_merge_nest as = {plan->spec.output, plan->events_unit, plan->events.matches, NULL};
             code = tr_merge_nest_events(work, &as, &events, put_column, w, err);
         } else if (unit == plan->membership_unit) {
             code = gather_membership(w, from, to, err);

@@ -199,6 +199,8 @@ static tr_code find_probe_units(tr_merge_plan *plan, tr_err *err)
     plan->probe.events_unit = tr_shape_unit(probe, tr_str_of("timeSeriesEvents"));
     plan->probe.identity_unit = tr_shape_unit(probe, tr_str_of("identityMap"));
     plan->probe.membership_unit = tr_shape_unit(probe, tr_str_of("segmentMembership"));
+    if (!plan->spec.with_probe_events)
+        plan->probe.events_unit = UINT32_MAX;
     if (plan->probe.events_unit == UINT32_MAX)
         return TR_OK;
     const tr_type *array = probe->units[plan->probe.events_unit].type;

@@ -177,10 +177,11 @@ void tr_merge_keep_groups(tr_merge_work *work, const bool *keep)
     for (uint32_t g = 0; g < count; g++) {
         if (!keep[g])
             continue;
-        if (work->member_of != NULL)
-            work->member_of[kept] = work->member_of[g];
+        if (work->member_groups.start != NULL)
+            keep_group(&work->member_groups, g, kept);
         move_group(work, g, kept++);
     }
     work->keys = NULL; /* they were those of all */
+    work->member_groups.count = kept;
     cut_groups(work, kept);
 }

@@ -52,52 +52,68 @@ tr_code tr_merge_view_keys(tr_merge_view *view, const uint8_t (**out)[16], tr_er
     return TR_OK;
 }
 
-/* Member rows of all runs are looked up by key: both lists ascend, and a key stands once. */
-static tr_code find_members(tr_merge_work *work, tr_err *err)
+/* The profile of every member row, or `count`: both lists ascend within a slice. */
+static void own_members(const tr_merge_work *work, const uint8_t (*keys)[16], uint32_t *owner)
 {
-    const tr_merge_plan *plan = work->plan;
-    const uint8_t(*keys)[16] = NULL;
-    tr_arena *arena = &work->memory->rows;
     const uint32_t count = work->record_groups.count;
-    if (work->member_of != NULL)
-        return TR_OK;
-    TR_TRY(tr_rows_of(&plan->members.borders, work->index, arena, &work->members, err));
-    TR_TRY(find_keys(work, err));
-    TR_TRY(tr_rows_keys(&work->members, arena, &keys, err));
-    uint32_t *member_of = tr_arena_array(arena, count, sizeof *member_of);
-    if (member_of == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the membership of %u profiles", count);
     for (uint32_t s = 0; s < work->members.slice_count; s++) {
         const tr_slice *slice = &work->members.slices[s];
         uint32_t g = 0;
         for (uint32_t number = slice->base; number < slice->base + slice->rows; number++) {
             while (g < count && memcmp(work->keys[g], keys[number], sizeof *keys) < 0)
                 g++;
-            if (g < count && memcmp(work->keys[g], keys[number], sizeof *keys) == 0)
-                member_of[g] = number;
+            const bool is_its = g < count && memcmp(work->keys[g], keys[number], sizeof *keys) == 0;
+            owner[number] = is_its ? g : count;
         }
     }
-    work->member_of = member_of;
+}
+
+static tr_code find_members(tr_merge_work *work, tr_err *err)
+{
+    const uint8_t(*keys)[16] = NULL;
+    tr_arena *arena = &work->memory->rows;
+    tr_groups groups = {.count = work->record_groups.count};
+    if (work->member_groups.start != NULL)
+        return TR_OK;
+    TR_TRY(tr_rows_of(&work->plan->members.borders, work->index, arena, &work->members, err));
+    TR_TRY(find_keys(work, err));
+    TR_TRY(tr_rows_keys(&work->members, arena, &keys, err));
+    const uint32_t end = work->members.end;
+    uint32_t *owner = tr_arena_array(arena, end, sizeof *owner);
+    groups.start = tr_arena_array(arena, (size_t)groups.count + 2, sizeof *groups.start);
+    groups.rows = tr_arena_array(arena, end, sizeof *groups.rows);
+    if (owner == NULL || groups.start == NULL || groups.rows == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the membership of %u profiles", groups.count);
+    own_members(work, keys, owner);
+    for (uint32_t number = 1; number < end; number++) /* counted one place on, so that filling ends right */
+        if (owner[number] + 2 <= groups.count + 1)
+            groups.start[owner[number] + 2]++;
+    for (uint32_t g = 1; g <= groups.count; g++)
+        groups.start[g + 1] += groups.start[g];
+    for (uint32_t number = 1; number < end; number++)
+        if (owner[number] < groups.count)
+            groups.rows[groups.start[owner[number] + 1]++] = number;
+    work->member_groups = groups;
     return TR_OK;
 }
 
 tr_code tr_merge_member_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err)
 {
-    const tr_groups *records = &work->record_groups;
+    const tr_groups *records = &work->record_groups, *members = &work->member_groups;
     const uint32_t count = records->count, shift = work->records.end - 1;
     tr_groups out = {.count = count};
     TR_TRY(find_members(work, err));
     TR_TRY(tr_merge_join_rows(&work->records, &work->members, &work->memory->rows, rows, err));
     out.start = tr_arena_array(&work->memory->rows, (size_t)count + 1, sizeof *out.start);
-    out.rows = tr_arena_alloc(&work->memory->rows,
-                              ((size_t)records->start[count] + count) * sizeof *out.rows);
+    out.rows = tr_arena_alloc(&work->memory->rows, ((size_t)records->start[count] + members->start[count]) *
+                                                       sizeof *out.rows);
     if (out.start == NULL || out.rows == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
     uint32_t to = 0;
     for (uint32_t g = 0; g < count; g++) {
         const uint32_t own = records->start[g + 1] - records->start[g];
-        if (work->member_of[g] != 0)
-            out.rows[to++] = work->member_of[g] + shift;
+        for (uint32_t i = members->start[g]; i < members->start[g + 1]; i++)
+            out.rows[to++] = members->rows[i] + shift;
         memcpy(out.rows + to, records->rows + records->start[g], own * sizeof *out.rows);
         to += own;
         out.start[g + 1] = to;
@@ -149,7 +165,8 @@ static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *gr
     return tr_gather_unit(&gather, (uint32_t)(k->unit - probe->units), err);
 }
 
-tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, tr_arena *arena, tr_column *columns, tr_err *err)
+tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wanted, tr_arena *arena,
+                           tr_column *columns, tr_err *err)
 {
     tr_merge_work *work = view->work;
     const tr_merge_plan *plan = work->plan;
@@ -157,12 +174,14 @@ tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, tr_arena *arena, 
     keeping k = {.work = work, .unit = &probe->units[unit], .arena = arena, .columns = columns};
     TR_TRY(begin_columns(probe, k.unit, work->record_groups.count, arena, columns, err));
     if (unit == plan->probe.events_unit) {
-        const tr_merge_nest as = {probe, unit, plan->probe.events};
+        const tr_merge_nest as = {probe, unit, plan->probe.events, wanted};
         if (!view->is_sorted)
             tr_merge_sort_events(work, false);
         view->is_sorted = true;
         return tr_merge_nest_events(work, &as, &work->event_groups, keep_column, &k, err);
     }
+    if (tr_str_is(k.unit->path, "timeSeriesEvents"))
+        return TR_OK; /* not asked for when the plan was made */
     if (unit == plan->probe.identity_unit) {
         if (!view->has_identities)
             TR_TRY(tr_merge_identity_rows(work, &view->identity_rows, &view->identity_groups, err));
@@ -185,22 +204,13 @@ tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *c
     const tr_merge_plan *plan = work->plan;
     const tr_shape *probe = plan->spec.probe;
     const uint32_t count = work->record_groups.count;
-    tr_groups groups = {.count = count};
     keeping k = {.work = work, .unit = &probe->units[plan->probe.membership_unit], .arena = arena,
                  .columns = columns};
     TR_TRY(begin_columns(probe, k.unit, count, arena, columns, err));
     if (plan->members.run_count == 0)
         return TR_OK;
     TR_TRY(find_members(work, err));
-    groups.start = tr_arena_array(&work->memory->rows, (size_t)count + 1, sizeof *groups.start);
-    groups.rows = tr_arena_array(&work->memory->rows, count, sizeof *groups.rows);
-    if (groups.start == NULL || groups.rows == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
-    for (uint32_t g = 0; g < count; g++) {
-        groups.rows[groups.start[g]] = work->member_of[g];
-        groups.start[g + 1] = groups.start[g] + (work->member_of[g] != 0);
-    }
-    return gather(&k, &work->members, &groups, plan->probe.records + plan->records.run_count, plan->all_lanes,
+    return gather(&k, &work->members, &work->member_groups, plan->probe.records + plan->records.run_count, plan->all_lanes,
                   err);
 }
 

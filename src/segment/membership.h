@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* membership.h - who is in which segment: kept per merge policy as runs of the lake.
+ *
+ *     segmentMembership { ups { <segment id> { lastQualificationTime, status } } }    one row a profile,
+ *     _tributary { key ... }                                                          in key order
+ *
+ * A file a partition of the evaluation; all of them are one "membership_run" (id: ulid), a folder of
+ * the lake. "membership" (id: the policy's) names the run in force. A run is written once and
+ * never changed; the one before is kept, so that jobs that began with it can end with it.
+ *
+ * Threads: an opened membership is immutable. Ownership: close every one.
+ */
+#ifndef TR_SEGMENT_MEMBERSHIP_H
+#define TR_SEGMENT_MEMBERSHIP_H
+
+#include "lake/lake.h"
+#include "segment/life.h"
+#include "store/store.h"
+
+#define TR_MEMBERSHIP_FOLDER "membership" /* stands for a dataset in the lake */
+
+typedef struct tr_membership tr_membership;
+
+/* The id of a policy's run in force in *out; "" when there was no evaluation yet. */
+TR_MUST_CHECK tr_code tr_membership_now(tr_catalog *catalog, const tr_tenant *tenant,
+                                        const char *policy, char out[32], tr_err *err);
+/* run            "": no members
+ * TR_NOT_FOUND   it has been replaced twice since */
+TR_MUST_CHECK tr_code tr_membership_open(tr_catalog *catalog, tr_lake *lake,
+                                         const tr_tenant *tenant, const char *run,
+                                         tr_membership **out, tr_err *err);
+void tr_membership_close(tr_membership *membership); /* accepts NULL */
+const tr_run *const *tr_membership_runs(const tr_membership *membership, uint32_t *count);
+
+/* Puts a run in force and forgets the one before the last; its id in *gone ("": none), whose folder is the
+ * caller's to remove after the commit. Within a transaction.
+ * files  [{"name","bytes","rows","xxh128"}] */
+TR_MUST_CHECK tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant,
+                                            const char *policy, const char *run,
+                                            const json_t *files, char gone[32], tr_err *err);
+
+/* ---- the entries of a column of segmentMembership */
+
+/* Leaves of the unit segmentMembership within its columns. */
+typedef struct tr_membership_leaves {
+    uint32_t namespace, segment, status, time, until; /* UINT32_MAX: the shape has no such leaf */
+} tr_membership_leaves;
+/* unit  of a shape: a map of maps of objects. TR_INVALID: it is something else */
+TR_MUST_CHECK tr_code tr_membership_find_leaves(const tr_shape *shape, uint32_t unit,
+                                                tr_membership_leaves *out, tr_err *err);
+
+/* Walks one profile's entries: while (tr_membership_next(&walk)) ... */
+typedef struct tr_membership_walk {
+    const tr_column *columns;
+    const tr_membership_leaves *leaves;
+    uint32_t at, end, outer; /* entries of the segment's key; of the namespace's */
+    tr_str namespace, segment;
+    tr_member member;
+    int64_t until_us; /* TR_TIME_NONE: no end */
+} tr_membership_walk;
+void tr_membership_begin(tr_membership_walk *walk, const tr_column *columns,
+                         const tr_membership_leaves *leaves, uint32_t profile);
+bool tr_membership_next(tr_membership_walk *walk);
+
+/* ---- writing a partition */
+
+typedef struct tr_membership_writer tr_membership_writer;
+TR_MUST_CHECK tr_code tr_membership_writer_open(int64_t now_us, const char *batch,
+                                                tr_membership_writer **out, tr_err *err);
+void tr_membership_writer_close(tr_membership_writer *writer); /* accepts NULL */
+/* Entries of one profile follow each other, by segment id; profiles by key. */
+TR_MUST_CHECK tr_code tr_membership_add(tr_membership_writer *writer, const uint8_t key[16],
+                                        tr_str segment, tr_member member, tr_err *err);
+/* How many profiles have entries so far. */
+uint32_t tr_membership_writer_rows(const tr_membership_writer *writer);
+TR_MUST_CHECK tr_code tr_membership_write(tr_membership_writer *writer, uint8_t bits, tr_sink sink,
+                                          tr_err *err);
+
+#endif
