@@ -46,10 +46,16 @@ static tr_code add_export(void *ctx, const tr_tenant *tenant, const tr_object *j
     known *k = ctx;
     char name[128];
     const json_t *to = json_object_get(job->doc, "destination");
-    (void)snprintf(name, sizeof name, "%s/%.64s", tenant->folder, tr_json_text(to, "batchId", ""));
-    return json_object_set_new(k->export_batches, name, json_true()) == 0
-               ? TR_OK
-               : TR_FAIL(err, TR_NO_MEMORY, "no memory to sweep");
+    const json_t *batches = json_object_get(to, "batches");
+    const size_t count = json_is_array(batches) ? json_array_size(batches) : 1;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *at = json_is_array(batches) ? json_array_get(batches, i) : to;
+        (void)snprintf(name, sizeof name, "%s/%.64s", tenant->folder,
+                       tr_json_text(at, "batchId", ""));
+        if (json_object_set_new(k->export_batches, name, json_true()) != 0)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory to sweep");
+    }
+    return TR_OK;
 }
 
 static const tr_tenant *find_tenant(const known *k, const char *folder)
@@ -85,7 +91,10 @@ static bool is_stage_known(const known *k, const tr_tenant *tenant, const char *
     tr_object object = {0};
     if (strncmp(stage, prefix, sizeof prefix - 1) != 0)
         return false;
-    const char *state = state_of(k, tenant, "export", stage + sizeof prefix - 1, &object);
+    char id[32]; /* "7" of "export-7" and of "export-7-2" */
+    (void)snprintf(id, sizeof id, "%.*s", (int)strcspn(stage + sizeof prefix - 1, "-"),
+                   stage + sizeof prefix - 1);
+    const char *state = state_of(k, tenant, "export", id, &object);
     const bool is_known = state == NULL || is_one_of(state, under_way);
     tr_object_clear(&object);
     return is_known;
@@ -122,6 +131,15 @@ static bool are_diagnostics_known(const known *k, const tr_tenant *tenant, const
     return is_known;
 }
 
+/* A run of members that is in force, or the one before. */
+static bool is_membership_known(const known *k, const tr_tenant *tenant, const char *run)
+{
+    tr_object object = {0};
+    const tr_code code = tr_catalog_get(k->catalog, tenant, "membership_run", run, &object, NULL);
+    tr_object_clear(&object);
+    return code != TR_NOT_FOUND; /* when the catalog cannot say, it stays */
+}
+
 static bool is_batch_known(const known *k, const tr_tenant *tenant, const char *batch)
 {
     char name[128];
@@ -143,7 +161,7 @@ static bool is_batch_known(const known *k, const tr_tenant *tenant, const char *
     const char *run = state_of(k, tenant, "run", batch, &object);
     const bool is_known = run == NULL || run[0] != '\0';
     tr_object_clear(&object);
-    return is_known;
+    return is_known || is_membership_known(k, tenant, batch);
 }
 
 static bool is_known(void *ctx, const char *tenant_folder, const char *kind, const char *id)

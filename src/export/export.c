@@ -54,7 +54,6 @@ static tr_code submit(tr_export *export, const tr_tenant *tenant, const char *id
     active->export = export;
     active->tenant = *tenant;
     (void)snprintf(active->id, sizeof active->id, "%s", id);
-    (void)snprintf(active->stage, sizeof active->stage, "export-%s", id);
     pthread_mutex_lock(&export->lock);
     active->next = export->active;
     export->active = active;
@@ -83,14 +82,23 @@ static tr_code check_dataset(tr_export *export, const tr_tenant *tenant, const c
 }
 
 static tr_code find_policy(tr_export *export, const tr_tenant *tenant,
-                           const tr_export_request *request, json_t **out, tr_err *err)
+                           const tr_export_request *request, const json_t *own, json_t **out,
+                           tr_err *err)
 {
     tr_catalog *catalog = export->parts.catalog;
     json_t *policy = NULL;
-    tr_code code = request->policy_id == NULL
-                       ? tr_policy_default(catalog, tenant, &policy, err)
-                       : tr_policy_get(catalog, tenant, request->policy_id, request->policy_version,
-                                       &policy, err);
+    const char *id = request->policy_id;
+    if (id == NULL && json_array_size(own) > 1)
+        return TR_FAIL(err, TR_INVALID,
+                       "mergePolicy is required: the segments have different merge policies, "
+                       "\"%.60s\" and \"%.60s\" among them",
+                       json_string_value(json_array_get(own, 0)),
+                       json_string_value(json_array_get(own, 1)));
+    if (id == NULL && json_array_size(own) == 1)
+        id = json_string_value(json_array_get(own, 0));
+    tr_code code =
+        id == NULL ? tr_policy_default(catalog, tenant, &policy, err)
+                   : tr_policy_get(catalog, tenant, id, request->policy_version, &policy, err);
     if (code == TR_NOT_FOUND)
         tr_err_context(err, "mergePolicy");
     TR_TRY(code);
@@ -111,28 +119,55 @@ static tr_code find_policy(tr_export *export, const tr_tenant *tenant,
 
 /* The plan as of now: columns by today's union schema, runs by today's snapshot. */
 static tr_code make_plan(tr_export *export, const tr_tenant *tenant,
-                         const tr_export_request *request, const json_t *policy, json_t **out,
-                         tr_err *err)
+                         const tr_export_request *request, const json_t *policy, const json_t *own,
+                         json_t **out, tr_err *err)
 {
     const tr_xdm_schema *schema = NULL;
     tr_snapshot *snapshot = NULL;
     tr_arena arena = {0};
     tr_type *output = NULL;
-    tr_code code = tr_catalog_schema_open(export->parts.catalog, tenant,
-                                          tr_str_of(TR_XDM_PROFILE_UNION), &schema, err);
+    json_t *memberships = json_array();
+    tr_code code = memberships == NULL
+                       ? TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export")
+                       : tr_export_memberships(export, tenant, policy, own, memberships, err);
+    if (code == TR_OK)
+        code = tr_catalog_schema_open(export->parts.catalog, tenant,
+                                      tr_str_of(TR_XDM_PROFILE_UNION), &schema, err);
     if (code == TR_OK)
         code = tr_export_output(schema->shape.root, request, &arena, &output, err);
     if (code == TR_OK)
         code = tr_store_snapshot(export->parts.store, tenant, &snapshot, err);
     if (code == TR_OK)
-        code = tr_export_plan_make(request, output, policy, snapshot, out, err);
+        code = tr_export_plan_make(request, output, policy, snapshot, memberships, out, err);
+    if (code == TR_OK && json_object_set_new(*out, "segmentPolicies", json_deep_copy(own)) != 0)
+        code = TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");
+    json_decref(memberships);
     tr_store_release(export->parts.store, snapshot);
     tr_catalog_schema_close(export->parts.catalog, schema);
     tr_arena_free(&arena);
     return code;
 }
 
-/* Job, plan and batch at once. Within a transaction. */
+/* The policy and the plan of a request; both are returned. */
+static tr_code decide(tr_export *export, const tr_tenant *tenant, const tr_export_request *request,
+                      json_t **policy, json_t **plan, tr_err *err)
+{
+    json_t *own = json_array();
+    if (own == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");
+    tr_code code = tr_export_segment_policies(export, tenant, request->segments, own, err);
+    if (code == TR_OK)
+        code = find_policy(export, tenant, request, own, policy, err);
+    if (code == TR_OK) {
+        code = make_plan(export, tenant, request, *policy, own, plan, err);
+        if (code != TR_OK)
+            json_decref(*policy);
+    }
+    json_decref(own);
+    return code;
+}
+
+/* Job, plan and batches at once. Within a transaction. */
 static tr_code insert(tr_export *export, const tr_tenant *tenant, json_t *job, json_t *plan,
                       const char *client_id, tr_err *err)
 {
@@ -140,18 +175,21 @@ static tr_code insert(tr_export *export, const tr_tenant *tenant, json_t *job, j
     const int64_t now = tr_json_int(job, "creationTime", 0);
     const json_t *to = json_object_get(job, "destination");
     tr_object object = {.state = "NEW", .created_ms = now, .updated_ms = now, .doc = job};
-    tr_object batch = {.state = "processing", .created_ms = now, .updated_ms = now};
     (void)snprintf(object.id, sizeof object.id, "%lld", (long long)tr_json_int(job, "id", 0));
     TR_TRY(tr_catalog_insert(catalog, tenant, "export", &object, err));
     object.doc = plan;
     object.state[0] = '\0';
     TR_TRY(tr_catalog_insert(catalog, tenant, "export_plan", &object, err));
-    (void)snprintf(batch.id, sizeof batch.id, "%s", tr_json_text(to, "batchId", ""));
-    (void)snprintf(batch.parent, sizeof batch.parent, "%s", tr_json_text(to, "datasetId", ""));
-    TR_TRY(tr_export_batch_make(tenant, job, client_id, &batch.doc, err));
-    const tr_code code = tr_catalog_insert(catalog, tenant, "batch", &batch, err);
-    json_decref(batch.doc);
-    return code;
+    for (uint32_t slot = 0; slot < tr_export_batch_count(job); slot++) {
+        tr_object batch = {.state = "processing", .created_ms = now, .updated_ms = now};
+        (void)snprintf(batch.id, sizeof batch.id, "%s", tr_export_batch_id(job, slot));
+        (void)snprintf(batch.parent, sizeof batch.parent, "%s", tr_json_text(to, "datasetId", ""));
+        TR_TRY(tr_export_batch_make(tenant, job, slot, client_id, &batch.doc, err));
+        const tr_code code = tr_catalog_insert(catalog, tenant, "batch", &batch, err);
+        json_decref(batch.doc);
+        TR_TRY(code);
+    }
+    return TR_OK;
 }
 
 /* Gives the job its number and stores it. */
@@ -176,10 +214,8 @@ tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_
     char id[24];
     TR_TRY(tr_export_request_read(body, &request, err));
     TR_TRY(check_dataset(export, tenant, request.dataset, err));
-    TR_TRY(find_policy(export, tenant, &request, &policy, err));
-    tr_code code = make_plan(export, tenant, &request, policy, &plan, err);
-    if (code == TR_OK)
-        code = tr_export_job_make(tenant, body, &request, policy, request_id, &doc, err);
+    TR_TRY(decide(export, tenant, &request, &policy, &plan, err));
+    tr_code code = tr_export_job_make(tenant, body, &request, policy, request_id, &doc, err);
     if (code == TR_OK)
         code = store(export, tenant, doc, plan, client_id, err);
     json_decref(policy);

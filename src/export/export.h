@@ -19,6 +19,8 @@
 #include "lake/lake.h"
 #include "merge/merge.h"
 #include "policy/policy.h"
+#include "segment/membership.h"
+#include "segment/select.h"
 
 typedef struct tr_export tr_export;
 typedef struct tr_export_parts {

@@ -35,6 +35,9 @@ typedef struct tr_export_request {
     bool with_events;
     bool with_event_only;
     int64_t updated_after_us, event_after_us, event_before_us; /* TR_TIME_NONE: open */
+    const json_t *segments; /* array, borrowed from the body; NULL: no filter by segments */
+    int64_t qualified_from_us, qualified_until_us; /* TR_TIME_NONE: open */
+    bool is_per_segment;                           /* a batch a segment */
 } tr_export_request;
 
 TR_MUST_CHECK tr_code tr_export_request_read(const json_t *body, tr_export_request *out,
@@ -50,19 +53,32 @@ TR_MUST_CHECK tr_code tr_type_of_json(const json_t *json, tr_arena *arena, tr_ty
                                       tr_err *err);
 
 /* ---- a plan */
+/* memberships  ids of the membership runs that are united with the fragments' */
 TR_MUST_CHECK tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *output,
                                           const json_t *policy, const tr_snapshot *snapshot,
-                                          json_t **out, tr_err *err);
-typedef struct tr_export_plan {
+                                          const json_t *memberships, json_t **out, tr_err *err);
+typedef struct tr_export_plan tr_export_plan;
+typedef struct tr_export_slot { /* what goes into one batch */
+    const tr_export_plan *plan;
+    uint32_t segment; /* of the selection; UINT32_MAX: all */
+    tr_merge_plan *merge;
+} tr_export_slot;
+struct tr_export_plan {
     tr_arena arena;
     tr_store *store;
     tr_snapshot *snapshot;
-    tr_shape shape;
-    tr_merge_plan *merge;
+    tr_membership **memberships;
+    uint32_t membership_count;
+    const tr_run **members; /* the runs of all of them */
+    uint32_t member_count;
+    tr_shape shape, probe;
+    tr_selection selection; /* no items: no filter */
+    tr_export_slot *slots;  /* one a batch */
+    uint32_t slot_count;
     uint32_t partitions;
-} tr_export_plan;
-/* TR_NOT_FOUND: a run of the snapshot is gone. */
-TR_MUST_CHECK tr_code tr_export_plan_open(const json_t *json, tr_store *store,
+};
+/* TR_NOT_FOUND: a run of the snapshot or a membership is gone. */
+TR_MUST_CHECK tr_code tr_export_plan_open(const json_t *json, const tr_export_parts *parts,
                                           const tr_tenant *tenant, tr_export_plan *out,
                                           tr_err *err);
 void tr_export_plan_close(tr_export_plan *plan); /* idempotent */
@@ -76,7 +92,6 @@ struct tr_export_active {
     tr_export *export;
     tr_tenant tenant;
     char id[24];
-    char stage[40];
     atomic_bool cancel;
     _Atomic uint32_t partitions_done, partitions_total;
     _Atomic uint64_t profiles, bytes;
@@ -105,11 +120,31 @@ typedef struct tr_export_run { /* a job while its coordinator works on it */
     tr_export_active *active;
     tr_export_plan plan;
     tr_export_part *parts; /* [part_count] */
-    uint32_t part_count;   /* the plan's partitions; outlives the plan */
+    uint32_t part_count;   /* the plan's partitions, slot by slot; outlives the plan */
+    uint32_t slot_count, partitions; /* of the plan, outliving it */
     uint32_t *todo;        /* partitions without a part */
     uint32_t todo_count;
     int64_t export_begin_ms, export_end_ms, write_begin_ms;
 } tr_export_run;
+
+/* ---- segments */
+/* The merge policies of the segments evaluated here, each once, in *own (an array, the caller's).
+ * Segments of other namespaces have none: their members came with the data.
+ * segments      as sent; NULL: none
+ * TR_NOT_FOUND  names the definition that is not there */
+TR_MUST_CHECK tr_code tr_export_segment_policies(tr_export *export, const tr_tenant *tenant,
+                                                 const json_t *segments, json_t *own, tr_err *err);
+/* The membership runs in force of the export's policy and of the segments' own, in *out. */
+TR_MUST_CHECK tr_code tr_export_memberships(tr_export *export, const tr_tenant *tenant,
+                                            const json_t *policy, const json_t *own, json_t *out,
+                                            tr_err *err);
+
+/* ---- the job's batches */
+enum { TR_EXPORT_SEGMENTS_MAX = 1500 }; /* of one request */
+uint32_t tr_export_batch_count(const json_t *job);
+const char *tr_export_batch_id(const json_t *job, uint32_t slot);
+/* "export-7", or "export-7-2" of a job with several batches. */
+void tr_export_stage(const char *job, uint32_t slot, uint32_t slots, char out[48]);
 
 /* ---- the job's document */
 TR_MUST_CHECK tr_code tr_export_job_make(const tr_tenant *tenant, const json_t *body,
@@ -130,7 +165,8 @@ TR_MUST_CHECK tr_code tr_export_job_timer(json_t *job, const char *name, int64_t
                                           int64_t end_ms, tr_err *err);
 /* The document of the job's batch, made by a client. */
 TR_MUST_CHECK tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job,
-                                           const char *client_id, json_t **out, tr_err *err);
+                                           uint32_t slot, const char *client_id, json_t **out,
+                                           tr_err *err);
 /* Moves a batch that will be put to a last status; its version, which is its entity tag, too. */
 TR_MUST_CHECK tr_code tr_export_batch_move(tr_object *batch, const char *status, int64_t now,
                                            tr_err *err);
@@ -149,6 +185,9 @@ bool tr_export_is_placed(const tr_export_run *run);
 TR_MUST_CHECK tr_code tr_export_publish(tr_export_run *run, tr_err *err);
 /* Batch, files and job in one transaction. TR_CANCELLED: a client was faster. */
 TR_MUST_CHECK tr_code tr_export_commit(tr_export_run *run, tr_err *err);
+/* Drops what is staged for the job's batches. */
+TR_MUST_CHECK tr_code tr_export_drop_stages(const tr_export_active *active, size_t slots,
+                                            tr_err *err);
 /* Writes the end down, again and again until the disk takes it or the server stops. */
 void tr_export_end_failed(tr_export_active *active, tr_code code, const tr_err *why);
 void tr_export_end_cancelled(tr_export_active *active);

@@ -68,10 +68,11 @@ static void every_refusal_names_its_member(void)
         {"\"mergePolicy\":{\"id\":\"x\",\"version\":0}", "mergePolicy.version must be 1"},
         {"\"filter\":[]", "filter must be an object"},
         {"\"filter\":{\"segments\":{}}", "filter.segments must be an array"},
-        {"\"filter\":{\"segments\":[{\"segmentId\":\"a\"}]}", "filter.segments: segments do not "
-                                                              "exist"},
         {"\"filter\":{\"segmentQualificationTime\":{\"startTime\":\"2024-05-01T00:00:00Z\"}}",
-         "filter.segmentQualificationTime: segments do not exist"},
+         "filter.segmentQualificationTime needs filter.segments"},
+        {"\"filter\":{\"segments\":[{\"segmentId\":\"a\"}],\"segmentQualificationTime\":"
+         "{\"startTime\":\"2024-05-02T00:00:00Z\",\"endTime\":\"2024-05-01T00:00:00Z\"}}",
+         "filter.segmentQualificationTime: startTime is after endTime"},
         {"\"filter\":{\"fromIngestTimestamp\":\"yesterday\"}", "filter.fromIngestTimestamp is "
                                                                "\"yesterday\""},
         {"\"filter\":{\"fromIngestTimestamp\":\"2024-05-01T00:00:00\"}", "filter."
@@ -87,8 +88,8 @@ static void every_refusal_names_its_member(void)
                                                                 "must be"},
         {"\"additionalFields\":{\"eventList\":{\"filter\":{\"toIngestTimestamp\":\"x\"}}}",
          "additionalFields.eventList.filter.toIngestTimestamp is \"x\""},
-        {"\"evaluationInfo\":{\"segmentation\":true}", "evaluationInfo.segmentation: segments do "
-                                                       "not exist"},
+        {"\"evaluationInfo\":{\"segmentation\":true}", "evaluationInfo.segmentation: an export does "
+                                                       "not"},
         {"\"evaluationInfo\":{\"segmentation\":1}", "evaluationInfo.segmentation must be true or "
                                                     "false"}};
     tr_export_request request;

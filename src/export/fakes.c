@@ -547,3 +547,45 @@ void tr_fake_put_dataset(const char *id, const char *schema)
     TR_ASSERT(tr_catalog_insert(NULL, NULL, "dataset", &object, NULL) == TR_OK);
     json_decref(object.doc);
 }
+
+/* ---- segments: there are none */
+
+tr_code tr_membership_now(tr_catalog *catalog, const tr_tenant *tenant, const char *policy,
+                          char out[32], tr_err *err)
+{
+    (void)catalog, (void)tenant, (void)policy, (void)err;
+    out[0] = '\0';
+    return TR_OK;
+}
+
+tr_code tr_membership_open(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
+                           const char *run, tr_membership **out, tr_err *err)
+{
+    (void)catalog, (void)lake, (void)tenant, (void)out;
+    return TR_FAIL(err, TR_NOT_FOUND, "no membership \"%s\"", run);
+}
+
+void tr_membership_close(tr_membership *membership)
+{
+    (void)membership;
+}
+
+const tr_run *const *tr_membership_runs(const tr_membership *membership, uint32_t *count)
+{
+    (void)membership;
+    *count = 0;
+    return NULL;
+}
+
+tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wanted, tr_arena *arena,
+                           tr_column *columns, tr_err *err)
+{
+    (void)view, (void)unit, (void)wanted, (void)arena, (void)columns;
+    return TR_FAIL(err, TR_INVALID, "nothing is kept by columns here");
+}
+
+uint32_t tr_merge_view_count(const tr_merge_view *view)
+{
+    (void)view;
+    return 0;
+}

@@ -13,6 +13,62 @@ bool tr_export_is_finished(const char *state)
     return strcmp(state, "NEW") != 0 && strcmp(state, "PROCESSING") != 0;
 }
 
+uint32_t tr_export_batch_count(const json_t *job)
+{
+    const json_t *batches = json_object_get(json_object_get(job, "destination"), "batches");
+    return json_is_array(batches) ? (uint32_t)json_array_size(batches) : 1;
+}
+
+const char *tr_export_batch_id(const json_t *job, uint32_t slot)
+{
+    const json_t *to = json_object_get(job, "destination");
+    const json_t *batches = json_object_get(to, "batches");
+    return tr_json_text(json_is_array(batches) ? json_array_get(batches, slot) : to, "batchId", "");
+}
+
+void tr_export_stage(const char *job, uint32_t slot, uint32_t slots, char out[48])
+{
+    if (slots <= 1)
+        (void)snprintf(out, 48, "export-%s", job);
+    else
+        (void)snprintf(out, 48, "export-%s-%u", job, slot);
+}
+
+/* Where the parts go: the ids are known from the start. NULL: no memory. */
+static json_t *make_destination(const tr_export_request *request)
+{
+    json_t *to = json_pack("{s:s, s:s, s:b}", "datasetId", request->dataset, "dataSetId",
+                           request->dataset, "segmentPerBatch", request->is_per_segment);
+    if (to == NULL || !request->is_per_segment) {
+        if (to != NULL && json_object_set_new(to, "batchId", json_string(tr_id_ulid().text)) == 0)
+            return to;
+        json_decref(to);
+        return NULL;
+    }
+    json_t *batches = json_array();
+    bool is_good = json_object_set_new(to, "batches", batches) == 0;
+    for (size_t i = 0; i < json_array_size(request->segments) && is_good; i++) {
+        const json_t *segment = json_array_get(request->segments, i);
+        json_t *status = json_deep_copy(json_object_get(segment, "status"));
+        if (json_array_size(status) == 0 && !json_is_string(status)) {
+            json_decref(status);
+            status = json_pack("[s, s]", "realized", "existing");
+        } else if (json_is_string(status)) {
+            status = json_pack("[o]", status);
+        }
+        const char *namespace = tr_json_text(segment, "segmentNs", "");
+        is_good = json_array_append_new(
+                      batches, json_pack("{s:s, s:s, s:o, s:s}", "segmentId",
+                                         tr_json_text(segment, "segmentId", ""), "segmentNs",
+                                         namespace[0] == '\0' ? "ups" : namespace, "status", status,
+                                         "batchId", tr_id_ulid().text)) == 0;
+    }
+    if (is_good)
+        return to;
+    json_decref(to);
+    return NULL;
+}
+
 /* Members of the request that the job shows as they were sent. */
 static bool echo(json_t *job, const json_t *body)
 {
@@ -31,16 +87,13 @@ tr_code tr_export_job_make(const tr_tenant *tenant, const json_t *body,
                            const char *request_id, json_t **out, tr_err *err)
 {
     const json_int_t now = tr_time_now_ms();
-    const tr_id batch = tr_id_ulid();
     json_t *job = json_pack("{s:I, s:s, s:s, s:s, s:s, s:{s:s}}", "id", (json_int_t)0, "jobType",
                             "BATCH", "profileInstanceId", "ups", "status", "NEW", "imsOrgId",
                             tenant->org, "schema", "name", TR_POLICY_SCHEMA);
     json_t *more = json_pack(
-        "{s:{s:s, s:I}, s:{s:s, s:s, s:b, s:s}, s:s, s:{}, s:{s:{s:I}}, s:I, s:I}", "mergePolicy",
-        "id", tr_json_text(policy, "id", ""), "version",
-        (json_int_t)tr_json_int(policy, "version", 1), "destination", "datasetId", request->dataset,
-        "dataSetId", request->dataset, "segmentPerBatch", 0, "batchId", batch.text, "requestId",
-        request_id == NULL ? "" : request_id, "computeGatewayJobId", "metrics", "totalTime",
+        "{s:{s:s, s:I}, s:o, s:s, s:{}, s:{s:{s:I}}, s:I, s:I}", "mergePolicy", "id",
+        tr_json_text(policy, "id", ""), "version", (json_int_t)tr_json_int(policy, "version", 1),
+        "destination", make_destination(request), "requestId", request_id == NULL ? "" : request_id, "computeGatewayJobId", "metrics", "totalTime",
         "startTimeInMs", now, "creationTime", now, "updateTime", now);
     const bool is_good =
         job != NULL && more != NULL && echo(job, body) && json_object_update(job, more) == 0;
@@ -128,11 +181,11 @@ tr_code tr_export_job_status(tr_object *job, const char *status, tr_err *err)
                                now, err);
 }
 
-tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job, const char *client_id,
-                             json_t **out, tr_err *err)
+tr_code tr_export_batch_make(const tr_tenant *tenant, const json_t *job, uint32_t slot,
+                             const char *client_id, json_t **out, tr_err *err)
 {
     const json_t *to = json_object_get(job, "destination");
-    const char *id = tr_json_text(to, "batchId", "");
+    const char *id = tr_export_batch_id(job, slot);
     const json_int_t created = tr_json_int(job, "creationTime", 0);
     json_t *batch =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:i}", "id", id,
@@ -172,12 +225,11 @@ tr_code tr_export_batch_move(tr_object *batch, const char *status, int64_t now, 
     return is_good ? TR_OK : no_memory(err);
 }
 
-tr_code tr_export_batch_end(tr_export *export, const tr_tenant *tenant, const json_t *job,
-                            const char *status, const json_t *errors, tr_err *err)
+static tr_code end_batch(tr_export *export, const tr_tenant *tenant, const char *id,
+                         const char *status, const json_t *errors, tr_err *err)
 {
     tr_object batch = {0};
     const json_int_t now = tr_time_now_ms();
-    const char *id = tr_json_text(json_object_get(job, "destination"), "batchId", "");
     const tr_code found = tr_catalog_get(export->parts.catalog, tenant, "batch", id, &batch, err);
     if (found == TR_NOT_FOUND)
         return TR_OK; /* somebody removed the dataset with all its batches */
@@ -195,6 +247,14 @@ tr_code tr_export_batch_end(tr_export *export, const tr_tenant *tenant, const js
         code = tr_catalog_put(export->parts.catalog, tenant, "batch", &batch, 0, err);
     tr_object_clear(&batch);
     return code;
+}
+
+tr_code tr_export_batch_end(tr_export *export, const tr_tenant *tenant, const json_t *job,
+                            const char *status, const json_t *errors, tr_err *err)
+{
+    for (uint32_t slot = 0; slot < tr_export_batch_count(job); slot++)
+        TR_TRY(end_batch(export, tenant, tr_export_batch_id(job, slot), status, errors, err));
+    return TR_OK;
 }
 
 static tr_code collect_id(void *ctx, const tr_object *object, tr_err *err)

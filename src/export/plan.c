@@ -2,7 +2,9 @@
 /* plan.c - a plan as JSON, and opened.
  *
  *     {"format":1, "runs":[ids], "policy":{document}, "output":{row type}, "partitions":n,
- *      "emptyProfiles":b, "events":b, "updatedAfter":us, "eventAfter":us, "eventBefore":us}
+ *      "emptyProfiles":b, "events":b, "updatedAfter":us, "eventAfter":us, "eventBefore":us,
+ *      "memberships":[ids], "segments":[as sent], "perSegment":b, "qualifiedFrom":us,
+ *      "qualifiedUntil":us, "now":us}
  *
  * Nothing else decides what an export holds, so two runs of one plan write the same bytes. Open
  * bounds are left out; `partitions` appears when the plan is first opened.
@@ -30,17 +32,29 @@ static bool set_bound(json_t *plan, const char *name, int64_t us)
     return us == TR_TIME_NONE || json_object_set_new(plan, name, json_integer(us)) == 0;
 }
 
-tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *output,
-                            const json_t *policy, const tr_snapshot *snapshot, json_t **out,
-                            tr_err *err)
+static bool set_segments(json_t *plan, const tr_export_request *request)
 {
-    json_t *plan = json_pack("{s:i, s:o, s:o, s:o, s:b, s:b}", "format", 1, "runs",
+    if (request->segments == NULL)
+        return true;
+    return json_object_set_new(plan, "segments", json_deep_copy(request->segments)) == 0 &&
+           json_object_set_new(plan, "perSegment", json_boolean(request->is_per_segment)) == 0 &&
+           json_object_set_new(plan, "now", json_integer(tr_time_now_us())) == 0 &&
+           set_bound(plan, "qualifiedFrom", request->qualified_from_us) &&
+           set_bound(plan, "qualifiedUntil", request->qualified_until_us);
+}
+
+tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *output,
+                            const json_t *policy, const tr_snapshot *snapshot,
+                            const json_t *memberships, json_t **out, tr_err *err)
+{
+    json_t *plan = json_pack("{s:i, s:o, s:o, s:o, s:b, s:b, s:o}", "format", 1, "runs",
                              tr_export_run_ids(snapshot), "policy", json_deep_copy(policy),
                              "output", tr_type_to_json(output), "emptyProfiles",
-                             request->with_event_only, "events", request->with_events);
+                             request->with_event_only, "events", request->with_events,
+                             "memberships", json_deep_copy(memberships));
     if (plan == NULL || !set_bound(plan, "updatedAfter", request->updated_after_us) ||
         !set_bound(plan, "eventAfter", request->event_after_us) ||
-        !set_bound(plan, "eventBefore", request->event_before_us)) {
+        !set_bound(plan, "eventBefore", request->event_before_us) || !set_segments(plan, request)) {
         json_decref(plan);
         return no_memory(err);
     }
@@ -69,8 +83,83 @@ static tr_code read_policy(const json_t *policy, tr_arena *arena, tr_merge_polic
     return TR_OK;
 }
 
-static tr_code open_plan(const json_t *json, const tr_tenant *tenant, tr_export_plan *plan,
-                         tr_err *err)
+static tr_code open_memberships(const json_t *json, const tr_export_parts *parts,
+                                const tr_tenant *tenant, tr_export_plan *plan, tr_err *err)
+{
+    const json_t *ids = json_object_get(json, "memberships");
+    const size_t count = json_array_size(ids);
+    plan->memberships = tr_arena_array(&plan->arena, count, sizeof *plan->memberships);
+    if (plan->memberships == NULL)
+        return no_memory(err);
+    uint32_t runs = 0, own = 0;
+    for (size_t i = 0; i < count; i++) {
+        TR_TRY(tr_membership_open(parts->catalog, parts->lake, tenant,
+                                  json_string_value(json_array_get(ids, i)),
+                                  &plan->memberships[i], err));
+        plan->membership_count++;
+        (void)tr_membership_runs(plan->memberships[i], &own);
+        runs += own;
+    }
+    plan->members = tr_arena_array(&plan->arena, runs, sizeof *plan->members);
+    if (plan->members == NULL)
+        return no_memory(err);
+    for (uint32_t i = 0; i < plan->membership_count; i++) {
+        const tr_run *const *list = tr_membership_runs(plan->memberships[i], &own);
+        for (uint32_t r = 0; r < own; r++)
+            plan->members[plan->member_count++] = list[r];
+    }
+    return TR_OK;
+}
+
+static tr_code keep_selected(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep,
+                             tr_err *err)
+{
+    const tr_export_slot *slot = ctx;
+    (void)partition;
+    return tr_selection_apply(&slot->plan->selection, slot->segment, &slot->plan->probe, view, keep,
+                              err);
+}
+
+static tr_code open_selection(const json_t *json, tr_export_plan *plan, tr_merge_spec *spec,
+                              tr_err *err)
+{
+    const json_t *segments = json_object_get(json, "segments");
+    if (segments == NULL)
+        return TR_OK;
+    TR_TRY(tr_selection_read(segments, &plan->arena, &plan->selection, err));
+    plan->selection.from_us = tr_json_int(json, "qualifiedFrom", TR_TIME_NONE);
+    plan->selection.until_us = tr_json_int(json, "qualifiedUntil", TR_TIME_NONE);
+    plan->selection.now_us = tr_json_int(json, "now", 0);
+    tr_type *root = tr_selection_probe(&plan->arena);
+    if (root == NULL)
+        return no_memory(err);
+    TR_TRY(tr_shape_make(&plan->arena, root, &plan->probe, err));
+    spec->probe = &plan->probe;
+    spec->keep = keep_selected;
+    return TR_OK;
+}
+
+static tr_code open_slots(const json_t *json, tr_export_plan *plan, tr_merge_spec *spec,
+                          tr_err *err)
+{
+    const bool is_per_segment = tr_json_bool(json, "perSegment", false);
+    const uint32_t count = is_per_segment ? plan->selection.count : 1;
+    plan->slots = tr_arena_array(&plan->arena, count, sizeof *plan->slots);
+    if (plan->slots == NULL)
+        return no_memory(err);
+    for (uint32_t i = 0; i < count; i++) {
+        tr_export_slot *slot = &plan->slots[i];
+        *slot = (tr_export_slot){.plan = plan, .segment = is_per_segment ? i : UINT32_MAX};
+        spec->keep_ctx = slot;
+        TR_TRY(tr_merge_plan_open(spec, &slot->merge, err));
+        plan->slot_count++;
+    }
+    plan->partitions = tr_merge_partition_count(plan->slots[0].merge);
+    return TR_OK;
+}
+
+static tr_code open_plan(const json_t *json, const tr_export_parts *parts, const tr_tenant *tenant,
+                         tr_export_plan *plan, tr_err *err)
 {
     tr_type *root = NULL;
     tr_merge_spec spec = {.output = &plan->shape,
@@ -84,17 +173,20 @@ static tr_code open_plan(const json_t *json, const tr_tenant *tenant, tr_export_
     TR_TRY(read_policy(json_object_get(json, "policy"), &plan->arena, &spec.policy, err));
     TR_TRY(tr_store_snapshot_of(plan->store, tenant, json_object_get(json, "runs"), &plan->snapshot,
                                 err));
+    TR_TRY(open_memberships(json, parts, tenant, plan, err));
+    TR_TRY(open_selection(json, plan, &spec, err));
     spec.snapshot = plan->snapshot;
-    TR_TRY(tr_merge_plan_open(&spec, &plan->merge, err));
-    plan->partitions = tr_merge_partition_count(plan->merge);
-    return TR_OK;
+    spec.members = plan->members;
+    spec.member_count = plan->member_count;
+    return open_slots(json, plan, &spec, err);
 }
 
-tr_code tr_export_plan_open(const json_t *json, tr_store *store, const tr_tenant *tenant,
-                            tr_export_plan *out, tr_err *err)
+/* The slots point at the plan: it must not move afterwards. */
+tr_code tr_export_plan_open(const json_t *json, const tr_export_parts *parts,
+                            const tr_tenant *tenant, tr_export_plan *out, tr_err *err)
 {
-    *out = (tr_export_plan){.store = store};
-    const tr_code code = open_plan(json, tenant, out, err);
+    *out = (tr_export_plan){.store = parts->store};
+    const tr_code code = open_plan(json, parts, tenant, out, err);
     if (code != TR_OK)
         tr_export_plan_close(out);
     return code;
@@ -102,7 +194,10 @@ tr_code tr_export_plan_open(const json_t *json, tr_store *store, const tr_tenant
 
 void tr_export_plan_close(tr_export_plan *plan)
 {
-    tr_merge_plan_close(plan->merge);
+    for (uint32_t i = 0; i < plan->slot_count; i++)
+        tr_merge_plan_close(plan->slots[i].merge);
+    for (uint32_t i = 0; i < plan->membership_count; i++)
+        tr_membership_close(plan->memberships[i]);
     if (plan->snapshot != NULL)
         tr_store_release(plan->store, plan->snapshot);
     tr_arena_free(&plan->arena);

@@ -24,19 +24,19 @@ typedef struct place { /* where the parts go */
     char batch[64];
 } place;
 
-static void read_place(const json_t *job, place *out)
+static void read_place(const json_t *job, uint32_t slot, place *out)
 {
     const json_t *to = json_object_get(job, "destination");
     (void)snprintf(out->dataset, sizeof out->dataset, "%s", tr_json_text(to, "datasetId", ""));
-    (void)snprintf(out->batch, sizeof out->batch, "%s", tr_json_text(to, "batchId", ""));
+    (void)snprintf(out->batch, sizeof out->batch, "%s", tr_export_batch_id(job, slot));
 }
 
-static tr_code find_place(const tr_export_active *active, place *out, tr_err *err)
+static tr_code find_place(const tr_export_active *active, uint32_t slot, place *out, tr_err *err)
 {
     tr_object job = {0};
     TR_TRY(tr_catalog_get(active->export->parts.catalog, &active->tenant, "export", active->id,
                           &job, err));
-    read_place(job.doc, out);
+    read_place(job.doc, slot, out);
     tr_object_clear(&job);
     return TR_OK;
 }
@@ -57,33 +57,40 @@ static bool has_file(const tr_export_active *active, const place *at, const tr_e
 
 bool tr_export_is_placed(const tr_export_run *run)
 {
-    uint32_t files = 0;
-    place at;
     for (uint32_t p = 0; p < run->part_count; p++)
         if (!run->parts[p].is_done)
             return false;
-    if (find_place(run->active, &at, NULL) != TR_OK)
-        return false;
-    for (uint32_t p = 0; p < run->part_count; p++) {
-        if (run->parts[p].name[0] == '\0')
-            continue;
-        if (!has_file(run->active, &at, &run->parts[p]))
+    for (uint32_t slot = 0; slot < run->slot_count; slot++) {
+        const uint32_t first = slot * run->partitions;
+        uint32_t files = 0;
+        place at;
+        if (find_place(run->active, slot, &at, NULL) != TR_OK)
             return false;
-        files++;
+        for (uint32_t p = first; p < first + run->partitions; p++) {
+            if (run->parts[p].name[0] == '\0')
+                continue;
+            if (!has_file(run->active, &at, &run->parts[p]))
+                return false;
+            files++;
+        }
+        if (files == 0)
+            return false;
     }
-    return files > 0;
+    return true;
 }
 
-/* What all parts are together. */
+/* What parts are together. */
 typedef struct totals {
     uint64_t profiles, bytes, files;
     json_t *namespaces; /* owned */
 } totals;
 
-static tr_code add_up(const tr_export_run *run, totals *out, tr_err *err)
+/* Of parts [first, end). */
+static tr_code add_up(const tr_export_run *run, uint32_t first, uint32_t end, totals *out,
+                      tr_err *err)
 {
     *out = (totals){.namespaces = json_object()};
-    for (uint32_t p = 0; p < run->part_count; p++) {
+    for (uint32_t p = first; p < end; p++) {
         const tr_export_part *part = &run->parts[p];
         const char *code;
         json_t *count;
@@ -102,11 +109,12 @@ static tr_code add_up(const tr_export_run *run, totals *out, tr_err *err)
     return TR_OK;
 }
 
-static tr_code insert_files(const tr_export_run *run, const place *at, int64_t now, tr_err *err)
+static tr_code insert_files(const tr_export_run *run, uint32_t slot, const place *at, int64_t now,
+                            tr_err *err)
 {
     const tr_export_active *active = run->active;
     uint32_t number = 0;
-    for (uint32_t p = 0; p < run->part_count; p++) {
+    for (uint32_t p = slot * run->partitions; p < (slot + 1) * run->partitions; p++) {
         const tr_export_part *part = &run->parts[p];
         if (part->name[0] == '\0')
             continue;
@@ -140,7 +148,7 @@ static tr_code put_batch(const tr_export_run *run, const place *at, const totals
         (json_int_t)run->export_begin_ms, "endTime", (json_int_t)now, "recordsRead",
         (json_int_t)sum->profiles, "recordsWritten", (json_int_t)sum->profiles, "recordsFailed", 0,
         "outputRecordCount", (json_int_t)sum->profiles, "outputByteSize", (json_int_t)sum->bytes,
-        "outputFileCount", (json_int_t)sum->files, "partitionCount", (json_int_t)run->part_count,
+        "outputFileCount", (json_int_t)sum->files, "partitionCount", (json_int_t)run->partitions,
         "failedRecordCount", 0);
     tr_code code =
         more == NULL || json_object_update(batch.doc, more) != 0 ? no_memory(err) : TR_OK;
@@ -169,6 +177,18 @@ static tr_code finish_job(const tr_export_run *run, tr_object *job, const totals
     return tr_export_job_status(job, "SUCCEEDED", err);
 }
 
+static tr_code finish_batch(const tr_export_run *run, const tr_object *job, uint32_t slot,
+                            int64_t now, tr_err *err)
+{
+    totals sum;
+    place at;
+    read_place(job->doc, slot, &at);
+    TR_TRY(add_up(run, slot * run->partitions, (slot + 1) * run->partitions, &sum, err));
+    json_decref(sum.namespaces);
+    TR_TRY(put_batch(run, &at, &sum, now, err));
+    return insert_files(run, slot, &at, now, err);
+}
+
 static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
 {
     const tr_export_run *run = ctx;
@@ -181,17 +201,16 @@ static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
     if (tr_export_is_finished(job->state) ||
         tr_json_bool(json_object_get(job->doc, "_"), "cancel", false))
         return TR_FAIL(err, TR_CANCELLED, "the job was cancelled");
-    read_place(job->doc, &at);
+    read_place(job->doc, 0, &at);
     tr_code code = tr_catalog_get(catalog, &active->tenant, "dataset", at.dataset, &dataset, err);
     tr_object_clear(&dataset);
     if (code == TR_NOT_FOUND)
         return TR_FAIL(err, TR_SEMANTIC, "dataset \"%s\" was deleted while it was exported to",
                        at.dataset);
     TR_TRY(code);
-    TR_TRY(add_up(run, &sum, err));
-    code = put_batch(run, &at, &sum, now, err);
-    if (code == TR_OK)
-        code = insert_files(run, &at, now, err);
+    for (uint32_t slot = 0; slot < run->slot_count; slot++)
+        TR_TRY(finish_batch(run, job, slot, now, err));
+    TR_TRY(add_up(run, 0, run->part_count, &sum, err));
     if (code == TR_OK)
         code = tr_export_parts_forget(active->export, &active->tenant, active->id, err);
     if (code == TR_OK)
@@ -221,14 +240,18 @@ tr_code tr_export_publish(tr_export_run *run, tr_err *err)
 {
     const tr_export_active *active = run->active;
     tr_lake *lake = active->export->parts.lake;
+    char stage[48];
     place at;
     run->export_end_ms = run->write_begin_ms = tr_time_now_ms();
-    TR_TRY(find_place(active, &at, err));
-    /* What an earlier attempt may have left there is not whole, or it would have been taken. */
-    TR_TRY(tr_lake_remove_batch(lake, &active->tenant, at.dataset, at.batch, err));
-    tr_crash_point("export_publishing");
-    TR_TRY(tr_lake_publish(lake, &active->tenant, active->stage, at.dataset, at.batch, err));
-    tr_crash_point("export_published");
+    for (uint32_t slot = 0; slot < run->slot_count; slot++) {
+        TR_TRY(find_place(active, slot, &at, err));
+        tr_export_stage(active->id, slot, run->slot_count, stage);
+        /* What an earlier attempt may have left there is not whole, or it would have been taken. */
+        TR_TRY(tr_lake_remove_batch(lake, &active->tenant, at.dataset, at.batch, err));
+        tr_crash_point("export_publishing");
+        TR_TRY(tr_lake_publish(lake, &active->tenant, stage, at.dataset, at.batch, err));
+        tr_crash_point("export_published");
+    }
     return tr_export_commit(run, err);
 }
 
@@ -239,9 +262,24 @@ typedef struct ending {
     const char *batch_status;
     const char *error_code; /* NULL: cancelled */
     const char *error_text;
-    place at;
-    bool has_ended; /* by this edit, not before */
+    char dataset[32];
+    json_t *batches; /* ids of its batches, once it has ended; owned */
+    bool has_ended;  /* by this edit, not before */
 } ending;
+
+static bool note_batches(ending *end, const tr_object *job)
+{
+    place at;
+    read_place(job->doc, 0, &at);
+    (void)snprintf(end->dataset, sizeof end->dataset, "%s", at.dataset);
+    json_decref(end->batches);
+    end->batches = json_array();
+    for (uint32_t slot = 0; slot < tr_export_batch_count(job->doc); slot++)
+        if (json_array_append_new(end->batches,
+                                  json_string(tr_export_batch_id(job->doc, slot))) != 0)
+            return false;
+    return true;
+}
 
 static tr_code end_job(void *ctx, tr_object *job, tr_err *err)
 {
@@ -249,9 +287,8 @@ static tr_code end_job(void *ctx, tr_object *job, tr_err *err)
     end->has_ended = false;
     if (tr_export_is_finished(job->state))
         return TR_OK;
-    read_place(job->doc, &end->at);
     json_t *errors = json_array();
-    bool is_good = errors != NULL;
+    bool is_good = errors != NULL && note_batches(end, job);
     if (is_good && end->error_code != NULL)
         is_good = json_array_append_new(errors,
                                         json_pack("{s:s, s:s, s:s}", "code", end->error_code, "msg",
@@ -272,7 +309,42 @@ static tr_code end_job(void *ctx, tr_object *job, tr_err *err)
 tr_code tr_export_end_queued(tr_export_active *active, tr_object *job, tr_err *err)
 {
     ending end = {.active = active, .status = "CANCELLED", .batch_status = "aborted"};
-    return end_job(&end, job, err);
+    const tr_code code = end_job(&end, job, err);
+    json_decref(end.batches);
+    return code;
+}
+
+tr_code tr_export_drop_stages(const tr_export_active *active, size_t slots, tr_err *err)
+{
+    char stage[48];
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        tr_export_stage(active->id, slot, (uint32_t)slots, stage);
+        TR_TRY(tr_lake_drop_stage(active->export->parts.lake, &active->tenant, stage, err));
+    }
+    return TR_OK;
+}
+
+static size_t count_slots(const tr_export_active *active)
+{
+    tr_object job = {0};
+    size_t slots = 1;
+    if (tr_catalog_get(active->export->parts.catalog, &active->tenant, "export", active->id, &job,
+                       NULL) == TR_OK)
+        slots = tr_export_batch_count(job.doc);
+    tr_object_clear(&job);
+    return slots;
+}
+
+static void remove_folders(const ending *end)
+{
+    const tr_export_active *active = end->active;
+    tr_err err = {0};
+    for (size_t i = 0; i < json_array_size(end->batches); i++)
+        if (tr_lake_remove_batch(active->export->parts.lake, &active->tenant, end->dataset,
+                                 json_string_value(json_array_get(end->batches, i)),
+                                 &err) != TR_OK)
+            tr_log(TR_LOG_WARN, "export", "export_folder_kept", "job=%s reason=\"%s\"", active->id,
+                   err.text);
 }
 
 static void write_end(ending *end)
@@ -282,7 +354,7 @@ static void write_end(ending *end)
     tr_err err = {0};
     enum { WAIT_US = 500 * 1000 };
     /* First the stage: on a full disk the catalog needs the room. */
-    if (tr_lake_drop_stage(export->parts.lake, &active->tenant, active->stage, &err) != TR_OK)
+    if (tr_export_drop_stages(active, count_slots(active), &err) != TR_OK)
         tr_log(TR_LOG_WARN, "export", "export_stage_kept", "job=%s reason=\"%s\"", active->id,
                err.text);
     tr_crash_point("export_ending");
@@ -299,10 +371,9 @@ static void write_end(ending *end)
             return; /* the next start does the job again */
         usleep(WAIT_US);
     }
-    if (end->has_ended && tr_lake_remove_batch(export->parts.lake, &active->tenant, end->at.dataset,
-                                               end->at.batch, &err) != TR_OK)
-        tr_log(TR_LOG_WARN, "export", "export_folder_kept", "job=%s reason=\"%s\"", active->id,
-               err.text);
+    if (end->has_ended)
+        remove_folders(end);
+    json_decref(end->batches);
 }
 
 void tr_export_end_failed(tr_export_active *active, tr_code code, const tr_err *why)

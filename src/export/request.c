@@ -4,8 +4,6 @@
  */
 #include "export/export_internal.h"
 
-#define SEGMENTS_TEXT "segments do not exist yet in this version"
-
 typedef enum want { WANT_OBJECT, WANT_ARRAY, WANT_STRING, WANT_BOOLEAN, WANT_INTEGER } want;
 
 /* The member of that JSON type, or NULL when absent. where ends in "." unless it is "". */
@@ -65,16 +63,36 @@ static tr_code read_policy(const json_t *body, tr_export_request *out, tr_err *e
     return TR_OK;
 }
 
+static tr_code read_segments(const json_t *filter, tr_export_request *out, tr_err *err)
+{
+    static const char where[] = "filter.segmentQualificationTime.";
+    const json_t *segments = NULL, *times = NULL;
+    TR_TRY(member(filter, "filter.", "segments", WANT_ARRAY, &segments, err));
+    TR_TRY(member(filter, "filter.", "segmentQualificationTime", WANT_OBJECT, &times, err));
+    TR_TRY(instant(times, where, "startTime", &out->qualified_from_us, err));
+    TR_TRY(instant(times, where, "endTime", &out->qualified_until_us, err));
+    out->segments = json_array_size(segments) > 0 ? segments : NULL;
+    if (json_array_size(segments) > TR_EXPORT_SEGMENTS_MAX)
+        return TR_FAIL(err, TR_INVALID, "filter.segments has %zu entries, at most %d are read",
+                       json_array_size(segments), TR_EXPORT_SEGMENTS_MAX);
+    const bool has_bound = out->qualified_from_us != TR_TIME_NONE ||
+                           out->qualified_until_us != TR_TIME_NONE;
+    if (has_bound && out->segments == NULL)
+        return TR_FAIL(err, TR_INVALID,
+                       "filter.segmentQualificationTime needs filter.segments: it is the time of a "
+                       "membership");
+    if (out->qualified_from_us != TR_TIME_NONE && out->qualified_until_us != TR_TIME_NONE &&
+        out->qualified_from_us > out->qualified_until_us)
+        return TR_FAIL(err, TR_INVALID,
+                       "filter.segmentQualificationTime: startTime is after endTime");
+    return TR_OK;
+}
+
 static tr_code read_filter(const json_t *body, tr_export_request *out, tr_err *err)
 {
-    const json_t *filter = NULL, *segments = NULL, *times = NULL, *empty = NULL;
+    const json_t *filter = NULL, *empty = NULL;
     TR_TRY(member(body, "", "filter", WANT_OBJECT, &filter, err));
-    TR_TRY(member(filter, "filter.", "segments", WANT_ARRAY, &segments, err));
-    if (json_array_size(segments) > 0)
-        return TR_FAIL(err, TR_INVALID, "filter.segments: " SEGMENTS_TEXT);
-    TR_TRY(member(filter, "filter.", "segmentQualificationTime", WANT_OBJECT, &times, err));
-    if (json_object_size(times) > 0)
-        return TR_FAIL(err, TR_INVALID, "filter.segmentQualificationTime: " SEGMENTS_TEXT);
+    TR_TRY(read_segments(filter, out, err));
     TR_TRY(instant(filter, "filter.", "fromIngestTimestamp", &out->updated_after_us, err));
     TR_TRY(member(filter, "filter.", "emptyProfiles", WANT_BOOLEAN, &empty, err));
     out->with_event_only = json_is_true(empty);
@@ -102,8 +120,9 @@ static tr_code read_destination(const json_t *body, tr_export_request *out, tr_e
     TR_TRY(member(body, "", "destination", WANT_OBJECT, &destination, err));
     TR_TRY(member(destination, "destination.", "datasetId", WANT_STRING, &small, err));
     TR_TRY(member(destination, "destination.", "dataSetId", WANT_STRING, &capital, err));
-    /* Without segments there is nothing to split a batch by: true then means false. */
     TR_TRY(member(destination, "destination.", "segmentPerBatch", WANT_BOOLEAN, &per_batch, err));
+    /* Without segments there is nothing to split a batch by: true then means false. */
+    out->is_per_segment = json_is_true(per_batch) && out->segments != NULL;
     const json_t *given = small != NULL ? small : capital;
     const tr_str id = text_of(given);
     if (given == NULL)
@@ -137,7 +156,9 @@ static tr_code check_evaluation(const json_t *body, tr_err *err)
     TR_TRY(member(body, "", "evaluationInfo", WANT_OBJECT, &evaluation, err));
     TR_TRY(member(evaluation, "evaluationInfo.", "segmentation", WANT_BOOLEAN, &segmentation, err));
     if (json_is_true(segmentation))
-        return TR_FAIL(err, TR_INVALID, "evaluationInfo.segmentation: " SEGMENTS_TEXT);
+        return TR_FAIL(err, TR_INVALID,
+                       "evaluationInfo.segmentation: an export does not evaluate segments in this "
+                       "version: run POST /segment/jobs first");
     return TR_OK;
 }
 

@@ -29,19 +29,22 @@ static void count_namespace(void *ctx, tr_str namespace_code, uint64_t profiles)
 
 /* Merges a partition into its file of the stage. Without profiles there is no file, unless
  * `is_kept`. */
-static tr_code write_part(tr_export_run *run, uint32_t partition, bool is_kept,
-                          tr_export_part *part, tr_err *err)
+static tr_code write_part(tr_export_run *run, uint32_t index, bool is_kept, tr_export_part *part,
+                          tr_err *err)
 {
     tr_export_active *active = run->active;
+    const uint32_t partition = index % run->partitions, slot = index / run->partitions;
+    char stage[48];
     tr_lake_file file = {.file = TR_FILE_NONE};
     tr_merge_stats stats = {0};
     counting c = {.namespaces = json_object()};
     *part = (tr_export_part){.namespaces = c.namespaces};
     (void)snprintf(part->name, sizeof part->name, "part-%05u.parquet", partition);
-    tr_code code = tr_lake_create(active->export->parts.lake, &active->tenant, active->stage,
-                                  part->name, &file, err);
+    tr_export_stage(active->id, slot, run->slot_count, stage);
+    tr_code code = tr_lake_create(active->export->parts.lake, &active->tenant, stage, part->name,
+                                  &file, err);
     if (code == TR_OK)
-        code = tr_merge_partition(run->plan.merge, partition, (tr_sink){tr_lake_write, &file},
+        code = tr_merge_partition(run->plan.slots[slot].merge, partition, (tr_sink){tr_lake_write, &file},
                                   &active->cancel, count_namespace, &c, &stats, err);
     if (code == TR_OK && (c.is_bad || c.namespaces == NULL))
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory to count namespaces");
@@ -119,7 +122,7 @@ static tr_code load_part(void *ctx, const tr_object *object, tr_err *err)
     const char *colon = strchr(object->id, ':');
     int64_t partition = -1;
     if (colon == NULL || !tr_str_to_i64(tr_str_of(colon + 1), &partition) || partition < 0 ||
-        partition >= run->plan.partitions)
+        partition >= run->part_count)
         return TR_OK;
     tr_export_part part = {.is_done = true,
                            .profiles = (uint64_t)tr_json_int(object->doc, "rows", 0),
@@ -138,20 +141,25 @@ static tr_code load_parts(tr_export_run *run, tr_err *err)
 {
     const tr_export_active *active = run->active;
     const tr_catalog_filter of_job = {.parent = active->id};
-    run->part_count = run->plan.partitions;
+    run->slot_count = run->plan.slot_count;
+    run->partitions = run->plan.partitions;
+    run->part_count = run->slot_count * run->partitions;
     run->parts = tr_alloc_zeroed(run->part_count, sizeof *run->parts);
     run->todo = tr_alloc_zeroed(run->part_count, sizeof *run->todo);
     if (run->parts == NULL || run->todo == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u partitions", run->plan.partitions);
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u parts", run->part_count);
     return tr_catalog_list(active->export->parts.catalog, &active->tenant, "export_part", &of_job,
                            load_part, run, err);
 }
 
-static bool is_staged(const tr_export_run *run, const tr_export_part *part)
+static bool is_staged(const tr_export_run *run, uint32_t index)
 {
     const tr_export_active *active = run->active;
+    const tr_export_part *part = &run->parts[index];
+    char stage[48];
+    tr_export_stage(active->id, index / run->partitions, run->slot_count, stage);
     return part->name[0] == '\0' || tr_lake_stage_has(active->export->parts.lake, &active->tenant,
-                                                      active->stage, part->name, &part->written);
+                                                      stage, part->name, &part->written);
 }
 
 /* Keeps the parts whose bytes are all there; the rest is to do. */
@@ -161,7 +169,7 @@ static void choose_todo(tr_export_run *run)
     uint32_t kept = 0;
     for (uint32_t p = 0; p < run->part_count; p++) {
         tr_export_part *part = &run->parts[p];
-        part->is_done = part->is_done && is_staged(run, part);
+        part->is_done = part->is_done && is_staged(run, p);
         if (!part->is_done) {
             run->todo[run->todo_count++] = p;
             continue;
@@ -203,14 +211,23 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
 {
     tr_export *export = active->export;
     tr_snapshot *snapshot = NULL;
+    const bool is_per_segment = tr_json_bool(stored->doc, "perSegment", false);
+    const size_t slots =
+        is_per_segment ? json_array_size(json_object_get(stored->doc, "segments")) : 1;
     tr_log(TR_LOG_WARN, "export", "export_planned_again",
            "job=%s reason=\"runs of its snapshot are gone\"", active->id);
-    TR_TRY(tr_lake_drop_stage(export->parts.lake, &active->tenant, active->stage, err));
+    TR_TRY(tr_export_drop_stages(active, slots, err));
     TR_TRY(tr_store_snapshot(export->parts.store, &active->tenant, &snapshot, err));
     json_t *ids = tr_export_run_ids(snapshot);
     tr_store_release(export->parts.store, snapshot);
     if (ids == NULL || json_object_set_new(stored->doc, "runs", ids) != 0)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");
+    json_t *memberships = json_array();
+    if (memberships == NULL || json_object_set_new(stored->doc, "memberships", memberships) != 0)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");
+    TR_TRY(tr_export_memberships(export, &active->tenant, json_object_get(stored->doc, "policy"),
+                                 json_object_get(stored->doc, "segmentPolicies"), memberships,
+                                 err));
     stored->updated_ms = 0;
     TR_TRY(tr_catalog_begin(export->parts.catalog, err));
     tr_code code = tr_export_parts_forget(export, &active->tenant, active->id, err);
@@ -228,11 +245,11 @@ static tr_code open_plan(tr_export_run *run, tr_err *err)
     TR_TRY(tr_catalog_get(export->parts.catalog, &active->tenant, "export_plan", active->id,
                           &stored, err));
     tr_code code =
-        tr_export_plan_open(stored.doc, export->parts.store, &active->tenant, &run->plan, err);
+        tr_export_plan_open(stored.doc, &export->parts, &active->tenant, &run->plan, err);
     if (code == TR_NOT_FOUND) {
         code = plan_again(active, &stored, err);
         if (code == TR_OK)
-            code = tr_export_plan_open(stored.doc, export->parts.store, &active->tenant, &run->plan,
+            code = tr_export_plan_open(stored.doc, &export->parts, &active->tenant, &run->plan,
                                        err);
     }
     tr_object_clear(&stored);
@@ -242,13 +259,16 @@ static tr_code open_plan(tr_export_run *run, tr_err *err)
 /* Every part is read again and its hash compared: what readers get is what was merged. */
 static tr_code check_parts(tr_export_run *run, tr_err *err)
 {
-    uint32_t files = 0;
+    for (uint32_t slot = 0; slot < run->slot_count; slot++) {
+        const uint32_t first = slot * run->partitions;
+        uint32_t files = 0;
+        for (uint32_t p = first; p < first + run->partitions; p++)
+            files += run->parts[p].name[0] != '\0';
+        if (files == 0) /* a batch always has a file, so that readers see its columns */
+            TR_TRY(make_part(run, first, true, err));
+    }
     for (uint32_t p = 0; p < run->part_count; p++)
-        files += run->parts[p].name[0] != '\0';
-    if (files == 0) /* a batch always has a file, so that readers see its columns */
-        TR_TRY(make_part(run, 0, true, err));
-    for (uint32_t p = 0; p < run->part_count; p++)
-        if (!is_staged(run, &run->parts[p]))
+        if (!is_staged(run, p))
             return TR_FAIL(err, TR_CORRUPT, "part %u is not what was written", p);
     return TR_OK;
 }

@@ -42,7 +42,8 @@ static tr_code read_statuses(const json_t *item, size_t index, tr_selected *out,
     return TR_OK;
 }
 
-static tr_code read_item(const json_t *item, size_t index, tr_selected *out, tr_err *err)
+static tr_code read_item(const json_t *item, size_t index, tr_arena *arena, tr_selected *out,
+                         tr_err *err)
 {
     const json_t *id = json_object_get(item, "segmentId");
     const json_t *namespace = json_object_get(item, "segmentNs");
@@ -51,8 +52,11 @@ static tr_code read_item(const json_t *item, size_t index, tr_selected *out, tr_
                        index);
     if (namespace != NULL && !json_is_null(namespace) && !json_is_string(namespace))
         return TR_FAIL(err, TR_INVALID, "filter.segments[%zu].segmentNs must be a string", index);
-    out->segment = text_of(id);
-    out->namespace = json_string_length(namespace) > 0 ? text_of(namespace) : tr_str_of("ups");
+    out->segment = tr_arena_copy(arena, text_of(id));
+    out->namespace = json_string_length(namespace) > 0 ? tr_arena_copy(arena, text_of(namespace))
+                                                       : tr_str_of("ups");
+    if (out->segment.at == NULL || out->namespace.at == NULL)
+        return no_memory(err);
     return read_statuses(item, index, out, err);
 }
 
@@ -66,7 +70,7 @@ tr_code tr_selection_read(const json_t *json, tr_arena *arena, tr_selection *out
     if (selection.items == NULL)
         return no_memory(err);
     for (uint32_t i = 0; i < selection.count; i++)
-        TR_TRY(read_item(json_array_get(json, i), i, &selection.items[i], err));
+        TR_TRY(read_item(json_array_get(json, i), i, arena, &selection.items[i], err));
     *out = selection;
     return TR_OK;
 }

@@ -22,7 +22,7 @@ typedef struct tr_selection {
     int64_t now_us;            /* what is over by then is no entry */
 } tr_selection;
 
-/* json  [{"segmentId","segmentNs"?,"status"?}], as a client sends it; borrowed as long as the selection
+/* json  [{"segmentId","segmentNs"?,"status"?}], as a client sends it
  * TR_INVALID  names the member: "filter.segments[1].status: ..." */
 TR_MUST_CHECK tr_code tr_selection_read(const json_t *json, tr_arena *arena, tr_selection *out,
                                         tr_err *err);
