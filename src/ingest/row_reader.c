@@ -285,9 +285,28 @@ static tr_code find_member(tr_row_reader *reader, tr_row_frame *frame, tr_str na
     return TR_OK;
 }
 
+/* Two loads that overlap instead of a call: names are short. */
 static inline bool is_name(tr_str a, tr_str b)
 {
-    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
+    uint64_t a8[2], b8[2];
+    uint32_t a4[2], b4[2];
+    if (a.len != b.len)
+        return false;
+    if (a.len >= 8 && a.len <= 16) {
+        memcpy(&a8[0], a.at, 8);
+        memcpy(&b8[0], b.at, 8);
+        memcpy(&a8[1], a.at + a.len - 8, 8);
+        memcpy(&b8[1], b.at + b.len - 8, 8);
+        return a8[0] == b8[0] && a8[1] == b8[1];
+    }
+    if (a.len >= 4 && a.len < 8) {
+        memcpy(&a4[0], a.at, 4);
+        memcpy(&b4[0], b.at, 4);
+        memcpy(&a4[1], a.at + a.len - 4, 4);
+        memcpy(&b4[1], b.at + b.len - 4, 4);
+        return a4[0] == b4[0] && a4[1] == b4[1];
+    }
+    return memcmp(a.at, b.at, a.len) == 0;
 }
 
 static tr_code on_key(void *ctx, tr_str name, tr_err *err)
