@@ -23,6 +23,8 @@ static tr_code encode_strings(const tr_leaf *leaf, const tr_column *column, cons
                        "column \"%.*s\", row %u: %llu bytes of text are more than the %d of a page",
                        TR_STR_ARG(leaf->path), page->row, (unsigned long long)bytes,
                        TR_PARQUET_PAGE_BYTES_MAX);
+    if (bytes == 0) /* no values, and maybe no buffer yet */
+        return TR_OK;
     TR_TRY(tr_buf_reserve(raw, bytes, err));
     uint8_t *to = raw->at + raw->len;
     for (uint32_t e = 0; e < page->entries; e++) {
