@@ -278,7 +278,8 @@ static tr_code retire_file(void *ctx, const tr_object *file, tr_err *err)
 static tr_code leave_store(chore *c, const char *dataset, tr_err *err)
 {
     const tr_catalog_filter of_batch = {.parent = c->id};
-    TR_TRY(tr_catalog_list(c->ingest->parts.catalog, &c->tenant, "file", &of_batch, retire_file, c, err));
+    TR_TRY(tr_catalog_list(c->ingest->parts.catalog, &c->tenant, "file", &of_batch, retire_file, c,
+                           err));
     return tr_store_sweep(c->ingest->parts.store, &c->tenant, dataset, err);
 }
 
