@@ -367,8 +367,8 @@ tr_code tr_store_snapshot_of(tr_store *store, const tr_tenant *tenant, const jso
                              tr_snapshot **out, tr_err *err)
 {
     (void)store, (void)tenant, (void)run_ids;
-    if (tr_fake_now.runs_are_gone) {
-        tr_fake_now.runs_are_gone = false;
+    if (tr_fake_now.runs_are_gone > 0) {
+        tr_fake_now.runs_are_gone--;
         snapshot.run_count = 2;
         return TR_FAIL(err, TR_NOT_FOUND, "run is gone");
     }

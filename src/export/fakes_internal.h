@@ -16,7 +16,7 @@ typedef struct tr_fake_faults {
     tr_code merge_code;   /* of partition merge_partition; TR_OK: none */
     uint32_t merge_partition;
     int catalog_failures; /* so many commits fail with TR_NO_SPACE, once a merge has failed */
-    bool runs_are_gone;   /* the next tr_store_snapshot_of fails */
+    int runs_are_gone;    /* so many tr_store_snapshot_of fail */
     bool part_rots;       /* a byte of part 1 changes once it is written */
     uint32_t cancel_in_partition; /* a client cancels during it; UINT32_MAX: never */
 } tr_fake_faults;

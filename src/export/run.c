@@ -237,8 +237,10 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
     return tr_catalog_end(export->parts.catalog, code, err);
 }
 
+/* Planning again is tried again: data may be taken back between the new list and its opening. */
 static tr_code open_plan(tr_export_run *run, tr_err *err)
 {
+    enum { TRIES = 8 };
     tr_export_active *active = run->active;
     tr_export *export = active->export;
     tr_object stored = {0};
@@ -246,7 +248,7 @@ static tr_code open_plan(tr_export_run *run, tr_err *err)
                           &stored, err));
     tr_code code =
         tr_export_plan_open(stored.doc, &export->parts, &active->tenant, &run->plan, err);
-    if (code == TR_NOT_FOUND) {
+    for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
         code = plan_again(active, &stored, err);
         if (code == TR_OK)
             code = tr_export_plan_open(stored.doc, &export->parts, &active->tenant, &run->plan,
