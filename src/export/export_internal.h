@@ -14,7 +14,7 @@
  * In the catalog, beside kind "export" (the job's document, with a member "_" that no answer
  * shows):
  *
- *     export_plan     id = the job's           the plan
+ *     export_plan     id = the job's           the plan, until the job ends
  *     export_part     id = "<job>:<partition>" a finished part: name, rows, bytes, hash, counts
  */
 #ifndef TR_EXPORT_EXPORT_INTERNAL_H
@@ -174,6 +174,9 @@ TR_MUST_CHECK tr_code tr_export_batch_move(tr_object *batch, const char *status,
 TR_MUST_CHECK tr_code tr_export_batch_end(tr_export *export, const tr_tenant *tenant,
                                           const json_t *job, const char *status,
                                           const json_t *errors, tr_err *err);
+/* Forgets plan and parts of a job that ends. Within a transaction. */
+TR_MUST_CHECK tr_code tr_export_work_forget(tr_export *export, const tr_tenant *tenant,
+                                            const char *id, tr_err *err);
 /* Forgets the parts of a job. Within a transaction. */
 TR_MUST_CHECK tr_code tr_export_parts_forget(tr_export *export, const tr_tenant *tenant,
                                              const char *id, tr_err *err);

@@ -89,6 +89,7 @@ static void a_job_ends_with_a_whole_batch(void)
           tr_json_text(json_object_get(doc, "computeGatewayJobId"), "pushJob", NULL));
     CHECK(tr_fake_files("data/") == 4 && tr_fake_files("stage/") == 0);
     CHECK(tr_fake_count("file") == 4 && tr_fake_count("export_part") == 0);
+    CHECK(tr_fake_count("export_plan") == 0); /* as large as the schema: not kept for every job */
     end();
 }
 
@@ -113,6 +114,7 @@ static void a_batch_gets_another_version_when_it_ends(void)
     CHECK(tr_export_cancel(tr_fake_export, &tenant, "2", NULL) == TR_OK && batch_is("2", "aborted"));
     CHECK(strcmp(tr_json_text(batch_doc("2"), "version", ""), "1.0.1") == 0);
     CHECK(strcmp(tr_json_text(batch_doc("2"), "createdClient", ""), "client") == 0);
+    CHECK(tr_fake_count("export_plan") == 0);
     tr_fake_run_queue();
     end();
 }

@@ -277,3 +277,12 @@ tr_code tr_export_parts_forget(tr_export *export, const tr_tenant *tenant, const
     json_decref(ids);
     return code;
 }
+
+tr_code tr_export_work_forget(tr_export *export, const tr_tenant *tenant, const char *id,
+                              tr_err *err)
+{
+    const tr_code code =
+        tr_catalog_remove(export->parts.catalog, tenant, "export_plan", id, err);
+    return code == TR_OK || code == TR_NOT_FOUND ? tr_export_parts_forget(export, tenant, id, err)
+                                                 : code;
+}

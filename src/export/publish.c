@@ -212,7 +212,7 @@ static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
         TR_TRY(finish_batch(run, job, slot, now, err));
     TR_TRY(add_up(run, 0, run->part_count, &sum, err));
     if (code == TR_OK)
-        code = tr_export_parts_forget(active->export, &active->tenant, active->id, err);
+        code = tr_export_work_forget(active->export, &active->tenant, active->id, err);
     if (code == TR_OK)
         code = finish_job(run, job, &sum, now, err);
     json_decref(sum.namespaces);
@@ -300,7 +300,7 @@ static tr_code end_job(void *ctx, tr_object *job, tr_err *err)
                                    end->batch_status, errors, err);
     if (code == TR_OK)
         code =
-            tr_export_parts_forget(end->active->export, &end->active->tenant, end->active->id, err);
+            tr_export_work_forget(end->active->export, &end->active->tenant, end->active->id, err);
     json_decref(errors);
     end->has_ended = code == TR_OK;
     return code;
