@@ -36,10 +36,10 @@ typedef enum tr_pql_kind {
     TR_PQL_DECL,      /* name from items[0] where items[1] (NULL: all) */
     TR_PQL_LET,       /* name = items[0] in items[1] */
     TR_PQL_CHAIN,     /* items[0] array, items[1] LAMBDA of its timestamp, then ELEMENTs */
-    TR_PQL_ELEMENT, /* name is the label or empty; items: what, where or NULL (LAMBDAs), when or
+    TR_PQL_ELEMENT,   /* name is the label or empty; items: what, where or NULL (LAMBDAs), when or
                      * NULL */
-    TR_PQL_RELATIVE, /* this, last or next unit */
-    TR_PQL_TIME      /* what follows `occurs`; items: time, or two with BETWEEN */
+    TR_PQL_RELATIVE,  /* this, last or next unit */
+    TR_PQL_TIME       /* what follows `occurs`; items: time, or two with BETWEEN */
 } tr_pql_kind;
 
 /* How a function is written in text. */

@@ -39,7 +39,7 @@ static tr_type *make_type(tr_arena *arena, const json_t *json, const char *name)
     return object;
 }
 
-static tr_code open_table(tr_pql_world *world, const json_t *schema, tr_pql_table *table,
+static tr_code open_table(tr_pql_world *world, const json_t *schema, tr_pql_rows *table,
                           tr_err *err)
 {
     tr_type *root = make_type(&world->arena, schema, "");
@@ -142,7 +142,7 @@ static tr_code shred(const shredder *s, const tr_type *type, const json_t *value
     return TR_OK;
 }
 
-static tr_code add_row(tr_pql_table *table, const json_t *row, tr_err *err)
+static tr_code add_row(tr_pql_rows *table, const json_t *row, tr_err *err)
 {
     const shredder s = {.builders = table->builders, .err = err};
     TR_TRY(shred(&s, table->shape.root, row, 0, 0, 0));
@@ -172,7 +172,7 @@ tr_code tr_pql_world_add(tr_pql_world *world, const json_t *row, tr_err *err)
     return TR_OK;
 }
 
-static tr_code view_columns(tr_pql_table *table, tr_err *err)
+static tr_code view_columns(tr_pql_rows *table, tr_err *err)
 {
     for (uint32_t i = 0; i < table->shape.leaf_count; i++)
         TR_TRY(tr_column_builder_view(table->builders[i], &table->columns[i], err));

@@ -12,16 +12,16 @@
 #include "codec/json.h"
 #include "parquet/column.h"
 
-typedef struct tr_pql_table {
+typedef struct tr_pql_rows {
     tr_shape shape;
     tr_column *columns; /* [shape.leaf_count] */
     tr_column_builder **builders;
     uint32_t rows;
-} tr_pql_table;
+} tr_pql_rows;
 
 typedef struct tr_pql_world {
     tr_arena arena;
-    tr_pql_table profiles, events;
+    tr_pql_rows profiles, events;
     uint32_t *event_start; /* [profiles.rows + 1] */
 } tr_pql_world;
 

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* eval_text.c - strings: prefixes, patterns, regular expressions; see eval_internal.h.
+ *
+ * Case is ignored by Unicode's simple folding, code point by code point, as towlower does it in the C.UTF-8
+ * locale: no language's own rules.
+ */
+#include "pql/eval_internal.h"
+
+#include <locale.h>
+#include <wctype.h>
+
+/* The code point at s.at[*at]; what is no UTF-8 counts as single bytes. */
+static uint32_t next_point(tr_str s, size_t *at)
+{
+    static const uint8_t lengths[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4};
+    const uint8_t first = s.at[*at];
+    const size_t len = lengths[first >> 4];
+    uint32_t point = first;
+    if (len > 1 && *at + len <= s.len) {
+        point = first & (0xFFU >> (len + 1));
+        for (size_t i = 1; i < len; i++)
+            point = point << 6 | (s.at[*at + i] & 0x3FU);
+        *at += len;
+        return point;
+    }
+    *at += 1;
+    return point;
+}
+
+static uint32_t fold(uint32_t point, locale_t locale)
+{
+    if (point < 0x80)
+        return point >= 'A' && point <= 'Z' ? point + 32 : point;
+    return (uint32_t)towlower_l((wint_t)towupper_l((wint_t)point, locale), locale);
+}
+
+/* True when s has p at s.at[at]; *end is one past it. */
+static bool has_at(tr_str s, size_t at, tr_str p, bool is_exact, locale_t locale, size_t *end)
+{
+    size_t in_p = 0;
+    if (is_exact) {
+        *end = at + p.len;
+        return s.len - at >= p.len && (p.len == 0 || memcmp(s.at + at, p.at, p.len) == 0);
+    }
+    while (in_p < p.len) {
+        if (at >= s.len)
+            return false;
+        if (fold(next_point(s, &at), locale) != fold(next_point(p, &in_p), locale))
+            return false;
+    }
+    *end = at;
+    return true;
+}
+
+static bool contains(tr_str s, tr_str p, bool is_exact, locale_t locale)
+{
+    size_t end;
+    if (is_exact)
+        return p.len == 0 || memmem(s.at, s.len, p.at, p.len) != NULL;
+    for (size_t at = 0; at <= s.len; at++)
+        if ((at == s.len || (s.at[at] & 0xC0) != 0x80) && has_at(s, at, p, false, locale, &end))
+            return true;
+    return false;
+}
+
+static bool ends_with(tr_str s, tr_str p, bool is_exact, locale_t locale)
+{
+    size_t end;
+    if (is_exact)
+        return s.len >= p.len && has_at(s, s.len - p.len, p, true, locale, &end);
+    for (size_t at = 0; at <= s.len; at++) /* folded lengths may differ */
+        if ((at == s.len || (s.at[at] & 0xC0) != 0x80) && has_at(s, at, p, false, locale, &end) &&
+            end == s.len)
+            return true;
+    return false;
+}
+
+/* % is any run, _ one character. Goes back to the last % only: enough for whole-string patterns. */
+static bool is_like(tr_str s, tr_str p)
+{
+    size_t at = 0, in_p = 0, back_p = SIZE_MAX, back = 0;
+    while (at < s.len) {
+        if (in_p < p.len && p.at[in_p] == '%') {
+            back_p = ++in_p;
+            back = at;
+        } else if (in_p < p.len && p.at[in_p] == '_') {
+            in_p++;
+            (void)next_point(s, &at);
+        } else if (in_p < p.len && p.at[in_p] == s.at[at]) {
+            in_p++;
+            at++;
+        } else if (back_p != SIZE_MAX) {
+            (void)next_point(s, &back);
+            in_p = back_p;
+            at = back;
+        } else {
+            return false;
+        }
+    }
+    while (in_p < p.len && p.at[in_p] == '%')
+        in_p++;
+    return in_p == p.len;
+}
+
+static bool is_equal(tr_str s, tr_str p, bool is_exact, locale_t locale)
+{
+    size_t end;
+    return has_at(s, 0, p, is_exact, locale, &end) && end == s.len;
+}
+
+static bool test(const tr_pql_op *op, tr_str s, tr_str p, locale_t locale)
+{
+    size_t end;
+    const bool is_exact = op->number != 0;
+    switch ((int)op->fn) {
+    case TR_PQL_LIKE: return is_like(s, p);
+    case TR_PQL_STARTS_WITH: return has_at(s, 0, p, is_exact, locale, &end);
+    case TR_PQL_NOT_STARTS_WITH: return !has_at(s, 0, p, is_exact, locale, &end);
+    case TR_PQL_ENDS_WITH: return ends_with(s, p, is_exact, locale);
+    case TR_PQL_NOT_ENDS_WITH: return !ends_with(s, p, is_exact, locale);
+    case TR_PQL_CONTAINS: return contains(s, p, is_exact, locale);
+    case TR_PQL_NOT_CONTAINS: return !contains(s, p, is_exact, locale);
+    case TR_PQL_EQUALS: return is_equal(s, p, is_exact, locale);
+    default: return !is_equal(s, p, is_exact, locale);
+    }
+}
+
+static bool are_strings(const tr_pql_vec *const *args)
+{
+    return args[0]->base->kind == TR_PQL_VEC_STRING && args[1]->base->kind == TR_PQL_VEC_STRING;
+}
+
+static tr_str string_at(const tr_pql_vec *v, uint32_t row)
+{
+    return v->base->strings[tr_pql_at(v, row)];
+}
+
+/* ---- regular expressions */
+
+/* A pattern that is data: compiled when it changes from row to row. One that is no regular expression
+ * matches nothing. */
+typedef struct pattern {
+    const tr_pql_regex *regex;
+    tr_arena memory;
+    tr_str text;
+} pattern;
+
+static tr_code pattern_at(tr_pql_run *run, const tr_pql_op *op, tr_str text, pattern *p)
+{
+    tr_pql_regex *regex;
+    if (op->regex != NULL) {
+        p->regex = op->regex;
+        return TR_OK;
+    }
+    if (p->text.at != NULL && tr_str_equal(p->text, text))
+        return TR_OK;
+    tr_arena_reset(&p->memory);
+    p->regex = NULL;
+    p->text = text;
+    const tr_code code = tr_pql_regex_make(text, &p->memory, &regex, run->err);
+    if (code == TR_OK)
+        p->regex = regex;
+    return code == TR_INVALID ? TR_OK : code;
+}
+
+static tr_code regex_rows(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec *const *args,
+                          uint32_t count, tr_pql_base *out)
+{
+    pattern p = {.regex = NULL};
+    tr_code code = TR_OK;
+    const bool is_test = op->fn == TR_PQL_MATCHES, are = are_strings(args);
+    for (uint32_t i = 0; i < count && code == TR_OK; i++) {
+        tr_str group = {0};
+        const tr_str s = are ? string_at(args[0], i) : (tr_str){0};
+        const tr_str text = are ? string_at(args[1], i) : (tr_str){0};
+        bool is_found = false;
+        if (s.at != NULL && text.at != NULL) {
+            code = pattern_at(run, op, text, &p);
+            is_found = code == TR_OK && p.regex != NULL &&
+                       tr_pql_regex_find(p.regex, run->matcher, s, op->number, &group);
+        }
+        if (is_test)
+            out->bools[i] = is_found;
+        else
+            out->strings[i] = is_found ? group : (tr_str){0};
+    }
+    tr_arena_free(&p.memory);
+    return code;
+}
+
+tr_code tr_pql_text(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec *const *args,
+                    uint32_t count, tr_pql_base *out)
+{
+    if (op->kind == TR_PQL_OP_REGEX)
+        return regex_rows(run, op, args, count, out);
+    const locale_t locale =
+        op->number != 0 ? (locale_t)0 : newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    if (op->number == 0 && locale == (locale_t)0)
+        return tr_pql_out_of_memory(run);
+    const bool are = are_strings(args);
+    for (uint32_t i = 0; i < count; i++) {
+        const tr_str s = are ? string_at(args[0], i) : (tr_str){0};
+        const tr_str p = are ? string_at(args[1], i) : (tr_str){0};
+        out->bools[i] = s.at != NULL && p.at != NULL && test(op, s, p, locale);
+    }
+    if (locale != (locale_t)0)
+        freelocale(locale);
+    return TR_OK;
+}
