@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* compile_array.c - streams of items, and what binds variables over them; see compile_internal.h. */
+/* compile_array.c - streams of items and what binds variables over them; compile_internal.h. */
 #include "pql/compile_internal.h"
 
 /* ---- how deep something reaches */
@@ -270,8 +270,8 @@ typedef struct conditions {
     uint32_t early_count, late_count;
 } conditions;
 
-/* Cuts the condition of a declaration into what can be looked at before its array is multiplied with
- * the rows of the variables before, and the rest. */
+/* Cuts the condition of a declaration into what can be looked at before its array is multiplied
+ * with the rows of the variables before, and the rest. */
 static void split(tr_pql_compiler *c, const tr_pql_node *decl, const tr_pql_node *condition,
                   const tr_pql_level *source, conditions *out)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* compile_chain.c - sequences of events, and times as arguments; see compile_internal.h.
  *
- * Everything about one event (WHAT, WHERE, a WHEN without a label) becomes a mask over the events, so
- * that only order and labels are left to the sequence itself.
+ * Everything about one event (WHAT, WHERE, a WHEN without a label) becomes a mask over the events,
+ * so that only order and labels are left to the sequence itself.
  */
 #include "pql/compile_internal.h"
 

@@ -91,7 +91,7 @@ TR_MUST_CHECK tr_code tr_pql_field(tr_pql_compiler *c, const tr_pql_operand *of,
                                    const tr_pql_operand **out);
 
 /* ---- streams */
-/* The deepest scope that an operand needs, or the variables of a node that are bound outside of it. */
+/* The deepest scope that an operand needs, or a node for the variables bound outside of it. */
 tr_pql_level *tr_pql_level_of(const tr_pql_compiler *c, const tr_pql_operand *operand);
 tr_pql_level *tr_pql_free_level(tr_pql_compiler *c, const tr_pql_node *node);
 /* The items of an array (or map), in a scope where `free` can be read. */

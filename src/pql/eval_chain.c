@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* eval_chain.c - sequences of events; see eval_internal.h.
  *
- * The algorithm is the reference's (PQL, section 9): the earliest end of an element is the best one,
- * unless a later WHEN names its label; only then are later ends tried. What was found impossible is
- * noted where nothing but the place in the events decides about it, so that trying again is cheap.
+ * The algorithm is the reference's (PQL, section 9): the earliest end of an element is the best
+ * one, unless a later WHEN names its label; only then are later ends tried. What was found
+ * impossible is noted where nothing but the place in the events decides about it, so that trying
+ * again is cheap.
  */
 #include "pql/eval_internal.h"
 

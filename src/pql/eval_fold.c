@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* eval_fold.c - items back to the scope above: any, all, count, sum, average, min, max.
  *
- * Between the two scopes there may be several (a select of several variables). A product of arrays that
- * would have more than TR_PQL_PAIRS_MAX rows is walked in chunks of its parent's rows; results are
- * added up in order, so that chunks do not show.
+ * Between the two scopes there may be several (a select of several variables). A product of arrays
+ * that would have more than TR_PQL_PAIRS_MAX rows is walked in chunks of its parent's rows; results
+ * are added up in order, so that chunks do not show.
  */
 #include "pql/eval_internal.h"
 

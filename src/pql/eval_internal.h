@@ -11,9 +11,9 @@
  *     eval_chain.c   sequences
  *     eval_equal.c   equality of any two values, sets of values
  *
- * DOMAIN. The rows of a scope: each has a parent row and a place in the array's pool. An EPOCH tells
- * whether what was worked out still holds: a product of arrays too large to be held is looked at in
- * chunks, and each chunk is a new epoch of its scope.
+ * DOMAIN. The rows of a scope: each has a parent row and a place in the array's pool. An EPOCH
+ * tells whether what was worked out still holds: a product of arrays too large to be held is looked
+ * at in chunks, and each chunk is a new epoch of its scope.
  */
 #ifndef TR_PQL_EVAL_INTERNAL_H
 #define TR_PQL_EVAL_INTERNAL_H
@@ -106,8 +106,8 @@ TR_MUST_CHECK tr_code tr_pql_fold_op(tr_pql_run *run, const tr_pql_op *op, const
 TR_MUST_CHECK tr_code tr_pql_group_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out);
 TR_MUST_CHECK tr_code tr_pql_chain_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out);
 
-/* The masks of a fold over its innermost scope, as bytes; and where each row of the fold's own scope
- * begins in it. */
+/* The masks of a fold over its innermost scope, as bytes; and where each row of the fold's own
+ * scope begins in it. */
 typedef struct tr_pql_rows_in {
     uint32_t count;
     const uint32_t *owner; /* per row */

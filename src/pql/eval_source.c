@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* eval_source.c - columns as vectors.
  *
- * An array's elements are found in the levels of any leaf below it (column.h). With `here` the level
- * at which the array itself is present, and r its own repetition level:
+ * An array's elements are found in the levels of any leaf below it (column.h). With `here` the
+ * level at which the array itself is present, and r its own repetition level:
  *
  *     rep < r    another instance of what the array stands in; def >= here: it has the array
  *     rep <= r   and def > here: another element
  *
- * Instances are numbered in the order of the entries, so the elements of one array follow each other,
- * and an array is a span of numbers. A leaf with no array between has exactly one entry for each
- * instance.
+ * Instances are numbered in the order of the entries, so the elements of one array follow each
+ * other, and an array is a span of numbers. A leaf with no array between has exactly one entry for
+ * each instance.
  */
 #include "pql/eval_internal.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* eval_text.c - strings: prefixes, patterns, regular expressions; see eval_internal.h.
  *
- * Case is ignored by Unicode's simple folding, code point by code point, as towlower does it in the C.UTF-8
- * locale: no language's own rules.
+ * Case is ignored by Unicode's simple folding, code point by code point, as towlower does it in the
+ * C.UTF-8 locale: no language's own rules.
  */
 #include "pql/eval_internal.h"
 
@@ -137,8 +137,8 @@ static tr_str string_at(const tr_pql_vec *v, uint32_t row)
 
 /* ---- regular expressions */
 
-/* A pattern that is data: compiled when it changes from row to row. One that is no regular expression
- * matches nothing. */
+/* A pattern that is data: compiled when it changes from row to row. One that is no regular
+ * expression matches nothing. */
 typedef struct pattern {
     const tr_pql_regex *regex;
     tr_arena memory;

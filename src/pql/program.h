@@ -5,9 +5,10 @@
  *                                      ^
  *                      columns of the partition, asked for when they are needed
  *
- * All trees of a program share what they have in common: a column is read once, and an equal part of
- * two expressions ("eventType = x" over the events) is evaluated once. inSegment of a tree that was
- * added before is that tree's own mask; of any other it is read from the profile's segmentMembership.
+ * All trees of a program share what they have in common: a column is read once, and an equal part
+ * of two expressions ("eventType = x" over the events) is evaluated once. inSegment of a tree that
+ * was added before is that tree's own mask; of any other it is read from the profile's
+ * segmentMembership.
  *
  * Threads: a program is immutable after the last add, and may be used by any number of runs; a run
  * belongs to one thread. Ownership: a program borrows shapes and trees (with their arenas) until

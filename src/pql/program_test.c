@@ -2,8 +2,8 @@
 /* program_test.c - programs over the reference's profile and over small made ones.
  *
  * Every row of the conformance table has its result, as text and through JSON, alone and with all
- * others in one program; products of arrays are the same in chunks; sequences, segments of segments,
- * columns that contradict each other, cancel and failing memory.
+ * others in one program; products of arrays are the same in chunks; sequences, segments of
+ * segments, columns that contradict each other, cancel and failing memory.
  */
 #include "pql/program.h"
 

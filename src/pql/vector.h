@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vector.h - the values of one part of an expression for all rows of a domain.
  *
- * A vector looks at a BASE through an optional index, so that picking rows, repeating them and reading
- * a dictionary by code are one thing:
+ * A vector looks at a BASE through an optional index, so that picking rows, repeating them and
+ * reading a dictionary by code are one thing:
  *
  *     vector  index [ 2 0 1 1 2 ]        rows 0..4
  *     base    [ null | "a" | "b" ]       rows 0..2, here a column's table with null in front
  *
  * What is computed from one base row holds for every row that looks at it: see tr_pql_flatten.
  *
- * A list is a span [start, end) of rows of `items`; a map has `keys` besides. An object of the schema
- * is the number of an instance of its SOURCE (rows of a table, elements of an array in it): nothing
- * of it is copied, its fields are read from the source's columns.
+ * A list is a span [start, end) of rows of `items`; a map has `keys` besides. An object of the
+ * schema is the number of an instance of its SOURCE (rows of a table, elements of an array in it):
+ * nothing of it is copied, its fields are read from the source's columns.
  *
  * Ownership: memory is in the arena of the scope that the vector belongs to. Threads: one.
  */
