@@ -10,12 +10,12 @@
  * All that is given must hold. A parameter that is no word of the API is the name of a member.
  */
 #include "api/catalog_api_internal.h"
+#include "api/pattern.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PATTERN_BYTES_MAX = 128 };
 
 /* Parameters that are no filters, and those with a meaning of their own. */
 static const char *const words[] = {"limit",    "start",     "offset", "orderBy",
@@ -110,24 +110,14 @@ static tr_code read_simple(tr_call *call, const char *name, const char *text, tr
     return split(call, text + is_not, c, err);
 }
 
-/* What makes a pattern expensive is not a pattern here: back references and counted repetition. */
-static bool is_cheap(const char *pattern)
-{
-    if (strlen(pattern) > PATTERN_BYTES_MAX || strchr(pattern, '{') != NULL)
-        return false;
-    for (const char *at = strchr(pattern, '\\'); at != NULL; at = strchr(at + 2, '\\'))
-        if (at[1] == '\0' || (isalnum((unsigned char)at[1]) && strchr("wWsSbB", at[1]) == NULL))
-            return false;
-    return true;
-}
-
 static tr_code read_pattern(const char *pattern, tr_condition *c, tr_err *err)
 {
-    if (!is_cheap(pattern) || regcomp(&c->pattern, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+    if (!tr_pattern_compile(pattern, &c->pattern))
         return TR_FAIL(err, TR_INVALID,
                        "property: \"%.130s\" is not a pattern: expected a POSIX extended regular "
-                       "expression of at most %d bytes without { } and back references",
-                       pattern, PATTERN_BYTES_MAX);
+                       "expression of at most %d bytes without { }, back references and "
+                       "repetitions of repetitions",
+                       pattern, TR_PATTERN_BYTES_MAX);
     c->op = TR_FILTER_FITS;
     return TR_OK;
 }

@@ -5,7 +5,10 @@
  * alphabet, against a recursive model.
  */
 #include "api/catalog_api_internal.h"
+#include "api/pattern.h"
 #include "base/test.h"
+
+#include <malloc.h>
 
 static bool matches(tr_condition condition, const char *document)
 {
@@ -100,6 +103,41 @@ static void a_status_has_two_words(void)
     CHECK(is("status", TR_FILTER_IS, "failed", "{\"status\":\"failure\"}"));
 }
 
+/* What a client may send must not cost the server its memory. */
+static void patterns_that_grow_when_compiled_are_refused(void)
+{
+    static const char *const bad[] = {"a{2}", "(a)\\1", "a\\", "((((((((((a+)+)+)+)+)+)+)+)+)+)+",
+                                      "(((((((a+)*)+)*)+)*)+)*++++", "a++++++++", "(", NULL};
+    static const char *const good[] = {"^test", "(crm|loyalty)+ data", "a+b+c+d+e+f+g+h+", "\\w+\\.x$",
+                                       "(a)+(b)+(c)+[+)+]", NULL};
+    uint64_t seed = tr_test_seed(11);
+    int compiled = 0;
+    regex_t regex;
+    for (int i = 0; bad[i] != NULL; i++)
+        CHECK(!tr_pattern_compile(bad[i], &regex));
+    for (int i = 0; good[i] != NULL; i++) {
+        CHECK(tr_pattern_compile(good[i], &regex));
+        regfree(&regex);
+    }
+    for (int i = 0; i < 600; i++) { /* nests of groups, each repeated somehow */
+        char pattern[256] = "";
+        size_t len = 0;
+        const size_t depth = 1 + tr_test_random(&seed) % 24;
+        for (size_t d = 0; d < depth; d++)
+            pattern[len++] = '(';
+        pattern[len++] = 'a';
+        for (size_t d = 0; d < depth; d++) {
+            pattern[len++] = "+*?+"[tr_test_random(&seed) % 4];
+            pattern[len++] = ')';
+        }
+        if (!tr_pattern_compile(pattern, &regex))
+            continue;
+        compiled++;
+        regfree(&regex);
+    }
+    CHECK(compiled > 100 && mallinfo2().arena < (size_t)64 << 20);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -108,6 +146,7 @@ int main(void)
     RUN(an_object_has_an_id_and_a_dataset);
     RUN(private_members_are_no_members);
     RUN(a_status_has_two_words);
+    RUN(patterns_that_grow_when_compiled_are_refused);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }
