@@ -5,14 +5,13 @@ import pyarrow.parquet as pq
 import pytest
 from aepp import catalog, dataaccess
 
-import conftest
 import export_world
 from export_world import CATALOG, PROFILE
 
 
 @pytest.fixture(scope="module")
 def client(server):
-    return server.add_client("aepp", org=conftest.new_org())
+    return server.add_client("aepp", org=export_world.new_org())
 
 
 @pytest.fixture(scope="module")

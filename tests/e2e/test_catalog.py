@@ -8,7 +8,6 @@ import urllib.parse
 
 import pytest
 
-import conftest
 import export_world
 from export_world import CATALOG, FILES, PROFILE, UNION
 
@@ -438,7 +437,7 @@ def test_a_kill_while_a_dataset_is_deleted_leaves_no_bytes(tmp_path):
 @pytest.fixture(scope="module")
 def crowd(server):
     """An org with 300 datasets, their names in another order than their creation."""
-    api = export_world.Api(server.url, server.add_client("crowd", org=conftest.new_org()))
+    api = export_world.Api(server.url, server.add_client("crowd", org=export_world.new_org()))
     body = {"schemaRef": reference(UNION)}
     ids = []
     for n in range(300):
@@ -586,7 +585,7 @@ def test_nobody_sees_another_orgs_or_sandboxs_datasets(api, server, schema):
     dataset = create(api, "mine alone", schema)
     batch = api.call("POST", BATCHES, 201, {"status": "success", "relatedObjects": [
         {"type": "dataSet", "id": dataset}]})[0].split("/")[-1]
-    stranger = export_world.Api(server.url, server.add_client("stranger", org=conftest.new_org()))
+    stranger = export_world.Api(server.url, server.add_client("stranger", org=export_world.new_org()))
     api.call("POST", "/data/foundation/sandbox-management/sandboxes", 202,
              {"name": "side", "title": "Side", "type": "development"})
     other = export_world.Api.__new__(export_world.Api)

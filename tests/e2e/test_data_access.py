@@ -11,7 +11,6 @@ import urllib.parse
 import pyarrow.parquet as pq
 import pytest
 
-import conftest
 import export_world
 from export_world import CATALOG, FILES, IMPORT, PROFILE
 
@@ -186,7 +185,7 @@ def test_a_batch_under_way_has_no_files(api, dataset):
 # ---- isolation, life
 
 def test_nobody_reads_another_orgs_files(server, part, batch, dataset):
-    stranger = export_world.Api(server.url, server.add_client("stranger", org=conftest.new_org()))
+    stranger = export_world.Api(server.url, server.add_client("stranger", org=export_world.new_org()))
     for path in (part["url"], f"{FILES}/files/{batch}-1", f"{FILES}/batches/{batch}/files",
                  f"{FILES}/batches/{batch}/failed", f"{FILES}/batches/{batch}/meta",
                  f"{FILES}/datasets/{dataset}/preview"):

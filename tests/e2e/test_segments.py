@@ -5,7 +5,6 @@ import uuid
 
 import pytest
 
-import conftest
 import export_world
 
 DEFINITIONS = "/data/core/ups/segment/definitions"
@@ -37,7 +36,7 @@ def fields(world):
 @pytest.fixture
 def fresh(server):
     """A client of a sandbox of its own without definitions."""
-    made = export_world.Api(server.url, server.add_client("segments", org=conftest.new_org()))
+    made = export_world.Api(server.url, server.add_client("segments", org=export_world.new_org()))
     made.call("GET", DEFINITIONS)
     return made
 
