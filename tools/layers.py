@@ -15,6 +15,7 @@ ROOMS = {
     "codec":   "base",
     "parquet": "base codec",
     "http":    "base os",
+    "identity": "base codec",
     "xdm":     "base codec parquet",
     "catalog": "base os codec parquet xdm",
     "lake":    "base os codec catalog",
@@ -27,8 +28,8 @@ ROOMS = {
     "segment": "base os codec parquet xdm catalog lake compute store merge pql policy",
     "ingest":  "base os codec parquet xdm catalog lake compute query store",
     "export":  "base os codec parquet xdm catalog lake compute store merge policy segment",
-    "api":     "base os codec parquet http xdm catalog lake compute query store merge policy segment ingest export",
-    "app":     "base os codec parquet http xdm catalog lake compute query store merge policy segment ingest export api",
+    "api":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export",
+    "app":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export api",
 }
 
 

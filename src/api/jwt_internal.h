@@ -19,6 +19,7 @@
 #define TR_API_JWT_INTERNAL_H
 
 #include "catalog/catalog.h"
+#include "codec/base64.h"
 
 #define TR_TOKEN_BYTES_MAX 8192
 #define TR_TOKEN_LIFETIME_S 86399
@@ -54,10 +55,5 @@ TR_MUST_CHECK tr_code tr_jwt_jwks(const tr_jwt *jwt, json_t **out, tr_err *err);
 
 /* A new RSA key as PEM, appended to `out`. */
 TR_MUST_CHECK tr_code tr_jwt_new_key(uint32_t bits, tr_buf *out, tr_err *err);
-/* base64url without padding; appended. */
-TR_MUST_CHECK tr_code tr_base64url(tr_str bytes, tr_buf *out, tr_err *err);
-/* Strict: no padding, no other byte, no bits left over. False: malformed. *len: at most text.len
- * * 3 / 4. */
-bool tr_base64url_decode(tr_str text, uint8_t *out, size_t *len);
 
 #endif

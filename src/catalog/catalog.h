@@ -15,7 +15,6 @@
  *     export      decimal       ""             NEW, PROCESSING, SUCCEEDED, FAILED, CANCELLED
  *     schema class fieldgroup datatype   $id   "" or the class id      ""
  *     descriptor  hex40         schema $id     @type
- *     namespace   code          ""             ""
  *     table       SQL name      dataset id     "": keeps names of tables apart
  *
  * Kept in SQLite, WAL, synchronous=FULL: an acknowledged commit survives power loss.

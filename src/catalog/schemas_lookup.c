@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* schemas_lookup.c - a tenant's XDM documents by id, and unions composed of them; see schemas.h. */
 #include "catalog/schemas.h"
+#include "catalog/namespaces.h"
 
 #include <stdio.h>
 
@@ -244,59 +245,15 @@ tr_code tr_registry_lookup(void *ctx, tr_str id, const json_t **doc, tr_err *err
     return hold(registry, long_id, object.doc, doc, err);
 }
 
-static const char *standard_code(int64_t number)
-{
-    static const struct {
-        int64_t number;
-        const char *code;
-    } known[] = {{0, "CORE"},
-                 {4, "ECID"},
-                 {6, "Email"},
-                 {7, "Phone"},
-                 {8, "WAID"},
-                 {9, "TNTID"},
-                 {10, "AAID"},
-                 {11, "Email_LC_SHA256"},
-                 {12, "GCLID"},
-                 {13, "AAMSegments"},
-                 {14, "AAMTraits"},
-                 {15, "Phone_SHA256"},
-                 {16, "AEPSegments"},
-                 {17, "Phone_E.164"},
-                 {18, "Phone_SHA256_E.164"},
-                 {269, "MediaMath"},
-                 {358, "AppNexus"},
-                 {411, "AdCloud"},
-                 {771, "Google"},
-                 {903, "TradeDesk"},
-                 {1957, "MicrosoftBing"},
-                 {20914, "GAID"},
-                 {20915, "IDFA"},
-                 {20919, "FCM"},
-                 {20920, "APNS"}};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (known[i].number == number)
-            return known[i].code;
-    return NULL;
-}
-
 tr_code tr_registry_namespace(tr_registry *registry, const char *namespace, char *out, size_t size,
                               tr_err *err)
 {
-    const tr_catalog_filter any = {0};
-    int64_t number;
-    const char *code = namespace;
     json_t *known = NULL;
-    if (tr_str_to_i64(tr_str_of(namespace), &number)) {
-        code = standard_code(number) == NULL ? namespace : standard_code(number);
-        if (code == namespace && (known = json_array()) != NULL)
-            TR_TRY(tr_catalog_list(registry->catalog, registry->tenant, "namespace", &any,
-                                   add_document, known, err));
-        for (size_t i = 0; i < json_array_size(known); i++)
-            if (tr_json_int(json_array_get(known, i), "id", -1) == number)
-                code = tr_json_text(json_array_get(known, i), "code", code);
-    }
-    (void)snprintf(out, size, "%s", code);
+    const tr_code code = tr_namespace_get(registry->catalog, registry->tenant->org,
+                                          tr_str_of(namespace), &known, err);
+    if (code != TR_OK && code != TR_NOT_FOUND)
+        return code;
+    (void)snprintf(out, size, "%s", tr_json_text(known, "code", namespace));
     json_decref(known);
     return TR_OK;
 }
