@@ -281,9 +281,23 @@ tr_code tr_catalog_begin(tr_catalog *catalog, tr_err *err)
         return code;
     }
     catalog->depth = 1;
-    catalog->is_given_up = false;
+    catalog->is_given_up = catalog->is_profile_change = false;
     atomic_store(&catalog->owner, this_thread());
     return TR_OK;
+}
+
+uint64_t tr_catalog_profile_version(tr_catalog *catalog)
+{
+    return atomic_load(&catalog->profile_version);
+}
+
+void tr_catalog_touch(tr_catalog *catalog, const char *kind)
+{
+    static const char *const kinds[] = {"file",  "run",        "policy",   "schema",
+                                        "class", "fieldgroup", "datatype", "descriptor"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kind, kinds[i]) == 0)
+            catalog->is_profile_change = true;
 }
 
 static void release(tr_catalog *catalog)
@@ -314,10 +328,15 @@ tr_code tr_catalog_commit(tr_catalog *catalog, tr_err *err)
         return TR_OK;
     }
     tr_crash_point("catalog_committing");
+    const bool is_counted = catalog->is_profile_change;
+    if (is_counted)
+        atomic_fetch_add(&catalog->profile_version, 1);
     const tr_code code = run_sql(catalog->writer, "COMMIT", "write the catalog", err);
     if (code != TR_OK)
         undo(catalog);
-    else
+    if (is_counted)
+        atomic_fetch_add(&catalog->profile_version, 1);
+    if (code == TR_OK)
         tr_crash_point("catalog_committed");
     release(catalog);
     return code;

@@ -32,6 +32,8 @@ struct tr_catalog {
     _Atomic(const void *) owner; /* names the thread that holds write_lock; NULL: nobody */
     uint32_t depth;              /* of nested begins; guarded by write_lock */
     bool is_given_up;            /* an inner part failed: the outermost end cannot commit */
+    bool is_profile_change;      /* this transaction changes what profiles are made of */
+    _Atomic uint64_t profile_version;
     tr_connection *writer;
     pthread_mutex_t idle_lock;
     tr_connection *idle; /* guarded by idle_lock */
@@ -44,6 +46,9 @@ tr_code tr_catalog_failed(int result, const char *what, tr_err *err);
 /* A connection for reading: the caller's own transaction, or one from the pool. */
 TR_MUST_CHECK tr_code tr_catalog_reader(tr_catalog *catalog, tr_connection **out, tr_err *err);
 void tr_catalog_reader_done(tr_catalog *catalog, tr_connection *connection);
+
+/* Notes a change of an object of this kind; inside a transaction. */
+void tr_catalog_touch(tr_catalog *catalog, const char *kind);
 
 /* A statement with its parameters unset; give it back with tr_statement_done. */
 TR_MUST_CHECK tr_code tr_statement_get(tr_connection *connection, const char *sql,

@@ -59,6 +59,11 @@ TR_MUST_CHECK tr_code tr_column_absent(tr_arena *arena, const tr_leaf *leaf, uin
 TR_MUST_CHECK tr_code tr_column_pick(tr_arena *arena, const tr_column *in, const uint32_t *pick,
                                      uint32_t count, tr_column *out, tr_err *err);
 
+/* The rows [from, from + rows) of `in`, with nothing borrowed from it: a table of their own, strings
+ * included. For few rows of many: the cost is theirs. */
+TR_MUST_CHECK tr_code tr_column_cut(tr_arena *arena, const tr_column *in, uint32_t from,
+                                    uint32_t rows, tr_column *out, tr_err *err);
+
 /* Joins the rows of several columns of one leaf kind end to end (a NULL part, with its rows in
  * part_rows, is absent everywhere). Distinct tables are united by value; the result is distinct when
  * all parts with values are. Order of the table: first occurrence, so the same parts give the same codes. */

@@ -360,6 +360,7 @@ void tr_parquet_close(tr_parquet_file *file)
 {
     if (file == NULL)
         return;
+    tr_cache_forget(file);
     tr_arena_free(&file->arena);
     tr_free(file);
 }

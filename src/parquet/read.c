@@ -13,6 +13,7 @@
  */
 #include "parquet/read_internal.h"
 #include "base/check.h"
+#include "parquet/cache.h"
 #include "parquet/bitpack_internal.h"
 #include "parquet/rle.h"
 
@@ -350,6 +351,15 @@ tr_code tr_parquet_read(const tr_parquet_file *file, uint32_t group, uint32_t le
     TR_ASSERT(leaf < file->shape.leaf_count);
     TR_ASSERT(from <= file->group_rows[group]);
     TR_ASSERT(rows <= file->group_rows[group] - from);
+    if (file->cache != NULL && rows <= TR_CACHE_ROWS_MAX)
+        return tr_cache_read(file, group, leaf, from, rows, arena, out, err);
+    return tr_parquet_read_past_cache(file, group, leaf, from, rows, arena, out, err);
+}
+
+tr_code tr_parquet_read_past_cache(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
+                                   uint32_t from, uint32_t rows, tr_arena *arena, tr_column *out,
+                                   tr_err *err)
+{
     reading r = {.file = file, .chunk = tr_chunk_of(file, group, leaf),
                  .leaf = &file->shape.leaves[leaf], .scratch = tr_scratch_of_thread(),
                  .arena = arena, .group_rows = file->group_rows[group]};

@@ -6,6 +6,7 @@
  *     page_read.c     one page: header, checksum, decompression
  *     index.c         which page holds a row
  *     read.c          the pages that hold some rows -> tr_column
+ *     cache.c         few rows out of chunks that stay decoded
  *     values.c        PLAIN values and dictionaries -> tr_values
  *     verify.c        everything once
  */
@@ -27,6 +28,8 @@ typedef struct tr_chunk {
     bool has_dictionary;
 } tr_chunk;
 
+typedef struct tr_cached_chunk tr_cached_chunk;
+
 struct tr_parquet_file {
     tr_str bytes; /* borrowed */
     tr_arena arena;
@@ -38,6 +41,8 @@ struct tr_parquet_file {
     tr_chunk *chunks; /* [group * leaf_count + leaf] */
     tr_str metadata;  /* footer bytes from the first KeyValue on */
     uint32_t metadata_count;
+    struct tr_chunk_cache *cache; /* NULL: none */
+    tr_cached_chunk **cached;     /* [group * (leaf_count + 1) + leaf]; guarded by the cache */
 };
 
 static inline const tr_chunk *tr_chunk_of(const tr_parquet_file *file, uint32_t group,
@@ -130,6 +135,15 @@ TR_MUST_CHECK tr_code tr_index_seek(const tr_parquet_file *file, const tr_chunk 
                                     tr_err *err);
 /* TR_CORRUPT unless the chunk's offset index lists exactly its pages. */
 TR_MUST_CHECK tr_code tr_index_check(const tr_parquet_file *file, const tr_chunk *chunk, tr_err *err);
+/* tr_parquet_read from the file itself. */
+TR_MUST_CHECK tr_code tr_parquet_read_past_cache(const tr_parquet_file *file, uint32_t group,
+                                                 uint32_t leaf, uint32_t from, uint32_t rows,
+                                                 tr_arena *arena, tr_column *out, tr_err *err);
+/* tr_parquet_read of few rows of a file that has a cache. */
+TR_MUST_CHECK tr_code tr_cache_read(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
+                                    uint32_t from, uint32_t rows, tr_arena *arena, tr_column *out,
+                                    tr_err *err);
+void tr_cache_forget(tr_parquet_file *file); /* the file is closed */
 /* Prepends which column of which row group failed. */
 void tr_chunk_context(const tr_parquet_file *file, uint32_t group, uint32_t leaf, tr_err *err);
 
