@@ -26,7 +26,7 @@ void tr_server_close(tr_server *server); /* accepts NULL */
 enum { TR_DATA_PATH_BYTES = 1024 };
 TR_MUST_CHECK tr_code tr_data_path(const char *data, const char *name, char out[TR_DATA_PATH_BYTES],
                                    tr_err *err);
-/* The folder's own path from the root: the SQL worker is somewhere else. The folder must be there. */
+/* The path from the root: the SQL worker is somewhere else. The folder must be there. */
 TR_MUST_CHECK tr_code tr_data_absolute(const char *data, char out[TR_DATA_PATH_BYTES], tr_err *err);
 #define TR_DATA_CATALOG "catalog.db"
 #define TR_DATA_LOCK "lock"

@@ -4,9 +4,9 @@
  * One handler gets every request after its body has arrived whole, on a thread of the server's
  * pool; but a GET or HEAD on the thread that serves the connections, which is quicker, as long as
  * it takes no longer than a lookup: else the handler puts it off (is_deferred), and gets it
- * again on a thread of the pool. Bodies: up to TR_BODY_MEMORY_BYTES_MAX in memory, larger ones in an unlinked
- * scratch file that is mapped. The handler decides the body's maximum BEFORE it arrives (body_max), so a
- * 413 costs nothing.
+ * again on a thread of the pool. Bodies: up to TR_BODY_MEMORY_BYTES_MAX in memory, larger ones in
+ * an unlinked scratch file that is mapped. The handler decides the body's maximum BEFORE it arrives
+ * (body_max), so a 413 costs nothing.
  *
  * Paths: split at '/', each segment percent-decoded on its own, so %2F stays inside a segment;
  * empty segments (a trailing or doubled slash) vanish. Query parameters: decoded, in order, repeats
