@@ -82,11 +82,7 @@ static tr_code list_files(tr_batch_run *run, tr_err *err)
     for (uint32_t f = 0; f < run->file_count && code == TR_OK; f++)
         code = add_file(run, json_array_get(uploads, f), &run->files[f], err);
     json_decref(uploads);
-    TR_TRY(code);
-    for (uint32_t f = 0; f < run->file_count; f++)
-        if (run->files[f].bytes == 0)
-            return TR_FAIL(err, TR_SEMANTIC, "file \"%.*s\" is empty", SHOWN(run->files[f].path));
-    return check_limits(run, err);
+    return code == TR_OK ? check_limits(run, err) : code;
 }
 
 /* ---- CSV and Parquet */

@@ -76,12 +76,15 @@ static tr_code next_time(tr_catalog *catalog, const tr_tenant *tenant, int64_t *
     return code;
 }
 
-static tr_code insert_file(const tr_batch_run *run, const tr_batch_part *part, int64_t ingested_us,
-                           tr_err *err)
+/* Ids in the order of names, which is the order in which files are listed. */
+static tr_code insert_file(const tr_batch_run *run, const tr_batch_part *part, uint32_t number,
+                           int64_t ingested_us, tr_err *err)
 {
     const tr_ingest_active *active = run->active;
     tr_object file = {0};
-    (void)snprintf(file.id, sizeof file.id, "%s", tr_id_ulid().text);
+    if (number > UINT16_MAX)
+        return TR_FAIL(err, TR_LIMIT, "the batch has more than %d runs", UINT16_MAX);
+    (void)snprintf(file.id, sizeof file.id, "%.26s-%04x", active->batch, number);
     (void)snprintf(file.parent, sizeof file.parent, "%s", active->batch);
     (void)snprintf(file.state, sizeof file.state, "%s", run->is_profile ? "profile" : "lake");
     file.doc =
@@ -103,10 +106,11 @@ static tr_code insert_files(const tr_batch_run *run, tr_err *err)
 {
     const tr_ingest_active *active = run->active;
     int64_t ingested_us;
+    uint32_t number = 0;
     TR_TRY(next_time(active->ingest->parts.catalog, &active->tenant, &ingested_us, err));
     for (uint32_t b = 0; b < run->block_count; b++)
         for (const tr_batch_part *part = run->results[b].parts; part != NULL; part = part->next)
-            TR_TRY(insert_file(run, part, ingested_us, err));
+            TR_TRY(insert_file(run, part, ++number, ingested_us, err));
     return TR_OK;
 }
 

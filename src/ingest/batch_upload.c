@@ -172,6 +172,9 @@ tr_code tr_ingest_put(tr_ingest *ingest, const tr_tenant *tenant, const char *ba
                       const char *dataset, tr_str path, tr_str bytes, json_t **file, tr_err *err)
 {
     whole w = {.path = path, .bytes = (int64_t)bytes.len, .state = "done"};
+    if (bytes.len == 0)
+        return TR_FAIL(err, TR_INVALID, "file \"%.*s\" is empty: expected at least 1 byte",
+                       SHOWN(path));
     if (bytes.len > TR_UPLOAD_BYTES_MAX)
         return TR_FAIL(err, TR_LIMIT,
                        "file \"%.*s\" has %zu bytes; at most %d in one request: upload it in parts",

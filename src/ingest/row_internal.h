@@ -41,6 +41,9 @@ enum {
     TR_ROW_PATH_BYTES_MAX = 1024
 };
 
+/* Begins a text that stands for a number which nothing can hold. */
+#define TR_ROW_OVERFLOW 0x01
+
 /* Row codes of the diagnostics. */
 #define TR_ROW_CORRUPT "1401"
 #define TR_ROW_TYPE "1402"
@@ -171,6 +174,7 @@ struct tr_row_reader {
     uint32_t skip; /* containers open below something unknown */
     tr_row_node *target;
     bool has_duplicate, is_deduplicated;
+    bool has_overflow;  /* a text may stand for a number, see TR_ROW_OVERFLOW */
     uint64_t *map_keys; /* hashes of the keys of maps, open addressing */
     uint32_t map_key_cap, map_key_count;
     uint64_t map_epoch;
@@ -210,8 +214,9 @@ TR_MUST_CHECK tr_code tr_row_unit_begin(tr_row_reader *reader, uint32_t unit, tr
 /* ---- row_value.c */
 TR_MUST_CHECK tr_code tr_row_convert(tr_row_reader *reader, tr_row_node *node,
                                      const tr_json_scalar *value, tr_row_value *out);
-/* A JSON number that fits neither int64 nor, as far as can be told cheaply, a double. */
-bool tr_row_is_large_number(tr_str text);
+/* What the parser does with a number: takes it; takes it only as a real one; cannot hold it. */
+typedef enum tr_row_number { TR_NUMBER_PLAIN, TR_NUMBER_LONG, TR_NUMBER_OVERFLOW } tr_row_number;
+tr_row_number tr_row_number_of(tr_str text);
 
 /* ---- row_format.c, row_pattern.c */
 /* At most `bytes_max` bytes of a text, cut between characters. */

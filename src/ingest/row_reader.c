@@ -463,7 +463,8 @@ static tr_code on_scalar(void *ctx, const tr_json_scalar *value, tr_err *err)
         return TR_OK;
     if (!tr_kind_is_scalar(node->kind))
         return bad_kind(reader, node, scalar_word(value->kind));
-    if (value->kind == TR_JSON_STRING && node->kind == TR_KIND_STRING && !node->has_rule)
+    if (value->kind == TR_JSON_STRING && node->kind == TR_KIND_STRING && !node->has_rule &&
+        !reader->has_overflow)
         converted.string = value->string;
     else
         TR_TRY(tr_row_convert(reader, node, value, &converted));
@@ -526,6 +527,7 @@ static void begin_row(tr_row_reader *reader)
 {
     reader->row_serial++;
     reader->row_values = 0;
+    reader->has_overflow = false;
     reader->depth = reader->skip = 0;
     reader->target = NULL;
     reader->has_duplicate = false;
@@ -580,8 +582,10 @@ static tr_code walk_deduplicated(tr_row_reader *reader, tr_str row, tr_err *err)
     if (code == TR_OK)
         code = tr_json_write(tree, &text, err);
     if (code == TR_OK) {
+        const bool has_overflow = reader->has_overflow;
         undo_row(reader);
         begin_row(reader);
+        reader->has_overflow = has_overflow;
         reader->is_deduplicated = true;
         /* Borrowed strings of the row live in the walker, not in `text`. */
         code = tr_json_walk(reader->walker, tr_buf_str(&text), &events, reader, err);
@@ -592,9 +596,10 @@ static tr_code walk_deduplicated(tr_row_reader *reader, tr_str row, tr_err *err)
     return code;
 }
 
-/* Numbers that the parser cannot hold become texts, which the fields' types then judge: a double
- * takes 1e23 in whatever form, an integer refuses 10^30 by name. False: there is none. */
-static bool quote_large_numbers(tr_str row, tr_buf *out)
+/* Rewrites numbers that the parser does not take: a whole number too long for 64 bits as a real
+ * one; one that no double holds as a text that begins with TR_ROW_OVERFLOW, which no field takes,
+ * by name. False: there is none. */
+static bool rewrite_numbers(tr_row_reader *reader, tr_str row, tr_buf *out)
 {
     bool has_any = false, is_text = false;
     size_t from = 0;
@@ -613,15 +618,18 @@ static bool quote_large_numbers(tr_str row, tr_buf *out)
         while (end < row.len && strchr("0123456789+-.eE", row.at[end]) != NULL &&
                row.at[end] != '\0')
             end++;
-        if (tr_row_is_large_number((tr_str){row.at + i, end - i})) {
-            code = tr_buf_append(out, (tr_str){row.at + from, i - from}, NULL);
-            if (code == TR_OK)
-                code =
-                    tr_buf_format(out, NULL, "\"%.*s\"", (int)(end - i), (const char *)row.at + i);
-            from = end;
-            has_any = true;
-        }
+        const tr_str number = {row.at + i, end - i};
+        const tr_row_number kind = tr_row_number_of(number);
         i = end - 1;
+        if (kind == TR_NUMBER_PLAIN)
+            continue;
+        code = tr_buf_append(out, (tr_str){row.at + from, end - number.len - from}, NULL);
+        if (code == TR_OK)
+            code = tr_buf_format(out, NULL, kind == TR_NUMBER_LONG ? "%.*s.0" : "\"\\u0001%.*s\"",
+                                 TR_STR_ARG(number));
+        reader->has_overflow = reader->has_overflow || kind == TR_NUMBER_OVERFLOW;
+        from = end;
+        has_any = true;
     }
     if (has_any && code == TR_OK)
         code = tr_buf_append(out, tr_str_from(row, from), NULL);
@@ -634,7 +642,7 @@ static tr_code walk_row(tr_row_reader *reader, tr_str row, tr_err *err)
     tr_code code = tr_json_walk(reader->walker, row, &events, reader, err);
     const bool is_unparsed =
         code == TR_INVALID && reader->why_code[0] == '\0' && !reader->has_duplicate;
-    if (is_unparsed && quote_large_numbers(row, &quoted)) {
+    if (is_unparsed && rewrite_numbers(reader, row, &quoted)) {
         tr_err other = {0};
         const tr_code again =
             tr_json_walk(reader->walker, tr_buf_str(&quoted), &events, reader, &other);

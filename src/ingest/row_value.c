@@ -88,13 +88,13 @@ static bool text_to_real(tr_str text, double *out)
     return isfinite(*out);
 }
 
-bool tr_row_is_large_number(tr_str text)
+tr_row_number tr_row_number_of(tr_str text)
 {
     double real;
     const bool is_whole = skip_digits(text, text.len > 0 && text.at[0] == '-') == text.len;
-    if (is_whole)
-        return text.len >= 19 && is_decimal(text);
-    return is_decimal(text) && !text_to_real(text, &real);
+    if (!is_whole || text.len < 19 || !is_decimal(text))
+        return TR_NUMBER_PLAIN; /* as it is: the parser says what is wrong with it, if anything */
+    return text_to_real(text, &real) ? TR_NUMBER_LONG : TR_NUMBER_OVERFLOW;
 }
 
 static bool real_to_integer(double real, int64_t *out)
@@ -125,9 +125,18 @@ static const char *word_of(const tr_json_scalar *value)
                                          : "the number";
 }
 
+static bool is_overflow(const tr_row_reader *reader, const tr_json_scalar *value)
+{
+    return reader->has_overflow && value->kind == TR_JSON_STRING && value->string.len > 1 &&
+           value->string.at[0] == TR_ROW_OVERFLOW;
+}
+
 /* "the text \"abc\" is not an integer" */
 static tr_code bad_type(tr_row_reader *reader, const tr_json_scalar *value, const char *expected)
 {
+    if (is_overflow(reader, value))
+        return tr_row_bad(reader, TR_ROW_TYPE, "%.*s is beyond all numbers that are kept",
+                          QUOTE(tr_str_from(value->string, 1)));
     if (value->kind == TR_JSON_STRING)
         return tr_row_bad(reader, TR_ROW_TYPE, "\"%.*s\" is not %s", QUOTE(value->string),
                           expected);
@@ -166,7 +175,7 @@ static tr_code to_integer(tr_row_reader *reader, const tr_row_node *node,
         most = INT16_MAX;
     }
     if (number < least || number > most)
-        return tr_row_bad(reader, TR_ROW_RANGE, "%" PRId64 " is not within %" PRId64 " .. %" PRId64,
+        return tr_row_bad(reader, TR_ROW_TYPE, "%" PRId64 " is not within %" PRId64 " .. %" PRId64,
                           number, least, most);
     out->word = (uint64_t)number;
     return node->has_rule ? check_bounds(reader, node->rule, (double)number) : TR_OK;
@@ -391,7 +400,7 @@ static tr_code to_string(tr_row_reader *reader, tr_row_node *node, const tr_json
     char text[40];
     int len = 0;
     out->string = value->string;
-    if (value->kind == TR_JSON_BOOL)
+    if (value->kind == TR_JSON_BOOL || is_overflow(reader, value))
         return bad_type(reader, value, "a string");
     if (value->kind == TR_JSON_INT)
         len = snprintf(text, sizeof text, "%" PRId64, value->integer);
