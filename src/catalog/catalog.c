@@ -291,7 +291,7 @@ uint64_t tr_catalog_profile_version(tr_catalog *catalog)
     return atomic_load(&catalog->profile_version);
 }
 
-void tr_catalog_touch(tr_catalog *catalog, const char *kind)
+void tr_catalog_note_write(tr_catalog *catalog, const char *kind)
 {
     static const char *const kinds[] = {"file",  "run",        "policy",   "schema",
                                         "class", "fieldgroup", "datatype", "descriptor"};

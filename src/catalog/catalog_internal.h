@@ -48,7 +48,7 @@ TR_MUST_CHECK tr_code tr_catalog_reader(tr_catalog *catalog, tr_connection **out
 void tr_catalog_reader_done(tr_catalog *catalog, tr_connection *connection);
 
 /* Notes a change of an object of this kind; inside a transaction. */
-void tr_catalog_touch(tr_catalog *catalog, const char *kind);
+void tr_catalog_note_write(tr_catalog *catalog, const char *kind);
 
 /* A statement with its parameters unset; give it back with tr_statement_done. */
 TR_MUST_CHECK tr_code tr_statement_get(tr_connection *connection, const char *sql,

@@ -95,7 +95,7 @@ static tr_code insert_object(tr_catalog *catalog, const tr_tenant *tenant, const
                              const tr_object *object, const tr_buf *text, tr_err *err)
 {
     sqlite3_stmt *insert = NULL;
-    tr_catalog_touch(catalog, kind);
+    tr_catalog_note_write(catalog, kind);
     const int64_t now = tr_time_now_ms();
     const int64_t created = object->created_ms == 0 ? now : object->created_ms;
     TR_TRY(tr_statement_get(catalog->writer,
@@ -159,7 +159,7 @@ static tr_code put_object(tr_catalog *catalog, const tr_tenant *tenant, const ch
                           tr_err *err)
 {
     sqlite3_stmt *update = NULL;
-    tr_catalog_touch(catalog, kind);
+    tr_catalog_note_write(catalog, kind);
     TR_TRY(tr_statement_get(catalog->writer,
                             "UPDATE object SET parent = ?, state = ?, updated_ms = ?,"
                             " revision = revision + 1, doc = ?, hash = ?"
@@ -199,7 +199,7 @@ static tr_code remove_object(tr_catalog *catalog, const tr_tenant *tenant, const
                              const char *id, tr_err *err)
 {
     sqlite3_stmt *remove = NULL;
-    tr_catalog_touch(catalog, kind);
+    tr_catalog_note_write(catalog, kind);
     TR_TRY(tr_statement_get(catalog->writer,
                             "DELETE FROM object WHERE tenant = ? AND kind = ? AND id = ?",
                             &remove, err));
