@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_workers.c - threads for requests that may take long: all but GET and HEAD, and some of these.
+/* http_workers.c - threads for requests that may be slow: all but GET and HEAD, and some of them.
  *
  * An event thread serves many connections, so a handler that waits (for a disk to sync, for a
  * lock, for a query) would hold them all up. Such a request is suspended in MHD, handled here,
