@@ -373,9 +373,6 @@ def failing(world, kind, data, dataset=None, **more):
     """The catalog's batch after bad data was completed; nothing of it may be visible."""
     batch = new_batch(world, kind, dataset, **more)
     answer = upload(world, batch, data, f"rows.{kind}", dataset)
-    if data == b"":      # refused at once
-        assert answer.status_code == 400 and f"rows.{kind}" in answer.text, answer.text
-        return {"errors": [{"code": "106", "description": f"rows.{kind} is empty"}]}
     assert answer.status_code in (200, 201), answer.text
     world.api.call("POST", f"{IMPORT}/{batch}?action=COMPLETE", 200)
     found = ended(world, batch)
@@ -477,7 +474,6 @@ BAD_ROWS = {
     "lone surrogate": (b'{"_id": "\\ud800"}', "1401"),
     "deep": (b'{"_id": ' + b"[" * 3000 + b"]" * 3000 + b"}", "1401"),
     "very deep": (b"[" * 2_000_000, "1401"),
-    "number out of any range": (b'{"_id": 1e99999}', "1401"),
     "minus only": (b'{"_id": -}', "1401"),
     "leading zero": (b'{"_id": 012}', "1401"),
 }
@@ -492,16 +488,19 @@ def test_a_bad_row_fails_the_batch_and_is_named(world, what):
     assert "rows.json" in told(found) and "8" in told(found), f"neither file nor row is named: {found['errors']}"
 
 
+RAW_NUMBER = "a number of any size"
+
+
 def typed(world, **fields):
     row = world.row(900100)
     row[world.tenant]["p"].update(fields)
-    return json.dumps(row).encode()
+    return json.dumps(row).replace(json.dumps(RAW_NUMBER), "1e99999").encode()
 
 
 @pytest.mark.parametrize("path, value, code", [
     ("points", "many", "1402"), ("points", 1.5, "1402"), ("points", 2**40, "1402"), ("points", -2**70, "1402"),
     ("points", 10**400, "1402"), ("points", True, "1402"), ("points", [1], "1402"), ("points", {}, "1402"),
-    ("tier", {"a": 1}, "1402"), ("tier", [1], "1402"), ("tier", True, "1402"),
+    ("points", RAW_NUMBER, "1402"), ("tier", {"a": 1}, "1402"), ("tier", [1], "1402"), ("tier", True, "1402"),
 ])
 def test_a_value_of_the_wrong_type_fails_the_batch_and_its_path_is_named(world, path, value, code):
     rows = [json.dumps(world.row(900000 + n, tier="x")).encode() for n in range(5)]
