@@ -25,6 +25,7 @@ static const tr_endpoint *const tables[] = {tr_api_health,
                                             tr_api_merge_policies,
                                             tr_api_namespaces,
                                             tr_api_segments,
+                                            tr_api_segment_jobs,
                                             tr_api_export_jobs,
                                             NULL};
 

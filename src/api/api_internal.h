@@ -86,7 +86,8 @@ extern const tr_endpoint tr_api_data_access[];    /* /data/foundation/export/...
 extern const tr_endpoint tr_api_ingestion[];      /* /data/foundation/import/batches... */
 extern const tr_endpoint tr_api_merge_policies[]; /* /data/core/ups/config/mergePolicies... */
 extern const tr_endpoint tr_api_namespaces[];     /* /data/core/idnamespace/..., /data/core/identity/... */
-extern const tr_endpoint tr_api_segments[];       /* /data/core/ups/segment/... */
+extern const tr_endpoint tr_api_segments[];       /* /data/core/ups/segment/definitions... */
+extern const tr_endpoint tr_api_segment_jobs[];   /* /data/core/ups/segment/jobs... */
 extern const tr_endpoint tr_api_export_jobs[];    /* /data/core/ups/export/jobs... */
 
 #endif

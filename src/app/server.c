@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "base/log.h"
+#include "segment/jobs.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -56,7 +57,11 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
                                     .compute = s->compute,
                                     .query = s->query};
     TR_TRY(tr_ingest_open(&ingest, &s->ingest, err));
-    const tr_segment_parts segment = {.catalog = s->catalog};
+    const tr_segment_parts segment = {.catalog = s->catalog,
+                                      .lake = s->lake,
+                                      .store = s->store,
+                                      .compute = s->compute,
+                                      .has_two_states = settings->segment_states == 2};
     TR_TRY(tr_segment_open(&segment, &s->segment, err));
     const tr_export_parts export = {
         .catalog = s->catalog, .lake = s->lake, .store = s->store, .compute = s->compute};
@@ -109,6 +114,7 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
                                 .public_url = s->url};
     TR_TRY(tr_api_open(&parts, &s->api, err));
     TR_TRY(tr_ingest_resume(s->ingest, err));
+    TR_TRY(tr_segment_resume(s->segment, err));
     TR_TRY(tr_export_resume(s->export, err));
     const tr_http_options http = {.listen = s->listen,
                                   .thread_count = settings->http_threads,

@@ -25,6 +25,7 @@ void tr_settings_args(tr_settings *s, tr_arg out[TR_SETTINGS_ARGS_MAX])
                           {"query-memory-mb", TR_ARG_NUMBER, &s->query_memory_mb},
                           {"query-deadline-s", TR_ARG_NUMBER, &s->query_deadline_s},
                           {"query-threads", TR_ARG_NUMBER, &s->query_threads},
+                          {"segment-states", TR_ARG_NUMBER, &s->segment_states},
                           {NULL, TR_ARG_TEXT, NULL}};
     static_assert(sizeof all / sizeof *all <= TR_SETTINGS_ARGS_MAX, "all settings have room");
     memcpy(out, all, sizeof all);
@@ -135,5 +136,7 @@ tr_code tr_settings_check(tr_settings *s, tr_err *err)
                        s->listen);
     if ((s->tls_certificate == NULL) != (s->tls_key == NULL))
         return TR_FAIL(err, TR_INVALID, "tls-certificate and tls-key go together");
+    if (s->segment_states != 0 && s->segment_states != 2 && s->segment_states != 3)
+        return TR_FAIL(err, TR_INVALID, "segment-states: %u is neither 2 nor 3", s->segment_states);
     return s->log_level == NULL ? TR_OK : check_level(s->log_level, err);
 }

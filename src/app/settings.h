@@ -27,6 +27,7 @@ typedef struct tr_settings {     /* texts live in the arena, or in argv */
     uint32_t query_memory_mb;
     uint32_t query_deadline_s;
     uint32_t query_threads;
+    uint32_t segment_states; /* 2 or 3 */
 } tr_settings;
 
 enum { TR_SETTINGS_ARGS_MAX = 20 };

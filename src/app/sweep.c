@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sweep.c - which folders of the lake belong to something, asked once at start-up.
  *
- *     stage/<id>           an export that goes on: its finished parts are kept
+ *     stage/<id>           an export or a segment job that goes on: its finished parts are kept
  *     uploads/<batch>      a batch that is not done: its raw files are read (again)
  *     data/<ds>/<batch>    files that the catalog lists; a compacted run; or an export between its
  *                          rename and its commit, which goes on from there; diagnostics that
@@ -58,6 +58,21 @@ static tr_code add_export(void *ctx, const tr_tenant *tenant, const tr_object *j
     return TR_OK;
 }
 
+/* Runs of members between their rename and their commit. */
+static tr_code add_plan(void *ctx, const tr_tenant *tenant, const tr_object *plan, tr_err *err)
+{
+    known *k = ctx;
+    const json_t *groups = json_object_get(plan->doc, "groups");
+    for (size_t i = 0; i < json_array_size(groups); i++) {
+        char name[128];
+        (void)snprintf(name, sizeof name, "%s/%.64s", tenant->folder,
+                       tr_json_text(json_array_get(groups, i), "run", ""));
+        if (json_object_set_new(k->export_batches, name, json_true()) != 0)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory to sweep");
+    }
+    return TR_OK;
+}
+
 static const tr_tenant *find_tenant(const known *k, const char *folder)
 {
     for (size_t i = 0; i < k->count; i++)
@@ -84,11 +99,27 @@ static bool is_one_of(const char *state, const char *const *list)
     return false;
 }
 
+/* "<job>-<group>" of a segment job; a job's id is a uuid. */
+static bool is_segment_known(const known *k, const tr_tenant *tenant, const char *stage)
+{
+    static const char *const under_way[] = {"NEW", "QUEUED", "PROCESSING", "CANCELLING", NULL};
+    enum { UUID_BYTES = 36 };
+    tr_object object = {0};
+    char id[UUID_BYTES + 1];
+    (void)snprintf(id, sizeof id, "%s", stage);
+    const char *state = state_of(k, tenant, "segment_job", id, &object);
+    const bool is_known = state == NULL || is_one_of(state, under_way);
+    tr_object_clear(&object);
+    return is_known;
+}
+
 static bool is_stage_known(const known *k, const tr_tenant *tenant, const char *stage)
 {
     static const char *const under_way[] = {"NEW", "PROCESSING", NULL};
     const char prefix[] = "export-";
     tr_object object = {0};
+    if (strncmp(stage, "segment-", 8) == 0)
+        return is_segment_known(k, tenant, stage + 8);
     if (strncmp(stage, prefix, sizeof prefix - 1) != 0)
         return false;
     char id[32]; /* "7" of "export-7" and of "export-7-2" */
@@ -188,6 +219,8 @@ tr_code tr_sweep(tr_catalog *catalog, tr_lake *lake, tr_err *err)
         code = tr_catalog_scan(catalog, "export", "NEW", add_export, &k, err);
     if (code == TR_OK)
         code = tr_catalog_scan(catalog, "export", "PROCESSING", add_export, &k, err);
+    if (code == TR_OK)
+        code = tr_catalog_scan(catalog, "segment_plan", NULL, add_plan, &k, err);
     if (code == TR_OK)
         code = tr_lake_sweep(lake, is_known, &k, err);
     tr_free(k.tenants);

@@ -42,6 +42,7 @@
 #define TR_SEGMENT_JSON_BYTES_MAX (1024 * 1024) /* a pql/json expression: a node takes some 100 bytes */
 #define TR_SEGMENT_DEPTH_MAX 32                 /* segments that use segments */
 #define TR_SEGMENT_IDS_MAX 100                  /* of one bulk-get */
+#define TR_SEGMENT_JOB_IDS_MAX 1500             /* named by one segment job: AEP's */
 #define TR_PARQUET_FOOTER_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_PAGE_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_ENTRIES_PER_BYTE_MAX 65536  /* of a column chunk: a page of one value repeated */

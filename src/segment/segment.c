@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* segment.c - the door: definitions created, looked up, changed, removed; see segment.h. */
-#include "segment/segment_internal.h"
+#include "segment/job_internal.h"
 
 #include "codec/hash.h"
 
@@ -15,12 +15,21 @@ tr_code tr_segment_open(const tr_segment_parts *parts, tr_segment **out, tr_err 
     if (segment == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for segments");
     segment->parts = *parts;
+    pthread_mutex_init(&segment->lock, NULL);
     *out = segment;
     return TR_OK;
 }
 
 void tr_segment_close(tr_segment *segment)
 {
+    if (segment == NULL)
+        return;
+    while (segment->active != NULL) { /* those that waited for another: after the next start */
+        tr_segment_active *next = segment->active->next;
+        tr_free(segment->active);
+        segment->active = next;
+    }
+    pthread_mutex_destroy(&segment->lock);
     tr_free(segment);
 }
 

@@ -13,7 +13,10 @@
 #define TR_SEGMENT_SEGMENT_H
 
 #include "catalog/schemas.h"
+#include "compute/compute.h"
+#include "lake/lake.h"
 #include "segment/list.h"
+#include "store/store.h"
 
 #define TR_SEGMENT_SCHEMA "_xdm.context.profile"
 #define TR_SEGMENT_NS     "ups" /* the namespace of segments evaluated here */
@@ -21,6 +24,10 @@
 typedef struct tr_segment tr_segment;
 typedef struct tr_segment_parts {
     tr_catalog *catalog;
+    tr_lake *lake;
+    tr_store *store;
+    tr_compute *compute;
+    bool has_two_states; /* realized and exited; else existing, too */
 } tr_segment_parts;
 
 TR_MUST_CHECK tr_code tr_segment_open(const tr_segment_parts *parts, tr_segment **out, tr_err *err);

@@ -6,6 +6,11 @@
  *     method.c        which ways of evaluation an expression allows
  *     segment.c       the door: create, get, change, remove, find
  *     list.c          lists of documents
+ *     job*.c          segment jobs: job_internal.h
+ *     evaluate.c      many definitions over a partition
+ *     membership*.c   who is in which segment: runs of the lake
+ *     life.c          one membership, from one evaluation to the next
+ *     select.c        the segment filter of exports
  */
 #ifndef TR_SEGMENT_SEGMENT_INTERNAL_H
 #define TR_SEGMENT_SEGMENT_INTERNAL_H
@@ -17,10 +22,14 @@
 #include "pql/pql.h"
 #include "segment/segment.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
+typedef struct tr_segment_active tr_segment_active;
 struct tr_segment {
     tr_segment_parts parts;
+    pthread_mutex_t lock;      /* guards active */
+    tr_segment_active *active; /* jobs that run or wait, newest first */
 };
 
 /* ---- members of a body; null counts as absent */

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* job.c - segment jobs: created, looked up, cancelled, resumed; who runs and who waits. See jobs.h. */
+#include "segment/job_internal.h"
+
+#include "base/log.h"
+
+static tr_code no_memory(tr_err *err)
+{
+    return TR_FAIL(err, TR_NO_MEMORY, "no memory for a segment job");
+}
+
+/* ---- who runs and who waits: the lock guards the list */
+
+static bool is_tenant_busy(const tr_segment *segment, const tr_tenant *tenant)
+{
+    for (const tr_segment_active *at = segment->active; at != NULL; at = at->next)
+        if (at->is_running && at->tenant.id == tenant->id)
+            return true;
+    return false;
+}
+
+static tr_segment_active *find_active(const tr_segment *segment, const tr_tenant *tenant,
+                                      const char *id)
+{
+    for (tr_segment_active *at = segment->active; at != NULL; at = at->next)
+        if (at->tenant.id == tenant->id && strcmp(at->id, id) == 0)
+            return at;
+    return NULL;
+}
+
+static void drop_active(void *ctx);
+
+/* Starts a job that waits. Failing that it runs after the next start. */
+static void start(tr_segment_active *active)
+{
+    tr_err err = {0};
+    if (tr_compute_submit(active->segment->parts.compute, tr_segment_run_job, drop_active, active,
+                          &err) != TR_OK)
+        tr_log(TR_LOG_WARN, "segment", "segment_not_queued", "reason=\"%s\"", err.text);
+}
+
+/* After a job's end the one that waited longest begins: the list is newest first. */
+static void drop_active(void *ctx)
+{
+    tr_segment_active *active = ctx, *next = NULL;
+    tr_segment *segment = active->segment;
+    pthread_mutex_lock(&segment->lock);
+    tr_segment_active **at = &segment->active;
+    while (*at != NULL && *at != active)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = active->next;
+    for (tr_segment_active *other = segment->active; other != NULL; other = other->next)
+        if (!other->is_running && other->tenant.id == active->tenant.id)
+            next = other;
+    if (next != NULL)
+        next->is_running = true;
+    pthread_mutex_unlock(&segment->lock);
+    tr_free(active);
+    if (next != NULL && !tr_compute_is_stopping(segment->parts.compute))
+        start(next);
+}
+
+static tr_code mark_queued(void *ctx, tr_object *job, tr_err *err)
+{
+    (void)ctx;
+    return strcmp(job->state, "NEW") == 0 ? tr_segment_job_status(job, "QUEUED", err) : TR_OK;
+}
+
+static tr_code submit(tr_segment *segment, const tr_tenant *tenant, const char *id, tr_err *err)
+{
+    tr_segment_active *active = tr_alloc_zeroed(1, sizeof *active);
+    if (active == NULL)
+        return no_memory(err);
+    tr_segment_active copy = {.segment = segment, .tenant = *tenant};
+    active->segment = segment;
+    active->tenant = *tenant;
+    (void)snprintf(active->id, sizeof active->id, "%s", id);
+    (void)snprintf(copy.id, sizeof copy.id, "%s", id);
+    pthread_mutex_lock(&segment->lock);
+    const bool is_first = !is_tenant_busy(segment, tenant);
+    active->is_running = is_first;
+    active->next = segment->active;
+    segment->active = active;
+    pthread_mutex_unlock(&segment->lock);
+    if (is_first)
+        start(active);
+    else /* it may have begun by now, and then is not NEW any more */
+        TR_TRY(tr_segment_job_edit(&copy, mark_queued, NULL, err));
+    return TR_OK;
+}
+
+/* ---- a request */
+
+static tr_code add_definition(tr_segment *segment, const tr_tenant *tenant, const char *id,
+                              size_t index, json_t *definitions, tr_err *err)
+{
+    tr_object object = {0};
+    for (size_t i = 0; i < json_array_size(definitions); i++)
+        if (strcmp(tr_json_text(json_array_get(definitions, i), "id", ""), id) == 0)
+            return TR_OK;
+    tr_code code = tr_catalog_get(segment->parts.catalog, tenant, "segment", id, &object, err);
+    if (code == TR_NOT_FOUND)
+        return TR_FAIL(err, TR_INVALID, "segments[%zu].segmentId: no segment with id \"%.60s\"",
+                       index, id);
+    TR_TRY(code);
+    if (strcmp(object.state, "inactive") == 0 || strcmp(object.state, "archived") == 0)
+        code = TR_FAIL(err, TR_INVALID, "segments[%zu].segmentId: segment \"%.60s\" is %s", index,
+                       id, object.state);
+    else if (json_array_append(definitions, object.doc) != 0)
+        code = no_memory(err);
+    tr_object_clear(&object);
+    return code;
+}
+
+static tr_code add_published(void *ctx, const tr_object *object, tr_err *err)
+{
+    return json_array_append(ctx, object->doc) == 0 ? TR_OK : no_memory(err);
+}
+
+static tr_code add_all(tr_segment *segment, const tr_tenant *tenant, json_t *definitions,
+                       tr_err *err)
+{
+    const tr_catalog_filter published = {.state = "published"};
+    return tr_catalog_list(segment->parts.catalog, tenant, "segment", &published, add_published,
+                           definitions, err);
+}
+
+static tr_code read_body(tr_segment *segment, const tr_tenant *tenant, const json_t *body,
+                         json_t *definitions, tr_err *err)
+{
+    const json_t *list = json_is_array(body) ? body : json_object_get(body, "segments");
+    if (!json_is_array(list) || json_array_size(list) == 0)
+        return TR_FAIL(err, TR_INVALID,
+                       "the request body must be an array of {\"segmentId\": ...}, or an object "
+                       "with such an array as segments");
+    if (json_array_size(list) > TR_SEGMENT_JOB_IDS_MAX)
+        return TR_FAIL(err, TR_INVALID, "%zu segments, at most %d are named at once: \"*\" is all",
+                       json_array_size(list), TR_SEGMENT_JOB_IDS_MAX);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        const char *id =
+            json_is_string(item) ? json_string_value(item) : tr_json_text(item, "segmentId", NULL);
+        if (id == NULL || id[0] == '\0')
+            return TR_FAIL(err, TR_INVALID, "segments[%zu].segmentId is required: a string", i);
+        if (strcmp(id, "*") == 0)
+            TR_TRY(add_all(segment, tenant, definitions, err));
+        else
+            TR_TRY(add_definition(segment, tenant, id, i, definitions, err));
+    }
+    return TR_OK;
+}
+
+static tr_code store(tr_segment *segment, const tr_tenant *tenant, json_t *job,
+                     const json_t *definitions, tr_err *err)
+{
+    tr_catalog *catalog = segment->parts.catalog;
+    const int64_t now = tr_json_int(job, "creationTime", 0);
+    int64_t number = 0;
+    tr_object object = {.state = "NEW", .created_ms = now, .updated_ms = now, .doc = job};
+    (void)snprintf(object.id, sizeof object.id, "%s", tr_json_text(job, "id", ""));
+    if (json_object_set_new(job, "_", json_pack("{s:O}", "definitions", definitions)) != 0)
+        return no_memory(err);
+    TR_TRY(tr_catalog_begin(catalog, err));
+    tr_code code = tr_catalog_next(catalog, tenant, "segment_job", &number, err);
+    if (code == TR_OK && json_object_set_new(job, "computeJobId", json_integer(number)) != 0)
+        code = no_memory(err);
+    if (code == TR_OK)
+        code = tr_catalog_insert(catalog, tenant, "segment_job", &object, err);
+    return tr_catalog_end(catalog, code, err);
+}
+
+tr_code tr_segment_job_create(tr_segment *segment, const tr_tenant *tenant, const json_t *body,
+                              const tr_segment_order *order, json_t **job, tr_err *err)
+{
+    json_t *definitions = json_array(), *doc = NULL;
+    char id[48];
+    tr_code code = definitions == NULL ? no_memory(err)
+                                       : read_body(segment, tenant, body, definitions, err);
+    if (code == TR_OK)
+        code = tr_segment_job_make(tenant, definitions, order, &doc, err);
+    if (code == TR_OK)
+        code = store(segment, tenant, doc, definitions, err);
+    json_decref(definitions);
+    if (code != TR_OK) {
+        json_decref(doc);
+        return code;
+    }
+    (void)snprintf(id, sizeof id, "%s", tr_json_text(doc, "id", ""));
+    json_t *shown = tr_segment_job_show(doc);
+    json_decref(doc);
+    tr_log(TR_LOG_INFO, "segment", "segment_created", "job=%s tenant=%s", id, tenant->folder);
+    tr_err late = {0};
+    if (submit(segment, tenant, id, &late) != TR_OK)
+        tr_log(TR_LOG_WARN, "segment", "segment_not_queued", "job=%s reason=\"%s\"", id, late.text);
+    if (shown == NULL)
+        return no_memory(err);
+    *job = shown;
+    return TR_OK;
+}
+
+static tr_code get(tr_segment *segment, const tr_tenant *tenant, const char *id, tr_object *out,
+                   tr_err *err)
+{
+    const tr_code code =
+        tr_catalog_get(segment->parts.catalog, tenant, "segment_job", id, out, err);
+    return code == TR_NOT_FOUND
+               ? TR_FAIL(err, TR_NOT_FOUND, "no segment job with id \"%.60s\"", id)
+               : code;
+}
+
+tr_code tr_segment_job_get(tr_segment *segment, const tr_tenant *tenant, const char *id,
+                           json_t **job, tr_err *err)
+{
+    tr_object object = {0};
+    TR_TRY(get(segment, tenant, id, &object, err));
+    json_t *shown = tr_segment_job_show(object.doc);
+    tr_object_clear(&object);
+    if (shown == NULL)
+        return no_memory(err);
+    *job = shown;
+    return TR_OK;
+}
+
+/* One that has not begun ends at once; a running one is marked, and its coordinator ends it. */
+static tr_code cancel(void *ctx, tr_object *job, tr_err *err)
+{
+    (void)ctx;
+    if (tr_segment_is_finished(job->state))
+        return TR_OK;
+    if (strcmp(job->state, "PROCESSING") == 0 || strcmp(job->state, "CANCELLING") == 0)
+        return tr_segment_job_status(job, "CANCELLING", err);
+    (void)json_object_del(job->doc, "_");
+    return tr_segment_job_status(job, "CANCELLED", err);
+}
+
+tr_code tr_segment_job_cancel(tr_segment *segment, const tr_tenant *tenant, const char *id,
+                              tr_err *err)
+{
+    tr_segment_active self = {.segment = segment, .tenant = *tenant};
+    tr_object object = {0};
+    TR_TRY(get(segment, tenant, id, &object, err));
+    tr_object_clear(&object);
+    (void)snprintf(self.id, sizeof self.id, "%s", id);
+    TR_TRY(tr_segment_job_edit(&self, cancel, NULL, err));
+    pthread_mutex_lock(&segment->lock);
+    tr_segment_active *active = find_active(segment, tenant, id);
+    if (active != NULL)
+        atomic_store(&active->cancel, true);
+    pthread_mutex_unlock(&segment->lock);
+    return TR_OK;
+}
+
+tr_code tr_segment_job_find(tr_segment *segment, const tr_tenant *tenant,
+                            const tr_list_request *request, json_t **items, uint64_t *total,
+                            tr_err *err)
+{
+    json_t *found = json_array();
+    tr_code code = found == NULL
+                       ? no_memory(err)
+                       : tr_list_collect(segment->parts.catalog, tenant, "segment_job", request,
+                                         tr_segment_job_show, found, err);
+    if (code == TR_OK)
+        code = tr_list_page(request, found, total, err);
+    if (code == TR_OK)
+        *items = found;
+    else
+        json_decref(found);
+    return code;
+}
+
+/* ---- at start-up */
+
+typedef struct waiting {
+    tr_tenant *tenants;
+    char (*ids)[48];
+    size_t count;
+} waiting;
+
+static tr_code note_waiting(void *ctx, const tr_tenant *tenant, const tr_object *object,
+                            tr_err *err)
+{
+    waiting *w = ctx;
+    tr_tenant *tenants = tr_grow_array(w->tenants, w->count + 1, sizeof *tenants);
+    if (tenants != NULL)
+        w->tenants = tenants;
+    char(*ids)[48] = tr_grow_array(w->ids, w->count + 1, sizeof *ids);
+    if (ids != NULL)
+        w->ids = ids;
+    if (tenants == NULL || ids == NULL)
+        return no_memory(err);
+    tenants[w->count] = *tenant;
+    (void)snprintf(ids[w->count], sizeof ids[w->count], "%s", object->id);
+    w->count++;
+    return TR_OK;
+}
+
+tr_code tr_segment_resume(tr_segment *segment, tr_err *err)
+{
+    static const char *const states[] = {"CANCELLING", "PROCESSING", "QUEUED", "NEW"};
+    waiting w = {0};
+    tr_code code = TR_OK;
+    for (size_t i = 0; i < sizeof states / sizeof *states && code == TR_OK; i++)
+        code = tr_catalog_scan(segment->parts.catalog, "segment_job", states[i], note_waiting, &w,
+                               err);
+    for (size_t i = 0; i < w.count && code == TR_OK; i++)
+        code = submit(segment, &w.tenants[i], w.ids[i], err);
+    tr_free(w.tenants);
+    tr_free(w.ids);
+    return code;
+}

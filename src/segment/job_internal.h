@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* job_internal.h - what the files of segment jobs share.
+ *
+ *     job.c          create, look up, cancel, resume; who runs and who waits
+ *     job_doc.c      the job's document: states, times, links
+ *     job_plan.c     what a job needs to run anywhere: made once, stored, opened
+ *     job_part.c     one partition: masks, old entries, new entries, counts, a file
+ *     job_run.c      the coordinator, and the three ways a job ends
+ *
+ * In the catalog, beside kind "segment_job":
+ *
+ *     segment_plan   id = the job's                       instant, runs, definitions by policy
+ *     segment_part   id = "<job>:<group>:<partition>"     a finished part: file, hash, counts
+ */
+#ifndef TR_SEGMENT_JOB_INTERNAL_H
+#define TR_SEGMENT_JOB_INTERNAL_H
+
+#include "segment/evaluate.h"
+#include "segment/jobs.h"
+#include "segment/membership.h"
+#include "segment/segment_internal.h"
+
+/* ---- a job under way, in memory */
+struct tr_segment_active {
+    tr_segment_active *next;
+    tr_segment *segment;
+    tr_tenant tenant;
+    char id[48];
+    bool is_running;
+    atomic_bool cancel;
+};
+void tr_segment_run_job(void *ctx); /* a tr_job_fn; ctx: tr_segment_active */
+
+/* ---- the document */
+TR_MUST_CHECK tr_code tr_segment_job_make(const tr_tenant *tenant, const json_t *definitions,
+                                          const tr_segment_order *order, json_t **out, tr_err *err);
+/* Without "_". NULL: no memory. */
+json_t *tr_segment_job_show(const json_t *doc);
+bool tr_segment_is_finished(const char *state);
+/* Status and state, times, and with a last status the end of the times. */
+TR_MUST_CHECK tr_code tr_segment_job_status(tr_object *job, const char *status, tr_err *err);
+/* Changes a job in one transaction. A code other than TR_OK undoes everything. */
+typedef tr_code (*tr_segment_edit)(void *ctx, tr_object *job, tr_err *err);
+TR_MUST_CHECK tr_code tr_segment_job_edit(const tr_segment_active *active, tr_segment_edit edit,
+                                          void *ctx, tr_err *err);
+
+/* ---- the plan */
+/* Makes and stores it: the definitions' policies, today's runs, the instant of now. */
+TR_MUST_CHECK tr_code tr_segment_plan_make(const tr_segment_active *active,
+                                           const json_t *definitions, json_t **out, tr_err *err);
+
+typedef struct tr_segment_part { /* of one group and partition */
+    bool is_done;
+    char name[48]; /* "": nobody has an entry, no file */
+    tr_lake_written written;
+    uint64_t rows, profiles;
+    json_t *segments; /* {id: {"realized","existing","exited","us","namespaces":{}}}; owned */
+} tr_segment_part;
+
+typedef struct tr_segment_group { /* the definitions of one merge policy */
+    const json_t *json;           /* of the plan */
+    const json_t *definitions;
+    uint32_t *order;         /* definitions by id, in byte order */
+    tr_evaluator *evaluator;
+    tr_membership *before;
+    tr_merge_plan *merge;
+    uint32_t partitions;
+    uint8_t bits;
+    tr_segment_part *parts;
+} tr_segment_group;
+
+typedef struct tr_segment_run { /* a job while its coordinator works on it */
+    tr_segment_active *active;
+    tr_arena arena;
+    json_t *plan; /* owned */
+    json_t *problems; /* owned: definitions that were left out */
+    tr_snapshot *snapshot;
+    int64_t now_us;
+    bool has_three_states;
+    tr_segment_group *groups;
+    uint32_t group_count;
+    uint32_t (*todo)[2]; /* group, partition */
+    uint32_t todo_count;
+} tr_segment_run;
+
+/* TR_NOT_FOUND: a run or a membership of the plan is gone. */
+TR_MUST_CHECK tr_code tr_segment_plan_open(tr_segment_run *run, tr_err *err);
+void tr_segment_plan_close(tr_segment_run *run); /* idempotent */
+
+/* "segment-<job>-<group>" */
+void tr_segment_stage(const tr_segment_active *active, uint32_t group, char out[64]);
+/* The keeper of a group's merge plan: makes the part of a partition. ctx: tr_segment_task. */
+typedef struct tr_segment_task {
+    tr_segment_run *run;
+    uint32_t group;
+} tr_segment_task;
+tr_code tr_segment_keep(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err);
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* job_part.c - one partition of a segment job: who matches, who was in, who is in now.
+ *
+ *     merged columns --program--> masks        [definition][profile]
+ *     member rows ----------------> entries before
+ *                                    life.h    per profile and definition
+ *                                  entries now --> a run file, and counts
+ *
+ * Segment ids of the old entries are looked up once per dictionary code, not once per entry.
+ */
+#include "segment/job_internal.h"
+
+#define ENTRY_CARRIED (UINT32_MAX - 1) /* another segment of this policy: it stays as it is */
+#define ENTRY_ENDS    UINT32_MAX       /* deleted, or of another policy */
+
+typedef struct counts { /* of one definition */
+    uint64_t by_status[4];
+    uint64_t *by_namespace; /* per code of the namespaces' column */
+    int64_t us;
+} counts;
+
+typedef struct entry { /* of one profile, after the job */
+    tr_str segment;
+    tr_member member;
+} entry;
+
+typedef struct maker {
+    tr_segment_run *run;
+    tr_segment_group *group;
+    tr_merge_view *view;
+    tr_arena arena;
+    uint32_t profiles, definitions;
+    const uint8_t (*keys)[16];
+    uint8_t **masks;
+    int64_t *times;
+    tr_column *members;           /* of segmentMembership, the server's own alone */
+    tr_membership_leaves leaves;
+    uint32_t *meaning;            /* per segment code: a definition, CARRIED or ENDS */
+    const tr_column *namespaces;  /* keys of identityMap; NULL: the schema has none */
+    tr_member *before;            /* [definitions] of one profile */
+    entry *entries;               /* [entry_cap] of one profile */
+    uint32_t entry_cap, entry_count;
+    counts *counts;               /* [definitions] */
+    tr_membership_writer *writer;
+} maker;
+
+static tr_code no_memory(tr_err *err)
+{
+    return TR_FAIL(err, TR_NO_MEMORY, "no memory to evaluate a partition");
+}
+
+static const char *id_of(const maker *m, uint32_t definition)
+{
+    return tr_json_text(json_array_get(m->group->definitions, definition), "id", "");
+}
+
+/* ---- what was */
+
+static uint32_t meaning_of(const maker *m, tr_str id)
+{
+    const json_t *carried = json_object_get(m->group->json, "carried");
+    for (uint32_t d = 0; d < m->definitions; d++)
+        if (tr_str_is(id, id_of(m, d)))
+            return tr_evaluator_has(m->group->evaluator, d) ? d : ENTRY_CARRIED;
+    for (size_t i = 0; i < json_array_size(carried); i++)
+        if (tr_str_is(id, json_string_value(json_array_get(carried, i))))
+            return ENTRY_CARRIED;
+    return ENTRY_ENDS;
+}
+
+static tr_code read_members(maker *m, tr_err *err)
+{
+    const tr_shape *probe = tr_evaluator_probe(m->group->evaluator);
+    const uint32_t unit = tr_shape_unit(probe, tr_str_of("segmentMembership"));
+    if (unit == UINT32_MAX)
+        return TR_FAIL(err, TR_INVALID, "the profile schema has no segmentMembership");
+    TR_TRY(tr_membership_find_leaves(probe, unit, &m->leaves, err));
+    m->members = tr_arena_array(&m->arena, probe->units[unit].leaf_count, sizeof *m->members);
+    if (m->members == NULL)
+        return no_memory(err);
+    TR_TRY(tr_merge_view_members(m->view, &m->arena, m->members, err));
+    const tr_column *segments = &m->members[m->leaves.segment];
+    m->meaning = tr_arena_array(&m->arena, (size_t)segments->values.count + 1, sizeof *m->meaning);
+    if (m->meaning == NULL)
+        return no_memory(err);
+    for (uint32_t i = 0; i < segments->values.count; i++)
+        m->meaning[i + 1] = meaning_of(m, segments->values.strings[i]);
+    m->entry_cap = m->definitions;
+    for (uint32_t p = 0; p < m->profiles; p++) {
+        const uint32_t own = segments->row_start[p + 1] - segments->row_start[p];
+        m->entry_cap = own + m->definitions > m->entry_cap ? own + m->definitions : m->entry_cap;
+    }
+    return TR_OK;
+}
+
+static tr_code read_namespaces(maker *m, tr_err *err)
+{
+    const tr_shape *probe = tr_evaluator_probe(m->group->evaluator);
+    const uint32_t unit = tr_shape_unit(probe, tr_str_of("identityMap"));
+    uint32_t codes = 0;
+    if (unit != UINT32_MAX && probe->units[unit].type->kind == TR_KIND_MAP) {
+        tr_column *columns =
+            tr_arena_array(&m->arena, probe->units[unit].leaf_count, sizeof *columns);
+        if (columns == NULL)
+            return no_memory(err);
+        TR_TRY(tr_merge_view_unit(m->view, unit, NULL, &m->arena, columns, err));
+        m->namespaces = &columns[0];
+        codes = columns[0].values.count;
+    }
+    for (uint32_t d = 0; d < m->definitions; d++) {
+        m->counts[d].by_namespace =
+            tr_arena_array(&m->arena, (size_t)codes + 1, sizeof *m->counts[d].by_namespace);
+        if (m->counts[d].by_namespace == NULL)
+            return no_memory(err);
+    }
+    return TR_OK;
+}
+
+static tr_code prepare(maker *m, tr_err *err)
+{
+    m->profiles = tr_merge_view_count(m->view);
+    m->definitions = (uint32_t)json_array_size(m->group->definitions);
+    m->masks = tr_arena_array(&m->arena, m->definitions, sizeof *m->masks);
+    m->times = tr_arena_array(&m->arena, m->definitions, sizeof *m->times);
+    m->counts = tr_arena_array(&m->arena, m->definitions, sizeof *m->counts);
+    m->before = tr_arena_array(&m->arena, m->definitions, sizeof *m->before);
+    if (m->masks == NULL || m->times == NULL || m->counts == NULL || m->before == NULL)
+        return no_memory(err);
+    for (uint32_t d = 0; d < m->definitions; d++) {
+        m->masks[d] = tr_arena_array(&m->arena, m->profiles, 1);
+        if (m->masks[d] == NULL)
+            return no_memory(err);
+    }
+    TR_TRY(tr_merge_view_keys(m->view, &m->keys, err));
+    TR_TRY(tr_evaluate(m->group->evaluator, m->view, m->masks, m->times,
+                       &m->run->active->cancel, err));
+    TR_TRY(read_members(m, err));
+    TR_TRY(read_namespaces(m, err));
+    m->entries = tr_arena_array(&m->arena, m->entry_cap, sizeof *m->entries);
+    if (m->entries == NULL)
+        return no_memory(err);
+    return tr_membership_writer_open(m->run->now_us, tr_json_text(m->group->json, "run", ""),
+                                     &m->writer, err);
+}
+
+/* ---- one profile */
+
+static void add_entry(maker *m, tr_str segment, tr_member member)
+{
+    uint32_t at = m->entry_count++;
+    for (; at > 0 && tr_str_compare(m->entries[at - 1].segment, segment) > 0; at--)
+        m->entries[at] = m->entries[at - 1];
+    m->entries[at] = (entry){segment, member};
+}
+
+static void count_member(maker *m, uint32_t profile, uint32_t definition, tr_status status)
+{
+    counts *c = &m->counts[definition];
+    c->by_status[status]++;
+    if (status == TR_EXITED || m->namespaces == NULL)
+        return;
+    for (uint32_t e = m->namespaces->row_start[profile]; e < m->namespaces->row_start[profile + 1]; e++)
+        if (m->namespaces->codes[e] != 0)
+            c->by_namespace[m->namespaces->codes[e]]++;
+}
+
+static void step_definition(maker *m, uint32_t profile, uint32_t d)
+{
+    const bool matches = m->masks[d][profile] != 0;
+    if (!matches && m->before[d].status == TR_STATUS_NONE)
+        return;
+    const tr_member now =
+        tr_member_step(m->before[d], matches, m->run->has_three_states, m->run->now_us);
+    m->before[d] = (tr_member){0}; /* for the next profile */
+    if (now.status == TR_STATUS_NONE)
+        return;
+    add_entry(m, tr_str_of(id_of(m, d)), now);
+    count_member(m, profile, d, now.status);
+}
+
+static tr_code step_profile(maker *m, uint32_t profile, tr_err *err)
+{
+    tr_membership_walk walk;
+    m->entry_count = 0;
+    tr_membership_begin(&walk, m->members, &m->leaves, profile);
+    while (tr_membership_next(&walk)) {
+        const uint32_t code = m->members[m->leaves.segment].codes[walk.at - 1];
+        const uint32_t meaning = m->meaning[code];
+        if (meaning < m->definitions)
+            m->before[meaning] = walk.member;
+        else if (meaning == ENTRY_CARRIED && !tr_member_is_over(&walk.member, m->run->now_us))
+            add_entry(m, walk.segment, walk.member);
+    }
+    for (uint32_t i = 0; i < m->definitions; i++)
+        if (tr_evaluator_has(m->group->evaluator, m->group->order[i]))
+            step_definition(m, profile, m->group->order[i]);
+    for (uint32_t i = 0; i < m->entry_count; i++)
+        TR_TRY(tr_membership_add(m->writer, m->keys[profile], m->entries[i].segment,
+                                 m->entries[i].member, err));
+    return TR_OK;
+}
+
+/* ---- the part */
+
+static json_t *namespaces_of(const maker *m, uint32_t definition)
+{
+    json_t *out = json_object();
+    const counts *c = &m->counts[definition];
+    for (uint32_t code = 1; m->namespaces != NULL && code <= m->namespaces->values.count; code++) {
+        if (c->by_namespace[code] == 0)
+            continue;
+        const tr_str name = m->namespaces->values.strings[code - 1];
+        const json_t *before = json_object_getn(out, (const char *)name.at, name.len);
+        (void)json_object_setn_new(out, (const char *)name.at, name.len,
+                                   json_integer(json_integer_value(before) +
+                                                (json_int_t)c->by_namespace[code]));
+    }
+    return out;
+}
+
+static tr_code tell_counts(const maker *m, json_t *out, tr_err *err)
+{
+    for (uint32_t d = 0; d < m->definitions; d++) {
+        const counts *c = &m->counts[d];
+        if (!tr_evaluator_has(m->group->evaluator, d))
+            continue;
+        json_t *shown = json_pack("{s:I, s:I, s:I, s:I, s:o}", "realized",
+                                  (json_int_t)c->by_status[TR_REALIZED], "existing",
+                                  (json_int_t)c->by_status[TR_EXISTING], "exited",
+                                  (json_int_t)c->by_status[TR_EXITED], "us",
+                                  (json_int_t)m->times[d], "namespaces", namespaces_of(m, d));
+        if (json_object_set_new(out, id_of(m, d), shown) != 0)
+            return no_memory(err);
+    }
+    return TR_OK;
+}
+
+static tr_code write_file(maker *m, uint32_t group, uint32_t partition, tr_segment_part *part,
+                          tr_err *err)
+{
+    const tr_segment_active *active = m->run->active;
+    tr_lake_file file = {.file = TR_FILE_NONE};
+    char stage[64];
+    part->rows = tr_membership_writer_rows(m->writer);
+    if (part->rows == 0)
+        return TR_OK;
+    tr_segment_stage(active, group, stage);
+    (void)snprintf(part->name, sizeof part->name, "part-%05u.parquet", partition);
+    tr_code code = tr_lake_create(active->segment->parts.lake, &active->tenant, stage, part->name,
+                                  &file, err);
+    if (code == TR_OK)
+        code = tr_membership_write(m->writer, m->group->bits, (tr_sink){tr_lake_write, &file}, err);
+    if (code == TR_OK)
+        code = tr_lake_finish(&file, &part->written, err);
+    tr_lake_abandon(&file);
+    return code;
+}
+
+tr_code tr_segment_keep(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err)
+{
+    const tr_segment_task *task = ctx;
+    maker m = {.run = task->run, .group = &task->run->groups[task->group], .view = view};
+    tr_segment_part part = {.segments = json_object()};
+    (void)keep; /* nothing is written of them */
+    tr_code code = part.segments == NULL ? no_memory(err) : prepare(&m, err);
+    for (uint32_t p = 0; p < m.profiles && code == TR_OK; p++)
+        code = step_profile(&m, p, err);
+    if (code == TR_OK)
+        code = tell_counts(&m, part.segments, err);
+    if (code == TR_OK)
+        code = write_file(&m, task->group, partition, &part, err);
+    part.profiles = m.profiles;
+    part.is_done = true;
+    tr_membership_writer_close(m.writer);
+    tr_arena_free(&m.arena);
+    if (code == TR_OK)
+        m.group->parts[partition] = part;
+    else
+        json_decref(part.segments);
+    return code;
+}
