@@ -69,10 +69,9 @@ static tr_code list_jobs(tr_call *call, tr_err *err)
 
 #define JOBS "/data/core/ups/segment/jobs"
 
-const tr_endpoint tr_api_segment_jobs[] = {
-    {"GET", JOBS, TR_SCOPE_READ, list_jobs, 0},
-    {"POST", JOBS, TR_SCOPE_WRITE, post_job, 0},
-    {"POST", JOBS "/bulk-get", TR_SCOPE_READ, bulk_get, 0},
-    {"GET", JOBS "/{id}", TR_SCOPE_READ, get_job, 0},
-    {"DELETE", JOBS "/{id}", TR_SCOPE_WRITE, delete_job, 0},
-    {0}};
+const tr_endpoint tr_api_segment_jobs[] = {{"GET", JOBS, TR_SCOPE_READ, list_jobs, 0},
+                                           {"POST", JOBS, TR_SCOPE_WRITE, post_job, 0},
+                                           {"POST", JOBS "/bulk-get", TR_SCOPE_READ, bulk_get, 0},
+                                           {"GET", JOBS "/{id}", TR_SCOPE_READ, get_job, 0},
+                                           {"DELETE", JOBS "/{id}", TR_SCOPE_WRITE, delete_job, 0},
+                                           {0}};

@@ -45,16 +45,12 @@ tr_code tr_segment_list_reply(tr_call *call, const tr_list_request *request, con
     const uint64_t count = json_array_size(items);
     const uint64_t next = (uint64_t)request->start + count;
     const bool has_next = count > 0 && next < total;
-    json_t *page = json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "totalCount", (json_int_t)total,
-                             "totalPages",
-                             (json_int_t)((total + (uint64_t)request->limit - 1) /
-                                          (uint64_t)request->limit),
-                             "pageSize", (json_int_t)count, "limit", (json_int_t)request->limit,
-                             "start", (json_int_t)request->start, "sortField",
-                             request->order_count == 0 ? "creationTime" : request->orders[0].path,
-                             "sort",
-                             request->order_count > 0 && request->orders[0].is_ascending ? "asc"
-                                                                                         : "desc");
+    json_t *page = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "totalCount", (json_int_t)total, "totalPages",
+        (json_int_t)((total + (uint64_t)request->limit - 1) / (uint64_t)request->limit), "pageSize",
+        (json_int_t)count, "limit", (json_int_t)request->limit, "start", (json_int_t)request->start,
+        "sortField", request->order_count == 0 ? "creationTime" : request->orders[0].path, "sort",
+        request->order_count > 0 && request->orders[0].is_ascending ? "asc" : "desc");
     json_t *link = json_object();
     char href[200];
     (void)snprintf(href, sizeof href, "@/%.60s?start=%llu&limit=%lld", name,
@@ -63,10 +59,10 @@ tr_code tr_segment_list_reply(tr_call *call, const tr_list_request *request, con
         (void)json_object_set_new(page, "next", json_integer((json_int_t)next));
         (void)json_object_set_new(link, "href", json_string(href));
     }
-    return tr_reply_json(call, 200,
-                         json_pack("{s:o, s:o, s:{s:o}}", "_page", page, "children", items,
-                                   "_links", "next", link),
-                         err);
+    return tr_reply_json(
+        call, 200,
+        json_pack("{s:o, s:o, s:{s:o}}", "_page", page, "children", items, "_links", "next", link),
+        err);
 }
 
 /* ---- bulk reads */

@@ -52,10 +52,9 @@ static tr_code patch_definition(tr_call *call, tr_err *err)
 static tr_code delete_definition(tr_call *call, tr_err *err)
 {
     TR_TRY(tr_segment_remove(call->parts->segment, &call->tenant, tr_call_param(call, 0), err));
-    return tr_reply_json(call, 200,
-                         json_pack("{s:b, s:s}", "status", 1, "message",
-                                   "Segment definition deleted"),
-                         err);
+    return tr_reply_json(
+        call, 200, json_pack("{s:b, s:s}", "status", 1, "message", "Segment definition deleted"),
+        err);
 }
 
 static tr_code bulk_get(tr_call *call, tr_err *err)
@@ -79,17 +78,16 @@ static tr_code read_filters(tr_call *call, tr_list_request *request, tr_err *err
     static const struct {
         const char *parameter, *path;
         tr_list_match match;
-    } known[] = {{"evaluationInfo.batch.enabled", "evaluationInfo.batch.enabled", TR_LIST_EQUAL},
-                 {"evaluationInfo.continuous.enabled", "evaluationInfo.continuous.enabled",
-                  TR_LIST_EQUAL},
-                 {"evaluationInfo.synchronous.enabled", "evaluationInfo.synchronous.enabled",
-                  TR_LIST_EQUAL},
-                 {"name", "name", TR_LIST_CONTAINS},
-                 {"description", "description", TR_LIST_CONTAINS},
-                 {"mergePolicyId", "mergePolicyId", TR_LIST_EQUAL},
-                 {"status", "lifecycleState", TR_LIST_EQUAL},
-                 {"tag", "tags", TR_LIST_EQUAL},
-                 {"label", "labels", TR_LIST_EQUAL}};
+    } known[] = {
+        {"evaluationInfo.batch.enabled", "evaluationInfo.batch.enabled", TR_LIST_EQUAL},
+        {"evaluationInfo.continuous.enabled", "evaluationInfo.continuous.enabled", TR_LIST_EQUAL},
+        {"evaluationInfo.synchronous.enabled", "evaluationInfo.synchronous.enabled", TR_LIST_EQUAL},
+        {"name", "name", TR_LIST_CONTAINS},
+        {"description", "description", TR_LIST_CONTAINS},
+        {"mergePolicyId", "mergePolicyId", TR_LIST_EQUAL},
+        {"status", "lifecycleState", TR_LIST_EQUAL},
+        {"tag", "tags", TR_LIST_EQUAL},
+        {"label", "labels", TR_LIST_EQUAL}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         TR_TRY(tr_list_add(request, known[i].path, tr_segment_query(call, known[i].parameter),
                            known[i].match, err));
@@ -98,8 +96,8 @@ static tr_code read_filters(tr_call *call, tr_list_request *request, tr_err *err
 
 static tr_code list_definitions(tr_call *call, tr_err *err)
 {
-    static const char *const sortable[] = {"creationTime", "updateTime",  "createEpoch",
-                                           "updateEpoch",  "name",        "id",
+    static const char *const sortable[] = {"creationTime", "updateTime",    "createEpoch",
+                                           "updateEpoch",  "name",          "id",
                                            "description",  "mergePolicyId", NULL};
     tr_list_request request;
     json_t *items = NULL;

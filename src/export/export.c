@@ -96,9 +96,9 @@ static tr_code find_policy(tr_export *export, const tr_tenant *tenant,
                        json_string_value(json_array_get(own, 1)));
     if (id == NULL && json_array_size(own) == 1)
         id = json_string_value(json_array_get(own, 0));
-    tr_code code =
-        id == NULL ? tr_policy_default(catalog, tenant, &policy, err)
-                   : tr_policy_get(catalog, tenant, id, request->policy_version, &policy, err);
+    tr_code code = id == NULL
+                       ? tr_policy_default(catalog, tenant, &policy, err)
+                       : tr_policy_get(catalog, tenant, id, request->policy_version, &policy, err);
     if (code == TR_NOT_FOUND)
         tr_err_context(err, "mergePolicy");
     TR_TRY(code);

@@ -93,8 +93,9 @@ tr_code tr_export_job_make(const tr_tenant *tenant, const json_t *body,
     json_t *more = json_pack(
         "{s:{s:s, s:I}, s:o, s:s, s:{}, s:{s:{s:I}}, s:I, s:I}", "mergePolicy", "id",
         tr_json_text(policy, "id", ""), "version", (json_int_t)tr_json_int(policy, "version", 1),
-        "destination", make_destination(request), "requestId", request_id == NULL ? "" : request_id, "computeGatewayJobId", "metrics", "totalTime",
-        "startTimeInMs", now, "creationTime", now, "updateTime", now);
+        "destination", make_destination(request), "requestId", request_id == NULL ? "" : request_id,
+        "computeGatewayJobId", "metrics", "totalTime", "startTimeInMs", now, "creationTime", now,
+        "updateTime", now);
     const bool is_good =
         job != NULL && more != NULL && echo(job, body) && json_object_update(job, more) == 0;
     json_decref(more);
@@ -281,8 +282,7 @@ tr_code tr_export_parts_forget(tr_export *export, const tr_tenant *tenant, const
 tr_code tr_export_work_forget(tr_export *export, const tr_tenant *tenant, const char *id,
                               tr_err *err)
 {
-    const tr_code code =
-        tr_catalog_remove(export->parts.catalog, tenant, "export_plan", id, err);
+    const tr_code code = tr_catalog_remove(export->parts.catalog, tenant, "export_plan", id, err);
     return code == TR_OK || code == TR_NOT_FOUND ? tr_export_parts_forget(export, tenant, id, err)
                                                  : code;
 }

@@ -47,11 +47,11 @@ tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *out
                             const json_t *policy, const tr_snapshot *snapshot,
                             const json_t *memberships, json_t **out, tr_err *err)
 {
-    json_t *plan = json_pack("{s:i, s:o, s:o, s:o, s:b, s:b, s:o}", "format", 1, "runs",
-                             tr_export_run_ids(snapshot), "policy", json_deep_copy(policy),
-                             "output", tr_type_to_json(output), "emptyProfiles",
-                             request->with_event_only, "events", request->with_events,
-                             "memberships", json_deep_copy(memberships));
+    json_t *plan =
+        json_pack("{s:i, s:o, s:o, s:o, s:b, s:b, s:o}", "format", 1, "runs",
+                  tr_export_run_ids(snapshot), "policy", json_deep_copy(policy), "output",
+                  tr_type_to_json(output), "emptyProfiles", request->with_event_only, "events",
+                  request->with_events, "memberships", json_deep_copy(memberships));
     if (plan == NULL || !set_bound(plan, "updatedAfter", request->updated_after_us) ||
         !set_bound(plan, "eventAfter", request->event_after_us) ||
         !set_bound(plan, "eventBefore", request->event_before_us) || !set_segments(plan, request)) {
@@ -94,8 +94,8 @@ static tr_code open_memberships(const json_t *json, const tr_export_parts *parts
     uint32_t runs = 0, own = 0;
     for (size_t i = 0; i < count; i++) {
         TR_TRY(tr_membership_open(parts->catalog, parts->lake, tenant,
-                                  json_string_value(json_array_get(ids, i)),
-                                  &plan->memberships[i], err));
+                                  json_string_value(json_array_get(ids, i)), &plan->memberships[i],
+                                  err));
         plan->membership_count++;
         (void)tr_membership_runs(plan->memberships[i], &own);
         runs += own;

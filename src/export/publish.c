@@ -275,8 +275,8 @@ static bool note_batches(ending *end, const tr_object *job)
     json_decref(end->batches);
     end->batches = json_array();
     for (uint32_t slot = 0; slot < tr_export_batch_count(job->doc); slot++)
-        if (json_array_append_new(end->batches,
-                                  json_string(tr_export_batch_id(job->doc, slot))) != 0)
+        if (json_array_append_new(end->batches, json_string(tr_export_batch_id(job->doc, slot))) !=
+            0)
             return false;
     return true;
 }
@@ -341,8 +341,7 @@ static void remove_folders(const ending *end)
     tr_err err = {0};
     for (size_t i = 0; i < json_array_size(end->batches); i++)
         if (tr_lake_remove_batch(active->export->parts.lake, &active->tenant, end->dataset,
-                                 json_string_value(json_array_get(end->batches, i)),
-                                 &err) != TR_OK)
+                                 json_string_value(json_array_get(end->batches, i)), &err) != TR_OK)
             tr_log(TR_LOG_WARN, "export", "export_folder_kept", "job=%s reason=\"%s\"", active->id,
                    err.text);
 }

@@ -41,11 +41,12 @@ static tr_code write_part(tr_export_run *run, uint32_t index, bool is_kept, tr_e
     *part = (tr_export_part){.namespaces = c.namespaces};
     (void)snprintf(part->name, sizeof part->name, "part-%05u.parquet", partition);
     tr_export_stage(active->id, slot, run->slot_count, stage);
-    tr_code code = tr_lake_create(active->export->parts.lake, &active->tenant, stage, part->name,
-                                  &file, err);
+    tr_code code =
+        tr_lake_create(active->export->parts.lake, &active->tenant, stage, part->name, &file, err);
     if (code == TR_OK)
-        code = tr_merge_partition(run->plan.slots[slot].merge, partition, (tr_sink){tr_lake_write, &file},
-                                  &active->cancel, count_namespace, &c, &stats, err);
+        code = tr_merge_partition(run->plan.slots[slot].merge, partition,
+                                  (tr_sink){tr_lake_write, &file}, &active->cancel, count_namespace,
+                                  &c, &stats, err);
     if (code == TR_OK && (c.is_bad || c.namespaces == NULL))
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory to count namespaces");
     part->profiles = stats.profiles;
@@ -251,8 +252,8 @@ static tr_code open_plan(tr_export_run *run, tr_err *err)
     for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
         code = plan_again(active, &stored, err);
         if (code == TR_OK)
-            code = tr_export_plan_open(stored.doc, &export->parts, &active->tenant, &run->plan,
-                                       err);
+            code =
+                tr_export_plan_open(stored.doc, &export->parts, &active->tenant, &run->plan, err);
     }
     tr_object_clear(&stored);
     return code;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* view.c - what a keeper sees of a partition: profiles, keys, merged units; and who stays.
  *
- * A unit is gathered as for the file, but its columns are kept: the arena in which a leaf was made is
- * handed over to the caller's instead of being used again.
+ * A unit is gathered as for the file, but its columns are kept: the arena in which a leaf was made
+ * is handed over to the caller's instead of being used again.
  */
 #include "merge/merge_internal.h"
 
@@ -83,9 +83,11 @@ static tr_code find_members(tr_merge_work *work, tr_err *err)
     groups.start = tr_arena_array(arena, (size_t)groups.count + 2, sizeof *groups.start);
     groups.rows = tr_arena_array(arena, end, sizeof *groups.rows);
     if (owner == NULL || groups.start == NULL || groups.rows == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the membership of %u profiles", groups.count);
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the membership of %u profiles",
+                       groups.count);
     own_members(work, keys, owner);
-    for (uint32_t number = 1; number < end; number++) /* counted one place on, so that filling ends right */
+    for (uint32_t number = 1; number < end;
+         number++) /* counted one place on, so that filling ends right */
         if (owner[number] + 2 <= groups.count + 1)
             groups.start[owner[number] + 2]++;
     for (uint32_t g = 1; g <= groups.count; g++)
@@ -105,8 +107,9 @@ tr_code tr_merge_member_rows(tr_merge_work *work, tr_rows *rows, tr_groups *grou
     TR_TRY(find_members(work, err));
     TR_TRY(tr_merge_join_rows(&work->records, &work->members, &work->memory->rows, rows, err));
     out.start = tr_arena_array(&work->memory->rows, (size_t)count + 1, sizeof *out.start);
-    out.rows = tr_arena_alloc(&work->memory->rows, ((size_t)records->start[count] + members->start[count]) *
-                                                       sizeof *out.rows);
+    out.rows =
+        tr_arena_alloc(&work->memory->rows,
+                       ((size_t)records->start[count] + members->start[count]) * sizeof *out.rows);
     if (out.start == NULL || out.rows == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
     uint32_t to = 0;
@@ -136,20 +139,22 @@ static tr_code keep_column(void *ctx, uint32_t leaf, const tr_column *column, tr
     const keeping *k = ctx;
     (void)err;
     k->columns[leaf - k->unit->first_leaf] = *column;
-    tr_arena_adopt(k->arena, &k->work->memory->scratch[tr_kind_is_scalar(k->unit->type->kind) ? 0 : 1]);
+    tr_arena_adopt(k->arena,
+                   &k->work->memory->scratch[tr_kind_is_scalar(k->unit->type->kind) ? 0 : 1]);
     return TR_OK;
 }
 
-static tr_code begin_columns(const tr_shape *shape, const tr_unit *unit, uint32_t rows, tr_arena *arena,
-                             tr_column *columns, tr_err *err)
+static tr_code begin_columns(const tr_shape *shape, const tr_unit *unit, uint32_t rows,
+                             tr_arena *arena, tr_column *columns, tr_err *err)
 {
     for (uint32_t i = 0; i < unit->leaf_count; i++)
-        TR_TRY(tr_column_absent(arena, &shape->leaves[unit->first_leaf + i], rows, &columns[i], err));
+        TR_TRY(
+            tr_column_absent(arena, &shape->leaves[unit->first_leaf + i], rows, &columns[i], err));
     return TR_OK;
 }
 
-static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *groups, const tr_match *matches,
-                      const uint32_t *lane, tr_err *err)
+static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *groups,
+                      const tr_match *matches, const uint32_t *lane, tr_err *err)
 {
     const tr_merge_plan *plan = k->work->plan;
     const tr_shape *probe = plan->spec.probe;
@@ -157,9 +162,14 @@ static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *gr
         const keeping *own;
         void *ctx;
     } self = {.own = k};
-    tr_gather gather = {.shape = probe, .rows = rows, .matches = matches, .lane = lane,
+    tr_gather gather = {.shape = probe,
+                        .rows = rows,
+                        .matches = matches,
+                        .lane = lane,
                         .is_one_per_lane = rows == &k->work->records && !plan->has_upsert,
-                        .arenas = k->work->memory->scratch, .put = keep_column, .ctx = self.ctx};
+                        .arenas = k->work->memory->scratch,
+                        .put = keep_column,
+                        .ctx = self.ctx};
     tr_arena_reset(&k->work->memory->index);
     TR_TRY(tr_gather_index(groups, rows->end, &k->work->memory->index, &gather, err));
     return tr_gather_unit(&gather, (uint32_t)(k->unit - probe->units), err);
@@ -193,9 +203,11 @@ tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wante
         if (!view->has_members)
             TR_TRY(tr_merge_member_rows(work, &view->member_rows, &view->member_groups, err));
         view->has_members = true;
-        return gather(&k, &view->member_rows, &view->member_groups, plan->probe.records, plan->all_lanes, err);
+        return gather(&k, &view->member_rows, &view->member_groups, plan->probe.records,
+                      plan->all_lanes, err);
     }
-    return gather(&k, &work->records, &work->record_groups, plan->probe.records, plan->records.lane, err);
+    return gather(&k, &work->records, &work->record_groups, plan->probe.records, plan->records.lane,
+                  err);
 }
 
 tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *columns, tr_err *err)
@@ -204,14 +216,16 @@ tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *c
     const tr_merge_plan *plan = work->plan;
     const tr_shape *probe = plan->spec.probe;
     const uint32_t count = work->record_groups.count;
-    keeping k = {.work = work, .unit = &probe->units[plan->probe.membership_unit], .arena = arena,
+    keeping k = {.work = work,
+                 .unit = &probe->units[plan->probe.membership_unit],
+                 .arena = arena,
                  .columns = columns};
     TR_TRY(begin_columns(probe, k.unit, count, arena, columns, err));
     if (plan->members.run_count == 0)
         return TR_OK;
     TR_TRY(find_members(work, err));
-    return gather(&k, &work->members, &work->member_groups, plan->probe.records + plan->records.run_count, plan->all_lanes,
-                  err);
+    return gather(&k, &work->members, &work->member_groups,
+                  plan->probe.records + plan->records.run_count, plan->all_lanes, err);
 }
 
 tr_code tr_merge_ask_keeper(tr_merge_work *work, tr_err *err)

@@ -191,7 +191,8 @@ static tr_code read_day_fields(tr_cron *cron, tr_str day, tr_str weekday, tr_err
 {
     const bool no_day = tr_str_is(day, "?"), no_weekday = tr_str_is(weekday, "?");
     if (no_day == no_weekday)
-        return TR_FAIL(err, TR_INVALID, "exactly one of day of month and day of week must be \"?\"");
+        return TR_FAIL(err, TR_INVALID,
+                       "exactly one of day of month and day of week must be \"?\"");
     cron->uses_weekdays = no_day;
     return no_day ? read_weekdays(cron, weekday, err) : read_days(cron, day, err);
 }

@@ -18,13 +18,13 @@ enum { TR_CRON_YEAR_MIN = 1970, TR_CRON_YEAR_MAX = 2099 };
 typedef struct tr_cron {
     uint64_t seconds, minutes; /* bit n: n is in the set */
     uint32_t hours, days, months, weekdays;
-    uint64_t years[3];     /* bit y - TR_CRON_YEAR_MIN */
-    bool uses_weekdays;    /* the days of the month are `?` */
-    bool is_last_day;      /* L: the last day of the month ... */
-    uint8_t before_last;   /* ... L-n: so many days before it */
-    uint8_t nearest_day;   /* nW: the weekday nearest to day n; 0: none. LW: with is_last_day */
-    bool is_nearest_last;  /* LW */
-    uint8_t last_weekday;  /* nL: the last such day of the month, 1 from Sunday; 0: none */
+    uint64_t years[3];        /* bit y - TR_CRON_YEAR_MIN */
+    bool uses_weekdays;       /* the days of the month are `?` */
+    bool is_last_day;         /* L: the last day of the month ... */
+    uint8_t before_last;      /* ... L-n: so many days before it */
+    uint8_t nearest_day;      /* nW: the weekday nearest to day n; 0: none. LW: with is_last_day */
+    bool is_nearest_last;     /* LW */
+    uint8_t last_weekday;     /* nL: the last such day of the month, 1 from Sunday; 0: none */
     uint8_t nth_weekday, nth; /* n#k */
 } tr_cron;
 

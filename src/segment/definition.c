@@ -10,10 +10,20 @@ static tr_code no_memory(tr_err *err)
 }
 
 /* What a client may say; everything else is the server's or not known. */
-static const char *const own_members[] = {
-    "name",         "description",          "schema",    "expression",     "evaluationInfo",
-    "mergePolicyId", "profileInstanceId",   "payloadSchema", "dataGovernancePolicy", "ttlInDays",
-    "labels",       "tags",                 "lifecycleState", "overridePerformanceWarnings"};
+static const char *const own_members[] = {"name",
+                                          "description",
+                                          "schema",
+                                          "expression",
+                                          "evaluationInfo",
+                                          "mergePolicyId",
+                                          "profileInstanceId",
+                                          "payloadSchema",
+                                          "dataGovernancePolicy",
+                                          "ttlInDays",
+                                          "labels",
+                                          "tags",
+                                          "lifecycleState",
+                                          "overridePerformanceWarnings"};
 enum { OWN_COUNT = sizeof own_members / sizeof own_members[0] };
 
 /* The members of `body` over those of `old`. */
@@ -72,8 +82,7 @@ static tr_code check_schema(const json_t *doc, tr_err *err)
     if (id != NULL && strcmp(json_string_value(id), TR_XDM_PROFILE_CLASS) != 0 &&
         strcmp(json_string_value(id), TR_XDM_PROFILE_UNION) != 0)
         return TR_FAIL(err, TR_INVALID,
-                       "schema.id is \"%.120s\": expected " TR_XDM_PROFILE_CLASS
-                       " or its union",
+                       "schema.id is \"%.120s\": expected " TR_XDM_PROFILE_CLASS " or its union",
                        json_string_value(id));
     return TR_OK;
 }
@@ -93,9 +102,9 @@ static tr_code check_policy(tr_segment *segment, const tr_tenant *tenant, json_t
 {
     json_t *policy = NULL;
     const char *id = tr_json_text(doc, "mergePolicyId", "");
-    tr_code code =
-        id[0] == '\0' ? tr_policy_default(segment->parts.catalog, tenant, &policy, err)
-                      : tr_policy_get(segment->parts.catalog, tenant, id, 0, &policy, err);
+    tr_code code = id[0] == '\0'
+                       ? tr_policy_default(segment->parts.catalog, tenant, &policy, err)
+                       : tr_policy_get(segment->parts.catalog, tenant, id, 0, &policy, err);
     if (code == TR_NOT_FOUND)
         return TR_FAIL(err, TR_INVALID, "mergePolicyId: no merge policy with id \"%.80s\"", id);
     TR_TRY(code);
@@ -134,8 +143,8 @@ static tr_code visit(visiting *v, const json_t *uses, uint32_t depth, tr_err *er
                            "this sandbox",
                            id);
         if (code == TR_OK && depth < TR_SEGMENT_DEPTH_MAX)
-            code = visit(v, json_object_get(json_object_get(object.doc, "_"), "uses"), depth + 1,
-                         err);
+            code =
+                visit(v, json_object_get(json_object_get(object.doc, "_"), "uses"), depth + 1, err);
         else if (code == TR_OK)
             code = TR_FAIL(err, TR_INVALID,
                            "expression.value: segments use segments more than %d levels deep",
@@ -155,8 +164,8 @@ static tr_code check_uses(tr_segment *segment, const tr_tenant *tenant, const js
                   .self = tr_json_text(old, "id", ""),
                   .seen = json_object()};
     json_t *uses = json_array();
-    tr_code code = uses == NULL || v.seen == NULL ? no_memory(err)
-                                                  : tr_expression_uses(root, uses, err);
+    tr_code code =
+        uses == NULL || v.seen == NULL ? no_memory(err) : tr_expression_uses(root, uses, err);
     if (code == TR_OK)
         code = visit(&v, uses, 0, err);
     json_decref(v.seen);
@@ -194,9 +203,9 @@ static tr_code check_methods(json_t *doc, const tr_pql_node *root, bool is_new, 
         is_on[m] = false;
         is_on[TR_METHOD_BATCH] = true;
     }
-    json_t *shown = json_pack("{s:{s:b}, s:{s:b}, s:{s:b}}", "batch", "enabled", is_on[0],
-                              "continuous", "enabled", is_on[1], "synchronous", "enabled",
-                              is_on[2]);
+    json_t *shown =
+        json_pack("{s:{s:b}, s:{s:b}, s:{s:b}}", "batch", "enabled", is_on[0], "continuous",
+                  "enabled", is_on[1], "synchronous", "enabled", is_on[2]);
     return json_object_set_new(doc, "evaluationInfo", shown) == 0 ? TR_OK : no_memory(err);
 }
 

@@ -10,8 +10,10 @@
 
 #include "pql/program.h"
 
-#define OPTED_OUT                                                                 \
+#define OPTED_OUT                                                                                  \
     "privacyOptOuts.exists(optOutType = \"general_opt_out\" and optOutValue = \"out\")"
+
+#define EVENTS "timeSeriesEvents" /* the profile's own array of them */
 
 typedef struct entry {
     tr_expression expression;
@@ -29,6 +31,7 @@ struct tr_evaluator {
     uint32_t opted_out; /* place in the program; UINT32_MAX: the schema has no such field */
     int64_t now_us;
     bool *wanted; /* per leaf */
+    bool reads_events;
 };
 
 static tr_code no_memory(tr_err *err)
@@ -43,10 +46,9 @@ static tr_code report(json_t *problems, const json_t *definition, const tr_err *
     char text[600];
     (void)snprintf(text, sizeof text, "segment \"%.60s\": %s", tr_json_text(definition, "id", ""),
                    why->text);
-    return json_array_append_new(problems,
-                                 json_pack("{s:s, s:s, s:s, s:s}", "code", "0100000003", "msg",
-                                           text, "callStack", "", "segmentId",
-                                           tr_json_text(definition, "id", ""))) == 0
+    return json_array_append_new(problems, json_pack("{s:s, s:s, s:s, s:s}", "code", "0100000003",
+                                                     "msg", text, "callStack", "", "segmentId",
+                                                     tr_json_text(definition, "id", ""))) == 0
                ? TR_OK
                : no_memory(err);
 }
@@ -55,8 +57,8 @@ static tr_code read_one(tr_evaluator *e, const json_t *definition, entry *out, j
                         tr_err *err)
 {
     tr_err why = {0};
-    tr_code code =
-        tr_expression_read(json_object_get(definition, "expression"), &e->arena, &out->expression, &why);
+    tr_code code = tr_expression_read(json_object_get(definition, "expression"), &e->arena,
+                                      &out->expression, &why);
     if (code == TR_OK)
         code = tr_expression_check(&out->expression, e->schema, &e->arena, &why);
     if (code != TR_OK && code != TR_INVALID)
@@ -76,7 +78,8 @@ static uint32_t find_definition(const json_t *definitions, const char *id)
     return UINT32_MAX;
 }
 
-/* Adds what a definition names before it. There are no circles: definitions are checked for them. */
+/* Adds what a definition names before it. There are no circles: definitions are checked for them.
+ * */
 static tr_code add_one(tr_evaluator *e, const json_t *definitions, uint32_t i, uint32_t depth,
                        tr_err *err)
 {
@@ -133,8 +136,11 @@ static tr_code open_program(tr_evaluator *e, const json_t *definitions, json_t *
         TR_TRY(add_opted_out(e, err));
     else
         e->opted_out = UINT32_MAX;
-    for (uint32_t leaf = 0; leaf < shape->leaf_count; leaf++)
+    for (uint32_t leaf = 0; leaf < shape->leaf_count; leaf++) {
         e->wanted[leaf] = tr_pql_program_reads(e->program, TR_PQL_PROFILES, leaf);
+        if (e->wanted[leaf] && tr_str_is(shape->units[shape->leaves[leaf].unit].path, EVENTS))
+            e->reads_events = true;
+    }
     return TR_OK;
 }
 
@@ -176,7 +182,7 @@ const tr_shape *tr_evaluator_probe(const tr_evaluator *e)
 
 bool tr_evaluator_reads_events(const tr_evaluator *e)
 {
-    return tr_pql_program_reads_events(e->program);
+    return e->reads_events;
 }
 
 bool tr_evaluator_has(const tr_evaluator *e, uint32_t definition)
@@ -260,9 +266,8 @@ tr_code tr_evaluate(const tr_evaluator *e, tr_merge_view *view, uint8_t *const *
     tr_pql_run *run = NULL;
     uint8_t **placed = NULL;
     r.columns = tr_arena_array(&r.arena, e->schema->shape.unit_count, sizeof *r.columns);
-    tr_code code = r.columns == NULL
-                       ? no_memory(err)
-                       : lay_out_masks(e, masks, profiles, &r.arena, &placed, err);
+    tr_code code = r.columns == NULL ? no_memory(err)
+                                     : lay_out_masks(e, masks, profiles, &r.arena, &placed, err);
     if (code == TR_OK)
         code = tr_pql_run_open(e->program, e->now_us, &run, err);
     const tr_pql_input input = {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* evaluate.h - many definitions of one merge policy, evaluated over a partition at once.
  *
- * Threads: immutable once open; tr_evaluate from any. Ownership: close it before the schema's tenant ends.
+ * Threads: immutable once open; tr_evaluate from any. Ownership: close it before the schema's
+ * tenant ends.
  */
 #ifndef TR_SEGMENT_EVALUATE_H
 #define TR_SEGMENT_EVALUATE_H
@@ -11,12 +12,13 @@
 
 typedef struct tr_evaluator tr_evaluator;
 
-/* definitions  an array of stored documents; borrowed until close. One whose expression does not fit the
+/* definitions  an array of stored documents; borrowed until close. One whose expression does not
+ * fit the
  *              schema of now is left out; *problems (an array, the caller's) says why:
  *              {"code","msg","callStack","segmentId"} */
 TR_MUST_CHECK tr_code tr_evaluator_open(tr_catalog *catalog, const tr_tenant *tenant,
-                                        const json_t *definitions, int64_t now_us,
-                                        json_t *problems, tr_evaluator **out, tr_err *err);
+                                        const json_t *definitions, int64_t now_us, json_t *problems,
+                                        tr_evaluator **out, tr_err *err);
 void tr_evaluator_close(tr_evaluator *evaluator); /* accepts NULL */
 
 /* The shape that a merge plan needs as its probe. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* job.c - segment jobs: created, looked up, cancelled, resumed; who runs and who waits. See jobs.h. */
+/* job.c - segment jobs: created, looked up, cancelled, resumed; who runs and who waits. See jobs.h.
+ * */
 #include "segment/job_internal.h"
 
 #include "base/log.h"
@@ -175,8 +176,8 @@ tr_code tr_segment_job_create(tr_segment *segment, const tr_tenant *tenant, cons
 {
     json_t *definitions = json_array(), *doc = NULL;
     char id[48];
-    tr_code code = definitions == NULL ? no_memory(err)
-                                       : read_body(segment, tenant, body, definitions, err);
+    tr_code code =
+        definitions == NULL ? no_memory(err) : read_body(segment, tenant, body, definitions, err);
     if (code == TR_OK)
         code = tr_segment_job_make(tenant, definitions, order, &doc, err);
     if (code == TR_OK)
@@ -204,9 +205,8 @@ static tr_code get(tr_segment *segment, const tr_tenant *tenant, const char *id,
 {
     const tr_code code =
         tr_catalog_get(segment->parts.catalog, tenant, "segment_job", id, out, err);
-    return code == TR_NOT_FOUND
-               ? TR_FAIL(err, TR_NOT_FOUND, "no segment job with id \"%.60s\"", id)
-               : code;
+    return code == TR_NOT_FOUND ? TR_FAIL(err, TR_NOT_FOUND, "no segment job with id \"%.60s\"", id)
+                                : code;
 }
 
 tr_code tr_segment_job_get(tr_segment *segment, const tr_tenant *tenant, const char *id,
@@ -256,10 +256,9 @@ tr_code tr_segment_job_find(tr_segment *segment, const tr_tenant *tenant,
                             tr_err *err)
 {
     json_t *found = json_array();
-    tr_code code = found == NULL
-                       ? no_memory(err)
-                       : tr_list_collect(segment->parts.catalog, tenant, "segment_job", request,
-                                         tr_segment_job_show, found, err);
+    tr_code code = found == NULL ? no_memory(err)
+                                 : tr_list_collect(segment->parts.catalog, tenant, "segment_job",
+                                                   request, tr_segment_job_show, found, err);
     if (code == TR_OK)
         code = tr_list_page(request, found, total, err);
     if (code == TR_OK)

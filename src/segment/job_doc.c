@@ -28,11 +28,13 @@ static json_t *list_segments(const json_t *definitions)
     }
     for (size_t i = 0; i < json_array_size(definitions); i++) {
         const json_t *doc = json_array_get(definitions, i);
-        const char *id = tr_json_text(doc, "id", ""), *policy = tr_json_text(doc, "mergePolicyId", "");
-        json_t *shown = json_pack(
-            "{s:s, s:{s:s, s:I, s:O, s:s, s:{s:s}}}", "segmentId", id, "segment", "id", id, "version",
-            (json_int_t)tr_json_int(doc, "version", 1), "expression",
-            json_object_get(doc, "expression"), "mergePolicyId", policy, "mergePolicy", "id", policy);
+        const char *id = tr_json_text(doc, "id", ""),
+                   *policy = tr_json_text(doc, "mergePolicyId", "");
+        json_t *shown =
+            json_pack("{s:s, s:{s:s, s:I, s:O, s:s, s:{s:s}}}", "segmentId", id, "segment", "id",
+                      id, "version", (json_int_t)tr_json_int(doc, "version", 1), "expression",
+                      json_object_get(doc, "expression"), "mergePolicyId", policy, "mergePolicy",
+                      "id", policy);
         if (json_array_append_new(list, shown) != 0) {
             json_decref(list);
             return NULL;
@@ -48,13 +50,12 @@ tr_code tr_segment_job_make(const tr_tenant *tenant, const json_t *definitions,
     const tr_id id = tr_id_uuid();
     char href[100];
     (void)snprintf(href, sizeof href, "/segment/jobs/%s", id.text);
-    json_t *job = json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s}, s:o}", "id",
-                            id.text, "imsOrgId", tenant->org, "sandbox",
-                            tr_segment_sandbox(tenant), "profileInstanceId", "ups", "source",
-                            order->source, "status", "NEW", "computeGatewayJobId", "", "requestId",
-                            order->request_id == NULL ? "" : order->request_id, "modelName",
-                            TR_SEGMENT_SCHEMA, "schema", "name", TR_SEGMENT_SCHEMA, "segments",
-                            list_segments(definitions));
+    json_t *job = json_pack(
+        "{s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s}, s:o}", "id", id.text, "imsOrgId",
+        tenant->org, "sandbox", tr_segment_sandbox(tenant), "profileInstanceId", "ups", "source",
+        order->source, "status", "NEW", "computeGatewayJobId", "", "requestId",
+        order->request_id == NULL ? "" : order->request_id, "modelName", TR_SEGMENT_SCHEMA,
+        "schema", "name", TR_SEGMENT_SCHEMA, "segments", list_segments(definitions));
     json_t *more = json_pack(
         "{s:{s:{s:I}, s:{}, s:{}, s:{}, s:{}}, s:{s:{s:s, s:s}, s:{s:s, s:s}}, s:I, s:I, s:I}",
         "metrics", "totalTime", "startTimeInMs", now, "profileSegmentationTime",
@@ -101,7 +102,8 @@ tr_code tr_segment_job_status(tr_object *job, const char *status, tr_err *err)
     return is_good ? TR_OK : no_memory(err);
 }
 
-static tr_code edit_in(const tr_segment_active *active, tr_segment_edit edit, void *ctx, tr_err *err)
+static tr_code edit_in(const tr_segment_active *active, tr_segment_edit edit, void *ctx,
+                       tr_err *err)
 {
     tr_catalog *catalog = active->segment->parts.catalog;
     tr_object job = {0};

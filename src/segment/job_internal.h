@@ -60,7 +60,7 @@ typedef struct tr_segment_part { /* of one group and partition */
 typedef struct tr_segment_group { /* the definitions of one merge policy */
     const json_t *json;           /* of the plan */
     const json_t *definitions;
-    uint32_t *order;         /* definitions by id, in byte order */
+    uint32_t *order; /* definitions by id, in byte order */
     tr_evaluator *evaluator;
     tr_membership *before;
     tr_merge_plan *merge;
@@ -72,7 +72,7 @@ typedef struct tr_segment_group { /* the definitions of one merge policy */
 typedef struct tr_segment_run { /* a job while its coordinator works on it */
     tr_segment_active *active;
     tr_arena arena;
-    json_t *plan; /* owned */
+    json_t *plan;     /* owned */
     json_t *problems; /* owned: definitions that were left out */
     tr_snapshot *snapshot;
     int64_t now_us;
@@ -94,6 +94,7 @@ typedef struct tr_segment_task {
     tr_segment_run *run;
     uint32_t group;
 } tr_segment_task;
-tr_code tr_segment_keep(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err);
+tr_code tr_segment_keep(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep,
+                        tr_err *err);
 
 #endif

@@ -11,7 +11,7 @@
 #include "segment/job_internal.h"
 
 #define ENTRY_CARRIED (UINT32_MAX - 1) /* another segment of this policy: it stays as it is */
-#define ENTRY_ENDS    UINT32_MAX       /* deleted, or of another policy */
+#define ENTRY_ENDS UINT32_MAX          /* deleted, or of another policy */
 
 typedef struct counts { /* of one definition */
     uint64_t by_status[4];
@@ -33,14 +33,14 @@ typedef struct maker {
     const uint8_t (*keys)[16];
     uint8_t **masks;
     int64_t *times;
-    tr_column *members;           /* of segmentMembership, the server's own alone */
+    tr_column *members; /* of segmentMembership, the server's own alone */
     tr_membership_leaves leaves;
-    uint32_t *meaning;            /* per segment code: a definition, CARRIED or ENDS */
-    const tr_column *namespaces;  /* keys of identityMap; NULL: the schema has none */
-    tr_member *before;            /* [definitions] of one profile */
-    entry *entries;               /* [entry_cap] of one profile */
+    uint32_t *meaning;           /* per segment code: a definition, CARRIED or ENDS */
+    const tr_column *namespaces; /* keys of identityMap; NULL: the schema has none */
+    tr_member *before;           /* [definitions] of one profile */
+    entry *entries;              /* [entry_cap] of one profile */
     uint32_t entry_cap, entry_count;
-    counts *counts;               /* [definitions] */
+    counts *counts; /* [definitions] */
     tr_membership_writer *writer;
 } maker;
 
@@ -132,8 +132,8 @@ static tr_code prepare(maker *m, tr_err *err)
             return no_memory(err);
     }
     TR_TRY(tr_merge_view_keys(m->view, &m->keys, err));
-    TR_TRY(tr_evaluate(m->group->evaluator, m->view, m->masks, m->times,
-                       &m->run->active->cancel, err));
+    TR_TRY(tr_evaluate(m->group->evaluator, m->view, m->masks, m->times, &m->run->active->cancel,
+                       err));
     TR_TRY(read_members(m, err));
     TR_TRY(read_namespaces(m, err));
     m->entries = tr_arena_array(&m->arena, m->entry_cap, sizeof *m->entries);
@@ -159,7 +159,8 @@ static void count_member(maker *m, uint32_t profile, uint32_t definition, tr_sta
     c->by_status[status]++;
     if (status == TR_EXITED || m->namespaces == NULL)
         return;
-    for (uint32_t e = m->namespaces->row_start[profile]; e < m->namespaces->row_start[profile + 1]; e++)
+    for (uint32_t e = m->namespaces->row_start[profile]; e < m->namespaces->row_start[profile + 1];
+         e++)
         if (m->namespaces->codes[e] != 0)
             c->by_namespace[m->namespaces->codes[e]]++;
 }
@@ -211,9 +212,9 @@ static json_t *namespaces_of(const maker *m, uint32_t definition)
             continue;
         const tr_str name = m->namespaces->values.strings[code - 1];
         const json_t *before = json_object_getn(out, (const char *)name.at, name.len);
-        (void)json_object_setn_new(out, (const char *)name.at, name.len,
-                                   json_integer(json_integer_value(before) +
-                                                (json_int_t)c->by_namespace[code]));
+        (void)json_object_setn_new(
+            out, (const char *)name.at, name.len,
+            json_integer(json_integer_value(before) + (json_int_t)c->by_namespace[code]));
     }
     return out;
 }
@@ -246,8 +247,8 @@ static tr_code write_file(maker *m, uint32_t group, uint32_t partition, tr_segme
         return TR_OK;
     tr_segment_stage(active, group, stage);
     (void)snprintf(part->name, sizeof part->name, "part-%05u.parquet", partition);
-    tr_code code = tr_lake_create(active->segment->parts.lake, &active->tenant, stage, part->name,
-                                  &file, err);
+    tr_code code =
+        tr_lake_create(active->segment->parts.lake, &active->tenant, stage, part->name, &file, err);
     if (code == TR_OK)
         code = tr_membership_write(m->writer, m->group->bits, (tr_sink){tr_lake_write, &file}, err);
     if (code == TR_OK)

@@ -2,10 +2,11 @@
 /* job_plan.c - a segment job's plan as JSON, and opened.
  *
  *     {"now":us, "states":2|3, "runs":[ids], "groups":[
- *         {"policy":{document}, "before":run, "run":run, "definitions":[documents], "carried":[ids]}]}
+ * {"policy":{document}, "before":run, "run":run, "definitions":[documents], "carried":[ids]}]}
  *
- * A group is what one merge policy evaluates. `carried` are the other segments of that policy, whose
- * entries stay as they are; entries of all others (deleted, or of another policy now) end here.
+ * A group is what one merge policy evaluates. `carried` are the other segments of that policy,
+ * whose entries stay as they are; entries of all others (deleted, or of another policy now) end
+ * here.
  */
 #include "segment/job_internal.h"
 
@@ -45,8 +46,8 @@ static tr_code add_group(const planning *p, const char *id, json_t **out, tr_err
     TR_TRY(tr_membership_now(catalog, tenant, id, before, err));
     const tr_code code = tr_policy_get(catalog, tenant, id, 0, &policy, err);
     if (code == TR_NOT_FOUND)
-        return TR_FAIL(err, TR_SEMANTIC,
-                       "the merge policy \"%.60s\" of a segment has been deleted", id);
+        return TR_FAIL(err, TR_SEMANTIC, "the merge policy \"%.60s\" of a segment has been deleted",
+                       id);
     TR_TRY(code);
     const char *graph = tr_json_text(json_object_get(policy, "identityGraph"), "type", "none");
     if (strcmp(graph, "none") != 0) {
@@ -117,9 +118,9 @@ tr_code tr_segment_plan_make(const tr_segment_active *active, const json_t *defi
         json_decref(p.groups);
         return code;
     }
-    json_t *plan = json_pack("{s:I, s:i, s:o, s:o}", "now", (json_int_t)tr_time_now_us(), "states",
-                             parts->has_two_states ? 2 : 3, "runs", run_ids(snapshot), "groups",
-                             p.groups);
+    json_t *plan =
+        json_pack("{s:I, s:i, s:o, s:o}", "now", (json_int_t)tr_time_now_us(), "states",
+                  parts->has_two_states ? 2 : 3, "runs", run_ids(snapshot), "groups", p.groups);
     tr_store_release(parts->store, snapshot);
     if (plan == NULL)
         return no_memory(err);
@@ -157,8 +158,8 @@ static tr_code read_policy(const json_t *policy, tr_arena *arena, tr_merge_polic
 {
     const json_t *merge = json_object_get(policy, "attributeMerge");
     const json_t *order = json_object_get(merge, "order");
-    *out = (tr_merge_policy){
-        .is_precedence = strcmp(tr_json_text(merge, "type", ""), "dataSetPrecedence") == 0};
+    *out = (tr_merge_policy){.is_precedence =
+                                 strcmp(tr_json_text(merge, "type", ""), "dataSetPrecedence") == 0};
     const char **names = tr_arena_array(arena, json_array_size(order), sizeof *names);
     if (names == NULL)
         return no_memory(err);

@@ -69,10 +69,10 @@ static tr_code load_part(void *ctx, const tr_object *object, tr_err *err)
     const char *first = strchr(object->id, ':');
     const char *second = first == NULL ? NULL : strchr(first + 1, ':');
     if (second == NULL ||
-        !tr_str_to_i64((tr_str){(const uint8_t *)first + 1, (size_t)(second - first - 1)}, &group) ||
+        !tr_str_to_i64((tr_str){(const uint8_t *)first + 1, (size_t)(second - first - 1)},
+                       &group) ||
         !tr_str_to_i64(tr_str_of(second + 1), &partition) || group < 0 ||
-        group >= run->group_count || partition < 0 ||
-        partition >= run->groups[group].partitions)
+        group >= run->group_count || partition < 0 || partition >= run->groups[group].partitions)
         return TR_OK;
     tr_segment_part *part = &run->groups[group].parts[partition];
     *part = (tr_segment_part){.is_done = true,
@@ -99,7 +99,8 @@ static bool is_there(const tr_segment_run *run, uint32_t group, const tr_segment
     if (tr_lake_stage_has(lake, &active->tenant, stage, part->name, &part->written))
         return true;
     if (tr_lake_map(lake, &active->tenant, TR_MEMBERSHIP_FOLDER,
-                    tr_json_text(run->groups[group].json, "run", ""), part->name, &map, NULL) != TR_OK)
+                    tr_json_text(run->groups[group].json, "run", ""), part->name, &map,
+                    NULL) != TR_OK)
         return false;
     tr_hash128_text(tr_hash128_of(map.bytes), hash);
     const bool is_same =
@@ -182,7 +183,8 @@ static tr_code forget_parts(const tr_segment_active *active, tr_err *err)
     return code;
 }
 
-/* What a job leaves that does not succeed: staged files, and folders that no commit put in force. */
+/* What a job leaves that does not succeed: staged files, and folders that no commit put in force.
+ * */
 static void drop_files(const tr_segment_run *run)
 {
     const tr_segment_active *active = run->active;
@@ -194,7 +196,8 @@ static void drop_files(const tr_segment_run *run)
         const char *folder = tr_json_text(json_array_get(groups, g), "run", "");
         tr_segment_stage(active, g, stage);
         if (tr_lake_drop_stage(lake, &active->tenant, stage, &err) != TR_OK ||
-            tr_lake_remove_batch(lake, &active->tenant, TR_MEMBERSHIP_FOLDER, folder, &err) != TR_OK)
+            tr_lake_remove_batch(lake, &active->tenant, TR_MEMBERSHIP_FOLDER, folder, &err) !=
+                TR_OK)
             tr_log(TR_LOG_WARN, "segment", "segment_files_kept", "job=%s reason=\"%s\"", active->id,
                    err.text);
     }
@@ -236,10 +239,10 @@ static json_t *list_files(const tr_segment_group *group)
         const tr_segment_part *part = &group->parts[p];
         if (part->name[0] == '\0')
             continue;
-        (void)json_array_append_new(
-            files, json_pack("{s:s, s:I, s:I, s:s}", "name", part->name, "bytes",
-                             (json_int_t)part->written.bytes, "rows", (json_int_t)part->rows,
-                             "xxh128", part->written.xxh128));
+        (void)json_array_append_new(files, json_pack("{s:s, s:I, s:I, s:s}", "name", part->name,
+                                                     "bytes", (json_int_t)part->written.bytes,
+                                                     "rows", (json_int_t)part->rows, "xxh128",
+                                                     part->written.xxh128));
     }
     return files;
 }
@@ -446,8 +449,8 @@ static bool is_cancelled_by_client(const tr_segment_active *active)
     bool is_marked = atomic_load(&active->cancel);
     if (tr_catalog_get(active->segment->parts.catalog, &active->tenant, "segment_job", active->id,
                        &job, NULL) == TR_OK)
-        is_marked = is_marked || strcmp(job.state, "CANCELLING") == 0 ||
-                    tr_segment_is_finished(job.state);
+        is_marked =
+            is_marked || strcmp(job.state, "CANCELLING") == 0 || tr_segment_is_finished(job.state);
     tr_object_clear(&job);
     return is_marked;
 }

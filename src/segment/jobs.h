@@ -5,11 +5,11 @@
  *     NEW --> QUEUED --> PROCESSING --> SUCCEEDED | FAILED (errors[] filled)
  *       \________\____________\--> CANCELLING --> CANCELLED (DELETE)
  *
- * One job of a sandbox runs at a time; the others wait as QUEUED. The instant of evaluation, the runs of
- * the snapshot and the definitions are fixed when a job begins, and stored; partitions that are
- * finished are known by hash, so a job that a crash interrupts goes on with them. One transaction puts
- * the new membership of all policies in force and ends the job: whatever ends a job otherwise
- * leaves the membership as it was.
+ * One job of a sandbox runs at a time; the others wait as QUEUED. The instant of evaluation, the
+ * runs of the snapshot and the definitions are fixed when a job begins, and stored; partitions that
+ * are finished are known by hash, so a job that a crash interrupts goes on with them. One
+ * transaction puts the new membership of all policies in force and ends the job: whatever ends a
+ * job otherwise leaves the membership as it was.
  *
  * Threads: any.
  */

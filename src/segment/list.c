@@ -96,8 +96,7 @@ static bool fits(const json_t *value, const tr_list_filter *filter)
     tr_str text = {0};
     if (json_is_array(value)) {
         for (size_t i = 0; i < json_array_size(value); i++)
-            if (!json_is_array(json_array_get(value, i)) &&
-                fits(json_array_get(value, i), filter))
+            if (!json_is_array(json_array_get(value, i)) && fits(json_array_get(value, i), filter))
                 return true;
         return false;
     }

@@ -118,9 +118,8 @@ tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant, cons
     (void)snprintf(object.id, sizeof object.id, "%s", run);
     (void)snprintf(object.parent, sizeof object.parent, "%s", policy);
     object.doc = json_pack("{s:O}", "files", files);
-    code = object.doc == NULL
-               ? no_memory(err)
-               : tr_catalog_insert(catalog, tenant, "membership_run", &object, err);
+    code = object.doc == NULL ? no_memory(err)
+                              : tr_catalog_insert(catalog, tenant, "membership_run", &object, err);
     json_decref(object.doc);
     if (code == TR_OK)
         code = put(catalog, tenant, policy, json_pack("{s:s, s:s}", "run", run, "before", last),

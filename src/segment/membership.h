@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* membership.h - who is in which segment: kept per merge policy as runs of the lake.
  *
- *     segmentMembership { ups { <segment id> { lastQualificationTime, status } } }    one row a profile,
+ * segmentMembership { ups { <segment id> { lastQualificationTime, status } } }    one row a
+ * profile,
  *     _tributary { key ... }                                                          in key order
  *
- * A file a partition of the evaluation; all of them are one "membership_run" (id: ulid), a folder of
- * the lake. "membership" (id: the policy's) names the run in force. A run is written once and
+ * A file a partition of the evaluation; all of them are one "membership_run" (id: ulid), a folder
+ * of the lake. "membership" (id: the policy's) names the run in force. A run is written once and
  * never changed; the one before is kept, so that jobs that began with it can end with it.
  *
  * Threads: an opened membership is immutable. Ownership: close every one.
@@ -32,9 +33,9 @@ TR_MUST_CHECK tr_code tr_membership_open(tr_catalog *catalog, tr_lake *lake,
 void tr_membership_close(tr_membership *membership); /* accepts NULL */
 const tr_run *const *tr_membership_runs(const tr_membership *membership, uint32_t *count);
 
-/* Puts a run in force and forgets the one before the last; its id in *gone ("": none), whose folder is the
- * caller's to remove after the commit. Within a transaction.
- * files  [{"name","bytes","rows","xxh128"}] */
+/* Puts a run in force and forgets the one before the last; its id in *gone ("": none), whose folder
+ * is the caller's to remove after the commit. Within a transaction. files
+ * [{"name","bytes","rows","xxh128"}] */
 TR_MUST_CHECK tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant,
                                             const char *policy, const char *run,
                                             const json_t *files, char gone[32], tr_err *err);

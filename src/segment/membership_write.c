@@ -3,7 +3,19 @@
 #include "segment/membership.h"
 
 /* Leaves in the order of the shape: the unit's, then the bookkeeping's. */
-enum { NAMESPACE, SEGMENT, TIME, STATUS, KEY, OWN_NAMESPACE, OWN_ID, UPDATED, INGESTED, BATCH, LEAVES };
+enum {
+    NAMESPACE,
+    SEGMENT,
+    TIME,
+    STATUS,
+    KEY,
+    OWN_NAMESPACE,
+    OWN_ID,
+    UPDATED,
+    INGESTED,
+    BATCH,
+    LEAVES
+};
 
 struct tr_membership_writer {
     tr_arena arena;
@@ -90,8 +102,8 @@ tr_code tr_membership_add(tr_membership_writer *w, const uint8_t key[16], tr_str
         TR_TRY(begin_row(w, key, err));
     TR_TRY(tr_column_add_string(w->builders[SEGMENT], rep, segment, err));
     TR_TRY(tr_column_add_word(w->builders[TIME], rep, (uint64_t)member.since_us, err));
-    return tr_column_add_string(w->builders[STATUS], rep,
-                                tr_str_of(tr_status_name(member.status)), err);
+    return tr_column_add_string(w->builders[STATUS], rep, tr_str_of(tr_status_name(member.status)),
+                                err);
 }
 
 uint32_t tr_membership_writer_rows(const tr_membership_writer *w)

@@ -9,9 +9,9 @@
 
 typedef struct facts {
     uint32_t terms;
-    bool is_counted;   /* an aggregate, a group, "all" or "none" over events */
-    bool is_open;      /* a term looks further back than a day */
-    bool is_sequence;  /* a chain of several elements */
+    bool is_counted;  /* an aggregate, a group, "all" or "none" over events */
+    bool is_open;     /* a term looks further back than a day */
+    bool is_sequence; /* a chain of several elements */
     bool uses_segment;
 } facts;
 
@@ -23,9 +23,11 @@ static bool is_events(const tr_pql_node *node)
 
 static bool is_within_a_day(const tr_pql_node *time)
 {
-    static const int64_t per_day[TR_PQL_UNIT_COUNT] = {
-        [TR_PQL_MILLISECOND] = 86400000, [TR_PQL_SECOND] = 86400, [TR_PQL_MINUTE] = 1440,
-        [TR_PQL_HOUR] = 24,              [TR_PQL_DAY] = 1};
+    static const int64_t per_day[TR_PQL_UNIT_COUNT] = {[TR_PQL_MILLISECOND] = 86400000,
+                                                       [TR_PQL_SECOND] = 86400,
+                                                       [TR_PQL_MINUTE] = 1440,
+                                                       [TR_PQL_HOUR] = 24,
+                                                       [TR_PQL_DAY] = 1};
     const tr_pql_node *anchor = time->items[0];
     const tr_pql_time *t = &time->time;
     if (t->kind == TR_PQL_TIME_ON)
@@ -123,8 +125,8 @@ static void look(const tr_pql_node *node, facts *f)
     } else if (is_events(node)) {
         add_term(f, false, false);
     } else {
-        f->uses_segment = f->uses_segment || (node->kind == TR_PQL_APPLY &&
-                                              node->fn == TR_PQL_IN_SEGMENT);
+        f->uses_segment =
+            f->uses_segment || (node->kind == TR_PQL_APPLY && node->fn == TR_PQL_IN_SEGMENT);
         look_below(node, 0, f);
     }
 }

@@ -81,10 +81,10 @@ static tr_code finish(json_t *doc, const char *id, int64_t created_ms, int64_t v
 {
     const int64_t now = tr_time_now_ms();
     const int64_t created = created_ms == 0 ? now : created_ms;
-    json_t *papers = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "id", id, "version",
-                               (json_int_t)version, "creationTime", (json_int_t)created,
-                               "createEpoch", (json_int_t)(created / 1000), "updateEpoch",
-                               (json_int_t)(now / 1000), "updateTime", (json_int_t)now);
+    json_t *papers =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "id", id, "version", (json_int_t)version,
+                  "creationTime", (json_int_t)created, "createEpoch", (json_int_t)(created / 1000),
+                  "updateEpoch", (json_int_t)(now / 1000), "updateTime", (json_int_t)now);
     const int bad = papers == NULL ? 1 : json_object_update(doc, papers);
     json_decref(papers);
     return bad == 0 ? TR_OK : no_memory(err);
@@ -123,8 +123,8 @@ static tr_code check_room(tr_segment *segment, const tr_tenant *tenant, tr_err *
 {
     uint32_t count = 0;
     const tr_catalog_filter last = {.limit = 1, .offset = TR_SEGMENTS_MAX - 1};
-    TR_TRY(tr_catalog_list(segment->parts.catalog, tenant, "segment", &last, count_one, &count,
-                           err));
+    TR_TRY(
+        tr_catalog_list(segment->parts.catalog, tenant, "segment", &last, count_one, &count, err));
     return count == 0 ? TR_OK
                       : TR_FAIL(err, TR_INVALID, "a sandbox has at most %d segment definitions",
                                 TR_SEGMENTS_MAX);
@@ -227,8 +227,8 @@ static tr_code change(tr_segment *segment, const tr_tenant *tenant, const char *
     if (code == TR_OK)
         code = finish(doc, id, tr_json_int(old.doc, "creationTime", 0),
                       tr_json_int(old.doc, "version", 1) + 1, err);
-    if (code == TR_OK && !json_equal(json_object_get(doc, "name"),
-                                     json_object_get(old.doc, "name"))) {
+    if (code == TR_OK &&
+        !json_equal(json_object_get(doc, "name"), json_object_get(old.doc, "name"))) {
         code = leave_name(segment, tenant, old.doc, err);
         if (code == TR_OK)
             code = take_name(segment, tenant, doc, err);
@@ -259,10 +259,12 @@ tr_code tr_segment_change(tr_segment *segment, const tr_tenant *tenant, const ch
 
 /* ---- removing */
 
-typedef struct using {
+typedef struct using
+{
     const char *id;
     char by[256]; /* who uses it; "" so far */
-} using;
+}
+using;
 
 static tr_code find_user(void *ctx, const tr_object *object, tr_err *err)
 {
@@ -330,10 +332,9 @@ tr_code tr_segment_find(tr_segment *segment, const tr_tenant *tenant,
                         tr_err *err)
 {
     json_t *found = json_array();
-    tr_code code = found == NULL
-                       ? no_memory(err)
-                       : tr_list_collect(segment->parts.catalog, tenant, "segment", request,
-                                         tr_definition_show, found, err);
+    tr_code code = found == NULL ? no_memory(err)
+                                 : tr_list_collect(segment->parts.catalog, tenant, "segment",
+                                                   request, tr_definition_show, found, err);
     if (code == TR_OK)
         code = tr_list_page(request, found, total, err);
     if (code == TR_OK)

@@ -19,7 +19,7 @@
 #include "store/store.h"
 
 #define TR_SEGMENT_SCHEMA "_xdm.context.profile"
-#define TR_SEGMENT_NS     "ups" /* the namespace of segments evaluated here */
+#define TR_SEGMENT_NS "ups" /* the namespace of segments evaluated here */
 
 typedef struct tr_segment tr_segment;
 typedef struct tr_segment_parts {

@@ -16,8 +16,7 @@ static tr_str text_of(const json_t *value)
 
 static tr_code read_status(const json_t *value, size_t index, tr_selected *out, tr_err *err)
 {
-    const tr_status status =
-        json_is_string(value) ? tr_status_of(text_of(value)) : TR_STATUS_NONE;
+    const tr_status status = json_is_string(value) ? tr_status_of(text_of(value)) : TR_STATUS_NONE;
     if (status == TR_STATUS_NONE)
         return TR_FAIL(err, TR_INVALID,
                        "filter.segments[%zu].status: \"%.40s\" is not realized, existing or exited",
@@ -138,8 +137,7 @@ tr_code tr_selection_apply(const tr_selection *selection, uint32_t only, const t
     tr_membership_leaves leaves;
     tr_arena arena = {0};
     TR_TRY(tr_membership_find_leaves(probe, unit, &leaves, err));
-    tr_column *columns =
-        tr_arena_array(&arena, probe->units[unit].leaf_count, sizeof *columns);
+    tr_column *columns = tr_arena_array(&arena, probe->units[unit].leaf_count, sizeof *columns);
     tr_code code = columns == NULL ? no_memory(err)
                                    : tr_merge_view_unit(view, unit, NULL, &arena, columns, err);
     for (uint32_t p = 0; p < count && code == TR_OK; p++) {

@@ -27,10 +27,12 @@ typedef struct tr_selection {
 TR_MUST_CHECK tr_code tr_selection_read(const json_t *json, tr_arena *arena, tr_selection *out,
                                         tr_err *err);
 
-/* The type of segmentMembership that a merge plan needs as its probe; in the arena. NULL: no memory. */
+/* The type of segmentMembership that a merge plan needs as its probe; in the arena. NULL: no
+ * memory. */
 tr_type *tr_selection_probe(tr_arena *arena);
 
-/* Clears keep[p] of profiles that no item lets in. only: the number of one item; UINT32_MAX: all. */
+/* Clears keep[p] of profiles that no item lets in. only: the number of one item; UINT32_MAX: all.
+ * */
 TR_MUST_CHECK tr_code tr_selection_apply(const tr_selection *selection, uint32_t only,
                                          const tr_shape *probe, tr_merge_view *view, bool *keep,
                                          tr_err *err);
