@@ -2,12 +2,13 @@
 /* ingest_bench.c - how long rows of JSON take to become sorted runs, without server, catalog or
  * lake.
  *
- *     ingest_bench generate FILE [--rows N]
- *     ingest_bench run FILE [--threads T] [--block-mb M] [--out DIR] [--repeat R]
+ *     ingest_bench generate FILE [--rows N] [--copies C]
+ *     ingest_bench run FILE [--copies C] [--threads T] [--block-mb M] [--out DIR] [--repeat R]
  *
  * Rows are JSON lines of about 700 bytes: 20 leaves, identityMap, an array of objects; a tenth of
- * all members is left out. A block of M megabytes becomes one run; threads take blocks in turn. The
- * same N gives the same bytes. bench/ingest_peers.py runs DuckDB on the same file.
+ * all members is left out. With C copies the leaves stand C times, below c00 to cNN: a wide schema.
+ * A block of M megabytes becomes one run; threads take blocks in turn. The same N gives the same
+ * bytes. bench/ingest_peers.py runs DuckDB on the same file.
  */
 #include "base/clock.h"
 #include "ingest/ingest.h"
@@ -18,14 +19,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { THREADS_MAX = 64 };
+enum { THREADS_MAX = 64, COPIES_MAX = 100 };
 
 #define SCHEMA_ID "https://ns.adobe.com/acme/schemas/bench"
 
-static const char schema_text[] =
-    "{\"$id\":\"" SCHEMA_ID "\",\"type\":\"object\",\"meta:resourceType\":\"schemas\","
-    "\"allOf\":[{\"$ref\":\"" TR_XDM_PROFILE_CLASS "\"},{\"$ref\":\"" TR_XDM_IDENTITY_MAP_GROUP
-    "\"}],\"properties\":{"
+_Noreturn static void fail(const char *what, const tr_err *err)
+{
+    (void)fprintf(stderr, "%s: %s\n", what, err->text);
+    exit(1);
+}
+
+static const char field_texts[] =
     "\"person\":{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"object\",\"properties\":{"
     "\"firstName\":{\"type\":\"string\"},\"lastName\":{\"type\":\"string\"}}},"
     "\"birthDate\":{\"type\":\"string\",\"format\":\"date\"},\"birthYear\":{\"type\":\"integer\","
@@ -43,12 +47,31 @@ static const char schema_text[] =
     "\"consents\":{\"type\":\"object\",\"properties\":{\"marketing\":{\"type\":\"boolean\"}}},"
     "\"orders\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"sku\":{"
     "\"type\":"
-    "\"string\"},\"quantity\":{\"type\":\"integer\"},\"price\":{\"type\":\"number\"}}}}}}";
+    "\"string\"},\"quantity\":{\"type\":\"integer\"},\"price\":{\"type\":\"number\"}}}}";
 
-_Noreturn static void fail(const char *what, const tr_err *err)
+/* The fields as they are, or as members of c00, c01, ... */
+static json_t *make_schema(uint32_t copies, tr_err *err)
 {
-    (void)fprintf(stderr, "%s: %s\n", what, err->text);
-    exit(1);
+    tr_buf text = {0};
+    json_t *doc = NULL;
+    tr_code code = tr_buf_format(
+        &text, err,
+        "{\"$id\":\"" SCHEMA_ID "\",\"type\":\"object\",\"meta:resourceType\":\"schemas\","
+        "\"allOf\":[{\"$ref\":\"" TR_XDM_PROFILE_CLASS "\"},{\"$ref\":\"" TR_XDM_IDENTITY_MAP_GROUP
+        "\"}],\"properties\":{");
+    if (code == TR_OK && copies == 1)
+        code = tr_buf_append(&text, tr_str_of(field_texts), err);
+    for (uint32_t c = 0; copies > 1 && c < copies && code == TR_OK; c++)
+        code = tr_buf_format(&text, err, "%s\"c%02u\":{\"type\":\"object\",\"properties\":{%s}}",
+                             c == 0 ? "" : ",", c, field_texts);
+    if (code == TR_OK)
+        code = tr_buf_append(&text, tr_str_of("}}"), err);
+    if (code == TR_OK)
+        code = tr_json_parse(tr_buf_str(&text), &doc, err);
+    if (code != TR_OK)
+        fail("schema", err);
+    tr_buf_free(&text);
+    return doc;
 }
 
 /* ---- the data */
@@ -109,7 +132,28 @@ static void write_orders(FILE *out, uint64_t r)
     (void)fprintf(out, "]");
 }
 
-static void generate(const char *path, uint32_t rows)
+/* The fields of one copy, beginning with "person". */
+static void write_fields(FILE *out, uint32_t row, uint64_t r)
+{
+    write_person(out, r);
+    (void)fprintf(out, ",\"personalEmail\":{\"address\":\"person%u@mail.example.com\"}", row);
+    if (is_there(&r))
+        (void)fprintf(out, ",\"mobilePhone\":{\"number\":\"+49170%08u\"}",
+                      (unsigned)(r % 99999999));
+    if (is_there(&r))
+        write_address(out, r);
+    if (is_there(&r))
+        (void)fprintf(out,
+                      ",\"loyalty\":{\"tier\":\"tier-%u\",\"points\":%u,\"joined\":"
+                      "\"20%02u-%02u-%02uT%02u:%02u:07Z\"}",
+                      (unsigned)(r % 4), (unsigned)(r % 20000), 10 + (unsigned)(r >> 8) % 14,
+                      1 + (unsigned)(r >> 16) % 12, 1 + (unsigned)(r >> 24) % 28,
+                      (unsigned)(r >> 32) % 24, (unsigned)(r >> 40) % 60);
+    (void)fprintf(out, ",\"consents\":{\"marketing\":%s}", r % 3 == 0 ? "true" : "false");
+    write_orders(out, r);
+}
+
+static void generate(const char *path, uint32_t rows, uint32_t copies)
 {
     FILE *out = fopen(path, "w");
     if (out == NULL)
@@ -121,22 +165,13 @@ static void generate(const char *path, uint32_t rows)
                       "\"ECID\":[{\"id\":\"%019llu%019llu\",\"authenticatedState\":\"ambiguous\","
                       "\"primary\":false}]},",
                       row, (unsigned long long)(r >> 4), (unsigned long long)(mix(r) >> 4));
-        write_person(out, r);
-        (void)fprintf(out, ",\"personalEmail\":{\"address\":\"person%u@mail.example.com\"}", row);
-        if (is_there(&r))
-            (void)fprintf(out, ",\"mobilePhone\":{\"number\":\"+49170%08u\"}",
-                          (unsigned)(r % 99999999));
-        if (is_there(&r))
-            write_address(out, r);
-        if (is_there(&r))
-            (void)fprintf(out,
-                          ",\"loyalty\":{\"tier\":\"tier-%u\",\"points\":%u,\"joined\":"
-                          "\"20%02u-%02u-%02uT%02u:%02u:07Z\"}",
-                          (unsigned)(r % 4), (unsigned)(r % 20000), 10 + (unsigned)(r >> 8) % 14,
-                          1 + (unsigned)(r >> 16) % 12, 1 + (unsigned)(r >> 24) % 28,
-                          (unsigned)(r >> 32) % 24, (unsigned)(r >> 40) % 60);
-        (void)fprintf(out, ",\"consents\":{\"marketing\":%s}", r % 3 == 0 ? "true" : "false");
-        write_orders(out, r);
+        if (copies == 1)
+            write_fields(out, row, r);
+        for (uint32_t c = 0; copies > 1 && c < copies; c++) {
+            (void)fprintf(out, "%s\"c%02u\":{", c == 0 ? "" : ",", c);
+            write_fields(out, row, mix(r + c));
+            (void)fprintf(out, "}");
+        }
         (void)fprintf(out, "}\n");
     }
     if (fclose(out) != 0)
@@ -279,10 +314,12 @@ int main(int argc, char **argv)
 {
     tr_err err = {0};
     tr_xdm_schema *schema;
-    json_t *doc;
     tr_map map;
+    const uint32_t copies = argc < 3 ? 1 : number(argc, argv, "--copies", 1);
+    if (copies > COPIES_MAX)
+        return 2;
     if (argc >= 3 && strcmp(argv[1], "generate") == 0) {
-        generate(argv[2], number(argc, argv, "--rows", 500000));
+        generate(argv[2], number(argc, argv, "--rows", 500000), copies);
         return 0;
     }
     if (argc < 3 || strcmp(argv[1], "run") != 0)
@@ -290,8 +327,8 @@ int main(int argc, char **argv)
     const uint32_t threads = number(argc, argv, "--threads", 2);
     if (threads > THREADS_MAX)
         return 2;
-    if (tr_json_parse(tr_str_of(schema_text), &doc, &err) != TR_OK ||
-        tr_xdm_schema_open(look, doc, tr_str_of(SCHEMA_ID), NULL, &schema, &err) != TR_OK)
+    json_t *doc = make_schema(copies, &err);
+    if (tr_xdm_schema_open(look, doc, tr_str_of(SCHEMA_ID), NULL, &schema, &err) != TR_OK)
         fail("schema", &err);
     if (tr_map_open(argv[2], &map, &err) != TR_OK)
         fail("file", &err);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ingest_peers.py - JSON lines into sorted Parquet: ingest_bench and DuckDB on the same file, in one run.
 
-    ingest_peers.py [--rows 500000] [--threads 2] [--repeat 3] [--bench build/bench/ingest_bench] [--dir DIR]
+    ingest_peers.py [--rows 500000] [--copies 1] [--threads 2] [--repeat 3] [--bench build/bench/ingest_bench] [--dir DIR]
 
 DuckDB is told the types, so it need not guess; both sort by the identity (ours by its hash), compress with zstd
 and write two runs' worth of the same columns. Afterwards both results are read by DuckDB and summed: same rows,
@@ -43,6 +43,8 @@ con.sql(f'''COPY (SELECT * FROM read_json('{source}', format='newline_delimited'
 print(f"ingest {{time.monotonic() - begin:.3f}} s")
 """
 
+SUM_OF_WIDE = "SELECT count(*), sum(hash({leaves})::HUGEINT) FROM read_parquet('{{files}}')"
+
 SUM = """SELECT count(*), sum(hash(person.name.firstName, person.name.lastName, person.birthDate, person.birthYear,
     person.gender, personalEmail.address, mobilePhone.number, homeAddress.street1, homeAddress.city,
     homeAddress.country, homeAddress.postalCode, homeAddress.latitude, homeAddress.longitude, loyalty.tier,
@@ -50,6 +52,17 @@ SUM = """SELECT count(*), sum(hash(person.name.firstName, person.name.lastName, 
     coalesce(list_transform(orders, lambda o: (o.sku, o.quantity, o.price)), []),
     identityMap['CRMID'][1].id, identityMap['ECID'][1].id, identityMap['ECID'][1].authenticatedState
     )::HUGEINT) FROM read_parquet('{files}')"""
+
+
+def wide(copies):
+    """The same members below c00 to cNN."""
+    own = {name: kind for name, kind in TYPES.items() if name != "identityMap"}
+    members = ", ".join(f"{name} {kind}" for name, kind in own.items())
+    leaves = ", ".join(f"c{c:02}.{leaf}" for c in range(copies) for leaf in (
+        "person.name.firstName", "person.birthDate", "personalEmail.address", "homeAddress.city", "homeAddress.latitude",
+        "loyalty.points", "consents.marketing"))
+    types = {"identityMap": TYPES["identityMap"], **{f"c{c:02}": f"STRUCT({members})" for c in range(copies)}}
+    return types, SUM_OF_WIDE.format(leaves=leaves)
 
 
 def measured(command):
@@ -73,6 +86,7 @@ def best(command, repeat):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=500000)
+    parser.add_argument("--copies", type=int, default=1, help="how often the 20 leaves stand side by side")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--bench", default=str(ROOT / "build" / "bench" / "ingest_bench"))
@@ -80,17 +94,20 @@ def main():
     args = parser.parse_args()
     folder = pathlib.Path(args.dir or tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
-    source = folder / f"rows-{args.rows}.json"
+    source = folder / f"rows-{args.rows}-{args.copies}.json"
+    types, checksum = (TYPES, SUM) if args.copies == 1 else wide(args.copies)
+    copies = ["--copies", str(args.copies)]
     if not source.exists():
-        subprocess.run([args.bench, "generate", str(source), "--rows", str(args.rows)], check=True)
+        subprocess.run([args.bench, "generate", str(source), "--rows", str(args.rows), *copies], check=True)
     ours, theirs = folder / "tributary", folder / "duckdb.parquet"
     shutil.rmtree(ours, ignore_errors=True)
     ours.mkdir()
-    own = best([args.bench, "run", str(source), "--threads", str(args.threads), "--out", str(ours)], args.repeat)
-    peer = best([sys.executable, "-c", PEER.format(types=TYPES, threads=args.threads, source=source, target=theirs)],
+    own = best([args.bench, "run", str(source), "--threads", str(args.threads), "--out", str(ours),
+                *copies], args.repeat)
+    peer = best([sys.executable, "-c", PEER.format(types=types, threads=args.threads, source=source, target=theirs)],
                 args.repeat)
     import duckdb
-    sums = [duckdb.sql(SUM.format(files=files)).fetchall()[0] for files in (ours / "*.parquet", theirs)]
+    sums = [duckdb.sql(checksum.format(files=files)).fetchall()[0] for files in (ours / "*.parquet", theirs)]
     assert sums[0] == sums[1], f"the results differ: {sums}"
     sizes = [sum(f.stat().st_size for f in ours.iterdir()) / 1e6, theirs.stat().st_size / 1e6]
     for name, run, size in (("tributary", own, sizes[0]), ("duckdb", peer, sizes[1])):
