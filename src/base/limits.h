@@ -35,7 +35,7 @@
 #define TR_PQL_DEPTH_MAX 64                     /* of its tree: whoever walks it may recurse */
 #define TR_PQL_NODES_MAX 4096                   /* of its tree */
 #define TR_PQL_REGEX_STEPS_MAX (1000 * 1000)    /* of one match: above, it counts as no match */
-#define TR_PQL_CHAIN_STEPS_MAX (50 * 1000 * 1000) /* of one sequence on one profile's events */
+#define TR_PQL_CHAIN_STEPS_MAX (10 * 1000 * 1000) /* of one sequence on one profile's events */
 #define TR_PQL_PAIRS_MAX (4 * 1000 * 1000)      /* rows of a product of arrays that are looked at together */
 #define TR_SEGMENTS_MAX 4000                    /* definitions in a sandbox: AEP's guardrail */
 #define TR_SEGMENT_NAME_BYTES_MAX 255

@@ -404,6 +404,7 @@ tr_code tr_pql_run_open(const tr_pql_program *program, int64_t now_us, tr_pql_ru
     if (run == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to evaluate expressions");
     run->program = program;
+    run->pairs_max = TR_PQL_PAIRS_MAX;
     run->now = tr_pql_us_to_ms(now_us);
     run->slots = tr_alloc_zeroed(program->op_count + 1, sizeof(tr_pql_slot *));
     run->states = tr_alloc_zeroed(program->level_count + 1, sizeof *run->states);

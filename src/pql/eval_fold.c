@@ -184,15 +184,16 @@ static tr_code reduce_rows(fold *f)
 
 /* ---- chunks */
 
-/* The parent's rows [from, *to) whose items are at most TR_PQL_PAIRS_MAX, but at least one row. */
-static void cut(const tr_pql_vec *lists, uint32_t from, uint32_t rows, uint32_t *to)
+/* The parent's rows [from, *to) whose items are at most so many, but at least one row. */
+static void cut(uint64_t pairs_max, const tr_pql_vec *lists, uint32_t from, uint32_t rows,
+                uint32_t *to)
 {
     uint64_t total = 0;
     for (*to = from; *to < rows; (*to)++) {
         const uint32_t at = tr_pql_at(lists, *to);
         if (!tr_pql_base_is_null(lists->base, at))
             total += lists->base->end[at] - lists->base->start[at];
-        if (total > TR_PQL_PAIRS_MAX && *to > from)
+        if (total > pairs_max && *to > from)
             return;
     }
 }
@@ -208,7 +209,7 @@ static tr_code walk_chunks(fold *f, uint32_t depth, const tr_pql_vec *lists, uin
     uint32_t to;
     state->own = &memory;
     for (uint32_t from = 0; from < rows && code == TR_OK; from = to) {
-        cut(lists, from, rows, &to);
+        cut(f->run->pairs_max, lists, from, rows, &to);
         tr_arena_reset(&memory);
         code = tr_pql_enter_part(f->run, level, from, to, &memory);
         if (code == TR_OK)
@@ -229,7 +230,7 @@ static tr_code walk(fold *f, uint32_t depth)
     const tr_pql_level *level = f->chain[depth];
     TR_TRY(tr_pql_value(f->run, level->array, level->parent, &lists));
     const uint32_t rows = tr_pql_domain_of(f->run, level->parent)->count;
-    cut(lists, 0, rows, &to);
+    cut(f->run->pairs_max, lists, 0, rows, &to);
     if (level->is_product && to < rows)
         return walk_chunks(f, depth, lists, rows);
     TR_TRY(tr_pql_enter(f->run, level));

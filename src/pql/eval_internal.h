@@ -67,6 +67,7 @@ struct tr_pql_run {
     tr_arena arena;
     tr_pql_matcher *matcher;
     uint64_t epoch;
+    uint64_t pairs_max;         /* TR_PQL_PAIRS_MAX; tests want less */
     tr_pql_slot **slots;        /* [op_count] */
     tr_pql_level_state *states; /* [level_count] */
     tr_pql_columns tables[TR_PQL_TABLES];

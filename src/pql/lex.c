@@ -196,7 +196,7 @@ static tr_code lex_string(lexer *lex, tr_err *err)
 static tr_code lex_quoted(lexer *lex, tr_err *err)
 {
     const size_t from = lex->at++;
-    while (lex->at < lex->text.len && peek(lex, 0) != '`' && peek(lex, 0) != '\n')
+    while (lex->at < lex->text.len && peek(lex, 0) != '`' && (uint8_t)peek(lex, 0) >= 0x20)
         lex->at++;
     if (peek(lex, 0) != '`')
         return refuse(lex, from, "this name does not end: expected '`'", err);

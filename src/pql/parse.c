@@ -114,8 +114,26 @@ tr_code tr_pql_add_item(tr_pql_parser *p, tr_pql_node *node, tr_pql_node *item)
     return TR_OK;
 }
 
+/* JSON knows no other variables; only a quoted name can be one. */
+static bool is_plain(tr_str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        const uint8_t c = name.at[i];
+        if (c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z'))
+            return false;
+    }
+    return true;
+}
+
 tr_code tr_pql_push(tr_pql_parser *p, tr_pql_scope scope)
 {
+    const tr_pql_token *here = tr_pql_peek(p, 0);
+    if (scope.is_visible && !is_plain(scope.name))
+        return TR_FAIL(p->err, TR_INVALID,
+                       "line %u, column %u: the variable \"%.*s\" has a name with other "
+                       "characters than letters, digits and \"_\"",
+                       here->line, here->column, scope.name.len > 40 ? 40 : (int)scope.name.len,
+                       (const char *)scope.name.at);
     if (p->scope_count == sizeof p->scopes / sizeof p->scopes[0])
         return TR_FAIL(p->err, TR_LIMIT, "the expression has too many variables in one place");
     p->scopes[p->scope_count++] = scope;

@@ -160,6 +160,7 @@ static void errors_name_place_token_and_what_was_expected(void)
          "line 1, column 18: found \"X\", expected a variable that is not declared yet"},
         {"chain(xEvent, timestamp, [A: COUNT(2)])",
          "line 1, column 30: found \"COUNT\", expected WHAT(condition)"},
+        {"`a\tb` = 1", "line 1, column 1: this name does not end: expected '`'"},
         {"a = \"\xff\"", "byte 6 of the expression is not valid UTF-8"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[480];
