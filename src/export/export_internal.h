@@ -2,7 +2,6 @@
 /* export_internal.h - what the files of this room share.
  *
  *     request.c       a body, checked member by member
- *     fields.c        the columns it asks for, out of the union schema
  *     type_json.c     a type as JSON and back, so that a plan does not depend on later schemas
  *     plan.c          what a job needs to run anywhere: made once, stored, opened
  *     job.c           the job's document: states, metrics, what the wire shows
@@ -21,6 +20,7 @@
 #define TR_EXPORT_EXPORT_INTERNAL_H
 
 #include "export/export.h"
+#include "xdm/fields.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -45,8 +45,14 @@ TR_MUST_CHECK tr_code tr_export_request_read(const json_t *body, tr_export_reque
 
 /* The row type of the parts: the union's root cut down to what the request asks for, in the
  * arena. */
-TR_MUST_CHECK tr_code tr_export_output(const tr_type *root, const tr_export_request *request,
-                                       tr_arena *arena, tr_type **out, tr_err *err);
+static inline tr_code tr_export_output(const tr_type *root, const tr_export_request *request,
+                                       tr_arena *arena, tr_type **out, tr_err *err)
+{
+    const tr_xdm_fields fields = {.fields = request->fields,
+                                  .event_fields = request->event_fields,
+                                  .with_events = request->with_events};
+    return tr_xdm_fields_select(root, &fields, arena, out, err);
+}
 /* NULL: no memory. */
 json_t *tr_type_to_json(const tr_type *type);
 TR_MUST_CHECK tr_code tr_type_of_json(const json_t *json, tr_arena *arena, tr_type **out,

@@ -72,6 +72,8 @@ typedef struct tr_merge_spec {
     const tr_run *const *members;  /* runs whose segmentMembership is united with the fragments': what the server
                                       keeps itself; borrowed until close */
     uint32_t member_count;
+    bool is_lookup;                /* only for single profiles, below: nothing is cut into partitions */
+    bool is_of_events;             /* with is_lookup: the rows of `output` are events */
 } tr_merge_spec;
 
 typedef struct tr_merge_plan tr_merge_plan;
@@ -121,5 +123,50 @@ TR_MUST_CHECK tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, con
 /* The probe's segmentMembership out of the spec's `members` alone. */
 TR_MUST_CHECK tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *columns,
                                             tr_err *err);
+
+/* SINGLE PROFILES. The same steps on the rows of one key: what a lookup answers is what a partition
+ * would hold. A plan for lookups is kept and used by all threads. Nothing returned outlives the
+ * arena, or the snapshot. */
+
+/* A row that took part, best ranked first. */
+typedef struct tr_merge_fragment {
+    const tr_run *run;
+    uint32_t group, row;
+    int64_t updated_us, ingested_us;
+    tr_str batch;
+} tr_merge_fragment;
+
+typedef struct tr_merge_profile {
+    const tr_column *columns; /* [output->leaf_count], of one row */
+    const tr_merge_fragment *fragments;
+    uint32_t fragment_count;
+    bool is_event_only; /* the fragments are events; columns have identityMap alone */
+} tr_merge_profile;
+
+/* TR_NOT_FOUND: nobody knows the key. Without with_event_only events are not looked at. */
+TR_MUST_CHECK tr_code tr_merge_profile_get(const tr_merge_plan *plan, const uint8_t key[16],
+                                           tr_arena *arena, tr_merge_profile *out, tr_err *err);
+
+typedef struct tr_merge_page {
+    int64_t from_us, before_us; /* `timestamp`, [from, before); TR_TIME_NONE: open */
+    bool is_descending;         /* by (timestamp, _id) */
+    tr_str start;               /* _id of the page's first event; .len 0: from the beginning */
+    uint32_t limit;
+} tr_merge_page;
+
+typedef struct tr_merge_events {
+    const tr_column *columns; /* [output->leaf_count], of `count` rows */
+    const tr_str *ids;        /* [count]; .at NULL: the event has no _id */
+    const int64_t *times;     /* [count] us */
+    const int64_t *ingested;  /* [count] us */
+    uint32_t count;
+    tr_str next;              /* _id that the next page starts with; .at NULL: this is the last */
+} tr_merge_events;
+
+/* A page of the events of a key; of a plan with is_of_events. TR_INVALID: `start` is none of them. No
+ * events: a page without any. */
+TR_MUST_CHECK tr_code tr_merge_events_get(const tr_merge_plan *plan, const uint8_t key[16],
+                                          const tr_merge_page *page, tr_arena *arena,
+                                          tr_merge_events *out, tr_err *err);
 
 #endif

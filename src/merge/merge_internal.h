@@ -65,7 +65,8 @@ void tr_merge_memory_give(tr_merge_pool *pool, tr_merge_memory *memory);
 
 static inline bool tr_merge_reads_events(const tr_merge_plan *plan)
 {
-    return plan->spec.with_event_only || plan->events_unit != UINT32_MAX ||
+    return plan->spec.with_event_only || plan->spec.is_of_events ||
+           plan->events_unit != UINT32_MAX ||
            plan->probe.events_unit != UINT32_MAX;
 }
 
@@ -90,6 +91,26 @@ typedef struct tr_merge_nest {
     const tr_match *matches; /* per event run */
     const bool *wanted;      /* per leaf of the shape; NULL: all */
 } tr_merge_nest;
+
+/* Where the columns of merged profiles go. */
+typedef struct tr_merge_out {
+    const tr_merge_work *work;
+    const atomic_bool *cancel; /* may be NULL */
+    tr_gather_put put;
+    void *ctx;
+    tr_merge_count_namespace count;
+    void *count_ctx;
+    tr_rows identity_rows; /* these four by tr_merge_system_rows */
+    tr_groups identity_groups;
+    tr_rows member_rows;
+    tr_groups member_groups;
+} tr_merge_out;
+
+/* Which rows identityMap and segmentMembership are united from. Before tr_merge_sort_events. */
+TR_MUST_CHECK tr_code tr_merge_system_rows(tr_merge_work *work, tr_merge_out *out, tr_err *err);
+
+/* Hands the columns of the profiles [from, to) to `put`, leaf by leaf. */
+TR_MUST_CHECK tr_code tr_merge_columns(const tr_merge_out *out, uint32_t from, uint32_t to, tr_err *err);
 
 /* Orders every profile's rows by the policy and drops those that a newer one of the dataset replaces. */
 TR_MUST_CHECK tr_code tr_merge_rank(tr_merge_work *work, tr_err *err);

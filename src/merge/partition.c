@@ -7,15 +7,8 @@
 enum { GROUP_ROWS_MAX = 1000 * 1000 };
 
 typedef struct writing {
-    const tr_merge_work *work;
-    const atomic_bool *cancel;
+    tr_merge_out out;
     tr_parquet_writer *writer;
-    tr_merge_count_namespace count;
-    void *count_ctx;
-    tr_rows identity_rows;
-    tr_groups identity_groups;
-    tr_rows member_rows;
-    tr_groups member_groups;
 } writing;
 
 static tr_code check_cancel(const atomic_bool *cancel, tr_err *err)
@@ -29,90 +22,20 @@ static tr_code put_column(void *ctx, uint32_t leaf, const tr_column *column, tr_
 {
     const writing *w = ctx;
     TR_TRY(tr_parquet_put(w->writer, leaf, column, err));
-    return check_cancel(w->cancel, err);
-}
-
-/* Groups [from, to) as groups of their own; row lists are shared. */
-static tr_groups part_of(const tr_groups *groups, uint32_t from, uint32_t to)
-{
-    return (tr_groups){.count = to - from, .start = groups->start + from, .rows = groups->rows};
-}
-
-static tr_code gather_identities(const writing *w, uint32_t from, uint32_t to, tr_err *err)
-{
-    const tr_merge_plan *plan = w->work->plan;
-    const bool is_written = plan->identity_unit != UINT32_MAX;
-    const tr_groups groups = part_of(&w->identity_groups, from, to);
-    tr_gather gather = {.rows = &w->identity_rows, .lane = plan->all_lanes,
-                        .shape = is_written ? plan->spec.output : &plan->identity_shape,
-                        .matches = is_written ? plan->identity_matches : plan->counting_matches,
-                        .put = is_written ? put_column : NULL,
-                        .arenas = w->work->memory->scratch, .count_key = w->count, .count_ctx = w->count_ctx};
-    union { /* put_column takes what every sink of columns takes */
-        const writing *own;
-        void *ctx;
-    } self = {.own = w};
-    gather.ctx = self.ctx;
-    tr_code code = tr_gather_index(&groups, w->identity_rows.end, &w->work->memory->index, &gather, err);
-    if (code == TR_OK)
-        code = tr_gather_unit(&gather, is_written ? plan->identity_unit : 0, err);
-    return code;
-}
-
-static tr_code gather_membership(const writing *w, uint32_t from, uint32_t to, tr_err *err)
-{
-    const tr_merge_plan *plan = w->work->plan;
-    const tr_groups groups = part_of(&w->member_groups, from, to);
-    union { /* put_column takes what every sink of columns takes */
-        const writing *own;
-        void *ctx;
-    } self = {.own = w};
-    tr_gather gather = {.rows = &w->member_rows, .lane = plan->all_lanes, .shape = plan->spec.output,
-                        .matches = plan->membership_matches, .put = put_column, .ctx = self.ctx,
-                        .arenas = w->work->memory->scratch};
-    TR_TRY(tr_gather_index(&groups, w->member_rows.end, &w->work->memory->index, &gather, err));
-    return tr_gather_unit(&gather, plan->membership_unit, err);
+    return check_cancel(w->out.cancel, err);
 }
 
 /* One row group: the profiles [from, to). */
 static tr_code write_group(writing *w, uint32_t from, uint32_t to, tr_err *err)
 {
-    const tr_merge_work *work = w->work;
-    const tr_merge_plan *plan = work->plan;
-    const tr_groups groups = part_of(&work->record_groups, from, to);
-    tr_gather gather = {.shape = plan->spec.output, .rows = &work->records, .matches = plan->records.matches,
-                        .lane = plan->records.lane, .is_one_per_lane = !plan->has_upsert,
-                        .arenas = work->memory->scratch, .put = put_column, .ctx = w};
-    tr_arena_reset(&work->memory->index);
-    tr_code code = tr_parquet_begin_group(w->writer, to - from, err);
-    if (code == TR_OK)
-        code = tr_gather_index(&groups, work->records.end, &work->memory->index, &gather, err);
-    if (code == TR_OK && w->count != NULL && plan->identity_unit == UINT32_MAX)
-        code = gather_identities(w, from, to, err);
-    for (uint32_t unit = 0; unit < plan->spec.output->unit_count && code == TR_OK; unit++) {
-        code = check_cancel(w->cancel, err);
-        if (code != TR_OK)
-            break;
-        if (unit == plan->identity_unit) {
-            code = gather_identities(w, from, to, err);
-        } else if (unit == plan->events_unit) {
-            const tr_groups events = part_of(&work->event_groups, from, to);
-            const tr_merge_nest as = {plan->spec.output, plan->events_unit, plan->events.matches, NULL};
-            code = tr_merge_nest_events(work, &as, &events, put_column, w, err);
-        } else if (unit == plan->membership_unit) {
-            code = gather_membership(w, from, to, err);
-        } else if (!tr_str_is(plan->spec.output->units[unit].path, "timeSeriesEvents")) {
-            code = tr_gather_unit(&gather, unit, err);
-        }
-    }
-    if (code == TR_OK)
-        code = tr_parquet_end_group(w->writer, err);
-    return code;
+    TR_TRY(tr_parquet_begin_group(w->writer, to - from, err));
+    TR_TRY(tr_merge_columns(&w->out, from, to, err));
+    return tr_parquet_end_group(w->writer, err);
 }
 
 static tr_code write_file(writing *w, tr_sink sink, tr_err *err)
 {
-    const tr_merge_work *work = w->work;
+    const tr_merge_work *work = w->out.work;
     const uint32_t profiles = work->record_groups.count;
     TR_TRY(tr_parquet_writer_open(sink, work->plan->spec.output, &(tr_parquet_options){0}, &w->writer, err));
     tr_code code = TR_OK;
@@ -157,10 +80,7 @@ static tr_code group_profiles(tr_merge_work *work, tr_merge_stats *stats, tr_err
 static tr_code write_partition(writing *w, tr_merge_work *work, tr_sink sink, tr_merge_stats *stats, tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
-    if (plan->identity_unit != UINT32_MAX || w->count != NULL)
-        TR_TRY(tr_merge_identity_rows(work, &w->identity_rows, &w->identity_groups, err));
-    if (plan->membership_unit != UINT32_MAX)
-        TR_TRY(tr_merge_member_rows(work, &w->member_rows, &w->member_groups, err));
+    TR_TRY(tr_merge_system_rows(work, &w->out, err));
     if (plan->events_unit != UINT32_MAX) {
         tr_merge_sort_events(work, true);
         stats->events = work->event_groups.start[work->event_groups.count];
@@ -184,7 +104,9 @@ tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink si
 {
     tr_merge_stats own = {0};
     tr_merge_work work = {.plan = plan, .index = index};
-    writing w = {.work = &work, .cancel = cancel, .count = count, .count_ctx = count_ctx};
+    writing w = {.out = {.work = &work, .cancel = cancel, .put = put_column, .count = count,
+                         .count_ctx = count_ctx}};
+    w.out.ctx = &w;
     TR_TRY(begin(&work, cancel, err));
     tr_code code = group_profiles(&work, &own, err);
     if (code == TR_OK)

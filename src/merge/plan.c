@@ -136,7 +136,11 @@ static tr_code find_events_unit(tr_merge_plan *plan, const tr_type **element, tr
     const tr_shape *output = plan->spec.output;
     plan->events_unit = UINT32_MAX;
     plan->identity_unit = tr_shape_unit(output, tr_str_of("identityMap"));
-    *element = NULL;
+    *element = plan->spec.is_of_events ? output->root : NULL;
+    if (plan->spec.is_of_events) {
+        plan->identity_unit = UINT32_MAX;
+        return TR_OK;
+    }
     const uint32_t unit = tr_shape_unit(output, tr_str_of("timeSeriesEvents"));
     if (!plan->spec.with_events || unit == UINT32_MAX)
         return TR_OK;
@@ -209,6 +213,23 @@ static tr_code find_probe_units(tr_merge_plan *plan, tr_err *err)
     return TR_OK;
 }
 
+/* element  what an event's row stands for in the output; NULL: no event does */
+static tr_code match_all(tr_merge_plan *plan, const tr_type *element, tr_err *err)
+{
+    plan->membership_unit = UINT32_MAX;
+    if (element != NULL)
+        TR_TRY(match_side(plan, element, &plan->events, err));
+    if (plan->spec.is_of_events)
+        return TR_OK;
+    TR_TRY(match_side(plan, plan->spec.output->root, &plan->records, err));
+    TR_TRY(match_identities(plan, err));
+    if (plan->members.run_count > 0)
+        plan->membership_unit = tr_shape_unit(plan->spec.output, tr_str_of("segmentMembership"));
+    if (plan->membership_unit != UINT32_MAX)
+        TR_TRY(match_both(plan, plan->spec.output, &plan->members, &plan->membership_matches, err));
+    return match_probe(plan, err);
+}
+
 static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
 {
     const tr_type *element;
@@ -224,6 +245,8 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
         if (r > 0 && plan->records.lane[r] == plan->records.lane[r - 1])
             plan->is_run_per_lane = false;
     }
+    if (plan->spec.is_lookup)
+        return match_all(plan, element, err);
     plan->bits = choose_bits(&plan->records, &plan->events);
     if (plan->bits < plan->spec.bits_min)
         plan->bits = plan->spec.bits_min < TR_RUN_PARTITION_BITS_MAX ? plan->spec.bits_min
@@ -232,16 +255,7 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
     for (size_t i = 0; i < sizeof sides / sizeof *sides; i++)
         TR_TRY(tr_borders_make(sides[i]->runs, sides[i]->run_count, plan->bits, &plan->arena,
                                &sides[i]->borders, err));
-    TR_TRY(match_side(plan, plan->spec.output->root, &plan->records, err));
-    if (element != NULL)
-        TR_TRY(match_side(plan, element, &plan->events, err));
-    TR_TRY(match_identities(plan, err));
-    plan->membership_unit = plan->members.run_count == 0
-                                ? UINT32_MAX
-                                : tr_shape_unit(plan->spec.output, tr_str_of("segmentMembership"));
-    if (plan->membership_unit != UINT32_MAX)
-        TR_TRY(match_both(plan, plan->spec.output, &plan->members, &plan->membership_matches, err));
-    return match_probe(plan, err);
+    return match_all(plan, element, err);
 }
 
 tr_merge_memory *tr_merge_memory_take(tr_merge_pool *pool)

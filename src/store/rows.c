@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rows.c - which rows of which row groups belong to a partition, and their times; see rows.h. */
 #include "store/rows.h"
+#include "parquet/cache.h"
 
 #include <string.h>
 
@@ -112,6 +113,45 @@ tr_code tr_rows_of(const tr_borders *borders, uint32_t partition, tr_arena *aren
             slice.base = rows.end;
             if (__builtin_add_overflow(rows.end, slice.rows, &rows.end))
                 return TR_FAIL(err, TR_LIMIT, "a partition has more than 2^32 rows");
+            rows.slices[rows.slice_count++] = slice;
+        }
+        rows.first_slice[r + 1] = rows.slice_count;
+    }
+    *out = rows;
+    return TR_OK;
+}
+
+/* Row groups that a key may be in: those of its partition. */
+static void groups_of_key(const tr_run *run, const uint8_t key[16], uint32_t *from, uint32_t *to)
+{
+    const uint32_t partition = tr_key_partition(key, run->partition_bits);
+    *from = lower_group(run, partition);
+    *to = lower_group(run, partition + 1);
+}
+
+tr_code tr_rows_of_key(const tr_run *const *runs, uint32_t run_count, const uint8_t key[16],
+                       tr_arena *arena, tr_rows *out, tr_err *err)
+{
+    tr_rows rows = {.runs = runs, .run_count = run_count, .end = 1};
+    uint32_t slices = 0, from, to;
+    for (uint32_t r = 0; r < run_count; r++) {
+        groups_of_key(runs[r], key, &from, &to);
+        slices += to - from;
+    }
+    rows.slices = tr_arena_array(arena, slices, sizeof *rows.slices);
+    rows.first_slice = tr_arena_array(arena, (size_t)run_count + 1, sizeof *rows.first_slice);
+    if (rows.slices == NULL || rows.first_slice == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to look into %u row groups", slices);
+    for (uint32_t r = 0; r < run_count; r++) {
+        groups_of_key(runs[r], key, &from, &to);
+        for (uint32_t g = from; g < to; g++) {
+            tr_slice slice = {.run = r, .group = g, .base = rows.end};
+            TR_TRY(tr_parquet_find_key(runs[r]->file, g, runs[r]->key_leaf, key, &slice.from,
+                                       &slice.rows, err));
+            if (slice.rows == 0)
+                continue;
+            if (__builtin_add_overflow(rows.end, slice.rows, &rows.end))
+                return TR_FAIL(err, TR_LIMIT, "an identity has more than 2^32 rows");
             rows.slices[rows.slice_count++] = slice;
         }
         rows.first_slice[r + 1] = rows.slice_count;

@@ -20,6 +20,11 @@ tr_code tr_store_open(tr_catalog *catalog, tr_lake *lake, tr_store **out, tr_err
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for the store");
     store->catalog = catalog;
     store->lake = lake;
+    const tr_code code = tr_chunk_cache_open(TR_LOOKUP_CACHE_BYTES_MAX, &store->cache, err);
+    if (code != TR_OK) {
+        tr_free(store);
+        return code;
+    }
     (void)pthread_mutex_init(&store->mutex, NULL);
     (void)pthread_mutex_init(&store->compacting, NULL);
     *out = store;
@@ -42,6 +47,7 @@ void tr_store_close(tr_store *store)
         close_opened(store->opened);
         store->opened = next;
     }
+    tr_chunk_cache_close(store->cache);
     (void)pthread_mutex_destroy(&store->mutex);
     (void)pthread_mutex_destroy(&store->compacting);
     tr_free(store);
@@ -65,12 +71,20 @@ static void close_idle(tr_store *store)
 /* id  NULL: all of the tenant */
 static void retire(tr_store *store, int64_t tenant, const char *id)
 {
+    if (store->on_retire != NULL)
+        store->on_retire(store->on_retire_ctx);
     (void)pthread_mutex_lock(&store->mutex);
     for (tr_opened *opened = store->opened; opened != NULL; opened = opened->next)
         if (opened->tenant == tenant && (id == NULL || strcmp(opened->run->id, id) == 0))
             opened->is_retired = true;
     close_idle(store);
     (void)pthread_mutex_unlock(&store->mutex);
+}
+
+void tr_store_on_retire(tr_store *store, void (*fn)(void *ctx), void *ctx)
+{
+    store->on_retire = fn;
+    store->on_retire_ctx = ctx;
 }
 
 void tr_store_retire(tr_store *store, int64_t tenant, const char *id)
@@ -102,6 +116,8 @@ static tr_code open_run(tr_store *store, const tr_tenant *tenant, const tr_run_e
     tr_code code = tr_lake_map(store->lake, tenant, entry->dataset, entry->folder, entry->name, &opened->map, err);
     if (code == TR_OK)
         code = tr_run_open(opened->map.bytes, entry->id, entry->dataset, &opened->run, err);
+    if (code == TR_OK)
+        code = tr_parquet_use_cache(opened->run->file, store->cache, err);
     if (code == TR_OK && (opened->run->rows != entry->rows || opened->map.bytes.len != entry->bytes))
         code = TR_FAIL(err, TR_CORRUPT, "run %s is not what the catalog knows: %llu rows, %llu expected", entry->id,
                        (unsigned long long)opened->run->rows, (unsigned long long)entry->rows);

@@ -79,6 +79,9 @@ void tr_store_retire(tr_store *store, int64_t tenant, const char *id);
 /* The same for all runs of a tenant that was removed. */
 void tr_store_retire_tenant(tr_store *store, int64_t tenant);
 
+/* Calls `fn` before runs are retired, so that whoever keeps snapshots for later lets them go. One caller. */
+void tr_store_on_retire(tr_store *store, void (*fn)(void *ctx), void *ctx);
+
 /* Opens one run from a file's bytes, outside of any catalog (tools, tests, benches). Names it by `id`. */
 TR_MUST_CHECK tr_code tr_run_open(tr_str bytes, const char *id, const char *dataset, tr_run **out, tr_err *err);
 void tr_run_close(tr_run *run); /* accepts NULL; only for tr_run_open */

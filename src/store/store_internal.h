@@ -5,6 +5,7 @@
 
 #include "store/store.h"
 #include "os/os.h"
+#include "parquet/cache.h"
 
 #include <pthread.h>
 
@@ -28,6 +29,9 @@ struct tr_store {
     pthread_mutex_t compacting; /* one compaction at a time: two would fold the same runs */
     tr_opened *opened;
     uint32_t opened_count;
+    tr_chunk_cache *cache; /* of all runs: lookups read few rows of each */
+    void (*on_retire)(void *ctx);
+    void *on_retire_ctx;
 };
 
 typedef struct tr_run_entry {

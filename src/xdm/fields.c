@@ -13,7 +13,7 @@
  * stepped through silently; "*" stands for the keys of a map. The two system maps are always taken
  * whole: they are united item by item, which needs every leaf of an item.
  */
-#include "export/export_internal.h"
+#include "xdm/fields.h"
 
 enum { MARK_NONE, MARK_PATH, MARK_WHOLE };
 
@@ -132,7 +132,7 @@ static void clear_below(const tr_type *type, uint8_t *marks)
 
 /* Everything at the root but the events is marked on its own, so that the events can be left
  * out. */
-static tr_code mark_root(const tr_type *root, const tr_export_request *request, uint8_t *marks,
+static tr_code mark_root(const tr_type *root, const tr_xdm_fields *request, uint8_t *marks,
                          tr_err *err)
 {
     const tr_type *events = tr_type_member(root, tr_str_of("timeSeriesEvents"));
@@ -161,13 +161,13 @@ static uint32_t count_types(const tr_type *type)
     return count;
 }
 
-tr_code tr_export_output(const tr_type *root, const tr_export_request *request, tr_arena *arena,
-                         tr_type **out, tr_err *err)
+tr_code tr_xdm_fields_select(const tr_type *root, const tr_xdm_fields *fields, tr_arena *arena,
+                             tr_type **out, tr_err *err)
 {
     uint8_t *marks = tr_arena_array(arena, count_types(root), sizeof *marks);
     if (marks == NULL)
         return no_memory(err);
-    TR_TRY(mark_root(root, request, marks, err));
+    TR_TRY(mark_root(root, fields, marks, err));
     tr_type *copy = copy_kept(root, marks, arena);
     if (copy == NULL)
         return no_memory(err);
@@ -175,6 +175,24 @@ tr_code tr_export_output(const tr_type *root, const tr_export_request *request, 
         return TR_FAIL(err, TR_INVALID,
                        "fields: only timeSeriesEvents is selected, which needs "
                        "additionalFields.eventList");
+    *out = copy;
+    return TR_OK;
+}
+
+tr_code tr_xdm_event_fields_select(const tr_type *element, tr_str event_fields, tr_arena *arena,
+                                   tr_type **out, tr_err *err)
+{
+    const tr_type *root = element;
+    while (root->parent != NULL)
+        root = root->parent;
+    uint8_t *marks = tr_arena_array(arena, count_types(root), sizeof *marks);
+    if (marks == NULL)
+        return no_memory(err);
+    TR_TRY(mark_list(element, event_fields, true, marks, err));
+    tr_type *copy = copy_kept(element, marks, arena);
+    if (copy == NULL)
+        return no_memory(err);
+    copy->name = tr_str_of("");
     *out = copy;
     return TR_OK;
 }

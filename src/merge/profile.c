@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* profile.c - one profile, or a page of its events, by key: the steps of a partition on few rows.
+ *
+ * Every row of the key is found by its run's sorted keys, so a profile is a partition with one
+ * group.
+ * Its columns are cut out into the caller's arena: what gathering makes lives as long as a
+ * column.
+ */
+#include "merge/merge_internal.h"
+
+#include <string.h>
+
+/* All rows as the rows of one group. */
+static tr_code one_group(const tr_rows *rows, tr_arena *arena, tr_groups *out, tr_err *err)
+{
+    const uint32_t count = rows->end - 1;
+    out->count = 1;
+    out->start = tr_arena_alloc(arena, 2 * sizeof *out->start);
+    out->rows = tr_arena_alloc(arena, ((size_t)count + 1) * sizeof *out->rows);
+    if (out->start == NULL || out->rows == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u rows", count);
+    out->start[0] = 0;
+    out->start[1] = count;
+    for (uint32_t i = 0; i < count; i++)
+        out->rows[i] = i + 1;
+    return TR_OK;
+}
+
+static tr_code find_rows(tr_merge_work *work, const uint8_t key[16], tr_err *err)
+{
+    const tr_merge_plan *plan = work->plan;
+    tr_arena *arena = &work->memory->rows;
+    work->events = (tr_rows){.end = 1};
+    TR_TRY(tr_rows_of_key(plan->records.runs, plan->records.run_count, key, arena, &work->records,
+                          err));
+    TR_TRY(one_group(&work->records, arena, &work->record_groups, err));
+    if (work->records.end == 1 && plan->spec.with_event_only)
+        TR_TRY(tr_rows_of_key(plan->events.runs, plan->events.run_count, key, arena, &work->events,
+                              err));
+    if (plan->membership_unit != UINT32_MAX) {
+        TR_TRY(tr_rows_of_key(plan->members.runs, plan->members.run_count, key, arena,
+                              &work->members, err));
+        TR_TRY(one_group(&work->members, arena, &work->member_groups, err));
+    }
+    return one_group(&work->events, arena, &work->event_groups, err);
+}
+
+typedef struct cutting {
+    tr_arena *arena;
+    tr_column *columns;
+} cutting;
+
+static tr_code cut_column(void *ctx, uint32_t leaf, const tr_column *column, tr_err *err)
+{
+    const cutting *c = ctx;
+    return tr_column_cut(c->arena, column, 0, column->rows, &c->columns[leaf], err);
+}
+
+/* Columns of `rows` rows in which everything is absent. */
+static tr_code make_columns(const tr_shape *shape, uint32_t rows, tr_arena *arena, tr_column **out,
+                            tr_err *err)
+{
+    tr_column *columns = tr_arena_alloc(arena, (shape->leaf_count + (size_t)1) * sizeof *columns);
+    uint32_t *codes = tr_arena_array(arena, (size_t)rows + 1, sizeof *codes);
+    uint32_t *start = tr_arena_alloc(arena, ((size_t)rows + 1) * sizeof *start);
+    uint8_t *levels = tr_arena_array(arena, (size_t)rows + 1, 1);
+    if (columns == NULL || codes == NULL || start == NULL || levels == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u columns", shape->leaf_count);
+    for (uint32_t i = 0; i <= rows; i++)
+        start[i] = i;
+    for (uint32_t i = 0; i < shape->leaf_count; i++) {
+        const tr_leaf *leaf = &shape->leaves[i];
+        const bool is_nested = leaf->rep_max > 0;
+        columns[i] =
+            (tr_column){.leaf = leaf,
+                        .rows = rows,
+                        .entries = rows,
+                        .codes = codes,
+                        .def = is_nested ? levels : NULL,
+                        .rep = is_nested ? levels : NULL,
+                        .row_start = is_nested ? start : NULL,
+                        .values = {.storage = tr_kind_storage(leaf->kind), .is_distinct = true}};
+    }
+    *out = columns;
+    return TR_OK;
+}
+
+static tr_code batch_of(const tr_run *run, uint32_t group, uint32_t row, tr_arena *arena,
+                        tr_str *out, tr_err *err)
+{
+    tr_column column;
+    if (run->batch[0] != '\0') {
+        *out = tr_str_of(run->batch);
+        return TR_OK;
+    }
+    TR_TRY(tr_parquet_read(run->file, group, run->batch_leaf, row, 1, arena, &column, err));
+    *out = column.codes[0] == 0 ? (tr_str){0} : tr_arena_copy(arena, tr_column_string(&column, 0));
+    return TR_OK;
+}
+
+static tr_code list_fragments(const tr_rows *rows, const tr_groups *groups, const tr_fold *fold,
+                              tr_arena *arena, tr_merge_profile *out, tr_err *err)
+{
+    const int64_t *updated;
+    const uint32_t count = groups->start[1] - groups->start[0];
+    const uint32_t *numbers = groups->rows + groups->start[0];
+    tr_merge_fragment *fragments = tr_arena_array(arena, (size_t)count + 1, sizeof *fragments);
+    if (fragments == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u fragments", count);
+    TR_TRY(tr_rows_times(rows, TR_ROW_UPDATED, arena, &updated, err));
+    for (uint32_t i = 0; i < count; i++) {
+        const tr_slice *slice = &rows->slices[tr_rows_slice(rows, numbers[i])];
+        fragments[i] = (tr_merge_fragment){.run = rows->runs[slice->run],
+                                           .group = slice->group,
+                                           .row = slice->from + (numbers[i] - slice->base),
+                                           .updated_us = updated[numbers[i]],
+                                           .ingested_us = fold->ingested[numbers[i]]};
+        TR_TRY(batch_of(fragments[i].run, slice->group, fragments[i].row, arena,
+                        &fragments[i].batch, err));
+    }
+    out->fragments = fragments;
+    out->fragment_count = count;
+    return TR_OK;
+}
+
+static tr_code merge_one(tr_merge_work *work, const uint8_t key[16], tr_arena *arena,
+                         tr_merge_profile *out, tr_err *err)
+{
+    const tr_merge_plan *plan = work->plan;
+    tr_merge_profile profile = {.columns = NULL};
+    cutting c = {.arena = arena};
+    tr_merge_out to = {.work = work, .put = cut_column, .ctx = &c};
+    TR_TRY(find_rows(work, key, err));
+    if (work->records.end == 1 && work->events.end == 1)
+        return TR_FAIL(err, TR_NOT_FOUND, "no profile has this identity");
+    TR_TRY(tr_fold_make(&work->events, &work->event_groups, &work->memory->rows, &work->event_fold,
+                        err));
+    TR_TRY(tr_merge_rank(work, err));
+    TR_TRY(tr_fold_events(&work->event_fold, &work->event_groups, &work->memory->rows,
+                          &work->event_ids, err));
+    TR_TRY(tr_merge_system_rows(work, &to, err));
+    TR_TRY(make_columns(plan->spec.output, 1, arena, &c.columns, err));
+    TR_TRY(tr_merge_columns(&to, 0, 1, err));
+    profile.is_event_only = work->records.end == 1;
+    TR_TRY(profile.is_event_only ? list_fragments(&work->events, &work->event_groups,
+                                                  &work->event_fold, arena, &profile, err)
+                                 : list_fragments(&work->records, &work->record_groups,
+                                                  &work->record_fold, arena, &profile, err));
+    profile.columns = c.columns;
+    *out = profile;
+    return TR_OK;
+}
+
+tr_code tr_merge_profile_get(const tr_merge_plan *plan, const uint8_t key[16], tr_arena *arena,
+                             tr_merge_profile *out, tr_err *err)
+{
+    static const uint8_t nobody[16];
+    tr_merge_work work = {.plan = plan};
+    if (memcmp(key, nobody, sizeof nobody) == 0) /* the rows without an identity */
+        return TR_FAIL(err, TR_NOT_FOUND, "no profile has this identity");
+    work.memory = tr_merge_memory_take(plan->pool);
+    if (work.memory == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to merge a profile");
+    tr_arena_reset(&work.memory->rows);
+    const tr_code code = merge_one(&work, key, arena, out, err);
+    tr_merge_memory_give(plan->pool, work.memory);
+    return code;
+}
+
+/* Events ------------------------------------------------------------------------------------- */
+
+static bool is_within(const tr_merge_page *page, int64_t us)
+{
+    return (page->from_us == TR_TIME_NONE || us >= page->from_us) &&
+           (page->before_us == TR_TIME_NONE || us < page->before_us);
+}
+
+/* The sorted events within the page's times, in its direction. */
+static void choose_events(tr_merge_work *work, const tr_merge_page *page)
+{
+    tr_groups *groups = &work->event_groups;
+    uint32_t *rows = groups->rows + groups->start[0], count = 0;
+    const uint32_t all = groups->start[1] - groups->start[0];
+    for (uint32_t i = 0; i < all; i++)
+        if (is_within(page, work->event_ids.times[rows[i]]))
+            rows[count++] = rows[i];
+    for (uint32_t i = 0; page->is_descending && i < count / 2; i++) {
+        const uint32_t row = rows[i];
+        rows[i] = rows[count - 1 - i];
+        rows[count - 1 - i] = row;
+    }
+    groups->start[1] = groups->start[0] + count;
+}
+
+static tr_code find_start(const tr_merge_work *work, const tr_merge_page *page, uint32_t *out,
+                          tr_err *err)
+{
+    const tr_groups *groups = &work->event_groups;
+    for (uint32_t i = groups->start[0]; i < groups->start[1] && page->start.len > 0; i++)
+        if (tr_str_equal(work->event_ids.ids[groups->rows[i]], page->start)) {
+            *out = i;
+            return TR_OK;
+        }
+    if (page->start.len > 0)
+        return TR_FAIL(
+            err, TR_INVALID, "start is \"%.*s\": the profile has no such event in these times",
+            page->start.len > 80 ? 80 : (int)page->start.len, (const char *)page->start.at);
+    *out = groups->start[0];
+    return TR_OK;
+}
+
+static tr_code copy_facts(const tr_merge_work *work, const uint32_t *rows, uint32_t count,
+                          tr_arena *arena, tr_merge_events *out, tr_err *err)
+{
+    tr_str *ids = tr_arena_array(arena, (size_t)count + 1, sizeof *ids);
+    int64_t *times = tr_arena_array(arena, 2 * (size_t)count + 1, sizeof *times);
+    if (ids == NULL || times == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", count);
+    for (uint32_t i = 0; i < count; i++) {
+        const tr_str id = work->event_ids.ids[rows[i]];
+        ids[i] = id.at == NULL ? id : tr_arena_copy(arena, id);
+        times[i] = work->event_ids.times[rows[i]];
+        times[count + i] = work->event_fold.ingested[rows[i]];
+    }
+    out->ids = ids;
+    out->times = times;
+    out->ingested = times + count;
+    out->count = count;
+    return TR_OK;
+}
+
+/* Every event of the page as a group of its own. */
+static tr_code put_events(tr_merge_work *work, uint32_t *rows, uint32_t count, tr_arena *arena,
+                          tr_merge_events *out, tr_err *err)
+{
+    const tr_merge_plan *plan = work->plan;
+    cutting c = {.arena = arena};
+    tr_groups groups = {.count = count, .rows = rows};
+    tr_gather gather = {.shape = plan->spec.output,
+                        .rows = &work->events,
+                        .matches = plan->events.matches,
+                        .lane = plan->events.lane,
+                        .is_verbatim = true,
+                        .arenas = work->memory->scratch,
+                        .put = cut_column,
+                        .ctx = &c};
+    groups.start = tr_arena_alloc(&work->memory->rows, ((size_t)count + 1) * sizeof *groups.start);
+    if (groups.start == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", count);
+    for (uint32_t i = 0; i <= count; i++)
+        groups.start[i] = i;
+    TR_TRY(make_columns(plan->spec.output, count, arena, &c.columns, err));
+    tr_arena_reset(&work->memory->index);
+    TR_TRY(tr_gather_index(&groups, work->events.end, &work->memory->index, &gather, err));
+    for (uint32_t unit = 0; unit < plan->spec.output->unit_count; unit++)
+        TR_TRY(tr_gather_unit(&gather, unit, err));
+    out->columns = c.columns;
+    return copy_facts(work, rows, count, arena, out, err);
+}
+
+static tr_code page_one(tr_merge_work *work, const uint8_t key[16], const tr_merge_page *page,
+                        tr_arena *arena, tr_merge_events *out, tr_err *err)
+{
+    const tr_merge_plan *plan = work->plan;
+    tr_arena *own = &work->memory->rows;
+    tr_merge_events events = {.next = {0}};
+    uint32_t start = 0;
+    TR_TRY(tr_rows_of_key(plan->events.runs, plan->events.run_count, key, own, &work->events, err));
+    TR_TRY(one_group(&work->events, own, &work->event_groups, err));
+    TR_TRY(tr_fold_make(&work->events, &work->event_groups, own, &work->event_fold, err));
+    TR_TRY(tr_fold_events(&work->event_fold, &work->event_groups, own, &work->event_ids, err));
+    tr_merge_sort_events(work, false);
+    choose_events(work, page);
+    TR_TRY(find_start(work, page, &start, err));
+    const uint32_t left = work->event_groups.start[1] - start;
+    const uint32_t count = left < page->limit ? left : page->limit;
+    TR_TRY(put_events(work, work->event_groups.rows + start, count, arena, &events, err));
+    if (count < left) {
+        const tr_str next = work->event_ids.ids[work->event_groups.rows[start + count]];
+        events.next = tr_arena_copy(arena, next);
+    }
+    *out = events;
+    return TR_OK;
+}
+
+tr_code tr_merge_events_get(const tr_merge_plan *plan, const uint8_t key[16],
+                            const tr_merge_page *page, tr_arena *arena, tr_merge_events *out,
+                            tr_err *err)
+{
+    tr_merge_work work = {.plan = plan};
+    work.memory = tr_merge_memory_take(plan->pool);
+    if (work.memory == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to read events");
+    tr_arena_reset(&work.memory->rows);
+    const tr_code code = page_one(&work, key, page, arena, out, err);
+    tr_merge_memory_give(plan->pool, work.memory);
+    return code;
+}
