@@ -28,8 +28,9 @@ ROOMS = {
     "segment": "base os codec parquet xdm catalog lake compute store merge pql policy",
     "ingest":  "base os codec parquet xdm catalog lake compute query store",
     "export":  "base os codec parquet xdm catalog lake compute store merge policy segment",
-    "api":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export",
-    "app":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export api",
+    "profile": "base codec parquet identity xdm catalog lake store merge policy segment",
+    "api":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export profile",
+    "app":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export profile api",
 }
 
 

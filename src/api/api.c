@@ -24,6 +24,7 @@ static const tr_endpoint *const tables[] = {tr_api_health,
                                             tr_api_ingestion,
                                             tr_api_merge_policies,
                                             tr_api_namespaces,
+                                            tr_api_entities,
                                             tr_api_segments,
                                             tr_api_segment_jobs,
                                             tr_api_export_jobs,
@@ -193,6 +194,10 @@ static void handle(void *ctx, const tr_http_request *request, tr_http_response *
         serve(&frame);
     } else {
         answer_no_route(call, &route);
+    }
+    if (response->is_deferred) { /* it comes again */
+        json_decref(frame.body);
+        return;
     }
     add_common_headers(call);
     json_decref(frame.body);

@@ -10,6 +10,7 @@
 #include "export/export.h"
 #include "http/http.h"
 #include "ingest/ingest.h"
+#include "profile/profile.h"
 #include "segment/segment.h"
 
 typedef struct tr_api_parts {
@@ -21,6 +22,7 @@ typedef struct tr_api_parts {
     tr_ingest *ingest;
     tr_segment *segment;
     tr_export *export;
+    tr_profiles *profiles;
     const char *public_url; /* "http://127.0.0.1:8080": for links and inlet urls */
 } tr_api_parts;
 

@@ -20,6 +20,7 @@ struct tr_server {
     tr_ingest *ingest;
     tr_segment *segment;
     tr_export *export;
+    tr_profiles *profiles;
     tr_api *api;
     tr_http_server *http;
     tr_buf certificate, key; /* PEM, ending in NUL */
@@ -65,7 +66,10 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
     TR_TRY(tr_segment_open(&segment, &s->segment, err));
     const tr_export_parts export = {
         .catalog = s->catalog, .lake = s->lake, .store = s->store, .compute = s->compute};
-    return tr_export_open(&export, &s->export, err);
+    TR_TRY(tr_export_open(&export, &s->export, err));
+    const tr_profiles_parts profiles = {
+        .catalog = s->catalog, .lake = s->lake, .store = s->store};
+    return tr_profiles_open(&profiles, &s->profiles, err);
 }
 
 static tr_code read_pem(const char *path, tr_buf *out, tr_err *err)
@@ -111,6 +115,7 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
                                 .ingest = s->ingest,
                                 .segment = s->segment,
                                 .export = s->export,
+                                .profiles = s->profiles,
                                 .public_url = s->url};
     TR_TRY(tr_api_open(&parts, &s->api, err));
     TR_TRY(tr_ingest_resume(s->ingest, err));
@@ -157,6 +162,7 @@ void tr_server_close(tr_server *s)
     tr_http_stop(s->http);
     tr_compute_close(s->compute); /* before what its jobs use */
     tr_api_close(s->api);
+    tr_profiles_close(s->profiles);
     tr_export_close(s->export);
     tr_segment_close(s->segment);
     tr_ingest_close(s->ingest);

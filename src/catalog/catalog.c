@@ -293,8 +293,9 @@ uint64_t tr_catalog_profile_version(tr_catalog *catalog)
 
 void tr_catalog_note_write(tr_catalog *catalog, const char *kind)
 {
-    static const char *const kinds[] = {"file",  "run",        "policy",   "schema",
-                                        "class", "fieldgroup", "datatype", "descriptor"};
+    static const char *const kinds[] = {"file",       "run",      "policy",    "schema",
+                                        "class",      "datatype", "fieldgroup", "descriptor",
+                                        "membership"};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(kind, kinds[i]) == 0)
             catalog->is_profile_change = true;

@@ -11,6 +11,7 @@
  * until its last reader closes it.
  */
 #include "catalog/schemas.h"
+#include "catalog/catalog_internal.h"
 #include "base/limits.h"
 
 #include <pthread.h>
@@ -130,7 +131,6 @@ void tr_catalog_schema_close(tr_catalog *catalog, const tr_xdm_schema *schema)
 
 void tr_catalog_schemas_changed(tr_catalog *catalog, const tr_tenant *tenant)
 {
-    (void)catalog;
     pthread_mutex_lock(&cache.lock);
     cache.generation++;
     for (entry *e = cache.first; e != NULL; e = e->next)
@@ -140,6 +140,7 @@ void tr_catalog_schemas_changed(tr_catalog *catalog, const tr_tenant *tenant)
         }
     sweep();
     pthread_mutex_unlock(&cache.lock);
+    atomic_fetch_add(&catalog->profile_version, 2); /* whoever read the cache before reads again */
 }
 
 static tr_code add_descriptor(void *ctx, const tr_object *object, tr_err *err)

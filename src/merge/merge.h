@@ -131,6 +131,7 @@ TR_MUST_CHECK tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena
 /* A row that took part, best ranked first. */
 typedef struct tr_merge_fragment {
     const tr_run *run;
+    uint32_t place; /* of the run in the plan */
     uint32_t group, row;
     int64_t updated_us, ingested_us;
     tr_str batch;
@@ -146,6 +147,11 @@ typedef struct tr_merge_profile {
 /* TR_NOT_FOUND: nobody knows the key. Without with_event_only events are not looked at. */
 TR_MUST_CHECK tr_code tr_merge_profile_get(const tr_merge_plan *plan, const uint8_t key[16],
                                            tr_arena *arena, tr_merge_profile *out, tr_err *err);
+
+/* has[i]: whether fragment i has a value for this unit of the output. For a scalar or an array the
+ * first one that has is where the profile's value comes from; maps take of all of them. */
+TR_MUST_CHECK tr_code tr_merge_who_has(const tr_merge_plan *plan, const tr_merge_profile *profile,
+                                       uint32_t unit, tr_arena *arena, bool *has, tr_err *err);
 
 typedef struct tr_merge_page {
     int64_t from_us, before_us; /* `timestamp`, [from, before); TR_TIME_NONE: open */

@@ -111,6 +111,7 @@ static tr_code list_fragments(const tr_rows *rows, const tr_groups *groups, cons
     for (uint32_t i = 0; i < count; i++) {
         const tr_slice *slice = &rows->slices[tr_rows_slice(rows, numbers[i])];
         fragments[i] = (tr_merge_fragment){.run = rows->runs[slice->run],
+                                           .place = slice->run,
                                            .group = slice->group,
                                            .row = slice->from + (numbers[i] - slice->base),
                                            .updated_us = updated[numbers[i]],
@@ -165,6 +166,30 @@ tr_code tr_merge_profile_get(const tr_merge_plan *plan, const uint8_t key[16], t
     const tr_code code = merge_one(&work, key, arena, out, err);
     tr_merge_memory_give(plan->pool, work.memory);
     return code;
+}
+
+tr_code tr_merge_who_has(const tr_merge_plan *plan, const tr_merge_profile *profile, uint32_t unit,
+                         tr_arena *arena, bool *has, tr_err *err)
+{
+    const tr_merge_side *side = profile->is_event_only ? &plan->events : &plan->records;
+    const tr_rows rows = {.runs = side->runs, .run_count = side->run_count};
+    const tr_gather gather = {.shape = plan->spec.output, .rows = &rows,
+                              .matches = profile->is_event_only
+                                             ? plan->identity_matches + plan->records.run_count
+                                             : plan->records.matches};
+    const bool is_taken = !profile->is_event_only || unit == plan->identity_unit;
+    for (uint32_t i = 0; i < profile->fragment_count; i++) {
+        const tr_merge_fragment *fragment = &profile->fragments[i];
+        const tr_slice slice = {.run = fragment->place, .group = fragment->group,
+                                .from = fragment->row, .rows = 1};
+        tr_column column;
+        bool is_there = false;
+        if (is_taken)
+            TR_TRY(tr_gather_read(&gather, &slice, plan->spec.output->units[unit].first_leaf, arena,
+                                  &column, &is_there, err));
+        has[i] = is_there && (column.codes[0] != 0 || (column.def != NULL && column.def[0] != 0));
+    }
+    return TR_OK;
 }
 
 /* Events ------------------------------------------------------------------------------------- */
@@ -258,6 +283,11 @@ static tr_code put_events(tr_merge_work *work, uint32_t *rows, uint32_t count, t
     return copy_facts(work, rows, count, arena, out, err);
 }
 
+static tr_str events_id(const tr_merge_work *work, uint32_t place)
+{
+    return work->event_ids.ids[work->event_groups.rows[place]];
+}
+
 static tr_code page_one(tr_merge_work *work, const uint8_t key[16], const tr_merge_page *page,
                         tr_arena *arena, tr_merge_events *out, tr_err *err)
 {
@@ -273,11 +303,14 @@ static tr_code page_one(tr_merge_work *work, const uint8_t key[16], const tr_mer
     choose_events(work, page);
     TR_TRY(find_start(work, page, &start, err));
     const uint32_t left = work->event_groups.start[1] - start;
-    const uint32_t count = left < page->limit ? left : page->limit;
+    uint32_t count = left < page->limit ? left : page->limit;
+    while (count < left && events_id(work, start + count).at == NULL)
+        count++; /* no page can begin with an event that has no _id */
     TR_TRY(put_events(work, work->event_groups.rows + start, count, arena, &events, err));
     if (count < left) {
-        const tr_str next = work->event_ids.ids[work->event_groups.rows[start + count]];
-        events.next = tr_arena_copy(arena, next);
+        events.next = tr_arena_copy(arena, events_id(work, start + count));
+        if (events.next.at == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory for a page of events");
     }
     *out = events;
     return TR_OK;

@@ -30,7 +30,7 @@ uint8_t tr_run_bits_for(uint64_t rows)
 
 void tr_profile_key(const uint8_t secret[192], tr_str namespace_code, tr_str id, uint8_t out[16])
 {
-    uint8_t text[512];
+    uint8_t text[2048];
     const size_t bytes = namespace_code.len + 1 + id.len;
     uint8_t *at = bytes <= sizeof text ? text : tr_alloc(bytes);
     TR_ASSERT(at != NULL); /* an identity is bounded by the row it came in: memory for it was there */

@@ -81,6 +81,11 @@ static void retire(tr_store *store, int64_t tenant, const char *id)
     (void)pthread_mutex_unlock(&store->mutex);
 }
 
+tr_code tr_store_use_cache(tr_store *store, const tr_run *run, tr_err *err)
+{
+    return tr_parquet_use_cache(run->file, store->cache, err);
+}
+
 void tr_store_on_retire(tr_store *store, void (*fn)(void *ctx), void *ctx)
 {
     store->on_retire = fn;

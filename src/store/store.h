@@ -82,6 +82,10 @@ void tr_store_retire_tenant(tr_store *store, int64_t tenant);
 /* Calls `fn` before runs are retired, so that whoever keeps snapshots for later lets them go. One caller. */
 void tr_store_on_retire(tr_store *store, void (*fn)(void *ctx), void *ctx);
 
+/* Few rows of this run, opened by somebody else, are read through the store's cache from now on; it must
+ * be closed before the store. */
+TR_MUST_CHECK tr_code tr_store_use_cache(tr_store *store, const tr_run *run, tr_err *err);
+
 /* Opens one run from a file's bytes, outside of any catalog (tools, tests, benches). Names it by `id`. */
 TR_MUST_CHECK tr_code tr_run_open(tr_str bytes, const char *id, const char *dataset, tr_run **out, tr_err *err);
 void tr_run_close(tr_run *run); /* accepts NULL; only for tr_run_open */

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* profile_internal.h - what a view holds.
+ *
+ *     view.c       views: made, kept, let go
+ *     find.c       lookups in a view, and their rows as JSON
+ *     explain.c    where each field comes from
+ */
+#ifndef TR_PROFILE_PROFILE_INTERNAL_H
+#define TR_PROFILE_PROFILE_INTERNAL_H
+
+#include "profile/profile.h"
+#include "catalog/schemas.h"
+#include "segment/membership.h"
+
+#include <pthread.h>
+
+struct tr_profile_view {
+    tr_profile_view *next;
+    uint32_t holders; /* guarded by tr_profiles.lock, as next and version */
+    uint64_t version; /* of the catalog; UINT64_MAX: of no single one */
+    int64_t tenant;
+    tr_str name; /* policy, fields and kind */
+    tr_arena arena;
+    json_t *policy;
+    tr_shape shape; /* leaf_count 0: the sandbox has no schema of events */
+    tr_membership *membership;
+    tr_snapshot *snapshot;
+    tr_merge_plan *plan; /* NULL: as leaf_count 0 */
+    uint8_t secret[192];
+};
+
+struct tr_profiles {
+    tr_profiles_parts parts;
+    pthread_mutex_t lock;   /* guards the list */
+    pthread_mutex_t making; /* held while a view is made */
+    tr_profile_view *views; /* the last used first */
+};
+
+#endif
