@@ -105,7 +105,8 @@ TR_MUST_CHECK tr_code tr_catalog_next(tr_catalog *catalog, const tr_tenant *tena
                                       int64_t *out, tr_err *err);
 
 /* Counts the changes of what profiles are made of, of any tenant: files, runs, policies, members of
- * segments, the registry. Odd while one is being committed. What was read between two equal, even answers is still so. */
+ * segments, the registry. Odd while one is being committed. What was read between two equal, even
+ * answers is still so. */
 uint64_t tr_catalog_profile_version(tr_catalog *catalog);
 
 typedef struct tr_catalog_filter {

@@ -34,8 +34,8 @@ TR_MUST_CHECK tr_code tr_registry_union_members(tr_registry *registry, const cha
  * "datatype"), and the $id itself in *id_out (of `size` bytes); NULL: not the form of a tenant's
  * resource. */
 const char *tr_registry_kind(tr_str id, char *id_out, size_t size);
-/* A namespace's code, spelled as in namespaces.h, from a descriptor's xdm:namespace, a code or
- * a number; in *out (of `size` bytes). What nobody has stays as it is. */
+/* A namespace's code, spelled as in namespaces.h, from a descriptor's xdm:namespace, a code or a
+ * number; in *out (of `size` bytes). What nobody has stays as it is. */
 TR_MUST_CHECK tr_code tr_registry_namespace(tr_registry *registry, const char *namespace, char *out,
                                             size_t size, tr_err *err);
 
