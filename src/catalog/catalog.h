@@ -103,6 +103,9 @@ TR_MUST_CHECK tr_code tr_catalog_remove(tr_catalog *catalog, const tr_tenant *te
 /* The next number of a tenant's sequence: 1, 2, 3 ... */
 TR_MUST_CHECK tr_code tr_catalog_next(tr_catalog *catalog, const tr_tenant *tenant, const char *sequence,
                                       int64_t *out, tr_err *err);
+/* A time in us that is later than any this tenant was given before: now, unless the clock was set back. What orders
+ * ingested data and the exports between. */
+TR_MUST_CHECK tr_code tr_catalog_clock(tr_catalog *catalog, const tr_tenant *tenant, int64_t *us, tr_err *err);
 
 /* Counts the changes of what profiles are made of, of any tenant: files, runs, policies, members of
  * segments, the registry. Odd while one is being committed. What was read between two equal, even

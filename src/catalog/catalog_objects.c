@@ -217,16 +217,19 @@ tr_code tr_catalog_remove(tr_catalog *catalog, const tr_tenant *tenant, const ch
     return end_write(catalog, remove_object(catalog, tenant, kind, id, err), err);
 }
 
+/* The sequence's next value, `least` at least. */
 static tr_code next_number(tr_catalog *catalog, const tr_tenant *tenant, const char *sequence,
-                           int64_t *out, tr_err *err)
+                           int64_t least, int64_t *out, tr_err *err)
 {
     sqlite3_stmt *next = NULL;
     TR_TRY(tr_statement_get(catalog->writer,
-                            "INSERT INTO sequence (tenant, name, value) VALUES (?, ?, 1)"
-                            " ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value",
+                            "INSERT INTO sequence (tenant, name, value) VALUES (?, ?, ?)"
+                            " ON CONFLICT DO UPDATE SET value = max(value + 1, excluded.value)"
+                            " RETURNING value",
                             &next, err));
     (void)sqlite3_bind_int64(next, 1, tenant->id);
     tr_bind_text(next, 2, sequence);
+    (void)sqlite3_bind_int64(next, 3, least);
     int result = sqlite3_step(next);
     if (result == SQLITE_ROW)
         *out = sqlite3_column_int64(next, 0);
@@ -236,15 +239,26 @@ static tr_code next_number(tr_catalog *catalog, const tr_tenant *tenant, const c
     return result == SQLITE_DONE ? TR_OK : tr_catalog_failed(result, "write the catalog", err);
 }
 
-tr_code tr_catalog_next(tr_catalog *catalog, const tr_tenant *tenant, const char *sequence,
-                        int64_t *out, tr_err *err)
+static tr_code take_next(tr_catalog *catalog, const tr_tenant *tenant, const char *sequence,
+                         int64_t least, int64_t *out, tr_err *err)
 {
     int64_t number = 0;
     TR_TRY(tr_catalog_begin(catalog, err));
-    const tr_code code = next_number(catalog, tenant, sequence, &number, err);
+    const tr_code code = next_number(catalog, tenant, sequence, least, &number, err);
     TR_TRY(tr_catalog_end(catalog, code, err));
     *out = number;
     return TR_OK;
+}
+
+tr_code tr_catalog_next(tr_catalog *catalog, const tr_tenant *tenant, const char *sequence,
+                        int64_t *out, tr_err *err)
+{
+    return take_next(catalog, tenant, sequence, 1, out, err);
+}
+
+tr_code tr_catalog_clock(tr_catalog *catalog, const tr_tenant *tenant, int64_t *us, tr_err *err)
+{
+    return take_next(catalog, tenant, "clock", tr_time_now_us(), us, err);
 }
 
 /* Lists ------------------------------------------------------------------------------------- */

@@ -161,6 +161,22 @@ static ids listed(const tr_catalog_filter *filter)
     return list;
 }
 
+static void a_tenants_clock_never_stands_still(void)
+{
+    fresh();
+    open_catalog();
+    int64_t us = 0, before = tr_time_now_us() - 1;
+    for (int i = 0; i < 100; i++) {
+        CHECK(tr_catalog_clock(catalog, &tenant, &us, NULL) == TR_OK && us > before);
+        before = us;
+    }
+    CHECK(us <= tr_time_now_us() + 100);
+    CHECK(tr_catalog_begin(catalog, NULL) == TR_OK);
+    CHECK(tr_catalog_clock(catalog, &tenant, &us, NULL) == TR_OK && us > before);
+    tr_catalog_rollback(catalog);
+    close_catalog();
+}
+
 static void decimal_ids_are_ordered_as_numbers(void)
 {
     fresh();
@@ -449,6 +465,7 @@ int main(void)
     RUN(an_object_is_its_tenants_alone);
     RUN(what_is_put_is_read_back);
     RUN(only_the_outermost_commit_writes);
+    RUN(a_tenants_clock_never_stands_still);
     RUN(decimal_ids_are_ordered_as_numbers);
     RUN(lists_agree_with_a_slow_model);
     RUN(a_sequence_counts_per_tenant);

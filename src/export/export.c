@@ -214,8 +214,11 @@ tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_
     char id[24];
     TR_TRY(tr_export_request_read(body, &request, err));
     TR_TRY(check_dataset(export, tenant, request.dataset, err));
+    int64_t created_us = 0; /* before the snapshot: an incremental export goes on from there */
+    TR_TRY(tr_catalog_clock(export->parts.catalog, tenant, &created_us, err));
     TR_TRY(decide(export, tenant, &request, &policy, &plan, err));
-    tr_code code = tr_export_job_make(tenant, body, &request, policy, request_id, &doc, err);
+    tr_code code = tr_export_job_make(tenant, body, created_us / 1000, &request, policy, request_id,
+                                      &doc, err);
     if (code == TR_OK)
         code = store(export, tenant, doc, plan, client_id, err);
     json_decref(policy);

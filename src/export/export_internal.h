@@ -153,7 +153,9 @@ const char *tr_export_batch_id(const json_t *job, uint32_t slot);
 void tr_export_stage(const char *job, uint32_t slot, uint32_t slots, char out[48]);
 
 /* ---- the job's document */
+/* created_ms  before the plan's snapshot was taken: what comes later is "ingested after" it */
 TR_MUST_CHECK tr_code tr_export_job_make(const tr_tenant *tenant, const json_t *body,
+                                         int64_t created_ms,
                                          const tr_export_request *request, const json_t *policy,
                                          const char *request_id, json_t **out,
                                          tr_err *err);

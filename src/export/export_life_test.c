@@ -77,6 +77,7 @@ static void a_job_ends_with_a_whole_batch(void)
     begin(4, 10);
     CHECK(create(&job, NULL) == TR_OK);
     CHECK(strcmp(tr_json_text(job, "status", ""), "NEW") == 0 && batch_is("1", "processing"));
+    CHECK(tr_json_int(job, "creationTime", 0) <= tr_fake_snapshot_ms); /* the next one's bound */
     json_decref(job);
     tr_fake_run_queue();
     CHECK(strcmp(status_of("1"), "SUCCEEDED") == 0 && batch_is("1", "success"));

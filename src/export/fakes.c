@@ -2,6 +2,8 @@
 /* fakes.c - see fakes_internal.h. Only for tests. */
 #include "export/fakes_internal.h"
 
+#include <unistd.h>
+
 #include "base/check.h"
 
 #include <stdlib.h>
@@ -11,6 +13,7 @@ jmp_buf tr_fake_crash;
 uint64_t tr_fake_profiles[8];
 uint32_t tr_fake_partitions;
 int tr_fake_merges;
+int64_t tr_fake_snapshot_ms;
 tr_export *tr_fake_export;
 
 /* ---- crashes */
@@ -157,6 +160,13 @@ tr_code tr_catalog_next(tr_catalog *catalog, const tr_tenant *tenant, const char
 {
     (void)catalog, (void)tenant, (void)name, (void)err;
     *out = ++sequence;
+    return TR_OK;
+}
+
+tr_code tr_catalog_clock(tr_catalog *catalog, const tr_tenant *tenant, int64_t *us, tr_err *err)
+{
+    (void)catalog, (void)tenant, (void)err;
+    *us = tr_time_now_us();
     return TR_OK;
 }
 
@@ -359,6 +369,8 @@ static tr_snapshot snapshot = {.runs = runs, .run_count = 1};
 tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant, tr_snapshot **out, tr_err *err)
 {
     (void)store, (void)tenant, (void)err;
+    tr_fake_snapshot_ms = tr_time_now_ms();
+    (void)usleep(2000); /* opening runs takes a while */
     *out = &snapshot;
     return TR_OK;
 }

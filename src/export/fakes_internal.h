@@ -26,6 +26,7 @@ extern jmp_buf tr_fake_crash;
 extern uint64_t tr_fake_profiles[8]; /* of each partition */
 extern uint32_t tr_fake_partitions;  /* at most 8 */
 extern int tr_fake_merges;           /* partitions merged so far */
+extern int64_t tr_fake_snapshot_ms;  /* when the last snapshot was taken */
 
 void tr_fake_reset(void);     /* an empty catalog and lake, no faults */
 void tr_fake_restart(void);   /* after a crash: what was not committed is gone, nothing is queued */

@@ -82,11 +82,11 @@ static bool echo(json_t *job, const json_t *body)
     return true;
 }
 
-tr_code tr_export_job_make(const tr_tenant *tenant, const json_t *body,
+tr_code tr_export_job_make(const tr_tenant *tenant, const json_t *body, int64_t created_ms,
                            const tr_export_request *request, const json_t *policy,
                            const char *request_id, json_t **out, tr_err *err)
 {
-    const json_int_t now = tr_time_now_ms();
+    const json_int_t now = created_ms;
     json_t *job = json_pack("{s:I, s:s, s:s, s:s, s:s, s:{s:s}}", "id", (json_int_t)0, "jobType",
                             "BATCH", "profileInstanceId", "ups", "status", "NEW", "imsOrgId",
                             tenant->org, "schema", "name", TR_POLICY_SCHEMA);

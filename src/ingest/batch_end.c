@@ -53,29 +53,6 @@ static tr_code check_parts(const tr_batch_run *run, tr_err *err)
     return TR_OK;
 }
 
-/* The next ingestion time: now, but later than the last one. Within a transaction. */
-static tr_code next_time(tr_catalog *catalog, const tr_tenant *tenant, int64_t *out, tr_err *err)
-{
-    tr_object clock = {.id = "ingested"};
-    int64_t now = tr_time_now_us();
-    const tr_code found = tr_catalog_get(catalog, tenant, "clock", "ingested", &clock, err);
-    if (found != TR_OK && found != TR_NOT_FOUND)
-        return found;
-    const int64_t last = tr_json_int(clock.doc, "us", 0);
-    now = now > last ? now : last + 1;
-    json_decref(clock.doc);
-    (void)snprintf(clock.id, sizeof clock.id, "ingested");
-    clock.updated_ms = 0;
-    clock.doc = json_pack("{s:I}", "us", (json_int_t)now);
-    tr_code code = clock.doc == NULL ? no_memory(err)
-                   : found == TR_OK  ? tr_catalog_put(catalog, tenant, "clock", &clock, 0, err)
-                                     : tr_catalog_insert(catalog, tenant, "clock", &clock, err);
-    tr_object_clear(&clock);
-    if (code == TR_OK)
-        *out = now;
-    return code;
-}
-
 /* Ids in the order of names, which is the order in which files are listed. */
 static tr_code insert_file(const tr_batch_run *run, const tr_batch_part *part, uint32_t number,
                            int64_t ingested_us, tr_err *err)
@@ -107,7 +84,7 @@ static tr_code insert_files(const tr_batch_run *run, tr_err *err)
     const tr_ingest_active *active = run->active;
     int64_t ingested_us;
     uint32_t number = 0;
-    TR_TRY(next_time(active->ingest->parts.catalog, &active->tenant, &ingested_us, err));
+    TR_TRY(tr_catalog_clock(active->ingest->parts.catalog, &active->tenant, &ingested_us, err));
     for (uint32_t b = 0; b < run->block_count; b++)
         for (const tr_batch_part *part = run->results[b].parts; part != NULL; part = part->next)
             TR_TRY(insert_file(run, part, ++number, ingested_us, err));

@@ -19,7 +19,6 @@
  * "done":
  *                   {"path","bytes","parts":[[first,last]...],"total"?}; gone when the batch ends
  *     external      id the client's externalId: {"batch"}
- *     clock         id "ingested": {"us"}: the ingestion time of the newest batch
  *
  * Batches of one dataset are worked on one after the other, in the order of their COMPLETE, because
  * later ones replace what earlier ones say. Each is read by all cores.
