@@ -83,14 +83,19 @@ static tr_code read_name(tr_call *call, tr_str id, tr_str code, const char *memb
 /* Nobody has it. Data may speak of a namespace that was never defined, so only a miss asks
  * whether
  * there is one. */
-static tr_code check_namespace(tr_call *call, const tr_entity_name *name, tr_err *err)
+static tr_code check_namespace(tr_call *call, tr_profile_view *view, const tr_entity_name *name,
+                               tr_err *err)
 {
     json_t *doc = NULL;
+    bool is_used = false;
     const tr_code code =
         tr_namespace_get(call->parts->catalog, call->org, name->identity.code, &doc, err);
     json_decref(doc);
     if (code != TR_NOT_FOUND)
         return code;
+    TR_TRY(tr_profile_knows(view, name->identity.code, &is_used, err));
+    if (is_used)
+        return TR_OK;
     const tr_str own = name->identity.code;
     return TR_FAIL(err, TR_INVALID,
                    "entityIdNS is \"%.*s\": there is no such namespace, and no data of it",
@@ -229,7 +234,7 @@ static tr_code put_link(tr_call *call, tr_str next, tr_buf *out, tr_err *err)
     return tr_buf_format(out, err, "\"}}}");
 }
 
-static tr_code put_answer(tr_call *call, const tr_entity_ask *ask, const tr_profile_view *view,
+static tr_code put_answer(tr_call *call, const tr_entity_ask *ask, tr_profile_view *view,
                           const tr_entity_name *name, tr_err *err)
 {
     tr_buf *out = &call->response->body;
@@ -239,7 +244,7 @@ static tr_code put_answer(tr_call *call, const tr_entity_ask *ask, const tr_prof
         TR_TRY(tr_buf_format(out, err, "{"));
         const tr_code code = tr_entity_put_profile(ask, view, name, arena, out, err);
         if (code == TR_NOT_FOUND) {
-            TR_TRY(check_namespace(call, name, err));
+            TR_TRY(check_namespace(call, view, name, err));
             return TR_FAIL(err, TR_NOT_FOUND, "no profile has this identity");
         }
         TR_TRY(code);
@@ -247,7 +252,7 @@ static tr_code put_answer(tr_call *call, const tr_entity_ask *ask, const tr_prof
     }
     TR_TRY(tr_entity_put_events(ask, view, name, arena, out, &found, err));
     if (found.count == 0)
-        TR_TRY(check_namespace(call, name, err));
+        TR_TRY(check_namespace(call, view, name, err));
     return put_link(call, found.next, out, err);
 }
 
@@ -396,7 +401,7 @@ static tr_code put_payload(const json_t *body, const tr_entity_name *name, tr_st
     return code == TR_OK ? tr_buf_format(out, err, "}}}") : code;
 }
 
-static tr_code put_item(tr_call *call, const tr_entity_ask *ask, const tr_profile_view *view,
+static tr_code put_item(tr_call *call, const tr_entity_ask *ask, tr_profile_view *view,
                         const json_t *body, const tr_entity_name *name, tr_arena *arena,
                         tr_err *err)
 {
@@ -408,13 +413,13 @@ static tr_code put_item(tr_call *call, const tr_entity_ask *ask, const tr_profil
         TR_TRY(tr_buf_format(out, err, "\":"));
         TR_TRY(tr_entity_put_events(ask, view, name, arena, out, &found, err));
         if (found.count == 0)
-            TR_TRY(check_namespace(call, name, err));
+            TR_TRY(check_namespace(call, view, name, err));
         return put_payload(body, name, found.next, out, err);
     }
     const tr_code code = tr_entity_put_profile(ask, view, name, arena, out, err);
     if (code != TR_NOT_FOUND)
         return code;
-    TR_TRY(check_namespace(call, name, err));
+    TR_TRY(check_namespace(call, view, name, err));
     return tr_entity_put_missing(name, out, err);
 }
 
@@ -434,7 +439,7 @@ static tr_code is_repeated(json_t *seen, const tr_entity_name *name, bool *out, 
     return code;
 }
 
-static tr_code put_items(tr_call *call, const tr_entity_ask *ask, const tr_profile_view *view,
+static tr_code put_items(tr_call *call, const tr_entity_ask *ask, tr_profile_view *view,
                          const json_t *body, tr_err *err)
 {
     tr_arena arena = {0};

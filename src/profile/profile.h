@@ -53,6 +53,12 @@ void tr_profile_view_close(tr_profiles *profiles, tr_profile_view *view); /* acc
 const char *tr_profile_view_policy(const tr_profile_view *view);          /* its id */
 const tr_shape *tr_profile_view_shape(const tr_profile_view *view);
 
+/* Whether any row of the view's runs is stored under this namespace, defined or not. Reads the
+ * names of all
+ * rows the first time: for lookups that found nothing. */
+TR_MUST_CHECK tr_code tr_profile_knows(tr_profile_view *view, tr_str namespace_code, bool *out,
+                                       tr_err *err);
+
 /* TR_NOT_FOUND: nobody has it. *out lives as long as the view and the arena. */
 TR_MUST_CHECK tr_code tr_profile_find(const tr_profile_view *view, tr_identity identity,
                                       tr_arena *arena, tr_merge_profile *out, tr_err *err);

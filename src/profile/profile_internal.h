@@ -27,6 +27,9 @@ struct tr_profile_view {
     tr_snapshot *snapshot;
     tr_merge_plan *plan; /* NULL: as leaf_count 0 */
     uint8_t secret[192];
+    pthread_mutex_t names_lock; /* guards the rest */
+    bool has_names;
+    json_t *names; /* {namespace in lower case: true}: what rows are stored under */
 };
 
 struct tr_profiles {

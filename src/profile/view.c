@@ -37,6 +37,8 @@ static void free_view(tr_profiles *profiles, tr_profile_view *view)
     tr_membership_close(view->membership);
     tr_store_release(profiles->parts.store, view->snapshot);
     json_decref(view->policy);
+    json_decref(view->names);
+    (void)pthread_mutex_destroy(&view->names_lock);
     tr_arena_free(&view->arena);
     tr_free(view);
 }
@@ -221,6 +223,7 @@ static tr_code make_view(tr_profiles *profiles, const tr_tenant *tenant,
     tr_profile_view *view = tr_alloc_zeroed(1, sizeof *view);
     if (view == NULL)
         return no_memory(err);
+    (void)pthread_mutex_init(&view->names_lock, NULL);
     view->tenant = tenant->id;
     view->name = tr_arena_copy(&view->arena, name);
     const tr_code code =
