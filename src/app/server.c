@@ -6,6 +6,7 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "segment/jobs.h"
+#include "segment/schedule.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ struct tr_server {
     tr_query *query;
     tr_ingest *ingest;
     tr_segment *segment;
+    tr_scheduler *scheduler;
     tr_export *export;
     tr_profiles *profiles;
     tr_api *api;
@@ -72,6 +74,15 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
     return tr_profiles_open(&profiles, &s->profiles, err);
 }
 
+/* What a schedule of type export does. */
+static tr_code run_export(void *ctx, const tr_tenant *tenant, const json_t *body, tr_err *err)
+{
+    json_t *job = NULL;
+    TR_TRY(tr_export_create(ctx, tenant, body, NULL, "scheduler", &job, err));
+    json_decref(job);
+    return TR_OK;
+}
+
 static tr_code read_pem(const char *path, tr_buf *out, tr_err *err)
 {
     TR_TRY(tr_file_read_all(path, out, err));
@@ -107,6 +118,9 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
         TR_TRY(read_pem(settings->tls_certificate, &s->certificate, err));
         TR_TRY(read_pem(settings->tls_key, &s->key, err));
     }
+    const tr_scheduler_parts schedules = {
+        .catalog = s->catalog, .segment = s->segment, .run_export = run_export, .ctx = s->export};
+    TR_TRY(tr_scheduler_open(&schedules, &s->scheduler, err));
     const tr_api_parts parts = {.catalog = s->catalog,
                                 .lake = s->lake,
                                 .store = s->store,
@@ -114,6 +128,7 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
                                 .query = s->query,
                                 .ingest = s->ingest,
                                 .segment = s->segment,
+                                .scheduler = s->scheduler,
                                 .export = s->export,
                                 .profiles = s->profiles,
                                 .public_url = s->url};
@@ -160,6 +175,7 @@ void tr_server_close(tr_server *s)
     if (s == NULL)
         return;
     tr_http_stop(s->http);
+    tr_scheduler_close(s->scheduler);
     tr_compute_close(s->compute); /* before what its jobs use */
     tr_api_close(s->api);
     tr_profiles_close(s->profiles);
