@@ -51,10 +51,9 @@ static tr_code get_in(tr_demo *demo, tr_err *err)
                                   .client_secret = tr_json_text(client, "client_secret", ""),
                                   .org = org};
     tr_demo_note(demo, "client_id %s, client_secret (shown once, kept as a hash)", to.client_id);
-    const tr_code code = tr_remote_open(&to, &demo->remote, err);
+    const tr_code code = tr_demo_get_in(demo, &to, err);
     if (code == TR_OK)
-        tr_demo_note(
-            demo, "POST /ims/token/v3: a token; every call below carries it, with org and sandbox");
+        tr_demo_note(demo, "a token for a day; every call below carries it, with org and sandbox");
     json_decref(client);
     return code;
 }

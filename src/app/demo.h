@@ -41,6 +41,8 @@ void tr_demo_note(const tr_demo *demo, const char *format, ...)
 /* What a person would type. */
 void tr_demo_command(const tr_demo *demo, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Gets the token that all calls carry. */
+TR_MUST_CHECK tr_code tr_demo_get_in(tr_demo *demo, const tr_remote_options *client, tr_err *err);
 /* Prints a call, does it, prints its status. */
 TR_MUST_CHECK tr_code tr_demo_call(tr_demo *demo, const char *method, const char *path,
                                    const json_t *body, json_t **out, tr_err *err);

@@ -63,6 +63,15 @@ static void print_status(const tr_demo *demo, int status)
     (void)fflush(stdout);
 }
 
+tr_code tr_demo_get_in(tr_demo *demo, const tr_remote_options *client, tr_err *err)
+{
+    print_call(demo, "POST", "/ims/token/v3");
+    const tr_code code = tr_remote_open(client, &demo->remote, err);
+    if (code == TR_OK)
+        print_status(demo, tr_remote_status(demo->remote));
+    return code;
+}
+
 static tr_code check_interrupted(tr_err *err)
 {
     return tr_demo_interrupted ? TR_FAIL(err, TR_CANCELLED, "interrupted") : TR_OK;
