@@ -3,6 +3,7 @@
 
 Export tests kill servers, restart them on the same data and compare bytes, so they start their own.
 """
+import ctypes
 import json
 import os
 import pathlib
@@ -29,6 +30,7 @@ FILES = "/data/foundation/export"
 JOBS = "/data/core/ups/export/jobs"
 POLICIES = "/data/core/ups/config/mergePolicies"
 DEADLINE_S = 60
+LIBC = ctypes.CDLL(None)
 
 
 def new_org():
@@ -52,6 +54,11 @@ def until(what, check, deadline_s=DEADLINE_S):
     raise AssertionError(f"{what}: not within {deadline_s} s")
 
 
+def die_with_parent():
+    """In a child, before it becomes a server: a run that is killed leaves none behind."""
+    LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Server:
     """A server on a data folder; may be killed and started again. `options` go to the command line."""
 
@@ -71,7 +78,7 @@ class Server:
         self.process = subprocess.Popen(
             [BINARY, "serve", "--data", str(self.folder / "data"), "--listen", "127.0.0.1:0",
              "--pg-listen", "127.0.0.1:0", *self.options],
-            stderr=self.log, stdout=self.log, env={**os.environ, **environment})
+            stderr=self.log, stdout=self.log, env={**os.environ, **environment}, preexec_fn=die_with_parent)
         until("the server is ready", self.is_ready)
         if self.client is None:
             self.client = self.add_client("first")

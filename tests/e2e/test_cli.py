@@ -15,7 +15,7 @@ import pytest
 import requests
 
 import export_world
-from export_world import BINARY, CATALOG, ORG
+from export_world import BINARY, CATALOG, IMPORT, JOBS, ORG
 
 COMMANDS = ["demo", "serve", "client", "ingest", "export", "query", "verify", "version", "help"]
 
@@ -421,6 +421,42 @@ def test_sigterm_ends_it_cleanly_and_a_restart_keeps_everything(tmp_path):
         again = w.export()
         assert w.files(again["destination"]["batchId"]) == before
         assert again["id"] > job["id"]
+    finally:
+        own.stop()
+
+
+def test_sigterm_in_the_middle_of_work_ends_it_too_and_the_work_goes_on(tmp_path):
+    own = export_world.Server(tmp_path).start()
+
+    def end_and_start(w):
+        begin = time.monotonic()
+        own.process.send_signal(signal.SIGTERM)
+        assert own.process.wait(15) == 0
+        assert time.monotonic() - begin < 10
+        own.start()
+        w.api = own.api
+
+    def begin_batch(w, name, data, file_format):
+        batch = w.api.call("POST", IMPORT, 201, {"datasetId": w.crm, "inputFormat": {"format": file_format}})["id"]
+        answer = w.api.request("PUT", f"{IMPORT}/{batch}/datasets/{w.crm}/files/{name}", data=data,
+                               headers={"Content-Type": "application/octet-stream"})
+        assert answer.status_code in (200, 201), answer.text
+        w.api.call("POST", f"{IMPORT}/{batch}?action=COMPLETE", 200)
+        return batch
+
+    try:
+        w = export_world.World(own.api)
+        rows = "".join(json.dumps(w.row(n, firstName=f"name {n}")) + "\n" for n in range(150000))
+        batch = begin_batch(w, "rows.json", rows.encode(), "json")
+        end_and_start(w)
+        assert w.wait_batch(batch)["recordCount"] == 150000
+        cells = "_id,personID\n" + "".join(f"x{n},{n % 97}\n" for n in range(400000))
+        batch = begin_batch(w, "rows.csv", cells.encode(), "csv")
+        end_and_start(w)
+        assert w.wait_batch(batch)["recordCount"] == 400000
+        job = w.api.call("POST", JOBS, 200, w.body())["id"]
+        end_and_start(w)
+        assert w.finish(job)["metrics"]["totalExportedProfileCounter"] == 150000
     finally:
         own.stop()
 
