@@ -66,8 +66,11 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
                                       .compute = s->compute,
                                       .has_two_states = settings->segment_states == 2};
     TR_TRY(tr_segment_open(&segment, &s->segment, err));
-    const tr_export_parts export = {
-        .catalog = s->catalog, .lake = s->lake, .store = s->store, .compute = s->compute};
+    const tr_export_parts export = {.catalog = s->catalog,
+                                    .lake = s->lake,
+                                    .store = s->store,
+                                    .compute = s->compute,
+                                    .segment = s->segment};
     TR_TRY(tr_export_open(&export, &s->export, err));
     const tr_profiles_parts profiles = {
         .catalog = s->catalog, .lake = s->lake, .store = s->store};

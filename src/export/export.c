@@ -4,6 +4,8 @@
 
 #include "base/log.h"
 
+static void start_waiting(void *ctx, const tr_tenant *tenant, const char *segment_job);
+
 tr_code tr_export_open(const tr_export_parts *parts, tr_export **out, tr_err *err)
 {
     tr_export *export = tr_alloc_zeroed(1, sizeof *export);
@@ -11,6 +13,7 @@ tr_code tr_export_open(const tr_export_parts *parts, tr_export **out, tr_err *er
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for exports");
     export->parts = *parts;
     pthread_mutex_init(&export->lock, NULL);
+    tr_segment_tell_ends(parts->segment, start_waiting, export);
     *out = export;
     return TR_OK;
 }
@@ -19,6 +22,11 @@ void tr_export_close(tr_export *export)
 {
     if (export == NULL)
         return;
+    while (export->active != NULL) { /* those that waited for an evaluation: after the next start */
+        tr_export_active *next = export->active->next;
+        tr_free(export->active);
+        export->active = next;
+    }
     pthread_mutex_destroy(&export->lock);
     tr_free(export);
 }
@@ -46,19 +54,60 @@ static tr_export_active *find_active(tr_export *export, const tr_tenant *tenant,
     return NULL;
 }
 
-static tr_code submit(tr_export *export, const tr_tenant *tenant, const char *id, tr_err *err)
+static void start(tr_export_active *active)
 {
+    tr_err err = {0};
+    char id[24]; /* it may be gone once it is handed over */
+    (void)snprintf(id, sizeof id, "%s", active->id);
+    if (tr_compute_submit(active->export->parts.compute, tr_export_run_job, drop_active, active,
+                          &err) != TR_OK) /* it stays NEW, and runs after the next start */
+        tr_log(TR_LOG_WARN, "export", "export_not_queued", "job=%s reason=\"%s\"", id, err.text);
+}
+
+/* Starts what waits for a segment job: once, whoever finds it first. */
+static void start_waiting(void *ctx, const tr_tenant *tenant, const char *segment_job)
+{
+    tr_export *export = ctx;
+    for (;;) {
+        pthread_mutex_lock(&export->lock);
+        tr_export_active *at = export->active;
+        while (at != NULL &&
+               (at->tenant.id != tenant->id || strcmp(at->waits_for, segment_job) != 0))
+            at = at->next;
+        if (at != NULL)
+            at->waits_for[0] = '\0';
+        pthread_mutex_unlock(&export->lock);
+        if (at == NULL)
+            return;
+        start(at);
+    }
+}
+
+/* waits_for  the segment job that must end first; "": none */
+static tr_code submit(tr_export *export, const tr_tenant *tenant, const char *id,
+                      const char *waits_for, tr_err *err)
+{
+    char state[32] = "";
     tr_export_active *active = tr_alloc_zeroed(1, sizeof *active);
     if (active == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to queue an export");
     active->export = export;
     active->tenant = *tenant;
     (void)snprintf(active->id, sizeof active->id, "%s", id);
+    (void)snprintf(active->waits_for, sizeof active->waits_for, "%s", waits_for);
     pthread_mutex_lock(&export->lock);
     active->next = export->active;
     export->active = active;
     pthread_mutex_unlock(&export->lock);
-    return tr_compute_submit(export->parts.compute, tr_export_run_job, drop_active, active, err);
+    if (waits_for[0] == '\0') {
+        start(active);
+        return TR_OK;
+    }
+    TR_TRY(tr_segment_job_state(export->parts.segment, tenant, waits_for, state, err));
+    if (state[0] == '\0' || strcmp(state, "SUCCEEDED") == 0 || strcmp(state, "FAILED") == 0 ||
+        strcmp(state, "CANCELLED") == 0) /* it ended before it could be waited for */
+        start_waiting(export, tenant, waits_for);
+    return TR_OK;
 }
 
 /* The dataset must exist in this tenant and hold the union of profiles. */
@@ -217,10 +266,16 @@ tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_
     int64_t created_us = 0; /* before the snapshot: an incremental export goes on from there */
     TR_TRY(tr_catalog_clock(export->parts.catalog, tenant, &created_us, err));
     TR_TRY(decide(export, tenant, &request, &policy, &plan, err));
-    tr_code code = tr_export_job_make(tenant, body, created_us / 1000, &request, policy, request_id,
-                                      &doc, err);
+    tr_code code = TR_OK;
+    if (request.is_evaluated)
+        code = tr_export_evaluate(export, tenant, &request, request_id, plan, err);
+    if (code == TR_OK)
+        code = tr_export_job_make(tenant, body, created_us / 1000, &request, policy, request_id,
+                                  &doc, err);
     if (code == TR_OK)
         code = store(export, tenant, doc, plan, client_id, err);
+    char waits_for[48];
+    (void)snprintf(waits_for, sizeof waits_for, "%s", tr_json_text(plan, "segmentJob", ""));
     json_decref(policy);
     json_decref(plan);
     if (code != TR_OK) {
@@ -231,8 +286,7 @@ tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_
     tr_crash_point("export_created");
     tr_log(TR_LOG_INFO, "export", "export_created", "job=%s tenant=%s", id, tenant->folder);
     tr_err late = {0};
-    if (submit(export, tenant, id, &late) !=
-        TR_OK) /* it stays NEW, and runs after the next start */
+    if (submit(export, tenant, id, waits_for, &late) != TR_OK) /* it runs after the next start */
         tr_log(TR_LOG_WARN, "export", "export_not_queued", "job=%s reason=\"%s\"", id, late.text);
     *job = doc;
     return TR_OK;
@@ -332,6 +386,20 @@ static tr_code note_waiting(void *ctx, const tr_tenant *tenant, const tr_object 
     return TR_OK;
 }
 
+static tr_code resume_one(tr_export *export, const tr_tenant *tenant, const char *id, tr_err *err)
+{
+    tr_object plan = {0};
+    char waits_for[48] = "";
+    const tr_code code =
+        tr_catalog_get(export->parts.catalog, tenant, "export_plan", id, &plan, err);
+    if (code != TR_OK && code != TR_NOT_FOUND)
+        return code;
+    if (code == TR_OK && !tr_json_bool(plan.doc, "isEvaluated", false))
+        (void)snprintf(waits_for, sizeof waits_for, "%s", tr_json_text(plan.doc, "segmentJob", ""));
+    tr_object_clear(&plan);
+    return submit(export, tenant, id, waits_for, err);
+}
+
 tr_code tr_export_resume(tr_export *export, tr_err *err)
 {
     waiting w = {.export = export};
@@ -340,7 +408,7 @@ tr_code tr_export_resume(tr_export *export, tr_err *err)
     if (code == TR_OK)
         code = tr_catalog_scan(export->parts.catalog, "export", "NEW", note_waiting, &w, err);
     for (size_t i = 0; i < w.count && code == TR_OK; i++)
-        code = submit(export, &w.tenants[i], w.ids[i], err);
+        code = resume_one(export, &w.tenants[i], w.ids[i], err);
     tr_free(w.tenants);
     tr_free(w.ids);
     return code;

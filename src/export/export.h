@@ -4,10 +4,11 @@
  *     NEW --> PROCESSING --> SUCCEEDED | FAILED (errors[] filled)
  *       \________\________-> CANCELLED (DELETE)
  *
- * The request is checked whole before a job exists (reference: profile API, sections 2.2 to 2.6). The
- * plan (run ids of the snapshot, policy document, columns, filters) is stored with the job, so a job
- * that a crash interrupts goes on with the same snapshot; parts that were finished are known by name,
- * rows, bytes and hash and are not made again. One catalog transaction publishes the batch and ends the job.
+ * The request is checked whole before a job exists (reference: profile API, sections 2.2 to 2.6).
+ * The plan (run ids of the snapshot, policy document, columns, filters) is stored with the job, so
+ * a job that a crash interrupts goes on with the same snapshot; parts that were finished are known
+ * by name, rows, bytes and hash and are not made again. One catalog transaction publishes the batch
+ * and ends the job.
  *
  * Threads: any.
  */
@@ -19,6 +20,7 @@
 #include "lake/lake.h"
 #include "merge/merge.h"
 #include "policy/policy.h"
+#include "segment/jobs.h"
 #include "segment/membership.h"
 #include "segment/select.h"
 
@@ -28,6 +30,7 @@ typedef struct tr_export_parts {
     tr_lake *lake;
     tr_store *store;
     tr_compute *compute;
+    tr_segment *segment;
 } tr_export_parts;
 
 TR_MUST_CHECK tr_code tr_export_open(const tr_export_parts *parts, tr_export **out, tr_err *err);
@@ -35,13 +38,15 @@ void tr_export_close(tr_export *export);                                /* accep
 TR_MUST_CHECK tr_code tr_export_resume(tr_export *export, tr_err *err); /* once, at start-up */
 
 /* Every *job is the wire document of 2.6 (with `progress` while it runs); returned.
- * TR_INVALID (400) names the member at fault; TR_NOT_FOUND (404) an unknown dataset, policy or version */
+ * TR_INVALID (400) names the member at fault; TR_NOT_FOUND (404) an unknown dataset, policy or
+ * version */
 TR_MUST_CHECK tr_code tr_export_create(tr_export *export, const tr_tenant *tenant,
                                        const json_t *body, const char *request_id,
                                        const char *client_id, json_t **job, tr_err *err);
 TR_MUST_CHECK tr_code tr_export_get(tr_export *export, const tr_tenant *tenant, const char *id,
                                     json_t **job, tr_err *err);
-/* Marks it; the job ends CANCELLED soon after, its staged parts gone. Finished jobs: TR_OK, no change. */
+/* Marks it; the job ends CANCELLED soon after, its staged parts gone. Finished jobs: TR_OK, no
+ * change. */
 TR_MUST_CHECK tr_code tr_export_cancel(tr_export *export, const tr_tenant *tenant, const char *id,
                                        tr_err *err);
 

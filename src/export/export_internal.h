@@ -38,6 +38,7 @@ typedef struct tr_export_request {
     const json_t *segments; /* array, borrowed from the body; NULL: no filter by segments */
     int64_t qualified_from_us, qualified_until_us; /* TR_TIME_NONE: open */
     bool is_per_segment;                           /* a batch a segment */
+    bool is_evaluated;                             /* the segments first */
 } tr_export_request;
 
 TR_MUST_CHECK tr_code tr_export_request_read(const json_t *body, tr_export_request *out,
@@ -98,6 +99,7 @@ struct tr_export_active {
     tr_export *export;
     tr_tenant tenant;
     char id[24];
+    char waits_for[48]; /* a segment job; "": nothing. Guarded by the export's lock */
     atomic_bool cancel;
     _Atomic uint32_t partitions_done, partitions_total;
     _Atomic uint64_t profiles, bytes;
@@ -125,10 +127,10 @@ typedef struct tr_export_part {
 typedef struct tr_export_run { /* a job while its coordinator works on it */
     tr_export_active *active;
     tr_export_plan plan;
-    tr_export_part *parts; /* [part_count] */
-    uint32_t part_count;   /* the plan's partitions, slot by slot; outlives the plan */
+    tr_export_part *parts;           /* [part_count] */
+    uint32_t part_count;             /* the plan's partitions, slot by slot; outlives the plan */
     uint32_t slot_count, partitions; /* of the plan, outliving it */
-    uint32_t *todo;        /* partitions without a part */
+    uint32_t *todo;                  /* partitions without a part */
     uint32_t todo_count;
     int64_t export_begin_ms, export_end_ms, write_begin_ms;
 } tr_export_run;
@@ -145,6 +147,17 @@ TR_MUST_CHECK tr_code tr_export_memberships(tr_export *export, const tr_tenant *
                                             const json_t *policy, const json_t *own, json_t *out,
                                             tr_err *err);
 
+/* Starts the evaluation of the segments a request names, and notes its job in the plan:
+ * "segmentJob". */
+TR_MUST_CHECK tr_code tr_export_evaluate(tr_export *export, const tr_tenant *tenant,
+                                         const tr_export_request *request, const char *request_id,
+                                         json_t *plan, tr_err *err);
+/* Takes the new membership into a stored plan, once its evaluation has succeeded.
+ * TR_SEMANTIC   it failed or was cancelled
+ * TR_CANCELLED  it has not ended: the server stops */
+TR_MUST_CHECK tr_code tr_export_settle(tr_export *export, const tr_tenant *tenant,
+                                       tr_object *stored, tr_err *err);
+
 /* ---- the job's batches */
 enum { TR_EXPORT_SEGMENTS_MAX = 1500 }; /* of one request */
 uint32_t tr_export_batch_count(const json_t *job);
@@ -155,9 +168,8 @@ void tr_export_stage(const char *job, uint32_t slot, uint32_t slots, char out[48
 /* ---- the job's document */
 /* created_ms  before the plan's snapshot was taken: what comes later is "ingested after" it */
 TR_MUST_CHECK tr_code tr_export_job_make(const tr_tenant *tenant, const json_t *body,
-                                         int64_t created_ms,
-                                         const tr_export_request *request, const json_t *policy,
-                                         const char *request_id, json_t **out,
+                                         int64_t created_ms, const tr_export_request *request,
+                                         const json_t *policy, const char *request_id, json_t **out,
                                          tr_err *err);
 /* What the wire shows; active may be NULL. NULL: no memory. */
 json_t *tr_export_job_show(const tr_object *job, const tr_export_active *active);

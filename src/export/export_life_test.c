@@ -41,8 +41,8 @@ static tr_code create(json_t **job, tr_err *err)
 {
     json_t *body = json_pack("{s:{s:s}, s:{s:s}, s:s}", "destination", "datasetId", DATASET,
                              "schema", "name", "_xdm.context.profile", "fields", "name");
-    const tr_code code = tr_export_create(tr_fake_export, &tenant, body, "request", "client", job,
-                                          err);
+    const tr_code code =
+        tr_export_create(tr_fake_export, &tenant, body, "request", "client", job, err);
     json_decref(body);
     return code;
 }
@@ -112,7 +112,8 @@ static void a_batch_gets_another_version_when_it_ends(void)
     CHECK(strcmp(tr_json_text(batch_doc("1"), "version", ""), "1.0.1") == 0);
     CHECK(create(&job, NULL) == TR_OK);
     json_decref(job);
-    CHECK(tr_export_cancel(tr_fake_export, &tenant, "2", NULL) == TR_OK && batch_is("2", "aborted"));
+    CHECK(tr_export_cancel(tr_fake_export, &tenant, "2", NULL) == TR_OK &&
+          batch_is("2", "aborted"));
     CHECK(strcmp(tr_json_text(batch_doc("2"), "version", ""), "1.0.1") == 0);
     CHECK(strcmp(tr_json_text(batch_doc("2"), "createdClient", ""), "client") == 0);
     CHECK(tr_fake_count("export_plan") == 0);

@@ -88,8 +88,6 @@ static void every_refusal_names_its_member(void)
                                                                 "must be"},
         {"\"additionalFields\":{\"eventList\":{\"filter\":{\"toIngestTimestamp\":\"x\"}}}",
          "additionalFields.eventList.filter.toIngestTimestamp is \"x\""},
-        {"\"evaluationInfo\":{\"segmentation\":true}", "evaluationInfo.segmentation: an export does "
-                                                       "not"},
         {"\"evaluationInfo\":{\"segmentation\":1}", "evaluationInfo.segmentation must be true or "
                                                     "false"}};
     tr_export_request request;

@@ -601,3 +601,23 @@ uint32_t tr_merge_view_count(const tr_merge_view *view)
     (void)view;
     return 0;
 }
+
+void tr_segment_tell_ends(tr_segment *segment, tr_segment_on_end tell, void *ctx)
+{
+    (void)segment, (void)tell, (void)ctx;
+}
+
+tr_code tr_segment_job_state(tr_segment *segment, const tr_tenant *tenant, const char *id,
+                             char out[32], tr_err *err)
+{
+    (void)segment, (void)tenant, (void)id, (void)err;
+    out[0] = '\0';
+    return TR_OK;
+}
+
+tr_code tr_segment_job_create(tr_segment *segment, const tr_tenant *tenant, const json_t *body,
+                              const tr_segment_order *order, json_t **job, tr_err *err)
+{
+    (void)segment, (void)tenant, (void)body, (void)order, (void)job;
+    return TR_FAIL(err, TR_INVALID, "nothing is evaluated here");
+}

@@ -75,8 +75,8 @@ static tr_code read_segments(const json_t *filter, tr_export_request *out, tr_er
     if (json_array_size(segments) > TR_EXPORT_SEGMENTS_MAX)
         return TR_FAIL(err, TR_INVALID, "filter.segments has %zu entries, at most %d are read",
                        json_array_size(segments), TR_EXPORT_SEGMENTS_MAX);
-    const bool has_bound = out->qualified_from_us != TR_TIME_NONE ||
-                           out->qualified_until_us != TR_TIME_NONE;
+    const bool has_bound =
+        out->qualified_from_us != TR_TIME_NONE || out->qualified_until_us != TR_TIME_NONE;
     if (has_bound && out->segments == NULL)
         return TR_FAIL(err, TR_INVALID,
                        "filter.segmentQualificationTime needs filter.segments: it is the time of a "
@@ -150,15 +150,12 @@ static tr_code check_schema(const json_t *body, tr_err *err)
     return TR_OK;
 }
 
-static tr_code check_evaluation(const json_t *body, tr_err *err)
+static tr_code read_evaluation(const json_t *body, tr_export_request *out, tr_err *err)
 {
     const json_t *evaluation = NULL, *segmentation = NULL;
     TR_TRY(member(body, "", "evaluationInfo", WANT_OBJECT, &evaluation, err));
     TR_TRY(member(evaluation, "evaluationInfo.", "segmentation", WANT_BOOLEAN, &segmentation, err));
-    if (json_is_true(segmentation))
-        return TR_FAIL(err, TR_INVALID,
-                       "evaluationInfo.segmentation: an export does not evaluate segments in this "
-                       "version: run POST /segment/jobs first");
+    out->is_evaluated = json_is_true(segmentation) && out->segments != NULL;
     return TR_OK;
 }
 
@@ -175,7 +172,7 @@ tr_code tr_export_request_read(const json_t *body, tr_export_request *out, tr_er
     TR_TRY(read_events(body, &request, err));
     TR_TRY(read_destination(body, &request, err));
     TR_TRY(check_schema(body, err));
-    TR_TRY(check_evaluation(body, err));
+    TR_TRY(read_evaluation(body, &request, err));
     *out = request;
     return TR_OK;
 }

@@ -247,8 +247,9 @@ static tr_code open_plan(tr_export_run *run, tr_err *err)
     tr_object stored = {0};
     TR_TRY(tr_catalog_get(export->parts.catalog, &active->tenant, "export_plan", active->id,
                           &stored, err));
-    tr_code code =
-        tr_export_plan_open(stored.doc, &export->parts, &active->tenant, &run->plan, err);
+    tr_code code = tr_export_settle(export, &active->tenant, &stored, err);
+    if (code == TR_OK)
+        code = tr_export_plan_open(stored.doc, &export->parts, &active->tenant, &run->plan, err);
     for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
         code = plan_again(active, &stored, err);
         if (code == TR_OK)

@@ -67,3 +67,52 @@ tr_code tr_export_memberships(tr_export *export, const tr_tenant *tenant, const 
     }
     return TR_OK;
 }
+
+tr_code tr_export_evaluate(tr_export *export, const tr_tenant *tenant,
+                           const tr_export_request *request, const char *request_id, json_t *plan,
+                           tr_err *err)
+{
+    const tr_segment_order order = {.request_id = request_id, .source = "export"};
+    json_t *body = json_array(), *job = NULL;
+    tr_code code = body == NULL ? no_memory(err) : TR_OK;
+    for (size_t i = 0; i < json_array_size(request->segments) && code == TR_OK; i++) {
+        const json_t *segment = json_array_get(request->segments, i);
+        const char *namespace = tr_json_text(segment, "segmentNs", TR_SEGMENT_NS);
+        if (!tr_str_equal_folded(tr_str_of(namespace), tr_str_of(TR_SEGMENT_NS)))
+            continue;
+        if (json_array_append_new(
+                body, json_pack("{s:s}", "segmentId", tr_json_text(segment, "segmentId", ""))) != 0)
+            code = no_memory(err);
+    }
+    if (code == TR_OK && json_array_size(body) > 0)
+        code = tr_segment_job_create(export->parts.segment, tenant, body, &order, &job, err);
+    if (code == TR_OK && job != NULL &&
+        json_object_set(plan, "segmentJob", json_object_get(job, "id")) != 0)
+        code = no_memory(err);
+    json_decref(body);
+    json_decref(job);
+    return code;
+}
+
+tr_code tr_export_settle(tr_export *export, const tr_tenant *tenant, tr_object *stored, tr_err *err)
+{
+    const char *id = tr_json_text(stored->doc, "segmentJob", "");
+    char state[32];
+    if (id[0] == '\0' || tr_json_bool(stored->doc, "isEvaluated", false))
+        return TR_OK;
+    TR_TRY(tr_segment_job_state(export->parts.segment, tenant, id, state, err));
+    if (strcmp(state, "FAILED") == 0 || strcmp(state, "CANCELLED") == 0 || state[0] == '\0')
+        return TR_FAIL(err, TR_SEMANTIC, "segment job %s, which evaluates its segments, ended %s",
+                       id, state[0] == '\0' ? "with the sandbox" : state);
+    if (strcmp(state, "SUCCEEDED") != 0)
+        return TR_FAIL(err, TR_CANCELLED, "segment job %s has not ended", id);
+    json_t *memberships = json_array();
+    if (memberships == NULL || json_object_set_new(stored->doc, "memberships", memberships) != 0 ||
+        json_object_set_new(stored->doc, "isEvaluated", json_true()) != 0)
+        return no_memory(err);
+    TR_TRY(tr_export_memberships(export, tenant, json_object_get(stored->doc, "policy"),
+                                 json_object_get(stored->doc, "segmentPolicies"), memberships,
+                                 err));
+    stored->updated_ms = 0;
+    return tr_catalog_put(export->parts.catalog, tenant, "export_plan", stored, 0, err);
+}

@@ -57,6 +57,8 @@ static void drop_active(void *ctx)
     if (next != NULL)
         next->is_running = true;
     pthread_mutex_unlock(&segment->lock);
+    if (segment->tell_end != NULL)
+        segment->tell_end(segment->tell_ctx, &active->tenant, active->id);
     tr_free(active);
     if (next != NULL && !tr_compute_is_stopping(segment->parts.compute))
         start(next);
@@ -266,6 +268,25 @@ tr_code tr_segment_job_find(tr_segment *segment, const tr_tenant *tenant,
     else
         json_decref(found);
     return code;
+}
+
+tr_code tr_segment_job_state(tr_segment *segment, const tr_tenant *tenant, const char *id,
+                             char out[32], tr_err *err)
+{
+    tr_object object = {0};
+    const tr_code code =
+        tr_catalog_get(segment->parts.catalog, tenant, "segment_job", id, &object, err);
+    if (code != TR_OK && code != TR_NOT_FOUND)
+        return code;
+    (void)snprintf(out, 32, "%s", code == TR_OK ? object.state : "");
+    tr_object_clear(&object);
+    return TR_OK;
+}
+
+void tr_segment_tell_ends(tr_segment *segment, tr_segment_on_end tell, void *ctx)
+{
+    segment->tell_end = tell;
+    segment->tell_ctx = ctx;
 }
 
 /* ---- at start-up */

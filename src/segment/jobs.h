@@ -37,6 +37,14 @@ TR_MUST_CHECK tr_code tr_segment_job_cancel(tr_segment *segment, const tr_tenant
 TR_MUST_CHECK tr_code tr_segment_job_find(tr_segment *segment, const tr_tenant *tenant,
                                           const tr_list_request *request, json_t **items,
                                           uint64_t *total, tr_err *err);
+/* A job's status in *out; "" when there is no such job. */
+TR_MUST_CHECK tr_code tr_segment_job_state(tr_segment *segment, const tr_tenant *tenant,
+                                           const char *id, char out[32], tr_err *err);
+/* Who is told of every job that ended, or that was let go without an end (the server stops); at most
+ * one, set before the first job. */
+typedef void (*tr_segment_on_end)(void *ctx, const tr_tenant *tenant, const char *id);
+void tr_segment_tell_ends(tr_segment *segment, tr_segment_on_end tell, void *ctx);
+
 /* Once, at start-up: jobs that were under way go on. */
 TR_MUST_CHECK tr_code tr_segment_resume(tr_segment *segment, tr_err *err);
 

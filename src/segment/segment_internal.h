@@ -30,6 +30,8 @@ struct tr_segment {
     tr_segment_parts parts;
     pthread_mutex_t lock;      /* guards active */
     tr_segment_active *active; /* jobs that run or wait, newest first */
+    void (*tell_end)(void *ctx, const tr_tenant *tenant, const char *id);
+    void *tell_ctx;
 };
 
 /* ---- members of a body; null counts as absent */

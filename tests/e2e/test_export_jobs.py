@@ -244,7 +244,7 @@ def test_both_spellings_of_the_dataset_id_and_the_alt_id_of_the_union_work(world
     ({"additionalFields": {"eventList": "all"}}, 400, "additionalFields.eventList"),
     ({"additionalFields": {"eventList": {"filter": {"toIngestTimestamp": "x"}}}}, 400,
      "additionalFields.eventList.filter.toIngestTimestamp"),
-    ({"evaluationInfo": {"segmentation": True}}, 400, "evaluationInfo.segmentation"),
+    ({"evaluationInfo": {"segmentation": 1}}, 400, "evaluationInfo.segmentation"),
     ({"destination": None}, 400, "destination.datasetId"),
     ({"destination": {}}, 400, "destination.datasetId"),
     ({"destination": {"datasetId": "short"}}, 400, "short"),
