@@ -149,16 +149,13 @@ static tr_code to_failure(change *c, tr_object *batch, tr_err *err)
 /* Ends a batch without data; its raw files go, at the latest with the next start. */
 static tr_code give_up(change *c, const char *id, transition move, tr_err *err)
 {
-    tr_err kept = {0};
     TR_TRY(tr_gate_close(c->ingest, c->tenant, id, err));
     tr_code code = run(c, id, move, err);
     tr_crash_point("ingest_given_up");
     /* A job that runs reads them still: it removes them itself when it sees that it is cancelled.
      * */
-    if (code == TR_OK && c->has_changed && !tr_queue_cancel(c->ingest, c->tenant, id) &&
-        tr_lake_upload_drop(c->ingest->parts.lake, c->tenant, id, &kept) != TR_OK)
-        tr_log(TR_LOG_WARN, "ingest", "ingest_uploads_kept", "batch=%s reason=\"%s\"", id,
-               kept.text);
+    if (code == TR_OK && c->has_changed && !tr_queue_cancel(c->ingest, c->tenant, id))
+        tr_queue_drop(c->ingest, c->tenant, id);
     tr_gate_open(c->ingest, c->tenant, id);
     return code;
 }

@@ -172,12 +172,7 @@ static void remove_predecessors(const tr_batch_run *run)
 
 static void drop_uploads(const tr_batch_run *run)
 {
-    const tr_ingest_active *active = run->active;
-    tr_err err = {0};
-    if (tr_lake_upload_drop(active->ingest->parts.lake, &active->tenant, active->batch, &err) !=
-        TR_OK)
-        tr_log(TR_LOG_WARN, "ingest", "ingest_uploads_kept", "batch=%s reason=\"%s\"",
-               active->batch, err.text);
+    tr_queue_drop(run->active->ingest, &run->active->tenant, run->active->batch);
 }
 
 tr_code tr_batch_publish(tr_batch_run *run, tr_err *err)

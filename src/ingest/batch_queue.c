@@ -319,6 +319,23 @@ tr_code tr_queue_removal(tr_ingest *ingest, const tr_tenant *tenant, const char 
     return submit_chore(ingest, tenant, batch, run_removal, tr_free, err);
 }
 
+static void run_drop(void *ctx)
+{
+    const chore *c = ctx;
+    tr_err err = {0};
+    if (tr_lake_upload_drop(c->ingest->parts.lake, &c->tenant, c->id, &err) != TR_OK)
+        tr_log(TR_LOG_WARN, "ingest", "ingest_uploads_kept", "batch=%s reason=\"%s\"", c->id,
+               err.text);
+}
+
+void tr_queue_drop(tr_ingest *ingest, const tr_tenant *tenant, const char *batch)
+{
+    tr_err err = {0};
+    if (submit_chore(ingest, tenant, batch, run_drop, tr_free, &err) != TR_OK)
+        tr_log(TR_LOG_WARN, "ingest", "ingest_uploads_kept", "batch=%s reason=\"%s\"", batch,
+               err.text);
+}
+
 static void compaction_key(const tr_tenant *tenant, const char *dataset, char out[64])
 {
     (void)snprintf(out, 64, "%lld %.32s", (long long)tenant->id, dataset);

@@ -109,6 +109,9 @@ bool tr_queue_cancel(tr_ingest *ingest, const tr_tenant *tenant, const char *bat
 /* Removes the raw data of a reverted batch, by a job. */
 TR_MUST_CHECK tr_code tr_queue_removal(tr_ingest *ingest, const tr_tenant *tenant,
                                        const char *batch, tr_err *err);
+/* Removes the raw files of a batch that has ended, by a job of its own: 25,000 of them take a
+ * while, and the next batch of the dataset need not wait for that. */
+void tr_queue_drop(tr_ingest *ingest, const tr_tenant *tenant, const char *batch);
 void tr_queue_compaction(tr_ingest *ingest, const tr_tenant *tenant, const char *dataset);
 
 /* ---- a batch while its job works on it */
