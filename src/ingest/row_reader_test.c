@@ -560,6 +560,53 @@ static void rows_cost_no_allocation_once_memory_is_warm(void)
     close_bench(&b);
 }
 
+static tr_code into_nothing(void *ctx, tr_str bytes, tr_err *err)
+{
+    (void)ctx;
+    (void)bytes;
+    (void)err;
+    return TR_OK;
+}
+
+/* One pass of everything while memory runs out; which answer it was. */
+static tr_code pass_with(const tr_xdm_schema *schema, uint64_t after)
+{
+    const tr_row_options options = {
+        .schema = schema, .secret = secret, .batch = "b", .ingested_us = 1, .is_profile = true};
+    static const char row[] =
+        "{\"must\":\"x\",\"new\":1,\"visits\":[{\"url\":\"a:b\"}],\"m\":{\"k\":1},\"identities\":[{"
+        "\"id\":\"1\","
+        "\"namespace\":{\"code\":\"A\"}}],\"color\":\"red\",\"color\":\"green\",\"code\":\"AB-1\"}";
+    tr_row_reader *reader = NULL;
+    tr_buf bytes = {0};
+    json_t *why = NULL;
+    tr_memory_fail_after(after);
+    tr_code code = tr_row_reader_open(&options, &reader, NULL);
+    for (int i = 0; i < 3 && code == TR_OK; i++)
+        code = tr_row_reader_add(reader, tr_str_of(row), &why, NULL);
+    if (code == TR_OK)
+        code = tr_row_reader_write(reader, (tr_sink){into_nothing, &bytes}, NULL);
+    tr_memory_fail_after(UINT64_MAX);
+    tr_row_reader_close(reader);
+    json_decref(why);
+    return code;
+}
+
+static void running_out_of_memory_is_an_answer(void)
+{
+    tr_xdm_schema *schema = tr_check_schema(TR_XDM_PROFILE_CLASS, ruled, NULL);
+    uint32_t failures = 0;
+    for (uint64_t after = 0;; after++) {
+        const tr_code code = pass_with(schema, after);
+        CHECK(code == TR_OK || code == TR_NO_MEMORY);
+        if (code == TR_OK || failures > 5000)
+            break;
+        failures++;
+    }
+    CHECK(failures > 50);
+    tr_xdm_schema_close(schema);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -585,6 +632,7 @@ int main(void)
     RUN(deep_nesting_is_a_bad_row);
     RUN(a_row_that_unfolds_to_very_many_values_is_refused);
     RUN(rows_cost_no_allocation_once_memory_is_warm);
+    RUN(running_out_of_memory_is_an_answer);
     printf("%d passed, %d failed\n", passed, failed);
     return failed > 0;
 }
