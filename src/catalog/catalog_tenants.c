@@ -206,6 +206,7 @@ static tr_code remove_sandbox(tr_catalog *catalog, const char *org, const char *
                             &remove, err));
     tr_bind_text(remove, 1, name);
     tr_bind_text(remove, 2, org);
+    tr_catalog_note_write(catalog, "run"); /* its runs, and all else that profiles are made of */
     TR_TRY(tr_statement_run(catalog->writer, remove, "write the catalog", err));
     return sqlite3_changes(catalog->writer->db) == 1
                ? TR_OK

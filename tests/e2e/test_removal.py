@@ -41,6 +41,8 @@ def exported(api):
     batches = [world.ingest(world.crm, [world.row(n, firstName=f"A{n}") for n in range(20)]) for _ in range(3)]
     world.ingest(world.loyalty, [world.row(1, points=1)])
     world.export()
+    api.call("GET", "/data/core/ups/access/entities", params={
+        "schema.name": "_xdm.context.profile", "entityId": "c000001", "entityIdNS": "CRMID"})
     return world, batches
 
 
