@@ -94,6 +94,8 @@ static tr_code allow_all(int rules, uint64_t handled, const tr_request *request,
     json_object_foreach((json_t *)(uintptr_t)request->tables, table, files)
         json_array_foreach(files, i, file)
             TR_TRY(allow_path(rules, json_string_value(file), FS_READ_FILE, err));
+    if (request->folder != NULL)
+        TR_TRY(allow_path(rules, request->folder, FS_READ_FILE, err));
     const uint64_t spill = FS_WRITE_FILE | FS_READ_FILE | FS_READ_DIR | FS_REMOVE_DIR |
                            FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_TRUNCATE;
     if (request->spill_folder != NULL)
@@ -289,11 +291,14 @@ static tr_code limit(int resource, uint64_t most, tr_err *err)
     return TR_OK;
 }
 
+/* Which ones a session will open is not known when it starts. */
+enum { SESSION_FILES = 8192 };
+
 static uint64_t count_files(const tr_request *request)
 {
     const char *table;
     const json_t *files;
-    uint64_t count = 0;
+    uint64_t count = request->folder != NULL ? SESSION_FILES : 0;
     json_object_foreach((json_t *)(uintptr_t)request->tables, table, files)
         count += json_array_size(files);
     return count;

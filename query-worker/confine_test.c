@@ -181,7 +181,7 @@ static bool confine_as_the_worker(void)
     if (code == TR_OK)
         code = tr_confine(&request, &is_walled, &err);
     if (code == TR_OK)
-        code = tr_engine_lock(&engine, tr_str_of(allowed), 2, &err);
+        code = tr_engine_lock(&engine, tr_str_of(allowed), NULL, 2, &err);
     if (code != TR_OK)
         printf("not confined: %s\n", err.text);
     return code == TR_OK;

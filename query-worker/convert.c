@@ -73,7 +73,7 @@ tr_code tr_convert_parquet(const tr_request *request, tr_engine *engine, tr_verd
     tr_rows rows;
     tr_out out;
     tr_engine_disguise(disguises);
-    TR_TRY(tr_engine_lock(engine, tr_str_of("'" INPUT "'"), request->thread_count, err));
+    TR_TRY(tr_engine_lock(engine, tr_str_of("'" INPUT "'"), NULL, request->thread_count, err));
     TR_TRY(tr_schema_check(engine, INPUT, err));
     const tr_code code = tr_engine_start(
         engine, "SELECT * FROM read_parquet('" INPUT "', hive_partitioning=false)", &result, err);

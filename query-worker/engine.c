@@ -5,6 +5,39 @@
 #include <stdio.h>
 
 static const tr_disguise *disguises;
+static const char *sqlstate = "58000";
+
+const char *tr_engine_sqlstate(void)
+{
+    return sqlstate;
+}
+
+void tr_engine_note(const char *state)
+{
+    sqlstate = state;
+}
+
+/* By the words in front of DuckDB's message: a failed preparation has no other kind. */
+static void note_kind(const char *message)
+{
+    static const struct {
+        const char *words, *state;
+    } kinds[] = {{"Parser Error", "42601"},      {"Syntax Error", "42601"},
+                 {"Catalog Error: Table", "42P01"}, {"Catalog Error: Scalar Function", "42883"},
+                 {"Catalog Error: Type", "42704"}, {"Catalog Error", "42883"},
+                 {"Binder Error: No function", "42883"}, {"Binder Error: Referenced table", "42P01"},
+                 {"Binder Error", "42703"},      {"Conversion Error", "22P02"},
+                 {"Out of Range", "22003"},      {"INTERRUPT", "57014"},
+                 {"Permission", "42501"},        {"Not implemented", "0A000"},
+                 {"Out of Memory", "53200"},     {"Invalid Input", "22023"},
+                 {"Invalid type", "42804"},      {"Divide by Zero", "22012"}};
+    sqlstate = "58000";
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strncmp(message, kinds[i].words, strlen(kinds[i].words)) == 0) {
+            sqlstate = kinds[i].state;
+            return;
+        }
+}
 
 void tr_engine_disguise(const tr_disguise *list)
 {
@@ -40,9 +73,12 @@ static tr_code fail(duckdb_error_type type, const char *message, tr_err *err)
     char text[sizeof err->text];
     if (message == NULL)
         message = "no reason was given";
+    note_kind(message);
     if (type == DUCKDB_ERROR_INTERNAL || type == DUCKDB_ERROR_FATAL ||
         strncmp(message, "INTERNAL", 8) == 0) /* carries addresses and a stack */
         return TR_FAIL(err, TR_INVALID, "the engine stopped with an internal error");
+    if (type == DUCKDB_ERROR_OUT_OF_MEMORY)
+        note_kind("Out of Memory");
     if (type == DUCKDB_ERROR_OUT_OF_MEMORY)
         return TR_FAIL(err, TR_LIMIT, "more memory was needed than one query may have");
     clean_message(message, text, sizeof text);
@@ -115,7 +151,23 @@ tr_code tr_engine_run(tr_engine *engine, const char *sql, tr_err *err)
     return code;
 }
 
-tr_code tr_engine_lock(tr_engine *engine, tr_str allowed, uint32_t thread_count, tr_err *err)
+/* SET allowed_directories=['folder'] */
+static tr_code allow_folder(tr_engine *engine, const char *folder, tr_err *err)
+{
+    tr_buf sql = {0};
+    tr_code code = tr_buf_format(&sql, err, "SET allowed_directories=[");
+    if (code == TR_OK)
+        code = tr_sql_literal(&sql, tr_str_of(folder), err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, (tr_str){(const uint8_t *)"]", 2}, err);
+    if (code == TR_OK)
+        code = tr_engine_run(engine, (const char *)sql.at, err);
+    tr_buf_free(&sql);
+    return code;
+}
+
+tr_code tr_engine_lock(tr_engine *engine, tr_str allowed, const char *folder,
+                       uint32_t thread_count, tr_err *err)
 {
     tr_buf sql = {0};
     char threads[64];
@@ -126,6 +178,8 @@ tr_code tr_engine_lock(tr_engine *engine, tr_str allowed, uint32_t thread_count,
         code = tr_engine_run(engine, (const char *)sql.at, err);
     tr_buf_free(&sql);
     TR_TRY(code);
+    if (folder != NULL)
+        TR_TRY(allow_folder(engine, folder, err));
     TR_TRY(tr_engine_run(engine, "SET enable_external_access=false", err));
     return tr_engine_run(engine, "SET lock_configuration=true", err);
 }

@@ -31,9 +31,10 @@ typedef struct tr_engine {
 TR_MUST_CHECK tr_code tr_engine_open(const tr_engine_options *options, tr_engine *out, tr_err *err);
 /* Runs one statement of ours, its result unseen. */
 TR_MUST_CHECK tr_code tr_engine_run(tr_engine *engine, const char *sql, tr_err *err);
-/* allowed  a list of SQL texts with commas between: all that can be opened from now on */
-TR_MUST_CHECK tr_code tr_engine_lock(tr_engine *engine, tr_str allowed, uint32_t thread_count,
-                                     tr_err *err);
+/* allowed  a list of SQL texts with commas between: all that can be opened from now on
+ * folder   NULL, or what may be opened with all that lies in it */
+TR_MUST_CHECK tr_code tr_engine_lock(tr_engine *engine, tr_str allowed, const char *folder,
+                                     uint32_t thread_count, tr_err *err);
 
 /* Starts a statement; its chunks then come from tr_engine_next as they are made. */
 TR_MUST_CHECK tr_code tr_engine_start(tr_engine *engine, const char *sql, duckdb_result *out,
@@ -45,6 +46,10 @@ TR_MUST_CHECK tr_code tr_engine_next(duckdb_result *result, duckdb_data_chunk *o
 TR_MUST_CHECK tr_code tr_engine_text(tr_engine *engine, const char *sql, tr_buf *out, tr_err *err);
 /* Fails with a message of DuckDB about a statement, disguised. */
 tr_code tr_engine_failure(const char *message, tr_err *err);
+
+/* What kind of failure the last one was, as PostgreSQL's five characters; "58000": unknown. */
+const char *tr_engine_sqlstate(void);
+void tr_engine_note(const char *sqlstate); /* a literal; of a failure that is not DuckDB's */
 
 /* Appends 'text' as an SQL literal, quotes doubled. */
 TR_MUST_CHECK tr_code tr_sql_literal(tr_buf *sql, tr_str text, tr_err *err);

@@ -78,6 +78,8 @@ static tr_code work(const tr_request *request, tr_verdict *verdict, tr_err *err)
         return tr_convert_parquet(request, &engine, verdict, err);
     if (strcmp(request->verb, "select") == 0)
         return tr_select(request, &engine, verdict, err);
+    if (strcmp(request->verb, "session") == 0 && request->folder != NULL)
+        return tr_session(request, &engine, verdict, err);
     return TR_FAIL(err, TR_INVALID, "nothing is known about \"%s\" of \"%s\"", request->verb,
                    request->format);
 }

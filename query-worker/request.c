@@ -38,6 +38,7 @@ static tr_code take(json_t *json, tr_request *out, tr_err *err)
         .options = json_object_get(json, "options"),
         .tables = json_object_get(json, "tables"),
         .sql = tr_json_text(json, "sql", ""),
+        .folder = tr_json_text(json, "folder", NULL),
         .spill_folder = tr_json_text(json, "spill", NULL),
         .spill_bytes_max = (uint64_t)tr_json_int(json, "spill_bytes_max", 0),
         .bytes_max = (uint64_t)tr_json_int(json, "bytes_max", 0),

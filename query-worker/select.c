@@ -8,9 +8,8 @@
 #include "rows.h"
 #include "statement.h"
 #include "table.h"
+#include "views.h"
 #include "worker.h"
-
-#define BOOKKEEPING "_tributary"
 
 typedef enum form { FORM_CSV, FORM_JSON, FORM_TABLE } form;
 
@@ -21,64 +20,6 @@ typedef struct selection {
     tr_table table;
 } selection;
 
-/* 'a', 'b', ... of one table's files, appended. */
-static tr_code put_files(tr_buf *sql, const json_t *files, tr_err *err)
-{
-    const json_t *file;
-    size_t i;
-    json_array_foreach(files, i, file) {
-        if (i > 0)
-            TR_TRY(tr_buf_append(sql, tr_str_of(","), err));
-        TR_TRY(tr_sql_literal(sql, tr_str_of(json_string_value(file)), err));
-    }
-    return TR_OK;
-}
-
-/* A table without files has no columns that anybody knows, and no rows. */
-static tr_code make_view(tr_engine *engine, const char *name, const json_t *files, tr_err *err)
-{
-    tr_buf sql = {0};
-    tr_code code = tr_buf_append(&sql, tr_str_of("CREATE VIEW "), err);
-    if (code == TR_OK)
-        code = tr_sql_name(&sql, tr_str_of(name), err);
-    if (code == TR_OK && json_array_size(files) == 0)
-        code = tr_buf_append(&sql, tr_str_of(" AS SELECT 1 AS empty WHERE false"), err);
-    else if (code == TR_OK) {
-        code = tr_buf_append(&sql, tr_str_of(" AS SELECT COLUMNS(lambda c: c <> '" BOOKKEEPING
-                                             "') FROM read_parquet(["), err);
-        if (code == TR_OK)
-            code = put_files(&sql, files, err);
-        if (code == TR_OK)
-            code = tr_buf_append(&sql, tr_str_of("], union_by_name=true, hive_partitioning=false)"),
-                                 err);
-    }
-    if (code == TR_OK)
-        code = tr_buf_append(&sql, (tr_str){(const uint8_t *)"", 1}, err);
-    if (code == TR_OK)
-        code = tr_engine_run(engine, (const char *)sql.at, err);
-    if (code != TR_OK)
-        tr_err_context(err, "table %.80s", name);
-    tr_buf_free(&sql);
-    return code;
-}
-
-static tr_code check_tables(const json_t *tables, tr_err *err)
-{
-    const char *name;
-    const json_t *files, *file;
-    size_t i;
-    json_object_foreach((json_t *)(uintptr_t)tables, name, files) {
-        if (name[0] == '\0' || !json_is_array(files))
-            return TR_FAIL(err, TR_INVALID, "the tables of the request are not as they should be");
-        json_array_foreach(files, i, file) if (!json_is_string(file) ||
-                                               json_string_value(file)[0] !=
-                                                   '/') return TR_FAIL(err, TR_INVALID,
-                                                                       "the tables of the request "
-                                                                       "are not as they should be");
-    }
-    return TR_OK;
-}
-
 /* Views for all tables, and no way to anything else from then on. */
 static tr_code prepare(tr_engine *engine, const tr_request *request, tr_err *err)
 {
@@ -88,35 +29,16 @@ static tr_code prepare(tr_engine *engine, const tr_request *request, tr_err *err
     tr_code code = TR_OK;
     json_object_foreach((json_t *)(uintptr_t)request->tables, name, files) {
         if (code == TR_OK)
-            code = make_view(engine, name, files, err);
+            code = tr_view_make(engine, name, files, err);
         if (code == TR_OK && allowed.len > 0 && json_array_size(files) > 0)
             code = tr_buf_append(&allowed, tr_str_of(","), err);
         if (code == TR_OK)
-            code = put_files(&allowed, files, err);
+            code = tr_view_put_files(&allowed, files, err);
     }
     if (code == TR_OK)
-        code = tr_engine_lock(engine, tr_buf_str(&allowed), request->thread_count, err);
+        code = tr_engine_lock(engine, tr_buf_str(&allowed), NULL, request->thread_count, err);
     tr_buf_free(&allowed);
     return code;
-}
-
-/* Each file's path is shown as its table's name; the texts live as long as the process. */
-static tr_code disguise(const json_t *tables, tr_err *err)
-{
-    const char *name;
-    const json_t *files, *file;
-    size_t count = 0, i;
-    json_object_foreach((json_t *)(uintptr_t)tables, name, files)
-        count += json_array_size(files);
-    tr_disguise *list = tr_alloc_zeroed(count + 1, sizeof *list);
-    if (list == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the tables of a query");
-    count = 0;
-    json_object_foreach((json_t *)(uintptr_t)tables, name, files)
-        json_array_foreach(files, i, file)
-            list[count++] = (tr_disguise){json_string_value(file), name};
-    tr_engine_disguise(list);
-    return TR_OK;
 }
 
 static bool needs_quotes(tr_str cell)
@@ -232,10 +154,12 @@ tr_code tr_select(const tr_request *request, tr_engine *engine, tr_verdict *verd
 {
     selection s = {0};
     duckdb_result result;
+    tr_disguise *hidden = NULL; /* lives as long as the process */
+    const tr_statement_rules rules = {.tables = request->tables};
     TR_TRY(take_form(request->format, &s.form, err));
-    TR_TRY(check_tables(request->tables, err));
-    TR_TRY(disguise(request->tables, err));
-    TR_TRY(tr_statement_check(engine, request->tables, request->sql, err));
+    TR_TRY(tr_views_check(request->tables, err));
+    TR_TRY(tr_views_disguise(request->tables, &hidden, err));
+    TR_TRY(tr_statement_check(engine, &rules, request->sql, err));
     TR_TRY(prepare(engine, request, err));
     TR_TRY(tr_engine_start(engine, request->sql, &result, err));
     TR_TRY(tr_rows_open(&result, &s.rows, err));

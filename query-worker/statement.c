@@ -2,6 +2,7 @@
 /* statement.c - see statement.h. */
 #include "statement.h"
 #include "allow.h"
+#include "catalog_tables.h"
 
 #include <stdio.h>
 
@@ -9,6 +10,7 @@ enum { TREE_DEPTH_MAX = 2000 }; /* of JSON; DuckDB's own limit on expressions is
 
 typedef struct checker {
     const json_t *tables;
+    const tr_statement_rules *rules;
     json_t *named; /* by WITH, as keys of an object, folded */
 } checker;
 
@@ -82,9 +84,12 @@ static tr_code check_table(const checker *c, const json_t *node, tr_err *err)
     if (catalog[0] == '\0' && is_same_name(schema, "information_schema") &&
         is_one_of(name, of_information_schema))
         return TR_OK;
+    if (c->rules->is_probe && catalog[0] == '\0' && strcmp(schema, TR_PROBE_SCHEMA) == 0)
+        return TR_OK;
     const bool is_ours = catalog[0] == '\0' && (schema[0] == '\0' || is_same_name(schema, "main"));
     if (is_ours && (has_name(c->tables, name) || (schema[0] == '\0' && has_name(c->named, name))))
         return TR_OK;
+    tr_engine_note("42P01");
     return TR_FAIL(err, TR_INVALID, "there is no table \"%s%s%s%s%.120s\"", catalog,
                    catalog[0] != '\0' ? "." : "", schema, schema[0] != '\0' ? "." : "", name);
 }
@@ -101,12 +106,16 @@ static tr_code check_show(const checker *c, const json_t *node, tr_err *err)
     return TR_FAIL(err, TR_INVALID, "SHOW %.80s is not available: SHOW TABLES is", name);
 }
 
-static tr_code check_function(const json_t *node, bool (*is_allowed)(const char *), tr_err *err)
+static tr_code check_function(const checker *c, const json_t *node, bool (*is_allowed)(const char *), tr_err *err)
 {
     static const char *const schemas[] = {"", "main", "pg_catalog", NULL};
     const char *name = tr_json_text(node, "function_name", "");
-    if (!is_one_of(tr_json_text(node, "schema", ""), schemas) ||
-        tr_json_text(node, "catalog", "")[0] != '\0' || !is_allowed(name))
+    const char *schema = tr_json_text(node, "schema", "");
+    if (c->rules->is_probe && strcmp(schema, TR_PROBE_SCHEMA) == 0)
+        return TR_OK;
+    tr_engine_note("42883");
+    if (!is_one_of(schema, schemas) || tr_json_text(node, "catalog", "")[0] != '\0' ||
+        !is_allowed(name))
         return TR_FAIL(err, TR_INVALID, "the function \"%.80s\" is not available", name);
     return TR_OK;
 }
@@ -121,19 +130,22 @@ static tr_code check_from(checker *c, const json_t *node, const char *type, tr_e
     if (strcmp(type, "SHOW_REF") == 0)
         return check_show(c, node, err);
     if (strcmp(type, "TABLE_FUNCTION") == 0)
-        return check_function(json_object_get(node, "function"), tr_is_allowed_table_function, err);
+        return check_function(c, json_object_get(node, "function"), tr_is_allowed_table_function,
+                              err);
     if (!is_one_of(type, harmless))
         return TR_FAIL(err, TR_INVALID, "\"%.40s\" in FROM is not available", type);
     return TR_OK;
 }
 
-static tr_code check_expression(const json_t *node, const char *class, tr_err *err)
+static tr_code check_expression(const checker *c, const json_t *node, const char *class, tr_err *err)
 {
     static const char *const harmless[] = {
         "BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT",
         "LAMBDA", "OPERATOR", "POSITIONAL_REFERENCE", "STAR", "SUBQUERY", "TYPE", NULL};
     if (strcmp(class, "FUNCTION") == 0 || strcmp(class, "WINDOW") == 0)
-        return check_function(node, tr_is_allowed_function, err);
+        return check_function(c, node, tr_is_allowed_function, err);
+    if (strcmp(class, "PARAMETER") == 0 && c->rules->may_have_parameters)
+        return TR_OK;
     if (strcmp(class, "PARAMETER") == 0)
         return TR_FAIL(err, TR_INVALID, "the statement has parameters, but no values were given");
     if (!is_one_of(class, harmless))
@@ -172,7 +184,7 @@ static tr_code walk(checker *c, const json_t *node, unsigned depth, tr_err *err)
         return TR_OK;
     const json_t *class = json_object_get(node, "class");
     if (class != NULL)
-        TR_TRY(check_expression(node, tr_json_text(node, "class", ""), err));
+        TR_TRY(check_expression(c, node, tr_json_text(node, "class", ""), err));
     else if (json_object_get(node, "sample") != NULL && json_object_get(node, "alias") != NULL)
         TR_TRY(check_from(c, node, tr_json_text(node, "type", ""), err));
     return walk_members(c, node, depth, err);
@@ -216,13 +228,15 @@ static tr_code parse(tr_engine *engine, const char *sql, json_t **out, tr_err *e
     return code;
 }
 
-tr_code tr_statement_check(tr_engine *engine, const json_t *tables, const char *sql, tr_err *err)
+tr_code tr_statement_check(tr_engine *engine, const tr_statement_rules *rules, const char *sql,
+                           tr_err *err)
 {
-    checker c = {.tables = tables};
+    checker c = {.tables = rules->tables, .rules = rules};
     json_t *tree = NULL;
     TR_TRY(count_statements(engine, sql, err));
     TR_TRY(parse(engine, sql, &tree, err));
     tr_code code = TR_OK;
+    tr_engine_note("0A000");
     if (tr_json_bool(tree, "error", true))
         code = TR_FAIL(err, TR_INVALID,
                        "only SELECT, WITH, VALUES, FROM, DESCRIBE, SUMMARIZE and SHOW"

@@ -13,9 +13,14 @@
 #include "codec/json.h"
 #include "engine.h"
 
-/* tables  the request's: an object whose keys are the names
- * TR_INVALID  not one statement, not SQL, or something that is not allowed: the text names it */
-TR_MUST_CHECK tr_code tr_statement_check(tr_engine *engine, const json_t *tables, const char *sql,
-                                         tr_err *err);
+typedef struct tr_statement_rules {
+    const json_t *tables; /* an object whose keys are the names that may be used */
+    bool may_have_parameters;
+    bool is_probe; /* of a client's tool: the schema pgc of catalog.h is there, too */
+} tr_statement_rules;
+
+/* TR_INVALID  not one statement, not SQL, or something that is not allowed: the text names it */
+TR_MUST_CHECK tr_code tr_statement_check(tr_engine *engine, const tr_statement_rules *rules,
+                                         const char *sql, tr_err *err);
 
 #endif

@@ -11,15 +11,17 @@
 #include "codec/json.h"
 #include "engine.h"
 
+/* A session's commands come on descriptor 4 and its answers leave on 1: session.c. */
 enum { TR_WORKER_RESULT_FD = 1, TR_WORKER_VERDICT_FD = 3, TR_WORKER_INPUT_FD = 4 };
 
 typedef struct tr_request {
     json_t *json;             /* owns the texts below */
-    const char *verb;         /* "convert" or "select" */
+    const char *verb;         /* "convert", "select" or "session" */
     const char *format;
     const json_t *options;    /* of a conversion */
     const json_t *tables;     /* of a select */
     const char *sql;
+    const char *folder;       /* of a session: all that lies in it may be read */
     const char *spill_folder; /* NULL: none */
     uint64_t spill_bytes_max;
     uint64_t bytes_max;       /* of the result */
@@ -50,6 +52,8 @@ TR_MUST_CHECK tr_code tr_confine(const tr_request *request, bool *is_whole, tr_e
 TR_MUST_CHECK tr_code tr_convert_parquet(const tr_request *request, tr_engine *engine,
                                          tr_verdict *verdict, tr_err *err);
 TR_MUST_CHECK tr_code tr_convert_csv(const tr_request *request, tr_verdict *verdict, tr_err *err);
+TR_MUST_CHECK tr_code tr_session(const tr_request *request, tr_engine *engine,
+                                 tr_verdict *verdict, tr_err *err);
 TR_MUST_CHECK tr_code tr_select(const tr_request *request, tr_engine *engine, tr_verdict *verdict,
                                 tr_err *err);
 

@@ -29,8 +29,9 @@ ROOMS = {
     "ingest":  "base os codec parquet xdm catalog lake compute query store",
     "export":  "base os codec parquet xdm catalog lake compute store merge policy segment",
     "profile": "base codec parquet identity xdm catalog lake store merge policy segment",
-    "api":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export profile",
-    "app":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export profile api",
+    "sql":     "base os codec catalog lake query",
+    "api":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export profile sql",
+    "app":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export profile sql api",
 }
 
 

@@ -33,6 +33,10 @@ TR_MUST_CHECK tr_code tr_api_open(const tr_api_parts *parts, tr_api **out, tr_er
 void tr_api_close(tr_api *api); /* accepts NULL */
 tr_http_handler tr_api_handler(tr_api *api);
 
+/* What tr_sql_guard asks; ctx is the tr_api. */
+tr_code tr_api_sign_in(void *ctx, const char *user, const char *sandbox, tr_str password,
+                       tr_tenant *out, tr_err *err);
+
 /* Makes an API client of `org` (and the org, when new). role: "admin", "editor", "viewer". sandboxes: NULL or
  * names, NULL-terminated: the only ones it may use. *out is returned:
  * {"client_id","client_secret","org_id","technical_account_id"} */

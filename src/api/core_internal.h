@@ -64,6 +64,12 @@ typedef struct tr_refusal {
  * False: *why is filled. A failure of the machine (catalog) is a code. */
 TR_MUST_CHECK tr_code tr_rights_check(tr_call *call, const tr_endpoint *endpoint, bool *is_allowed,
                                       tr_refusal *why, tr_err *err);
+/* The claims of a valid token. TR_UNAUTHORIZED: it is none */
+TR_MUST_CHECK tr_code tr_rights_claims(tr_api *api, tr_str token, tr_jwt_claims *out, tr_err *err);
+/* The tenant of a sandbox for the call's client and org, proven with something made at made_ms.
+ * TR_UNAUTHORIZED  the client may do nothing (any more);  TR_NOT_FOUND  no such sandbox for it */
+TR_MUST_CHECK tr_code tr_rights_admit(tr_call *call, const char *sandbox, int64_t made_ms,
+                                      tr_tenant *out, tr_err *err);
 /* Whether the request carries a valid token: asked before a large body is let in. */
 bool tr_rights_has_token(tr_api *api, const tr_http_request *request);
 /* Whether the caller may use this sandbox of its org. */

@@ -115,6 +115,11 @@ static tr_code claims_of(tr_api *api, tr_str token, tr_jwt_claims *out, tr_err *
     return TR_OK;
 }
 
+tr_code tr_rights_claims(tr_api *api, tr_str token, tr_jwt_claims *out, tr_err *err)
+{
+    return claims_of(api, token, out, err);
+}
+
 bool tr_rights_has_token(tr_api *api, const tr_http_request *request)
 {
     tr_jwt_claims claims;
@@ -319,6 +324,19 @@ tr_code tr_rights_check(tr_call *call, const tr_endpoint *endpoint, bool *is_all
                        "The client's role \"%s\" does not have the permission for this call (%s)",
                        access.role, tr_scope_name(endpoint->scope));
     }
+    return TR_OK;
+}
+
+tr_code tr_rights_admit(tr_call *call, const char *sandbox, int64_t made_ms, tr_tenant *out,
+                        tr_err *err)
+{
+    access_facts access;
+    TR_TRY(find_access(call, sandbox, "", &access, err));
+    if (!access.is_enabled || made_ms < access.not_before_ms)
+        return TR_FAIL(err, TR_UNAUTHORIZED, "the client is disabled or its token is void");
+    if (!access.has_sandbox || !tr_scope_admits(TR_SCOPE_READ, access.role))
+        return TR_FAIL(err, TR_NOT_FOUND, "the sandbox is not accessible");
+    *out = access.tenant;
     return TR_OK;
 }
 

@@ -24,14 +24,14 @@ static const char usage[] =
     "\n"
     "  --data DIR               everything is kept in there; one server a folder\n"
     "  --listen ADDRESS:PORT    only this machine can connect unless told otherwise; port 0: any\n"
-    "  --pg-listen ADDRESS:PORT for the PostgreSQL protocol, which this version does not serve "
-    "yet\n"
+    "  --pg-listen ADDRESS:PORT SQL by the PostgreSQL protocol; not served unless given\n"
     "  --config FILE            settings, one `name = value` a line; options here go over it\n"
     "  --public-url URL         how clients reach it, for links in answers\n"
     "  --tls-certificate FILE --tls-key FILE      PEM files\n"
     "  --log-level LEVEL        error, warn, info (as given) or debug\n"
     "  --workers N              threads that merge (one a core)\n"
     "  --jobs N                 exports and ingests at a time (4)\n"
+    "  --pg-connections-max N   sessions of SQL at a time (100)\n"
     "  --http-threads N --connections-max N --http-timeout-s N\n"
     "  --query-worker FILE --query-memory-mb N --query-deadline-s N --query-threads N\n"
     "                           the process that runs SQL and reads foreign files\n"
@@ -90,17 +90,12 @@ static int serve(const tr_settings *settings)
     (void)sigaddset(&ending, SIGINT);
     (void)sigaddset(&ending, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &ending, NULL); /* inherited by every thread */
-    if (settings->pg_listen != NULL)
-        tr_log(TR_LOG_WARN, "app", "pg_not_served",
-               "pg_listen=%s hint=\"this version does not speak the PostgreSQL protocol yet; "
-               "nothing listens there\"",
-               settings->pg_listen);
     if (tr_server_open(settings, &server, &err) != TR_OK) {
         fprintf(stderr, "tributary serve: %s\n", err.text);
         return 1;
     }
-    tr_log(TR_LOG_INFO, "app", "server_ready", "url=%s version=%s pid=%d", tr_server_url(server),
-           TR_VERSION, (int)getpid());
+    tr_log(TR_LOG_INFO, "app", "server_ready", "url=%s pg=%s version=%s pid=%d",
+           tr_server_url(server), tr_server_sql_address(server), TR_VERSION, (int)getpid());
     while (sigwait(&ending, &signal_number) != 0)
         ;
     arm_cut_off(&ending);

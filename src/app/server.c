@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "segment/jobs.h"
 #include "segment/schedule.h"
+#include "sql/sql.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ struct tr_server {
     tr_profiles *profiles;
     tr_api *api;
     tr_http_server *http;
+    tr_sql *sql; /* NULL: pg-listen is not set */
     tr_buf certificate, key; /* PEM, ending in NUL */
     char listen[128];
     char url[192];
@@ -114,6 +116,25 @@ static tr_code name_address(tr_server *s, const tr_settings *settings, tr_err *e
     return TR_OK;
 }
 
+static tr_code open_sql(tr_server *s, const tr_settings *settings, tr_err *err)
+{
+    const tr_sql_options sql = {.catalog = s->catalog,
+                                .lake = s->lake,
+                                .query = s->query,
+                                .guard = {.ctx = s->api, .admit = tr_api_sign_in},
+                                .listen = settings->pg_listen,
+                                .tls_certificate = settings->tls_certificate,
+                                .tls_key = settings->tls_key,
+                                .connections_max = settings->pg_connections_max};
+    if (settings->pg_listen == NULL)
+        return TR_OK;
+    if (!tr_is_loopback(settings->pg_listen) && settings->tls_certificate == NULL)
+        tr_log(TR_LOG_WARN, "app", "clear_text_listen",
+               "listen=%s hint=\"others can read passwords: set tls-certificate and tls-key\"",
+               settings->pg_listen);
+    return tr_sql_open(&sql, &s->sql, err);
+}
+
 static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err)
 {
     TR_TRY(name_address(s, settings, err));
@@ -147,6 +168,7 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
                                   .certificate_pem = (const char *)s->certificate.at,
                                   .key_pem = (const char *)s->key.at};
     const tr_http_handler handler = tr_api_handler(s->api);
+    TR_TRY(open_sql(s, settings, err));
     return tr_http_start(&http, &handler, &s->http, err);
 }
 
@@ -173,12 +195,18 @@ const char *tr_server_url(const tr_server *server)
     return server->url;
 }
 
+const char *tr_server_sql_address(const tr_server *server)
+{
+    return server->sql == NULL ? "-" : tr_sql_address(server->sql);
+}
+
 void tr_server_close(tr_server *s)
 {
     if (s == NULL)
         return;
     tr_http_stop(s->http);
     tr_scheduler_close(s->scheduler);
+    tr_sql_close(s->sql);
     tr_compute_close(s->compute); /* before what its jobs use */
     tr_api_close(s->api);
     tr_profiles_close(s->profiles);

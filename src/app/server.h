@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* server.h - all rooms of the house in one process, opened in order and closed in reverse.
  *
- *     lock  catalog  lake  sweep  store  |  compute  query  ingest  export  |  api  resume  http
+ *     lock  catalog  lake  sweep  store  |  compute  query  ingest  export  |  api  resume  sql  http
  *
  * The lock keeps a data folder to one server. The sweep removes what a crash left in the lake, and
  * runs before anything may write. http comes last: who can connect finds everything there.
@@ -19,6 +19,7 @@ typedef struct tr_server tr_server;
  * TR_CONFLICT  another server uses the data folder: the text names its process */
 TR_MUST_CHECK tr_code tr_server_open(const tr_settings *settings, tr_server **out, tr_err *err);
 const char *tr_server_url(const tr_server *server); /* "http://127.0.0.1:8080" */
+const char *tr_server_sql_address(const tr_server *server); /* "127.0.0.1:5433"; "-": none */
 /* Lets requests under way finish; jobs stop at their next partition and go on at the next start. */
 void tr_server_close(tr_server *server); /* accepts NULL */
 

@@ -21,6 +21,7 @@ void tr_settings_args(tr_settings *s, tr_arg out[TR_SETTINGS_ARGS_MAX])
                           {"jobs", TR_ARG_NUMBER, &s->jobs},
                           {"http-threads", TR_ARG_NUMBER, &s->http_threads},
                           {"connections-max", TR_ARG_NUMBER, &s->connections_max},
+                          {"pg-connections-max", TR_ARG_NUMBER, &s->pg_connections_max},
                           {"http-timeout-s", TR_ARG_NUMBER, &s->http_timeout_s},
                           {"query-memory-mb", TR_ARG_NUMBER, &s->query_memory_mb},
                           {"query-deadline-s", TR_ARG_NUMBER, &s->query_deadline_s},

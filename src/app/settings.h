@@ -23,6 +23,7 @@ typedef struct tr_settings {     /* texts live in the arena, or in argv */
     uint32_t jobs;
     uint32_t http_threads;
     uint32_t connections_max;
+    uint32_t pg_connections_max;
     uint32_t http_timeout_s;
     uint32_t query_memory_mb;
     uint32_t query_deadline_s;

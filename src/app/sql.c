@@ -3,7 +3,7 @@
 #include "app/sql.h"
 
 #include "app/server.h"
-#include "app/tables.h"
+#include "sql/tables.h"
 #include "base/log.h"
 #include "query/query.h"
 

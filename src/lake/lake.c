@@ -316,6 +316,17 @@ tr_code tr_lake_path(tr_lake *lake, const tr_tenant *tenant, const char *dataset
     return TR_OK;
 }
 
+tr_code tr_lake_data_folder(tr_lake *lake, const tr_tenant *tenant, tr_buf *out, tr_err *err)
+{
+    char path[TR_LAKE_PATH_BYTES];
+    TR_TRY(tr_lake_inside(lake, tenant, path, err, TR_LAKE_DATA));
+    TR_TRY(tr_lake_make_durable(lake, path, err));
+    TR_TRY(tr_buf_reserve(out, strlen(path) + 1, err));
+    memcpy(out->at + out->len, path, strlen(path) + 1);
+    out->len += strlen(path);
+    return TR_OK;
+}
+
 tr_code tr_lake_remove_batch(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
                              const char *batch, tr_err *err)
 {

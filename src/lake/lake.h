@@ -85,6 +85,10 @@ TR_MUST_CHECK tr_code tr_lake_upload_path(tr_lake *lake, const tr_tenant *tenant
 TR_MUST_CHECK tr_code tr_lake_upload_drop(tr_lake *lake, const tr_tenant *tenant, const char *batch,
                                           tr_err *err);
 
+/* The folder of all published batches of a tenant, made when missing: all that its SQL may read. */
+TR_MUST_CHECK tr_code tr_lake_data_folder(tr_lake *lake, const tr_tenant *tenant, tr_buf *out,
+                                          tr_err *err);
+
 /* A folder for scratch files of this process, emptied by the sweep. */
 const char *tr_lake_scratch(const tr_lake *lake);
 

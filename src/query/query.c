@@ -197,6 +197,45 @@ static tr_code make_spill(tr_query *query, char **path, tr_err *err)
     return *path != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for a query");
 }
 
+/* Sessions -------------------------------------------------------------------------------------- */
+
+/* The processor time of a whole session; the deadline of each statement is the server's. */
+enum { SESSION_CPU_S = 24 * 3600 };
+
+tr_code tr_query_session_request(tr_query *query, const char *folder, char **spill, tr_buf *out,
+                                 tr_err *err)
+{
+    TR_TRY(make_spill(query, spill, err));
+    json_t *request = json_pack(
+        "{s:s,s:s,s:s?,s:I,s:I,s:I,s:I,s:I,s:b}", "do", "session", "folder", folder, "spill",
+        *spill, "spill_bytes_max", (json_int_t)TR_SPILL_BYTES_MAX, "bytes_max",
+        (json_int_t)TR_SPILL_BYTES_MAX, "memory_mb", (json_int_t)query->memory_mb, "threads",
+        (json_int_t)query->thread_count, "cpu_s", (json_int_t)SESSION_CPU_S,
+        "confinement_required", query->is_confinement_required);
+    const tr_code code = request == NULL
+                             ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a session")
+                             : tr_json_write(request, out, err);
+    json_decref(request);
+    return code;
+}
+
+const char *tr_query_worker_path(const tr_query *query)
+{
+    return query->worker_path;
+}
+
+uint32_t tr_query_deadline_s(const tr_query *query)
+{
+    return query->deadline_s;
+}
+
+void tr_query_drop_spill(char *spill)
+{
+    if (spill != NULL)
+        note_kept(tr_dir_remove(spill, NULL));
+    tr_free(spill);
+}
+
 tr_code tr_query_select(tr_query *query, const json_t *tables, tr_str sql, const char *format,
                         size_t bytes_max, tr_buf *out, tr_err *err)
 {

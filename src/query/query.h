@@ -51,4 +51,32 @@ TR_MUST_CHECK tr_code tr_query_select(tr_query *query, const json_t *tables, tr_
                                       const char *format, size_t bytes_max, tr_buf *out,
                                       tr_err *err);
 
+/* A worker of one sandbox that runs one statement after the other (session.c of query-worker). It
+ * dies with the thread that opened it. What it answers to a statement, in this order:
+ *     T   {"columns":[{"name","oid","bytes","modifier"}], "params":[oid]}   (params: of describe)
+ *     D   DataRow messages of the PostgreSQL protocol, each whole
+ *     E   {"state":"42601","text":"...","code":n}: the statement failed; no more rows
+ *     Z   the end
+ * Threads: one, but tr_query_session_kill from any. */
+typedef struct tr_query_session tr_query_session;
+typedef struct tr_query_answer {
+    char kind;
+    tr_str bytes; /* borrowed until the next call */
+} tr_query_answer;
+
+/* folder  with all that lies in it may be read; must be there */
+TR_MUST_CHECK tr_code tr_query_session_open(tr_query *query, const char *folder,
+                                            tr_query_session **out, tr_err *err);
+void tr_query_session_close(tr_query_session *session); /* accepts NULL */
+/* command  {"do":"run","sql","tables","formats"?,"probe"?} or "describe"; the deadline begins */
+TR_MUST_CHECK tr_code tr_query_session_send(tr_query_session *session, const json_t *command,
+                                            tr_err *err);
+/* Waits for the next piece. After a failure the session is over: close it.
+ * TR_CANCELLED  killed;  TR_LIMIT  the deadline, memory;  TR_INVALID  the engine crashed */
+TR_MUST_CHECK tr_code tr_query_session_next(tr_query_session *session, tr_query_answer *out,
+                                            tr_err *err);
+void tr_query_session_kill(tr_query_session *session);
+/* Kills it when the other side of this socket goes; -1: no longer. */
+void tr_query_session_watch(tr_query_session *session, int fd);
+
 #endif

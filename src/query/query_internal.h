@@ -5,6 +5,8 @@
 
 #include "query/query.h"
 
+#include <sys/types.h>
+
 typedef struct tr_worker_run {
     const char *path;    /* of the executable */
     tr_str request;      /* JSON */
@@ -14,6 +16,36 @@ typedef struct tr_worker_run {
     size_t bytes_max;    /* of what is appended */
     uint32_t deadline_s; /* then it is killed */
 } tr_worker_run;
+
+/* A worker's descriptors and what came out of them; -1: closed. */
+typedef struct tr_worker_child {
+    pid_t pid;
+    int request_fd;
+    int result_read, result_write;
+    int verdict_read, verdict_write;
+    tr_buf verdict;
+    tr_buf *result;
+    size_t result_bytes_max;
+} tr_worker_child;
+
+#define TR_WORKER_CHILD_NONE                                                                   \
+    ((tr_worker_child){.pid = -1, .request_fd = -1, .result_read = -1, .result_write = -1,     \
+                       .verdict_read = -1, .verdict_write = -1})
+
+TR_MUST_CHECK tr_code tr_worker_start(tr_worker_child *child, const tr_worker_run *run,
+                                      tr_err *err);
+int tr_worker_end(tr_worker_child *child); /* by SIGKILL; its status. Idempotent */
+void tr_worker_free(tr_worker_child *child);
+/* What a worker that ended with `status` said, or why it said nothing. */
+TR_MUST_CHECK tr_code tr_worker_judge(const tr_worker_child *child, int status, json_t **verdict,
+                                      tr_err *err);
+
+/* What query.c lends to sessions: the request of one, as JSON text, and its spill folder. */
+TR_MUST_CHECK tr_code tr_query_session_request(tr_query *query, const char *folder, char **spill,
+                                               tr_buf *out, tr_err *err);
+const char *tr_query_worker_path(const tr_query *query);
+uint32_t tr_query_deadline_s(const tr_query *query);
+void tr_query_drop_spill(char *spill); /* taken; accepts NULL */
 
 /* Starts the worker, waits for its end, never longer than the deadline. *verdict is returned: what
  * it said, its code being TR_OK. Every other end is an error of its own:

@@ -26,17 +26,6 @@
 
 enum { VERDICT_BYTES_MAX = 64 * 1024, FIRST_FREE_FD = 10, READ_BYTES = 64 * 1024 };
 
-/* One run's descriptors and what came out of them; -1: closed. */
-typedef struct child {
-    pid_t pid;
-    int request_fd;
-    int result_read, result_write;
-    int verdict_read, verdict_write;
-    tr_buf verdict;
-    tr_buf *result;
-    size_t result_bytes_max;
-} child;
-
 static void close_fd(int *fd)
 {
     if (*fd >= 0)
@@ -89,7 +78,7 @@ static tr_code make_request(tr_str text, int *fd, tr_err *err)
     return TR_OK;
 }
 
-static int give_fds(posix_spawn_file_actions_t *actions, const child *c, int input_fd,
+static int give_fds(posix_spawn_file_actions_t *actions, const tr_worker_child *c, int input_fd,
                     int result_fd)
 {
     int why = posix_spawn_file_actions_adddup2(actions, c->request_fd, 0);
@@ -106,7 +95,7 @@ static int give_fds(posix_spawn_file_actions_t *actions, const child *c, int inp
     return why;
 }
 
-static int spawn(child *c, const char *path, const posix_spawn_file_actions_t *actions)
+static int spawn(tr_worker_child *c, const char *path, const posix_spawn_file_actions_t *actions)
 {
     static char name[] = "tributary-query";
     static char *const argv[] = {name, NULL}, *const no_environment[] = {NULL};
@@ -133,7 +122,7 @@ static int spawn(child *c, const char *path, const posix_spawn_file_actions_t *a
     return why;
 }
 
-static tr_code start(child *c, const tr_worker_run *run, tr_err *err)
+tr_code tr_worker_start(tr_worker_child *c, const tr_worker_run *run, tr_err *err)
 {
     posix_spawn_file_actions_t actions;
     int input_fd = -1, result_fd = -1, why;
@@ -185,7 +174,7 @@ static tr_code take(int *fd, tr_buf *into, size_t bytes_max, size_t *bytes, tr_e
 }
 
 /* Reads until both pipes are closed or the time is up. */
-static tr_code watch(child *c, uint32_t deadline_s, tr_err *err)
+static tr_code watch(tr_worker_child *c, uint32_t deadline_s, tr_err *err)
 {
     const int64_t deadline_us = tr_time_monotonic_us() + (int64_t)deadline_s * 1000000;
     size_t result_bytes = 0, verdict_bytes = 0;
@@ -222,7 +211,7 @@ static tr_code explain(int status, tr_err *err)
                    WTERMSIG(status));
 }
 
-static tr_code judge(const child *c, int status, json_t **verdict, tr_err *err)
+tr_code tr_worker_judge(const tr_worker_child *c, int status, json_t **verdict, tr_err *err)
 {
 #define NAME_OF(name, http, title) #name,
     static const char *const names[] = {TR_CODES(NAME_OF)};
@@ -243,31 +232,40 @@ static tr_code judge(const child *c, int status, json_t **verdict, tr_err *err)
     return known;
 }
 
+int tr_worker_end(tr_worker_child *c)
+{
+    int status = 0;
+    if (c->pid > 0) {
+        (void)kill(c->pid, SIGKILL); /* not reaped yet, so the number is still its own */
+        while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    c->pid = -1;
+    return status;
+}
+
+void tr_worker_free(tr_worker_child *c)
+{
+    close_fd(&c->request_fd);
+    close_fd(&c->result_read);
+    close_fd(&c->result_write);
+    close_fd(&c->verdict_read);
+    close_fd(&c->verdict_write);
+    tr_buf_free(&c->verdict);
+}
+
 tr_code tr_worker(const tr_worker_run *run, json_t **verdict, tr_err *err)
 {
-    child c = {.pid = -1,
-               .request_fd = -1,
-               .result_read = -1,
-               .result_write = -1,
-               .verdict_read = -1,
-               .verdict_write = -1,
-               .result = run->result,
-               .result_bytes_max = run->bytes_max};
-    int status = 0;
-    tr_code code = start(&c, run, err);
+    tr_worker_child c = TR_WORKER_CHILD_NONE;
+    c.result = run->result;
+    c.result_bytes_max = run->bytes_max;
+    tr_code code = tr_worker_start(&c, run, err);
     if (code == TR_OK) {
         code = watch(&c, run->deadline_s, err);
-        (void)kill(c.pid, SIGKILL); /* not reaped yet, so the number is still its own */
-        while (waitpid(c.pid, &status, 0) < 0 && errno == EINTR)
-            continue;
+        const int status = tr_worker_end(&c);
         if (code == TR_OK)
-            code = judge(&c, status, verdict, err);
+            code = tr_worker_judge(&c, status, verdict, err);
     }
-    close_fd(&c.request_fd);
-    close_fd(&c.result_read);
-    close_fd(&c.result_write);
-    close_fd(&c.verdict_read);
-    close_fd(&c.verdict_write);
-    tr_buf_free(&c.verdict);
+    tr_worker_free(&c);
     return code;
 }

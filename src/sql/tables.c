@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tables.c - see tables.h. */
-#include "app/tables.h"
+#include "sql/tables.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -144,11 +144,12 @@ static tr_code tell_names(const json_t *list, tr_err *err)
                    names[0] != '\0' ? names : "none");
 }
 
-static tr_code add_table(files *f, json_t *tables, const json_t *row, tr_err *err)
+static tr_code add_table(files *f, json_t *tables, const json_t *row, bool may_be_empty,
+                         tr_err *err)
 {
     const char *name = tr_json_text(row, "table", "");
     tr_code code = find_files(f, tr_json_text(row, "dataset", ""), err);
-    if (code == TR_OK && json_array_size(f->paths) == 0)
+    if (code == TR_OK && json_array_size(f->paths) == 0 && !may_be_empty)
         code = TR_FAIL(err, TR_NOT_FOUND, "table %s has no rows yet", name);
     if (code == TR_OK && json_object_set(tables, name, f->paths) != 0)
         code = no_memory(err);
@@ -156,18 +157,19 @@ static tr_code add_table(files *f, json_t *tables, const json_t *row, tr_err *er
     return code;
 }
 
-tr_code tr_tables_of(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant, tr_str sql,
-                     json_t **out, tr_err *err)
+tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
+                       const tr_tables_wanted *wanted, json_t **out, tr_err *err)
 {
     size_t i;
     json_t *list = NULL, *row, *tables = json_object();
     tr_code code = tables == NULL ? no_memory(err) : list_datasets(catalog, tenant, &list, err);
     json_array_foreach (list, i, row) {
         files f = {.catalog = catalog, .lake = lake, .tenant = tenant};
-        if (code == TR_OK && occurs(sql, tr_json_text(row, "table", "")))
-            code = add_table(&f, tables, row, err);
+        if (code == TR_OK &&
+            (wanted->is_all || occurs(wanted->sql, tr_json_text(row, "table", ""))))
+            code = add_table(&f, tables, row, wanted->may_be_empty, err);
     }
-    if (code == TR_OK && json_object_size(tables) == 0)
+    if (code == TR_OK && json_object_size(tables) == 0 && !wanted->may_be_empty)
         code = tell_names(list, err);
     json_decref(list);
     if (code == TR_OK)
@@ -175,6 +177,13 @@ tr_code tr_tables_of(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant
     else
         json_decref(tables);
     return code;
+}
+
+tr_code tr_tables_of(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant, tr_str sql,
+                     json_t **out, tr_err *err)
+{
+    const tr_tables_wanted wanted = {.sql = sql};
+    return tr_tables_find(catalog, lake, tenant, &wanted, out, err);
 }
 
 typedef struct owner {

@@ -4,8 +4,8 @@
  * A table is named by its dataset's tag "adobe/pqs/table" and holds the files of its finished
  * batches.
  */
-#ifndef TR_APP_TABLES_H
-#define TR_APP_TABLES_H
+#ifndef TR_SQL_TABLES_H
+#define TR_SQL_TABLES_H
 
 #include "lake/lake.h"
 
@@ -16,6 +16,13 @@ TR_MUST_CHECK tr_code tr_tables_list(tr_catalog *catalog, const tr_tenant *tenan
  * TR_NOT_FOUND  one of them has no rows yet, or none occurs: the text says which there are */
 TR_MUST_CHECK tr_code tr_tables_of(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
                                    tr_str sql, json_t **out, tr_err *err);
+typedef struct tr_tables_wanted {
+    tr_str sql;        /* whose words name them */
+    bool is_all;       /* every table, whatever the words */
+    bool may_be_empty; /* a table without rows has no files, and none named is an empty object */
+} tr_tables_wanted;
+TR_MUST_CHECK tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
+                                     const tr_tables_wanted *wanted, json_t **out, tr_err *err);
 /* The only org with a dataset in a sandbox of this name.
  * TR_NOT_FOUND  none has;  TR_INVALID  several have: the text names two */
 TR_MUST_CHECK tr_code tr_tables_org(tr_catalog *catalog, const char *sandbox, char out[80],

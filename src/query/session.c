@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session.c - one worker that runs many statements; see query.h and query-worker/session.c.
+ *
+ *     memfd     --0-->  worker  --1-->  answers        commands go over a socket: a send to a
+ *     commands  --4-->          --3-->  the verdict    worker that has died is an error, no signal
+ *
+ * The verdict is only looked at when the answers break off.
+ */
+#include "base/clock.h"
+#include "query_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+enum { HEAD_BYTES = 5, READ_BYTES = 64 * 1024, SEND_S = 30, VERDICT_BYTES = 4096 };
+/* One row of any length that the worker lets through. */
+#define ANSWER_BYTES_MAX ((size_t)256 * 1024 * 1024)
+
+struct tr_query_session {
+    tr_worker_child child;
+    pthread_mutex_t mutex; /* guards child.pid and is_killed */
+    bool is_killed;
+    int command_fd;
+    int watched_fd; /* of the client: when it has gone, nobody waits for the answer */
+    char *spill;
+    uint32_t deadline_s;
+    int64_t deadline_us;
+    tr_buf read; /* answers, from `at` on not looked at yet */
+    size_t at;
+};
+
+static tr_code start(tr_query_session *s, tr_query *query, const char *folder, tr_err *err)
+{
+    int ends[2];
+    tr_buf request = {0};
+    const struct timeval patience = {.tv_sec = SEND_S};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        return TR_FAIL(err, TR_IO, "starting the SQL worker: %s", strerrordesc_np(errno));
+    s->command_fd = ends[0];
+    (void)setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    tr_code code = tr_query_session_request(query, folder, &s->spill, &request, err);
+    if (code == TR_OK) {
+        const tr_worker_run run = {.path = tr_query_worker_path(query),
+                                   .request = tr_buf_str(&request),
+                                   .input_fd = ends[1],
+                                   .result_fd = -1};
+        code = tr_worker_start(&s->child, &run, err);
+    }
+    (void)close(ends[1]);
+    tr_buf_free(&request);
+    return code;
+}
+
+tr_code tr_query_session_open(tr_query *query, const char *folder, tr_query_session **out,
+                              tr_err *err)
+{
+    tr_query_session *s = tr_alloc_zeroed(1, sizeof *s);
+    if (s == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a session");
+    s->child = TR_WORKER_CHILD_NONE;
+    s->command_fd = s->watched_fd = -1;
+    s->deadline_s = tr_query_deadline_s(query);
+    s->read.bytes_max = ANSWER_BYTES_MAX + 2 * READ_BYTES;
+    (void)pthread_mutex_init(&s->mutex, NULL);
+    const tr_code code = start(s, query, folder, err);
+    if (code == TR_OK)
+        *out = s;
+    else
+        tr_query_session_close(s);
+    return code;
+}
+
+static int end(tr_query_session *s)
+{
+    (void)pthread_mutex_lock(&s->mutex);
+    const int status = tr_worker_end(&s->child);
+    (void)pthread_mutex_unlock(&s->mutex);
+    return status;
+}
+
+void tr_query_session_close(tr_query_session *s)
+{
+    if (s == NULL)
+        return;
+    (void)end(s);
+    tr_worker_free(&s->child);
+    if (s->command_fd >= 0)
+        (void)close(s->command_fd);
+    tr_query_drop_spill(s->spill);
+    tr_buf_free(&s->read);
+    (void)pthread_mutex_destroy(&s->mutex);
+    tr_free(s);
+}
+
+void tr_query_session_kill(tr_query_session *s)
+{
+    (void)pthread_mutex_lock(&s->mutex);
+    s->is_killed = true;
+    if (s->child.pid > 0)
+        (void)kill(s->child.pid, SIGKILL);
+    (void)pthread_mutex_unlock(&s->mutex);
+}
+
+void tr_query_session_watch(tr_query_session *s, int fd)
+{
+    s->watched_fd = fd;
+}
+
+/* Why the answers broke off. */
+static tr_code explain(tr_query_session *s, tr_err *err)
+{
+    json_t *verdict = NULL;
+    const int status = end(s);
+    if (s->is_killed)
+        return TR_FAIL(err, TR_CANCELLED, "canceling statement due to user request");
+    if (tr_buf_reserve(&s->child.verdict, VERDICT_BYTES, NULL) == TR_OK) {
+        const ssize_t got = read(s->child.verdict_read, s->child.verdict.at, VERDICT_BYTES);
+        s->child.verdict.len = got > 0 ? (size_t)got : 0;
+    }
+    TR_TRY(tr_worker_judge(&s->child, status, &verdict, err));
+    json_decref(verdict);
+    return TR_FAIL(err, TR_IO, "the SQL worker ended before its answer did");
+}
+
+static tr_code send_all(tr_query_session *s, tr_str bytes, tr_err *err)
+{
+    while (bytes.len > 0) {
+        const ssize_t sent = send(s->command_fd, bytes.at, bytes.len, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0)
+            return explain(s, err);
+        bytes = tr_str_from(bytes, (size_t)sent);
+    }
+    return TR_OK;
+}
+
+tr_code tr_query_session_send(tr_query_session *s, const json_t *command, tr_err *err)
+{
+    tr_buf text = {0};
+    static const uint8_t room[4] = {0};
+    tr_code code = tr_buf_append(&text, (tr_str){room, sizeof room}, err);
+    if (code == TR_OK)
+        code = tr_json_write(command, &text, err);
+    if (code == TR_OK) {
+        const size_t len = text.len - sizeof room;
+        for (unsigned i = 0; i < sizeof room; i++)
+            text.at[i] = (uint8_t)(len >> 8 * (3 - i));
+        s->deadline_us = tr_time_monotonic_us() + (int64_t)s->deadline_s * 1000000;
+        code = send_all(s, tr_buf_str(&text), err);
+    }
+    tr_buf_free(&text);
+    return code;
+}
+
+/* Reads more; waits until the deadline. */
+static tr_code more(tr_query_session *s, tr_err *err)
+{
+    struct pollfd fds[] = {{.fd = s->child.result_read, .events = POLLIN},
+                           {.fd = s->watched_fd, .events = POLLRDHUP}};
+    const int64_t left_us = s->deadline_us - tr_time_monotonic_us();
+    if (left_us <= 0) {
+        (void)end(s);
+        return TR_FAIL(err, TR_LIMIT, "stopped: it took longer than the limit of %u s",
+                       s->deadline_s);
+    }
+    const int ready = poll(fds, 2, (int)(left_us / 1000 > 60000 ? 60000 : left_us / 1000 + 1));
+    if (ready < 0 && errno != EINTR)
+        return TR_FAIL(err, TR_IO, "watching the SQL worker: %s", strerrordesc_np(errno));
+    if (ready <= 0)
+        return TR_OK;
+    if (fds[1].revents != 0)
+        tr_query_session_kill(s);
+    if (fds[0].revents == 0 && fds[1].revents == 0)
+        return TR_OK;
+    if (s->at > 0) {
+        memmove(s->read.at, s->read.at + s->at, s->read.len - s->at);
+        s->read.len -= s->at;
+        s->at = 0;
+    }
+    TR_TRY(tr_buf_reserve(&s->read, READ_BYTES, err));
+    const ssize_t got = read(s->child.result_read, s->read.at + s->read.len, s->read.cap - s->read.len);
+    if (got < 0 && errno == EINTR)
+        return TR_OK;
+    if (got <= 0)
+        return explain(s, err);
+    s->read.len += (size_t)got;
+    return TR_OK;
+}
+
+tr_code tr_query_session_next(tr_query_session *s, tr_query_answer *out, tr_err *err)
+{
+    for (;;) {
+        const uint8_t *head = s->read.at + s->at;
+        const size_t there = s->read.len - s->at;
+        if (there >= HEAD_BYTES) {
+            const size_t len = (size_t)head[1] << 24 | (size_t)head[2] << 16 |
+                               (size_t)head[3] << 8 | head[4];
+            if (len > ANSWER_BYTES_MAX)
+                return TR_FAIL(err, TR_LIMIT, "a row of the result is too large");
+            if (there - HEAD_BYTES >= len) {
+                *out = (tr_query_answer){(char)head[0], {head + HEAD_BYTES, len}};
+                s->at += HEAD_BYTES + len;
+                return TR_OK;
+            }
+        }
+        TR_TRY(more(s, err));
+    }
+}

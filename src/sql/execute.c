@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* execute.c - a statement on its way through a worker; see sql_internal.h.
+ *
+ * The connection keeps one idle worker. A portal that is suspended keeps its own, and the next
+ * statement takes another. A worker that was stopped in the middle is not used again.
+ */
+#include "sql/sql_internal.h"
+
+#include "sql/rewrite_internal.h"
+#include "sql/tables.h"
+
+static tr_code no_memory(tr_err *err)
+{
+    return TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+}
+
+/* PostgreSQL's state for a failure of the worker itself. */
+static tr_code worker_failed(tr_sql_connection *c, tr_code code, const tr_err *why, tr_err *err)
+{
+    const char *state = code == TR_CANCELLED   ? "57014"
+                        : code == TR_LIMIT     ? "53400"
+                        : code == TR_NO_MEMORY ? "53200"
+                                               : "58000";
+    return tr_sql_fail(c, state, err, "%s", why->text);
+}
+
+static tr_code take_worker(tr_sql_connection *c, tr_query_session **out, tr_err *err)
+{
+    tr_buf folder = {0};
+    tr_err why = {0};
+    if (c->idle != NULL) {
+        *out = c->idle;
+        c->idle = NULL;
+        return TR_OK;
+    }
+    tr_code code = tr_lake_data_folder(c->sql->options.lake, &c->tenant, &folder, &why);
+    if (code == TR_OK)
+        code = tr_query_session_open(c->sql->options.query, (const char *)folder.at, out, &why);
+    tr_buf_free(&folder);
+    return code == TR_OK ? TR_OK : worker_failed(c, code, &why, err);
+}
+
+/* SHOW TABLES as a SELECT. */
+static tr_code list_tables(tr_sql_connection *c, tr_buf *sql, tr_err *err)
+{
+    size_t i;
+    json_t *list = NULL, *row;
+    TR_TRY(tr_tables_list(c->sql->options.catalog, &c->tenant, &list, err));
+    tr_code code = tr_buf_append(sql, tr_str_of("SELECT * FROM (VALUES (NULL,NULL,NULL,NULL,NULL)"),
+                                 err);
+    json_array_foreach (list, i, row) {
+        const char *const cells[] = {tr_json_text(row, "table", ""), tr_json_text(row, "dataset", ""),
+                                     tr_json_text(row, "name", ""), "", "true"};
+        for (size_t k = 0; k < 5 && code == TR_OK; k++) {
+            code = tr_buf_append(sql, tr_str_of(k == 0 ? ",(" : ","), err);
+            if (code == TR_OK)
+                code = tr_put_literal(sql, tr_str_of(cells[k]), err);
+        }
+        if (code == TR_OK)
+            code = tr_buf_append(sql, tr_str_of(")"), err);
+    }
+    json_decref(list);
+    TR_TRY(code);
+    return tr_buf_append(sql, tr_str_of(") AS t(name, \"dataSetId\", \"dataSet\", description, "
+                                        "resolved) WHERE name IS NOT NULL ORDER BY name"), err);
+}
+
+static tr_code find_tables(tr_sql_connection *c, const tr_plan *plan, tr_str sql, json_t **out,
+                           tr_err *err)
+{
+    const tr_tables_wanted wanted = {.sql = sql, .is_all = plan->is_probe, .may_be_empty = true};
+    if (plan->shows_tables) {
+        *out = json_object();
+        return *out == NULL ? no_memory(err) : TR_OK;
+    }
+    return tr_tables_find(c->sql->options.catalog, c->sql->options.lake, &c->tenant, &wanted, out,
+                          err);
+}
+
+static tr_code make_command(tr_sql_connection *c, const char *verb, const tr_plan *plan, tr_str sql,
+                            const json_t *formats, json_t **out, tr_err *err)
+{
+    tr_buf listing = {0};
+    json_t *tables = NULL;
+    tr_code code = find_tables(c, plan, sql, &tables, err);
+    if (code == TR_OK && plan->shows_tables) {
+        code = list_tables(c, &listing, err);
+        sql = tr_buf_str(&listing);
+    }
+    json_t *text = code == TR_OK ? tr_json_str(sql) : NULL;
+    if (code == TR_OK && (text == NULL || memchr(sql.at, '\0', sql.len) != NULL))
+        code = tr_sql_fail(c, "22021", err, "the statement is not UTF-8 text");
+    if (code == TR_OK) {
+        *out = json_pack("{s:s,s:O,s:O,s:b,s:s,s:s}", "do", verb, "sql", text, "tables", tables,
+                         "probe", plan->is_probe, "user", c->user, "database", c->database);
+        if (*out == NULL ||
+            (formats != NULL &&
+             json_object_set(*out, "formats", (json_t *)(uintptr_t)formats) != 0)) {
+            json_decref(*out);
+            code = no_memory(err);
+        }
+    }
+    json_decref(text);
+    json_decref(tables);
+    tr_buf_free(&listing);
+    return code;
+}
+
+/* The next answer; an E of the worker is a failure here, and Z has been read behind it. */
+static tr_code next(tr_sql_connection *c, tr_sql_run *run, tr_query_answer *answer, tr_err *err)
+{
+    tr_err why = {0};
+    json_t *failure = NULL;
+    tr_code code = tr_query_session_next(run->worker, answer, &why);
+    if (code != TR_OK)
+        return worker_failed(c, code, &why, err);
+    run->is_done = answer->kind == 'Z';
+    if (answer->kind != 'E')
+        return TR_OK;
+    if (tr_json_parse(answer->bytes, &failure, &why) != TR_OK)
+        return worker_failed(c, TR_IO, &why, err);
+    code = tr_sql_fail(c, tr_json_text(failure, "state", "58000"), err, "%s",
+                       tr_json_text(failure, "text", "no reason was given"));
+    json_decref(failure);
+    run->is_done = tr_query_session_next(run->worker, answer, &why) == TR_OK && answer->kind == 'Z';
+    return code;
+}
+
+/* Sends the command and reads the first answer, which is T. */
+static tr_code start(tr_sql_connection *c, tr_sql_run *run, const json_t *command, json_t **first,
+                     tr_err *err)
+{
+    tr_query_answer answer;
+    tr_err why = {0};
+    TR_TRY(take_worker(c, &run->worker, err));
+    tr_query_session_watch(run->worker, c->wire.fd);
+    tr_sql_set_running(c, run->worker);
+    const tr_code code = tr_query_session_send(run->worker, command, &why);
+    if (code != TR_OK)
+        return worker_failed(c, code, &why, err);
+    TR_TRY(next(c, run, &answer, err));
+    if (answer.kind != 'T')
+        return tr_sql_fail(c, "58000", err, "the SQL worker answered out of order");
+    return tr_json_parse(answer.bytes, first, err);
+}
+
+tr_code tr_sql_run_begin(tr_sql_connection *c, const tr_plan *plan, tr_str sql,
+                         const json_t *formats, tr_sql_run *out, tr_err *err)
+{
+    json_t *command = NULL, *first = NULL;
+    tr_code code = make_command(c, "run", plan, sql, formats, &command, err);
+    *out = (tr_sql_run){.has_begun = true};
+    if (code == TR_OK)
+        code = start(c, out, command, &first, err);
+    if (code == TR_OK)
+        out->columns = json_incref(json_object_get(first, "columns"));
+    json_decref(first);
+    json_decref(command);
+    if (code != TR_OK)
+        tr_sql_run_end(c, out);
+    return code;
+}
+
+tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *plan, tr_str sql, json_t **out,
+                            tr_err *err)
+{
+    json_t *command = NULL;
+    tr_query_answer answer;
+    tr_sql_run run = {.has_begun = true};
+    tr_code code = make_command(c, "describe", plan, sql, NULL, &command, err);
+    if (code == TR_OK)
+        code = start(c, &run, command, out, err);
+    if (code == TR_OK) {
+        code = next(c, &run, &answer, err);
+        if (code != TR_OK)
+            json_decref(*out);
+    }
+    json_decref(command);
+    tr_sql_run_end(c, &run);
+    return code;
+}
+
+void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run)
+{
+    if (run->worker != NULL)
+        tr_sql_set_running(c, NULL);
+    if (run->worker != NULL && run->is_done && c->idle == NULL) {
+        tr_query_session_watch(run->worker, -1);
+        c->idle = run->worker;
+    } else {
+        tr_query_session_close(run->worker);
+    }
+    json_decref(run->columns);
+    tr_buf_free(&run->rows);
+    *run = (tr_sql_run){0};
+}
+
+/* Rows ------------------------------------------------------------------------------------------ */
+
+/* The next whole DataRow; .len 0: there is no more. What the worker gives is looked at: nothing but
+ * whole rows goes to a client. */
+static tr_code next_row(tr_sql_connection *c, tr_sql_run *run, tr_str *out, tr_err *err)
+{
+    tr_query_answer answer;
+    while (run->at == run->rows.len && !run->is_done) {
+        tr_sql_set_running(c, run->worker);
+        TR_TRY(next(c, run, &answer, err));
+        run->rows.len = run->at = 0;
+        if (answer.kind == 'D')
+            TR_TRY(tr_buf_append(&run->rows, answer.bytes, err));
+    }
+    tr_body body = {.rest = tr_str_from(tr_buf_str(&run->rows), run->at)};
+    *out = (tr_str){0};
+    if (body.rest.len == 0)
+        return TR_OK;
+    const tr_str type = tr_body_bytes(&body, 1);
+    const uint32_t len = tr_body_u32(&body);
+    if (body.is_bad || type.at[0] != 'D' || len < 6 || body.rest.len < len - 4)
+        return tr_sql_fail(c, "58000", err, "the SQL worker sent a row that is none");
+    *out = (tr_str){run->rows.at + run->at, (size_t)len + 1};
+    run->at += (size_t)len + 1;
+    run->row_count++;
+    return TR_OK;
+}
+
+tr_code tr_sql_run_send(tr_sql_connection *c, tr_sql_run *run, uint64_t most, tr_err *err)
+{
+    const uint64_t start_count = run->row_count;
+    while (most == 0 || run->row_count - start_count < most) {
+        tr_str row;
+        TR_TRY(next_row(c, run, &row, err));
+        if (row.len == 0)
+            break;
+        tr_wire_bytes(&c->wire, row);
+        TR_TRY(tr_wire_relieve(&c->wire, err));
+    }
+    tr_sql_set_running(c, NULL);
+    return TR_OK;
+}
+
+void tr_sql_put_columns(tr_sql_connection *c, const json_t *columns, const json_t *formats)
+{
+    size_t i;
+    const json_t *column;
+    const size_t given = json_array_size(formats);
+    tr_wire_begin(&c->wire, 'T');
+    tr_wire_u16(&c->wire, (uint32_t)json_array_size(columns));
+    json_array_foreach (columns, i, column) {
+        tr_wire_text(&c->wire, tr_json_text(column, "name", "?column?"));
+        tr_wire_u32(&c->wire, 0); /* no table of ours has a number here */
+        tr_wire_u16(&c->wire, 0);
+        tr_wire_u32(&c->wire, (uint32_t)tr_json_int(column, "oid", 25));
+        tr_wire_u16(&c->wire, (uint32_t)tr_json_int(column, "bytes", -1));
+        tr_wire_u32(&c->wire, (uint32_t)tr_json_int(column, "modifier", -1));
+        tr_wire_u16(&c->wire, json_integer_value(json_array_get(formats, given == 1 ? 0 : i)) == 1);
+    }
+    tr_wire_end(&c->wire);
+}
+
+/* COPY ------------------------------------------------------------------------------------------ */
+
+static void put_csv_cell(tr_wire *wire, tr_str cell)
+{
+    bool is_plain = cell.len > 0 && !tr_str_is(cell, "\\.");
+    for (size_t i = 0; i < cell.len && is_plain; i++)
+        is_plain = cell.at[i] != ',' && cell.at[i] != '"' && cell.at[i] != '\n' &&
+                   cell.at[i] != '\r';
+    if (is_plain) {
+        tr_wire_bytes(wire, cell);
+        return;
+    }
+    tr_wire_u8(wire, '"');
+    for (size_t i = 0; i < cell.len; i++) {
+        if (cell.at[i] == '"')
+            tr_wire_u8(wire, '"');
+        tr_wire_u8(wire, cell.at[i]);
+    }
+    tr_wire_u8(wire, '"');
+}
+
+static void put_text_cell(tr_wire *wire, tr_str cell)
+{
+    static const char special[] = "\\\b\f\n\r\t\v", letters[] = "\\bfnrtv";
+    for (size_t i = 0; i < cell.len; i++) {
+        const char *found = cell.at[i] == '\0' ? NULL : strchr(special, cell.at[i]);
+        if (found != NULL) {
+            tr_wire_u8(wire, '\\');
+            tr_wire_u8(wire, (uint8_t)letters[found - special]);
+        } else {
+            tr_wire_u8(wire, cell.at[i]);
+        }
+    }
+}
+
+static void put_copy_row(tr_sql_connection *c, const tr_plan *plan, tr_str row)
+{
+    tr_body body = {.rest = tr_str_from(row, 5)};
+    const uint32_t count = tr_body_u16(&body);
+    tr_wire_begin(&c->wire, 'd');
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t len = tr_body_u32(&body);
+        if (i > 0)
+            tr_wire_u8(&c->wire, plan->is_csv ? ',' : '\t');
+        if (len == UINT32_MAX) {
+            if (!plan->is_csv)
+                tr_wire_bytes(&c->wire, tr_str_of("\\N"));
+        } else if (plan->is_csv) {
+            put_csv_cell(&c->wire, tr_body_bytes(&body, len));
+        } else {
+            put_text_cell(&c->wire, tr_body_bytes(&body, len));
+        }
+    }
+    tr_wire_u8(&c->wire, '\n');
+    tr_wire_end(&c->wire);
+}
+
+static void put_copy_header(tr_sql_connection *c, const tr_plan *plan, const json_t *columns)
+{
+    size_t i;
+    const json_t *column;
+    tr_wire_begin(&c->wire, 'd');
+    json_array_foreach (columns, i, column) {
+        const tr_str name = tr_str_of(tr_json_text(column, "name", ""));
+        if (i > 0)
+            tr_wire_u8(&c->wire, plan->is_csv ? ',' : '\t');
+        if (plan->is_csv)
+            put_csv_cell(&c->wire, name);
+        else
+            put_text_cell(&c->wire, name);
+    }
+    tr_wire_u8(&c->wire, '\n');
+    tr_wire_end(&c->wire);
+}
+
+tr_code tr_sql_run_copy(tr_sql_connection *c, const tr_plan *plan, tr_sql_run *run, tr_err *err)
+{
+    const uint32_t count = (uint32_t)json_array_size(run->columns);
+    tr_wire_begin(&c->wire, 'H');
+    tr_wire_u8(&c->wire, 0);
+    tr_wire_u16(&c->wire, count);
+    for (uint32_t i = 0; i < count; i++)
+        tr_wire_u16(&c->wire, 0);
+    tr_wire_end(&c->wire);
+    if (plan->has_header)
+        put_copy_header(c, plan, run->columns);
+    for (;;) {
+        tr_str row;
+        TR_TRY(next_row(c, run, &row, err));
+        if (row.len == 0)
+            break;
+        put_copy_row(c, plan, row);
+        TR_TRY(tr_wire_relieve(&c->wire, err));
+    }
+    tr_wire_begin(&c->wire, 'c');
+    tr_wire_end(&c->wire);
+    return TR_OK;
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* extended.c - prepared statements and portals, by name; see sql_internal.h.
+ *
+ * A statement is its text, rewritten, and the types its client told. A portal is a statement with
+ * its values written into it, and, once it has been executed, the run that gives its rows. Both own
+ * an arena. Portals end with the transaction; outside of one that is every Sync.
+ */
+#include "sql/params.h"
+#include "sql/sql_internal.h"
+
+enum { STATEMENTS_MAX = 1000, PORTALS_MAX = 64, RUNS_MAX = 4 };
+
+typedef struct statement {
+    struct statement *next;
+    char *name; /* arena, as all below */
+    tr_plan plan;
+    uint32_t *oids; /* plan.param_count; 0: not told */
+    json_t *described; /* returned by the worker once; NULL: not asked yet */
+    tr_arena arena;
+} statement;
+
+typedef struct portal {
+    struct portal *next;
+    char *name;
+    tr_plan plan;
+    tr_str sql;      /* the values in it */
+    json_t *formats; /* NULL: all text */
+    tr_sql_run run;
+    tr_arena arena;
+} portal;
+
+struct tr_sql_named {
+    statement *statements;
+    portal *portals;
+    uint32_t statement_count, portal_count;
+};
+
+static tr_code no_memory(tr_err *err)
+{
+    return TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+}
+
+tr_code tr_sql_named_open(tr_sql_connection *c, tr_err *err)
+{
+    c->named = tr_alloc_zeroed(1, sizeof *c->named);
+    return c->named == NULL ? no_memory(err) : TR_OK;
+}
+
+static void free_statement(statement *s)
+{
+    json_decref(s->described);
+    tr_arena arena = s->arena;
+    tr_free(s);
+    tr_arena_free(&arena);
+}
+
+static void free_portal(tr_sql_connection *c, portal *p)
+{
+    if (p->run.has_begun)
+        tr_sql_run_end(c, &p->run);
+    json_decref(p->formats);
+    tr_arena arena = p->arena;
+    tr_free(p);
+    tr_arena_free(&arena);
+}
+
+static statement **find_statement(tr_sql_named *named, const char *name)
+{
+    statement **at = &named->statements;
+    while (*at != NULL && strcmp((*at)->name, name) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+static portal **find_portal(tr_sql_named *named, const char *name)
+{
+    portal **at = &named->portals;
+    while (*at != NULL && strcmp((*at)->name, name) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+static void drop_statement(tr_sql_named *named, statement **at)
+{
+    statement *s = *at;
+    if (s == NULL)
+        return;
+    *at = s->next;
+    named->statement_count--;
+    free_statement(s);
+}
+
+static void drop_portal(tr_sql_connection *c, portal **at)
+{
+    portal *p = *at;
+    if (p == NULL)
+        return;
+    *at = p->next;
+    c->named->portal_count--;
+    free_portal(c, p);
+}
+
+void tr_sql_drop_portals(tr_sql_connection *c)
+{
+    while (c->named->portals != NULL)
+        drop_portal(c, &c->named->portals);
+}
+
+void tr_sql_drop_statements(tr_sql_connection *c, tr_str name)
+{
+    statement **at = &c->named->statements;
+    while (*at != NULL) {
+        const tr_str its = tr_str_of((*at)->name);
+        if (its.len > 0 && (name.len == 0 || tr_str_equal(its, name)))
+            drop_statement(c->named, at);
+        else
+            at = &(*at)->next;
+    }
+}
+
+void tr_sql_named_close(tr_sql_connection *c)
+{
+    if (c->named == NULL)
+        return;
+    tr_sql_drop_portals(c);
+    while (c->named->statements != NULL)
+        drop_statement(c->named, &c->named->statements);
+    tr_free(c->named);
+    c->named = NULL;
+}
+
+static tr_code malformed(tr_sql_connection *c, tr_err *err)
+{
+    return tr_sql_fail(c, "08P01", err, "a message that is not well formed");
+}
+
+/* Parse ----------------------------------------------------------------------------------------- */
+
+static tr_code read_oids(tr_sql_connection *c, tr_body *body, statement *s, tr_err *err)
+{
+    const uint32_t told = tr_body_u16(body);
+    if (told > s->plan.param_count)
+        s->plan.param_count = told;
+    s->oids = tr_arena_array(&s->arena, s->plan.param_count, sizeof *s->oids);
+    if (s->oids == NULL && s->plan.param_count > 0)
+        return no_memory(err);
+    for (uint32_t i = 0; i < told; i++)
+        s->oids[i] = tr_body_u32(body);
+    return body->is_bad ? malformed(c, err) : TR_OK;
+}
+
+/* One statement, with or without its ';'. */
+static tr_code read_statement(tr_sql_connection *c, const char *text, statement *s, tr_err *err)
+{
+    size_t next, more;
+    const tr_str script = tr_arena_copy(&s->arena, tr_str_of(text));
+    if (script.at == NULL)
+        return no_memory(err);
+    const tr_str sql = tr_lex_first(script, &next);
+    const tr_str rest = tr_str_from(script, next);
+    const tr_str second = tr_lex_first(rest, &more);
+    tr_tokens tokens;
+    TR_TRY(tr_lex(second, &s->arena, &tokens, err));
+    if (tokens.count > 0)
+        return tr_sql_fail(c, "42601", err,
+                           "several statements cannot be one prepared statement");
+    return tr_sql_plan(c, sql, &s->arena, &s->plan, err);
+}
+
+tr_code tr_sql_parse(tr_sql_connection *c, tr_body *body, tr_err *err)
+{
+    const char *name = tr_body_text(body), *text = tr_body_text(body);
+    if (body->is_bad)
+        return malformed(c, err);
+    statement **old = find_statement(c->named, name);
+    if (*old != NULL && name[0] != '\0')
+        return tr_sql_fail(c, "42P05", err, "prepared statement \"%.100s\" already exists", name);
+    drop_statement(c->named, old);
+    if (c->named->statement_count == STATEMENTS_MAX)
+        return tr_sql_fail(c, "53400", err, "more than %d prepared statements", STATEMENTS_MAX);
+    statement *s = tr_alloc_zeroed(1, sizeof *s);
+    if (s == NULL)
+        return no_memory(err);
+    s->name = tr_arena_text(&s->arena, tr_str_of(name));
+    tr_code code = s->name == NULL ? no_memory(err) : read_statement(c, text, s, err);
+    if (code == TR_OK)
+        code = read_oids(c, body, s, err);
+    if (code != TR_OK) {
+        free_statement(s);
+        return code;
+    }
+    s->next = c->named->statements;
+    c->named->statements = s;
+    c->named->statement_count++;
+    tr_wire_begin(&c->wire, '1');
+    tr_wire_end(&c->wire);
+    return TR_OK;
+}
+
+/* Bind ------------------------------------------------------------------------------------------ */
+
+static tr_code read_values(tr_sql_connection *c, tr_body *body, const statement *s, portal *p,
+                           tr_err *err)
+{
+    const char *state = "58000";
+    tr_err why = {0};
+    tr_str formats = tr_body_bytes(body, 2);
+    const uint32_t format_count = formats.len < 2 ? 0 : (uint32_t)formats.at[0] << 8 | formats.at[1];
+    formats = tr_body_bytes(body, (size_t)format_count * 2);
+    const uint32_t count = tr_body_u16(body);
+    if (body->is_bad || (format_count > 1 && format_count != count))
+        return malformed(c, err);
+    if (count != s->plan.param_count)
+        return tr_sql_fail(c, "08P01", err, "%u values were given for %u parameters", count,
+                           s->plan.param_count);
+    tr_param *params = tr_arena_array(&p->arena, count + 1, sizeof *params);
+    if (params == NULL)
+        return no_memory(err);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t len = tr_body_u32(body), f = format_count == 1 ? 0 : i;
+        params[i].is_null = len == UINT32_MAX;
+        params[i].oid = s->oids[i];
+        params[i].is_binary = format_count > 0 && (formats.at[2 * f] | formats.at[2 * f + 1]) != 0;
+        if (!params[i].is_null)
+            params[i].value = tr_body_bytes(body, len);
+    }
+    if (body->is_bad)
+        return malformed(c, err);
+    if (s->plan.kind != TR_PLAN_QUERY && s->plan.kind != TR_PLAN_COPY)
+        return TR_OK;
+    if (tr_params_put(s->plan.sql, params, count, &p->arena, &p->sql, &state, &why) != TR_OK)
+        return tr_sql_fail(c, state, err, "%s", why.text);
+    return TR_OK;
+}
+
+static tr_code read_formats(tr_sql_connection *c, tr_body *body, portal *p, tr_err *err)
+{
+    const uint32_t count = tr_body_u16(body);
+    p->formats = json_array();
+    for (uint32_t i = 0; i < count && !body->is_bad && p->formats != NULL; i++)
+        (void)json_array_append_new(p->formats, json_integer((json_int_t)tr_body_u16(body)));
+    if (body->is_bad)
+        return malformed(c, err);
+    return p->formats == NULL || json_array_size(p->formats) != count ? no_memory(err) : TR_OK;
+}
+
+static tr_code fill_portal(tr_sql_connection *c, tr_body *body, const char *name,
+                           const statement *s, portal *p, tr_err *err)
+{
+    p->name = tr_arena_text(&p->arena, tr_str_of(name));
+    p->plan = s->plan;
+    p->plan.name = tr_arena_copy(&p->arena, s->plan.name);
+    if (p->name == NULL)
+        return no_memory(err);
+    TR_TRY(read_values(c, body, s, p, err));
+    p->plan.sql = p->sql;
+    return read_formats(c, body, p, err);
+}
+
+tr_code tr_sql_bind(tr_sql_connection *c, tr_body *body, tr_err *err)
+{
+    const char *name = tr_body_text(body), *statement_name = tr_body_text(body);
+    if (body->is_bad)
+        return malformed(c, err);
+    const statement *s = *find_statement(c->named, statement_name);
+    portal **old = find_portal(c->named, name);
+    if (s == NULL)
+        return tr_sql_fail(c, "26000", err, "prepared statement \"%.100s\" does not exist",
+                           statement_name);
+    if (*old != NULL && name[0] != '\0')
+        return tr_sql_fail(c, "42P03", err, "portal \"%.100s\" already exists", name);
+    drop_portal(c, old);
+    if (c->named->portal_count == PORTALS_MAX)
+        return tr_sql_fail(c, "53400", err, "more than %d portals", PORTALS_MAX);
+    portal *p = tr_alloc_zeroed(1, sizeof *p);
+    if (p == NULL)
+        return no_memory(err);
+    const tr_code code = fill_portal(c, body, name, s, p, err);
+    if (code != TR_OK) {
+        free_portal(c, p);
+        return code;
+    }
+    p->next = c->named->portals;
+    c->named->portals = p;
+    c->named->portal_count++;
+    tr_wire_begin(&c->wire, '2');
+    tr_wire_end(&c->wire);
+    return TR_OK;
+}
+
+/* Describe -------------------------------------------------------------------------------------- */
+
+static void put_no_data(tr_sql_connection *c)
+{
+    tr_wire_begin(&c->wire, 'n');
+    tr_wire_end(&c->wire);
+}
+
+static void put_param_types(tr_sql_connection *c, const statement *s)
+{
+    const json_t *found = json_object_get(s->described, "params");
+    tr_wire_begin(&c->wire, 't');
+    tr_wire_u16(&c->wire, s->plan.param_count);
+    for (uint32_t i = 0; i < s->plan.param_count; i++) {
+        const json_int_t inferred = json_integer_value(json_array_get(found, i));
+        const uint32_t told = s->oids[i];
+        tr_wire_u32(&c->wire, told != 0 ? told : inferred > 0 ? (uint32_t)inferred : 25);
+    }
+    tr_wire_end(&c->wire);
+}
+
+static tr_code describe_statement(tr_sql_connection *c, const char *name, tr_err *err)
+{
+    statement *s = *find_statement(c->named, name);
+    if (s == NULL)
+        return tr_sql_fail(c, "26000", err, "prepared statement \"%.100s\" does not exist", name);
+    if (s->plan.kind == TR_PLAN_QUERY && s->described == NULL) {
+        tr_str sql;
+        TR_TRY(tr_params_put_types(s->plan.sql, s->oids, s->plan.param_count, &s->arena, &sql, err));
+        TR_TRY(tr_sql_run_describe(c, &s->plan, sql, &s->described, err));
+    }
+    put_param_types(c, s);
+    if (s->plan.kind == TR_PLAN_QUERY)
+        tr_sql_put_columns(c, json_object_get(s->described, "columns"), NULL);
+    else
+        put_no_data(c);
+    return TR_OK;
+}
+
+static tr_code describe_portal(tr_sql_connection *c, const char *name, tr_err *err)
+{
+    json_t *described = NULL;
+    portal *p = *find_portal(c->named, name);
+    if (p == NULL)
+        return tr_sql_fail(c, "34000", err, "portal \"%.100s\" does not exist", name);
+    if (p->plan.kind != TR_PLAN_QUERY) {
+        put_no_data(c);
+        return TR_OK;
+    }
+    if (p->run.has_begun) {
+        tr_sql_put_columns(c, p->run.columns, p->formats);
+        return TR_OK;
+    }
+    TR_TRY(tr_sql_run_describe(c, &p->plan, p->sql, &described, err));
+    tr_sql_put_columns(c, json_object_get(described, "columns"), p->formats);
+    json_decref(described);
+    return TR_OK;
+}
+
+tr_code tr_sql_describe(tr_sql_connection *c, tr_body *body, tr_err *err)
+{
+    const tr_str kind = tr_body_bytes(body, 1);
+    const char *name = tr_body_text(body);
+    if (body->is_bad || (kind.at[0] != 'S' && kind.at[0] != 'P'))
+        return malformed(c, err);
+    return kind.at[0] == 'S' ? describe_statement(c, name, err) : describe_portal(c, name, err);
+}
+
+/* Execute --------------------------------------------------------------------------------------- */
+
+static uint32_t count_runs(const tr_sql_named *named)
+{
+    uint32_t count = 0;
+    for (const portal *p = named->portals; p != NULL; p = p->next)
+        count += p->run.has_begun;
+    return count;
+}
+
+static tr_code execute_query(tr_sql_connection *c, portal *p, uint32_t most, tr_err *err)
+{
+    if (!p->run.has_begun && count_runs(c->named) >= RUNS_MAX)
+        return tr_sql_fail(c, "53400", err, "more than %d cursors are open", RUNS_MAX);
+    if (!p->run.has_begun)
+        TR_TRY(tr_sql_run_begin(c, &p->plan, p->sql, p->formats, &p->run, err));
+    const uint64_t before = p->run.row_count;
+    TR_TRY(p->plan.kind == TR_PLAN_COPY ? tr_sql_run_copy(c, &p->plan, &p->run, err)
+                                        : tr_sql_run_send(c, &p->run, most, err));
+    const uint64_t sent = p->run.row_count - before;
+    if (most > 0 && sent == most && p->plan.kind == TR_PLAN_QUERY) {
+        tr_wire_begin(&c->wire, 's');
+        tr_wire_end(&c->wire);
+        return TR_OK;
+    }
+    tr_sql_put_complete(c, &p->plan, sent);
+    json_t *columns = json_incref(p->run.columns);
+    tr_sql_run_end(c, &p->run); /* the worker is free; the portal gives no rows any more */
+    p->run = (tr_sql_run){.has_begun = true, .is_done = true, .columns = columns};
+    return TR_OK;
+}
+
+tr_code tr_sql_execute(tr_sql_connection *c, tr_body *body, tr_err *err)
+{
+    const char *name = tr_body_text(body);
+    const uint32_t most = tr_body_u32(body);
+    if (body->is_bad)
+        return malformed(c, err);
+    portal *p = *find_portal(c->named, name);
+    if (p == NULL)
+        return tr_sql_fail(c, "34000", err, "portal \"%.100s\" does not exist", name);
+    if (c->state == 'E' && p->plan.effect != TR_EFFECT_COMMIT &&
+        p->plan.effect != TR_EFFECT_ROLLBACK && p->plan.effect != TR_EFFECT_BEGIN)
+        return tr_sql_fail(c, "25P02", err,
+                           "the transaction has failed: nothing but ROLLBACK can be done");
+    if (p->plan.kind == TR_PLAN_QUERY || p->plan.kind == TR_PLAN_COPY) {
+        const tr_code code = execute_query(c, p, most > INT32_MAX ? 0 : most, err);
+        if (code != TR_OK)
+            drop_portal(c, find_portal(c->named, name));
+        return code;
+    }
+    if (p->plan.kind == TR_PLAN_EMPTY) {
+        tr_wire_begin(&c->wire, 'I');
+        tr_wire_end(&c->wire);
+        return TR_OK;
+    }
+    const tr_plan plan = p->plan; /* its effect may drop the portal: no names of it are used then */
+    tr_sql_put_complete(c, &plan, 0);
+    tr_sql_take_effect(c, &plan);
+    return TR_OK;
+}
+
+tr_code tr_sql_close_named(tr_sql_connection *c, tr_body *body, tr_err *err)
+{
+    const tr_str kind = tr_body_bytes(body, 1);
+    const char *name = tr_body_text(body);
+    if (body->is_bad || (kind.at[0] != 'S' && kind.at[0] != 'P'))
+        return malformed(c, err);
+    if (kind.at[0] == 'S')
+        drop_statement(c->named, find_statement(c->named, name));
+    else
+        drop_portal(c, find_portal(c->named, name));
+    tr_wire_begin(&c->wire, '3');
+    tr_wire_end(&c->wire);
+    return TR_OK;
+}

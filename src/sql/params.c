@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* params.c - see params.h. */
+#include "sql/params.h"
+
+#include "base/id.h"
+
+#include "sql/rewrite_internal.h"
+
+typedef struct param_type {
+    uint32_t oid;
+    const char *name;   /* NULL: plain text */
+    int8_t bytes;       /* of the binary form; 0: any; -1: none is read here */
+} param_type;
+
+static const param_type types[] = {
+    {16, "BOOLEAN", 1},      {21, "SMALLINT", 2},  {23, "INTEGER", 4},   {20, "BIGINT", 8},
+    {26, "BIGINT", 4},       {700, "FLOAT", 4},    {701, "DOUBLE", 8},   {1700, "DECIMAL(38,10)", -1},
+    {17, "BLOB", 0},         {1082, "DATE", 4},    {1083, "TIME", 8},    {1114, "TIMESTAMP", 8},
+    {1184, "TIMESTAMPTZ", 8}, {2950, "UUID", 16},  {1186, "INTERVAL", -1},
+    {0, NULL, 0},            {25, NULL, 0},        {1043, NULL, 0},      {1042, NULL, 0},
+    {705, NULL, 0},          {19, NULL, 0},        {18, NULL, 0},        {114, NULL, 0},
+};
+
+static const param_type *find_type(uint32_t oid)
+{
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (types[i].oid == oid)
+            return types + i;
+    return NULL;
+}
+
+static uint64_t read_be(tr_str s)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < s.len && i < 8; i++)
+        value = value << 8 | s.at[i];
+    return value;
+}
+
+static tr_code put_hex(tr_buf *out, tr_str bytes, const char *before_each, tr_err *err)
+{
+    for (size_t i = 0; i < bytes.len; i++)
+        TR_TRY(tr_buf_format(out, err, "%s%02x", before_each, bytes.at[i]));
+    return TR_OK;
+}
+
+static tr_code put_binary(tr_buf *out, const param_type *type, tr_str value, tr_err *err)
+{
+    const uint64_t bits = read_be(value);
+    union {
+        uint32_t bits;
+        float value;
+    } single = {.bits = (uint32_t)bits};
+    union {
+        uint64_t bits;
+        double value;
+    } wide = {.bits = bits};
+    switch (type->oid) {
+    case 16:
+        return tr_buf_append(out, tr_str_of(bits != 0 ? "true" : "false"), err);
+    case 21:
+        return tr_buf_format(out, err, "CAST(%d AS SMALLINT)", (int)(int16_t)bits);
+    case 23:
+        return tr_buf_format(out, err, "CAST(%d AS INTEGER)", (int)(int32_t)bits);
+    case 20:
+        return tr_buf_format(out, err, "CAST('%lld' AS BIGINT)", (long long)bits);
+    case 26:
+        return tr_buf_format(out, err, "CAST(%llu AS BIGINT)", (unsigned long long)bits);
+    case 700:
+        return tr_buf_format(out, err, "CAST('%.9g' AS FLOAT)", (double)single.value);
+    case 701:
+        return tr_buf_format(out, err, "CAST('%.17g' AS DOUBLE)", wide.value);
+    case 1082:
+        return tr_buf_format(out, err, "CAST(DATE '2000-01-01' + CAST(%d AS INTEGER) AS DATE)",
+                             (int)(int32_t)bits);
+    case 1083:
+        return tr_buf_format(out, err, "(TIME '00:00:00' + INTERVAL '%lld microseconds')",
+                             (long long)bits);
+    case 1114:
+    case 1184:
+        return tr_buf_format(out, err, "CAST(%s '2000-01-01 00:00:00%s' + INTERVAL '%lld "
+                             "microseconds' AS %s)", type->name, type->oid == 1184 ? "+00" : "",
+                             (long long)bits, type->name);
+    case 17:
+        TR_TRY(tr_buf_append(out, tr_str_of("CAST('"), err));
+        TR_TRY(put_hex(out, value, "\\x", err));
+        return tr_buf_append(out, tr_str_of("' AS BLOB)"), err);
+    default: /* uuid */
+        TR_TRY(tr_buf_append(out, tr_str_of("CAST('"), err));
+        TR_TRY(put_hex(out, value, "", err));
+        return tr_buf_append(out, tr_str_of("' AS UUID)"), err);
+    }
+}
+
+/* PostgreSQL's \x00ff as DuckDB's \x00\xff. */
+static tr_code put_bytea_text(tr_buf *out, tr_str value, tr_err *err)
+{
+    if (value.len < 2 || value.len % 2 != 0 || value.at[0] != '\\' || value.at[1] != 'x')
+        return TR_FAIL(err, TR_INVALID, "a bytea value that is not \\x and hex digits");
+    TR_TRY(tr_buf_append(out, tr_str_of("CAST('"), err));
+    for (size_t i = 2; i < value.len; i += 2) {
+        if (!tr_is_hex((tr_str){value.at + i, 2}, 2))
+            return TR_FAIL(err, TR_INVALID, "a bytea value that is not \\x and hex digits");
+        TR_TRY(tr_buf_format(out, err, "\\x%c%c", value.at[i], value.at[i + 1]));
+    }
+    return tr_buf_append(out, tr_str_of("' AS BLOB)"), err);
+}
+
+static tr_code put_value(tr_buf *out, const tr_param *param, const char **state, tr_err *err)
+{
+    size_t bad_at;
+    const param_type *type = find_type(param->oid);
+    *state = "0A000";
+    if (type == NULL && param->is_binary)
+        return TR_FAIL(err, TR_INVALID, "a binary parameter of type %u is not there", param->oid);
+    if (param->is_null && (type == NULL || type->name == NULL))
+        return tr_buf_append(out, tr_str_of("NULL"), err);
+    if (param->is_null)
+        return tr_buf_format(out, err, "CAST(NULL AS %s)", type->name);
+    if (param->is_binary && type->bytes < 0)
+        return TR_FAIL(err, TR_INVALID, "a parameter of type %s must be text", type->name);
+    if (param->is_binary && type->bytes > 0 && param->value.len != (size_t)type->bytes) {
+        *state = "22P03";
+        return TR_FAIL(err, TR_INVALID, "a binary %s of %zu bytes; expected %d", type->name,
+                       param->value.len, type->bytes);
+    }
+    if (param->is_binary && type->name != NULL)
+        return put_binary(out, type, param->value, err);
+    *state = "22021";
+    if (!tr_str_is_utf8(param->value, &bad_at))
+        return TR_FAIL(err, TR_INVALID, "a parameter is not UTF-8 at byte %zu", bad_at);
+    if (type != NULL && type->oid == 17)
+        return put_bytea_text(out, param->value, err);
+    if (type == NULL || type->name == NULL || type->oid == 1700)
+        return tr_put_literal(out, param->value, err); /* a number keeps all its digits */
+    TR_TRY(tr_buf_append(out, tr_str_of("CAST("), err));
+    TR_TRY(tr_put_literal(out, param->value, err));
+    return tr_buf_format(out, err, " AS %s)", type->name);
+}
+
+typedef tr_code (*put_param)(const void *ctx, uint32_t number, tr_str token, tr_buf *out,
+                             const char **state, tr_err *err);
+
+static tr_code write_with(tr_str sql, put_param put, const void *ctx, tr_arena *arena, tr_str *out,
+                          const char **state, tr_err *err)
+{
+    tr_tokens tokens;
+    tr_buf text = {0};
+    size_t copied = 0;
+    TR_TRY(tr_lex(sql, arena, &tokens, err));
+    tr_code code = TR_OK;
+    for (size_t i = 0; i < tokens.count && code == TR_OK; i++) {
+        const tr_str token = tokens.at[i].text;
+        int64_t number;
+        if (tokens.at[i].kind != TR_TOKEN_PARAM ||
+            !tr_str_to_i64(tr_str_from(token, 1), &number) || number > UINT16_MAX)
+            continue;
+        const size_t at = (size_t)(token.at - sql.at);
+        code = tr_buf_append(&text, (tr_str){sql.at + copied, at - copied}, err);
+        copied = at + token.len;
+        if (code == TR_OK)
+            code = put(ctx, (uint32_t)number, token, &text, state, err);
+    }
+    if (code == TR_OK)
+        code = tr_buf_append(&text, tr_str_from(sql, copied), err);
+    if (code == TR_OK) {
+        *out = tr_arena_copy(arena, tr_buf_str(&text));
+        if (out->at == NULL)
+            code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+    }
+    tr_buf_free(&text);
+    return code;
+}
+
+typedef struct values {
+    const tr_param *params;
+    const uint32_t *oids;
+    size_t count;
+} values;
+
+static tr_code put_given(const void *ctx, uint32_t number, tr_str token, tr_buf *out,
+                         const char **state, tr_err *err)
+{
+    const values *v = ctx;
+    (void)token;
+    *state = "08P01";
+    if (number == 0 || number > v->count)
+        return TR_FAIL(err, TR_INVALID, "there is no parameter $%u: %zu values were given", number,
+                       v->count);
+    return put_value(out, v->params + number - 1, state, err);
+}
+
+static tr_code put_typed(const void *ctx, uint32_t number, tr_str token, tr_buf *out,
+                         const char **state, tr_err *err)
+{
+    const values *v = ctx;
+    const param_type *type =
+        number == 0 || number > v->count ? NULL : find_type(v->oids[number - 1]);
+    (void)state;
+    if (type == NULL || type->name == NULL)
+        return tr_buf_append(out, token, err);
+    return tr_buf_format(out, err, "CAST(%.*s AS %s)", TR_STR_ARG(token), type->name);
+}
+
+tr_code tr_params_put(tr_str sql, const tr_param *params, size_t count, tr_arena *arena,
+                      tr_str *out, const char **state, tr_err *err)
+{
+    const values v = {.params = params, .count = count};
+    return write_with(sql, put_given, &v, arena, out, state, err);
+}
+
+tr_code tr_params_put_types(tr_str sql, const uint32_t *oids, size_t count, tr_arena *arena,
+                            tr_str *out, tr_err *err)
+{
+    const char *state;
+    const values v = {.oids = oids, .count = count};
+    return write_with(sql, put_typed, &v, arena, out, &state, err);
+}

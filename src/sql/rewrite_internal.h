@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rewrite_internal.h - a statement written again, token by token: what is not changed is copied
+ * with the spaces and comments around it.
+ */
+#ifndef TR_SQL_REWRITE_INTERNAL_H
+#define TR_SQL_REWRITE_INTERNAL_H
+
+#include "sql/translate.h"
+
+/* PostgreSQL's tools choose their questions by it. */
+#define TR_SQL_SERVER_VERSION "9.6.24"
+
+typedef struct tr_rewrite {
+    const tr_tokens *tokens;
+    const tr_plan_session *session;
+    tr_arena *arena;
+    tr_buf *out;
+    const uint8_t *copied; /* the statement up to here has been written */
+    const char **state;
+} tr_rewrite;
+
+TR_MUST_CHECK tr_code tr_rewrite_copy_to(tr_rewrite *w, const uint8_t *end, tr_err *err);
+/* Writes `text` in place of the tokens from `from` to before `to`. */
+TR_MUST_CHECK tr_code tr_rewrite_put(tr_rewrite *w, size_t from, size_t to, const char *text,
+                                     tr_err *err);
+/* The same with 'value' as an SQL literal between two texts. */
+TR_MUST_CHECK tr_code tr_rewrite_put_literal(tr_rewrite *w, size_t from, size_t to,
+                                             const char *before, tr_str value, const char *after,
+                                             tr_err *err);
+
+bool tr_is_probe(const tr_tokens *tokens);
+TR_MUST_CHECK tr_code tr_rewrite_probe(tr_rewrite *w, tr_err *err);
+TR_MUST_CHECK tr_code tr_rewrite_spark(tr_rewrite *w, tr_err *err);
+
+bool tr_word_is_one_of(const tr_tokens *tokens, size_t i, const char *const *list);
+/* Appends 'text', quotes doubled. TR_INVALID: a NUL */
+TR_MUST_CHECK tr_code tr_put_literal(tr_buf *sql, tr_str text, tr_err *err);
+
+#endif

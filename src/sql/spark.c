@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spark.c - Query Service's SQL into DuckDB's, where no types are needed to know how; and what both
+ * kinds of rewriting share.
+ */
+#include "sql/rewrite_internal.h"
+
+#include <stdio.h>
+
+tr_code tr_put_literal(tr_buf *sql, tr_str text, tr_err *err)
+{
+    if (text.len > 0 && memchr(text.at, '\0', text.len) != NULL)
+        return TR_FAIL(err, TR_INVALID, "a text with a NUL byte in it");
+    TR_TRY(tr_buf_reserve(sql, text.len * 2 + 2, err));
+    sql->at[sql->len++] = '\'';
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] == '\'')
+            sql->at[sql->len++] = '\'';
+        sql->at[sql->len++] = text.at[i];
+    }
+    sql->at[sql->len++] = '\'';
+    return TR_OK;
+}
+
+tr_code tr_rewrite_copy_to(tr_rewrite *w, const uint8_t *end, tr_err *err)
+{
+    const tr_str part = {w->copied, (size_t)(end - w->copied)};
+    w->copied = end;
+    return tr_buf_append(w->out, part, err);
+}
+
+static const uint8_t *end_of(const tr_rewrite *w, size_t i)
+{
+    return w->tokens->at[i].text.at + w->tokens->at[i].text.len;
+}
+
+tr_code tr_rewrite_put(tr_rewrite *w, size_t from, size_t to, const char *text, tr_err *err)
+{
+    TR_TRY(tr_rewrite_copy_to(w, w->tokens->at[from].text.at, err));
+    w->copied = end_of(w, to - 1);
+    return tr_buf_append(w->out, tr_str_of(text), err);
+}
+
+tr_code tr_rewrite_put_literal(tr_rewrite *w, size_t from, size_t to, const char *before,
+                               tr_str value, const char *after, tr_err *err)
+{
+    TR_TRY(tr_rewrite_put(w, from, to, before, err));
+    TR_TRY(tr_put_literal(w->out, value, err));
+    return tr_buf_append(w->out, tr_str_of(after), err);
+}
+
+/* Spark ----------------------------------------------------------------------------------------- */
+
+static bool is_call(const tr_tokens *t, size_t i, const char *name)
+{
+    return t->at[i].kind == TR_TOKEN_WORD && tr_token_is(t, i, name) && tr_token_is(t, i + 1, "(");
+}
+
+static bool is_empty_call(const tr_tokens *t, size_t i, const char *name)
+{
+    return is_call(t, i, name) && tr_token_is(t, i + 2, ")");
+}
+
+/* `name` */
+static tr_code put_backticks(tr_rewrite *w, size_t i, tr_err *err)
+{
+    tr_buf name = {0};
+    const tr_str bare = tr_token_name(w->tokens->at + i, w->arena);
+    tr_code code = tr_buf_reserve(&name, bare.len * 2 + 3, err);
+    if (code != TR_OK)
+        return code;
+    name.at[name.len++] = '"';
+    for (size_t k = 0; k < bare.len; k++) {
+        if (bare.at[k] == '"')
+            name.at[name.len++] = '"';
+        name.at[name.len++] = bare.at[k];
+    }
+    name.at[name.len++] = '"';
+    name.at[name.len] = '\0';
+    code = tr_rewrite_put(w, i, i + 1, (const char *)name.at, err);
+    tr_buf_free(&name);
+    return code;
+}
+
+/* value[3]: Spark counts from 0, DuckDB from 1. Not ARRAY[3], not [3], not a map's ['key']. */
+static bool is_index(const tr_tokens *t, size_t i, int64_t *number)
+{
+    if (i == 0 || !tr_token_is(t, i, "[") || !tr_token_is(t, i + 2, "]") ||
+        t->at[i + 1].kind != TR_TOKEN_NUMBER || !tr_str_to_i64(t->at[i + 1].text, number))
+        return false;
+    const tr_token *base = t->at + i - 1;
+    if (base->kind == TR_TOKEN_WORD)
+        return !tr_str_equal_folded(base->text, tr_str_of("array"));
+    return base->kind == TR_TOKEN_QUOTED || tr_str_is(base->text, "]") || tr_str_is(base->text, ")");
+}
+
+static tr_code refuse(tr_rewrite *w, const char *what, tr_err *err)
+{
+    *w->state = "0A000";
+    return TR_FAIL(err, TR_INVALID, "%s is not there yet", what);
+}
+
+static tr_code check_missing(tr_rewrite *w, size_t i, tr_err *err)
+{
+    const tr_tokens *t = w->tokens;
+    static const char *const snapshots[] = {"since", "as", "between", NULL};
+    static const char *const calls[] = {"inline",      "posexplode", "explode_outer", "history_meta",
+                                        "sample_meta", "table_exists", NULL};
+    if (tr_token_is(t, i, "snapshot") && tr_word_is_one_of(t, i + 1, snapshots))
+        return refuse(w, "time travel (SNAPSHOT SINCE, AS OF, BETWEEN)", err);
+    if (tr_token_is(t, i, "lateral") && tr_token_is(t, i + 1, "view"))
+        return refuse(w, "LATERAL VIEW", err);
+    if (tr_token_is(t, i + 1, "(") && tr_word_is_one_of(t, i, calls)) {
+        char what[40];
+        (void)snprintf(what, sizeof what, "%.*s()", TR_STR_ARG(t->at[i].text));
+        return refuse(w, what, err);
+    }
+    return TR_OK;
+}
+
+static tr_code rewrite_word(tr_rewrite *w, size_t *i, tr_err *err)
+{
+    const tr_tokens *t = w->tokens;
+    const size_t at = *i;
+    TR_TRY(check_missing(w, at, err));
+    if (is_call(t, at, "explode"))
+        return tr_rewrite_put(w, at, at + 1, "unnest", err);
+    if (tr_token_is(t, at, "minus") && tr_token_is(t, at + 1, "select"))
+        return tr_rewrite_put(w, at, at + 1, "EXCEPT", err);
+    if (tr_token_is(t, at, "public") && tr_token_is(t, at + 1, ".")) {
+        *i = at + 1;
+        return tr_rewrite_put(w, at, at + 2, "", err);
+    }
+    if (is_empty_call(t, at, "current_database")) {
+        *i = at + 2;
+        return tr_rewrite_put_literal(w, at, at + 3, "", tr_str_of(w->session->database), "", err);
+    }
+    if (is_empty_call(t, at, "current_schema")) {
+        *i = at + 2;
+        return tr_rewrite_put(w, at, at + 3, "'public'", err);
+    }
+    if (tr_token_is(t, at, "current_user") || tr_token_is(t, at, "session_user"))
+        return tr_rewrite_put_literal(w, at, at + 1, "", tr_str_of(w->session->user), "", err);
+    return TR_OK;
+}
+
+tr_code tr_rewrite_spark(tr_rewrite *w, tr_err *err)
+{
+    const tr_tokens *t = w->tokens;
+    for (size_t i = 0; i < t->count; i++) {
+        int64_t number;
+        if (t->at[i].kind == TR_TOKEN_WORD) {
+            TR_TRY(rewrite_word(w, &i, err));
+        } else if (t->at[i].kind == TR_TOKEN_QUOTED && t->at[i].text.at[0] == '`') {
+            TR_TRY(put_backticks(w, i, err));
+        } else if (is_index(t, i, &number)) {
+            char text[32];
+            (void)snprintf(text, sizeof text, "%lld", (long long)number + 1);
+            TR_TRY(tr_rewrite_put(w, i + 1, i + 2, text, err));
+            i += 2;
+        }
+    }
+    return TR_OK;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sql.h - Query Service: the datasets of a sandbox as SQL tables, over the PostgreSQL protocol.
+ *
+ *     user      the org id                     password  an access token, or client_id:client_secret
+ *     database  <sandbox>:all
+ *
+ * One thread a connection, one worker process for each that has asked something lately. Statements
+ * only read. A statement sees the batches that were finished when it began.
+ *
+ * Threads: any.
+ */
+#ifndef TR_SQL_SQL_H
+#define TR_SQL_SQL_H
+
+#include "lake/lake.h"
+#include "query/query.h"
+
+typedef struct tr_sql tr_sql;
+
+/* Who may come in: fills *out with the tenant. Called from the connections' threads.
+ * TR_UNAUTHORIZED  wrong user or password;  TR_NOT_FOUND  no such sandbox for that client */
+typedef struct tr_sql_guard {
+    void *ctx;
+    tr_code (*admit)(void *ctx, const char *user, const char *sandbox, tr_str password,
+                     tr_tenant *out, tr_err *err);
+} tr_sql_guard;
+
+typedef struct tr_sql_options {
+    tr_catalog *catalog;
+    tr_lake *lake;
+    tr_query *query;
+    tr_sql_guard guard;
+    const char *listen;          /* "127.0.0.1:5433"; port 0: any */
+    const char *tls_certificate; /* PEM files; NULL: no TLS */
+    const char *tls_key;
+    uint32_t connections_max;    /* 0: 100 */
+} tr_sql_options;
+
+TR_MUST_CHECK tr_code tr_sql_open(const tr_sql_options *options, tr_sql **out, tr_err *err);
+/* Ends every connection, and what it runs. Accepts NULL. */
+void tr_sql_close(tr_sql *sql);
+const char *tr_sql_address(const tr_sql *sql); /* "127.0.0.1:5433", the port that it is */
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sql_internal.h - a connection, seen by the files that serve it.
+ *
+ *     listener.c    the port, threads, who may be cancelled by whom
+ *     connection.c  start-up, password, messages one after the other, simple queries
+ *     extended.c    Parse, Bind, Describe, Execute, Close: statements and portals by name
+ *     execute.c     a statement on its way through a worker; its rows, COPY
+ */
+#ifndef TR_SQL_SQL_INTERNAL_H
+#define TR_SQL_SQL_INTERNAL_H
+
+#include "sql/sql.h"
+#include "sql/translate.h"
+#include "sql/wire.h"
+
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct tr_sql_named tr_sql_named; /* prepared statements and portals: extended.c */
+
+typedef struct tr_sql_connection {
+    tr_sql *sql;
+    tr_wire wire;
+    uint32_t number, secret;   /* what a cancel request must know */
+    char user[80];
+    char database[80];         /* "all" */
+    char application_name[64];
+    tr_tenant tenant;
+    bool is_local;
+    char state;                /* 'I' idle, 'T' in a transaction, 'E' in a failed one */
+    bool is_skipping;          /* after an error, up to Sync */
+    char error_state[6];       /* of the failure last met */
+    tr_query_session *idle;    /* a worker that waits; NULL: none */
+    tr_query_session *running; /* guarded by the service's mutex */
+    tr_sql_named *named;
+    struct tr_sql_connection *next;
+} tr_sql_connection;
+
+struct tr_sql {
+    tr_sql_options options;
+    int listen_fd, stop_fd[2];
+    char address[128];
+    SSL_CTX *tls;
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    tr_sql_connection *connections;
+    uint32_t count, last_number;
+    _Atomic bool is_stopping;
+};
+
+/* listener.c */
+void tr_sql_cancel(tr_sql *sql, uint32_t number, uint32_t secret);
+/* NULL: nothing runs. */
+void tr_sql_set_running(tr_sql_connection *c, tr_query_session *worker);
+
+/* connection.c */
+void tr_sql_serve(tr_sql_connection *c, int fd);
+/* Sends an ErrorResponse. severity  "ERROR" or "FATAL" */
+void tr_sql_put_error(tr_sql_connection *c, const char *severity, const char *state,
+                      const char *text);
+/* Fails with a state of PostgreSQL's; for `return`. */
+tr_code tr_sql_fail(tr_sql_connection *c, const char *state, tr_err *err, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void tr_sql_put_complete(tr_sql_connection *c, const tr_plan *plan, uint64_t rows);
+/* What BEGIN, DISCARD and their like change. */
+void tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan);
+TR_MUST_CHECK tr_code tr_sql_plan(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_plan *out,
+                                  tr_err *err);
+
+/* extended.c */
+TR_MUST_CHECK tr_code tr_sql_parse(tr_sql_connection *c, tr_body *body, tr_err *err);
+TR_MUST_CHECK tr_code tr_sql_bind(tr_sql_connection *c, tr_body *body, tr_err *err);
+TR_MUST_CHECK tr_code tr_sql_describe(tr_sql_connection *c, tr_body *body, tr_err *err);
+TR_MUST_CHECK tr_code tr_sql_execute(tr_sql_connection *c, tr_body *body, tr_err *err);
+TR_MUST_CHECK tr_code tr_sql_close_named(tr_sql_connection *c, tr_body *body, tr_err *err);
+void tr_sql_drop_portals(tr_sql_connection *c);
+void tr_sql_drop_statements(tr_sql_connection *c, tr_str name); /* .len 0: all that have a name */
+TR_MUST_CHECK tr_code tr_sql_named_open(tr_sql_connection *c, tr_err *err);
+void tr_sql_named_close(tr_sql_connection *c);
+
+/* execute.c: a statement under way. */
+typedef struct tr_sql_run {
+    tr_query_session *worker;
+    json_t *columns; /* [{"name","oid","bytes","modifier"}] */
+    tr_buf rows;     /* DataRow messages that have come and not gone */
+    size_t at;
+    uint64_t row_count;
+    bool has_begun, is_done;
+} tr_sql_run;
+
+/* sql  the plan's, its parameters filled in; formats: borrowed, NULL: all text */
+TR_MUST_CHECK tr_code tr_sql_run_begin(tr_sql_connection *c, const tr_plan *plan, tr_str sql,
+                                       const json_t *formats, tr_sql_run *out, tr_err *err);
+/* Sends at most `most` rows (0: all). */
+TR_MUST_CHECK tr_code tr_sql_run_send(tr_sql_connection *c, tr_sql_run *run, uint64_t most,
+                                      tr_err *err);
+/* COPY: all rows, with what goes before and after. */
+TR_MUST_CHECK tr_code tr_sql_run_copy(tr_sql_connection *c, const tr_plan *plan, tr_sql_run *run,
+                                      tr_err *err);
+void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run);
+/* {"columns","params"}; returned. */
+TR_MUST_CHECK tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *plan, tr_str sql,
+                                          json_t **out, tr_err *err);
+/* RowDescription. */
+void tr_sql_put_columns(tr_sql_connection *c, const json_t *columns, const json_t *formats);
+
+#endif

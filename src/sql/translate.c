@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* translate.c - see translate.h. The first words decide; the words of a query are probe.c's and
+ * spark.c's to change.
+ */
+#include "sql/translate.h"
+
+#include "sql/rewrite_internal.h"
+
+#include <stdio.h>
+
+typedef struct settled {
+    const char *first, *second; /* second NULL: any */
+    const char *tag;
+    tr_plan_effect effect;
+} settled;
+
+/* In order: the first that fits. */
+static const settled answered[] = {
+    {"set", NULL, "SET", TR_EFFECT_NONE},
+    {"reset", NULL, "RESET", TR_EFFECT_NONE},
+    {"begin", NULL, "BEGIN", TR_EFFECT_BEGIN},
+    {"start", "transaction", "START TRANSACTION", TR_EFFECT_BEGIN},
+    {"commit", NULL, "COMMIT", TR_EFFECT_COMMIT},
+    {"end", NULL, "COMMIT", TR_EFFECT_COMMIT},
+    {"rollback", "to", "ROLLBACK", TR_EFFECT_BEGIN},
+    {"rollback", NULL, "ROLLBACK", TR_EFFECT_ROLLBACK},
+    {"abort", NULL, "ROLLBACK", TR_EFFECT_ROLLBACK},
+    {"savepoint", NULL, "SAVEPOINT", TR_EFFECT_NONE},
+    {"release", NULL, "RELEASE", TR_EFFECT_NONE},
+    {"discard", NULL, "DISCARD ALL", TR_EFFECT_DISCARD},
+    {"deallocate", NULL, "DEALLOCATE", TR_EFFECT_DEALLOCATE},
+    {"unlisten", NULL, "UNLISTEN", TR_EFFECT_NONE},
+    {"close", "all", "CLOSE CURSOR", TR_EFFECT_NONE},
+};
+
+static const char *const reading[] = {"select", "with",      "values", "from",
+                                      "(",      "summarize", "table",  NULL};
+
+bool tr_word_is_one_of(const tr_tokens *tokens, size_t i, const char *const *list)
+{
+    for (; *list != NULL; list++)
+        if (tr_token_is(tokens, i, *list))
+            return true;
+    return false;
+}
+
+static tr_code refuse(const char **state, const char *is, tr_err *err, const char *what)
+{
+    *state = is;
+    return TR_FAIL(err, TR_INVALID, "%s", what);
+}
+
+/* SHOW ------------------------------------------------------------------------------------------ */
+
+typedef struct setting {
+    const char *name, *value;
+} setting;
+
+static const setting settings[] = {
+    {"server_version", TR_SQL_SERVER_VERSION},
+    {"server_encoding", "UTF8"},
+    {"client_encoding", "UTF8"},
+    {"standard_conforming_strings", "on"},
+    {"transaction_isolation", "read committed"},
+    {"default_transaction_isolation", "read committed"},
+    {"transaction_read_only", "off"},
+    {"default_transaction_read_only", "off"},
+    {"datestyle", "ISO, MDY"},
+    {"intervalstyle", "postgres"},
+    {"timezone", "UTC"},
+    {"search_path", "public"},
+    {"max_identifier_length", "63"},
+    {"max_index_keys", "32"},
+    {"extra_float_digits", "3"},
+    {"lc_collate", "C"},
+    {"is_superuser", "off"},
+};
+
+static const char *find_setting(const tr_tokens *tokens, const tr_plan_session *session)
+{
+    if (tr_token_is(tokens, 1, "transaction") && tr_token_is(tokens, 2, "isolation"))
+        return "read committed";
+    if (tr_token_is(tokens, 1, "time") && tr_token_is(tokens, 2, "zone"))
+        return "UTC";
+    if (tr_token_is(tokens, 1, "application_name"))
+        return session->application_name;
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        if (tr_token_is(tokens, 1, settings[i].name))
+            return settings[i].value;
+    return NULL;
+}
+
+static tr_code show(const tr_tokens *tokens, const tr_plan_session *session, tr_arena *arena,
+                    tr_plan *plan, const char **state, tr_err *err)
+{
+    tr_buf sql = {0};
+    plan->tag = "SHOW";
+    if (tr_token_is(tokens, 1, "tables") && tokens->count == 2) {
+        plan->shows_tables = true;
+        return TR_OK;
+    }
+    const char *value = find_setting(tokens, session);
+    if (value == NULL) {
+        *state = "42704";
+        return TR_FAIL(err, TR_INVALID,
+                       "SHOW of \"%.*s\" is not there: SHOW TABLES and the settings of a "
+                       "PostgreSQL session are",
+                       tokens->count < 2 ? 0 : TR_STR_ARG(tokens->at[1].text));
+    }
+    tr_code code = tr_buf_append(&sql, tr_str_of("SELECT "), err);
+    if (code == TR_OK)
+        code = tr_put_literal(&sql, tr_str_of(value), err);
+    if (code == TR_OK)
+        code = tr_buf_format(&sql, err, " AS \"%.*s\"", TR_STR_ARG(tokens->at[1].text));
+    plan->sql = tr_arena_copy(arena, tr_buf_str(&sql));
+    tr_buf_free(&sql);
+    return code;
+}
+
+/* COPY (query) TO STDOUT ... -------------------------------------------------------------------- */
+
+static tr_code copy(tr_str sql, const tr_tokens *tokens, tr_str *query, tr_plan *plan,
+                    const char **state, tr_err *err)
+{
+    size_t i = 1, depth = 0;
+    plan->kind = TR_PLAN_COPY;
+    plan->tag = "COPY";
+    if (!tr_token_is(tokens, 1, "("))
+        return refuse(state, "0A000", err,
+                      "only COPY (SELECT ...) TO STDOUT is there, in csv or text");
+    for (; i < tokens->count; i++) {
+        depth += tr_token_is(tokens, i, "(");
+        depth -= tr_token_is(tokens, i, ")");
+        if (depth == 0)
+            break;
+    }
+    if (!tr_token_is(tokens, i + 1, "to") || !tr_token_is(tokens, i + 2, "stdout"))
+        return refuse(state, "0A000", err,
+                      "only COPY (SELECT ...) TO STDOUT is there, in csv or text");
+    const uint8_t *from = tokens->at[1].text.at + 1;
+    *query = (tr_str){from, (size_t)(tokens->at[i].text.at - from)};
+    (void)sql;
+    for (i += 3; i < tokens->count; i++) {
+        if (tr_token_is(tokens, i, "binary"))
+            return refuse(state, "0A000", err, "COPY in binary is not there: csv and text are");
+        plan->is_csv = plan->is_csv || tr_token_is(tokens, i, "csv");
+        plan->has_header = plan->has_header ||
+                           (tr_token_is(tokens, i, "header") &&
+                            !tr_token_is(tokens, i + 1, "false") &&
+                            !tr_token_is(tokens, i + 1, "off"));
+        if (tr_token_is(tokens, i, "delimiter") || tr_token_is(tokens, i, "quote") ||
+            tr_token_is(tokens, i, "null") || tr_token_is(tokens, i, "escape"))
+            return refuse(state, "0A000", err,
+                          "COPY takes FORMAT csv or text, and HEADER; no other option");
+    }
+    return TR_OK;
+}
+
+/* ----------------------------------------------------------------------------------------------- */
+
+static tr_code unsupported(const tr_tokens *tokens, const char **state, tr_err *err)
+{
+    static const char *const writing[] = {"create", "insert", "drop",  "alter", "update",
+                                          "delete", "merge",  "copy",  "analyze", NULL};
+    static const char *const later[] = {"declare", "fetch", "move", "prepare", "execute",
+                                        "explain", "close", "lock", "listen", "do", NULL};
+    const tr_str word = tokens->at[0].text;
+    *state = "0A000";
+    if (tr_word_is_one_of(tokens, 0, writing))
+        return TR_FAIL(err, TR_INVALID,
+                       "%.*s is not there: Query Service reads only. To write, ingest a batch",
+                       TR_STR_ARG(word));
+    if (tr_word_is_one_of(tokens, 0, later) || tr_str_is(word, "$$"))
+        return TR_FAIL(err, TR_INVALID, "%.*s is not there yet", TR_STR_ARG(word));
+    *state = "42601";
+    return TR_FAIL(err, TR_INVALID, "syntax error at or near \"%.*s\"",
+                   (int)(word.len < 40 ? word.len : 40), (const char *)word.at);
+}
+
+static void settle(const tr_tokens *tokens, const settled *how, tr_arena *arena, tr_plan *plan)
+{
+    plan->kind = TR_PLAN_TAG;
+    plan->tag = how->tag;
+    plan->effect = how->effect;
+    const size_t at = tr_token_is(tokens, 1, "prepare") ? 2 : 1;
+    if (how->effect == TR_EFFECT_DEALLOCATE && at < tokens->count && !tr_token_is(tokens, at, "all"))
+        plan->name = tr_token_name(tokens->at + at, arena);
+}
+
+static void count_params(const tr_tokens *tokens, tr_plan *plan)
+{
+    for (size_t i = 0; i < tokens->count; i++) {
+        int64_t number;
+        if (tokens->at[i].kind == TR_TOKEN_PARAM &&
+            tr_str_to_i64(tr_str_from(tokens->at[i].text, 1), &number) && number > 0 &&
+            number <= UINT16_MAX && number > plan->param_count)
+            plan->param_count = (uint32_t)number;
+    }
+}
+
+static tr_code write_query(tr_str sql, tr_tokens *tokens, const tr_plan_session *session,
+                           tr_arena *arena, tr_plan *plan, const char **state, tr_err *err)
+{
+    tr_buf out = {0};
+    tr_rewrite w = {.tokens = tokens, .session = session, .arena = arena, .out = &out,
+                    .copied = sql.at, .state = state};
+    count_params(tokens, plan);
+    plan->is_probe = tr_is_probe(tokens);
+    tr_code code = plan->is_probe ? tr_rewrite_probe(&w, err) : tr_rewrite_spark(&w, err);
+    if (code == TR_OK)
+        code = tr_rewrite_copy_to(&w, sql.at + sql.len, err);
+    if (code == TR_OK) {
+        plan->sql = tr_arena_copy(arena, tr_buf_str(&out));
+        if (plan->sql.at == NULL)
+            code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+    }
+    tr_buf_free(&out);
+    return code;
+}
+
+tr_code tr_translate(tr_str sql, const tr_plan_session *session, tr_arena *arena, tr_plan *out,
+                     const char **state, tr_err *err)
+{
+    tr_tokens tokens;
+    tr_str query = sql;
+    *out = (tr_plan){.kind = TR_PLAN_EMPTY};
+    *state = "58000";
+    TR_TRY(tr_lex(sql, arena, &tokens, err));
+    if (tokens.count == 0)
+        return TR_OK;
+    if (tr_token_is(&tokens, 0, "set") && tr_token_is(&tokens, 1, "@"))
+        return refuse(state, "0A000", err, "variables of a session (SET @name) are not there yet");
+    for (size_t i = 0; i < sizeof answered / sizeof answered[0]; i++)
+        if (tr_token_is(&tokens, 0, answered[i].first) &&
+            (answered[i].second == NULL || tr_token_is(&tokens, 1, answered[i].second))) {
+            settle(&tokens, answered + i, arena, out);
+            return TR_OK;
+        }
+    out->kind = TR_PLAN_QUERY;
+    out->tag = "SELECT";
+    if (tr_token_is(&tokens, 0, "show"))
+        return show(&tokens, session, arena, out, state, err);
+    if (tr_token_is(&tokens, 0, "copy")) {
+        TR_TRY(copy(sql, &tokens, &query, out, state, err));
+        TR_TRY(tr_lex(query, arena, &tokens, err));
+    } else if (tr_token_is(&tokens, 0, "describe") || tr_token_is(&tokens, 0, "desc")) {
+        out->tag = "DESCRIBE";
+    } else if (!tr_word_is_one_of(&tokens, 0, reading)) {
+        return unsupported(&tokens, state, err);
+    }
+    return write_query(query, &tokens, session, arena, out, state, err);
+}

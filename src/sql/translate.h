@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* translate.h - a client's statement into what the worker runs, or into what needs no worker.
+ *
+ *     nothing, a comment                        EMPTY
+ *     SET, BEGIN, COMMIT, DISCARD ...           TAG: answered here
+ *     SELECT, WITH, VALUES, SHOW, DESCRIBE      QUERY: its text in DuckDB's words
+ *     COPY (SELECT ...) TO STDOUT               COPY: a QUERY, and how its rows leave
+ *     all others                                an error that says so
+ *
+ * A statement that names pg_catalog or information_schema is a client's tool looking around: a
+ * probe. Its names are moved to the worker's schema with PostgreSQL's numbers. Any other statement
+ * is Query Service's SQL, a dialect of Spark: `name` is "name", arr[0] is the first element,
+ * explode() gives rows, MINUS is EXCEPT.
+ */
+#ifndef TR_SQL_TRANSLATE_H
+#define TR_SQL_TRANSLATE_H
+
+#include "codec/json.h"
+#include "sql/lex.h"
+
+typedef enum tr_plan_kind { TR_PLAN_EMPTY, TR_PLAN_TAG, TR_PLAN_QUERY, TR_PLAN_COPY } tr_plan_kind;
+typedef enum tr_plan_effect {
+    TR_EFFECT_NONE,
+    TR_EFFECT_BEGIN,
+    TR_EFFECT_COMMIT,
+    TR_EFFECT_ROLLBACK,
+    TR_EFFECT_DEALLOCATE, /* name: one prepared statement; empty: all */
+    TR_EFFECT_DISCARD
+} tr_plan_effect;
+
+typedef struct tr_plan {
+    tr_plan_kind kind;
+    const char *tag;   /* "SELECT", "SET", ...; a literal */
+    tr_plan_effect effect;
+    tr_str name;       /* of the effect; arena */
+    tr_str sql;        /* for the worker; arena */
+    bool is_probe;
+    bool shows_tables; /* SHOW TABLES: sql is a query over a table "shown" */
+    bool is_csv;       /* COPY: else PostgreSQL's text */
+    bool has_header;
+    uint32_t param_count; /* the highest $n */
+} tr_plan;
+
+typedef struct tr_plan_session { /* what SHOW and current_user tell */
+    const char *user;
+    const char *database;
+    const char *application_name;
+} tr_plan_session;
+
+/* TR_INVALID  *state says which error it is ("0A000") */
+TR_MUST_CHECK tr_code tr_translate(tr_str sql, const tr_plan_session *session, tr_arena *arena,
+                                   tr_plan *out, const char **state, tr_err *err);
+
+#endif
