@@ -74,7 +74,7 @@ void tr_pg_rows_close(tr_pg_rows *rows)
     tr_rows_close(&rows->rows);
 }
 
-/* Big-endian ------------------------------------------------------------------------------------ */
+/* Big-endian ---------------------------------------------------------------------------------- */
 
 static void put_be(tr_out *out, uint64_t value, unsigned bytes)
 {
@@ -90,7 +90,7 @@ static void patch_be32(tr_out *out, size_t at, uint32_t value)
         out->buf.at[at + i] = (uint8_t)(value >> 8 * (3 - i));
 }
 
-/* Text ------------------------------------------------------------------------------------------ */
+/* Text ---------------------------------------------------------------------------------------- */
 
 static int64_t floor_div(int64_t value, int64_t by, int64_t *rest)
 {
@@ -175,7 +175,7 @@ static void put_text(tr_pg_rows *pg, size_t column, uint64_t row, tr_out *out)
     }
 }
 
-/* Binary ---------------------------------------------------------------------------------------- */
+/* Binary -------------------------------------------------------------------------------------- */
 
 /* A whole number as it is stored. */
 static int64_t integer_of(const tr_cell *cell, duckdb_type kind, uint64_t row)
@@ -214,7 +214,7 @@ static void put_numeric(tr_pg_rows *pg, size_t column, uint64_t row, tr_out *out
     const int scale = point == NULL ? 0 : (int)(end - point - 1);
     const int whole_groups = (whole + 3) / 4, all = whole_groups + (scale + 3) / 4;
     for (int i = 0; i < all * 4 && all <= NUMERIC_DIGITS_MAX; i++) {
-        const int place = i - (whole_groups * 4 - whole); /* digit of the text, the point left out */
+        const int place = i - (whole_groups * 4 - whole); /* in the text without its point */
         const int digit = place < 0 || place >= whole + scale ? 0
                           : place < whole ? at[place] - '0' : point[1 + place - whole] - '0';
         groups[i / 4] = (int16_t)(groups[i / 4] * 10 + digit);

@@ -31,7 +31,7 @@ typedef struct session {
     bool has_catalog;     /* the catalog's tables are those of `views` */
 } session;
 
-/* Answers --------------------------------------------------------------------------------------- */
+/* Answers ------------------------------------------------------------------------------------- */
 
 static tr_code write_all(const uint8_t *at, size_t len, tr_err *err)
 {
@@ -75,7 +75,7 @@ static tr_code answer_json(char kind, json_t *json, tr_err *err)
     return code;
 }
 
-/* Commands -------------------------------------------------------------------------------------- */
+/* Commands ------------------------------------------------------------------------------------ */
 
 /* False at the end of the commands, or when they break off. */
 static bool read_all(uint8_t *at, size_t len)
@@ -115,7 +115,7 @@ static tr_code read_command(json_t **out, tr_err *err)
     return code;
 }
 
-/* Tables ---------------------------------------------------------------------------------------- */
+/* Tables -------------------------------------------------------------------------------------- */
 
 static tr_code drop_view(session *s, const char *name, tr_err *err)
 {
@@ -176,7 +176,7 @@ static tr_code make_catalog(session *s, const json_t *tables, tr_err *err)
     return TR_OK;
 }
 
-/* Statements ------------------------------------------------------------------------------------ */
+/* Statements ---------------------------------------------------------------------------------- */
 
 static json_t *column_json(const char *name, duckdb_logical_type type)
 {

@@ -106,7 +106,8 @@ static tr_code check_show(const checker *c, const json_t *node, tr_err *err)
     return TR_FAIL(err, TR_INVALID, "SHOW %.80s is not available: SHOW TABLES is", name);
 }
 
-static tr_code check_function(const checker *c, const json_t *node, bool (*is_allowed)(const char *), tr_err *err)
+static tr_code check_function(const checker *c, const json_t *node,
+                              bool (*is_allowed)(const char *), tr_err *err)
 {
     static const char *const schemas[] = {"", "main", "pg_catalog", NULL};
     const char *name = tr_json_text(node, "function_name", "");
@@ -137,7 +138,8 @@ static tr_code check_from(checker *c, const json_t *node, const char *type, tr_e
     return TR_OK;
 }
 
-static tr_code check_expression(const checker *c, const json_t *node, const char *class, tr_err *err)
+static tr_code check_expression(const checker *c, const json_t *node, const char *class,
+                                tr_err *err)
 {
     static const char *const harmless[] = {
         "BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT",

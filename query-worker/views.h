@@ -13,7 +13,8 @@ TR_MUST_CHECK tr_code tr_views_check(const json_t *tables, tr_err *err);
 /* Shows each file's path as its table's name in messages, until the next call; *out is returned
  * (tr_free) and borrows the texts of `tables`: both live as long as it is in use. */
 TR_MUST_CHECK tr_code tr_views_disguise(const json_t *tables, tr_disguise **out, tr_err *err);
-/* Makes or replaces a view. A table without files has no columns that anybody knows, and no rows. */
+/* Makes or replaces a view. A table without files has no columns that anybody knows, and no
+ * rows. */
 TR_MUST_CHECK tr_code tr_view_make(tr_engine *engine, const char *name, const json_t *files,
                                    tr_err *err);
 /* Appends 'a','b',... of one table's files. */

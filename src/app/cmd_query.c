@@ -21,7 +21,7 @@ static const char usage[] =
     "  --sandbox NAME    \"prod\" unless given\n"
     "  --format FORMAT   table (as given), csv, or json: one object a line\n"
     "  --deadline-s N --memory-mb N          limits of the query (600, 1024)\n"
-    "SQL over the network (Query Service) is not there yet.\n"
+    "SQL over the network: serve --pg-listen, and any PostgreSQL client.\n"
     "\n"
     "  tributary query --data ./data 'SELECT count(*) FROM crm'\n";
 
@@ -58,8 +58,9 @@ int tr_cmd_query(int argc, char **argv)
     if (status != -1)
         return status;
     if (url != NULL)
-        return tr_args_refuse(&command, "a server runs no SQL over the network yet: run this where "
-                                        "its data folder is, with --data DIR");
+        return tr_args_refuse(&command, "SQL of a server is for PostgreSQL clients (serve "
+                                        "--pg-listen): this runs where its data folder is, with "
+                                        "--data DIR");
     if (o.data == NULL)
         return tr_args_refuse(&command, "--data is missing: the data folder of a server");
     if (strcmp(o.format, "table") != 0 && strcmp(o.format, "csv") != 0 &&

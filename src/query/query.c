@@ -197,7 +197,7 @@ static tr_code make_spill(tr_query *query, char **path, tr_err *err)
     return *path != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for a query");
 }
 
-/* Sessions -------------------------------------------------------------------------------------- */
+/* Sessions ------------------------------------------------------------------------------------ */
 
 /* The processor time of a whole session; the deadline of each statement is the server's. */
 enum { SESSION_CPU_S = 24 * 3600 };

@@ -184,7 +184,8 @@ static tr_code more(tr_query_session *s, tr_err *err)
         s->at = 0;
     }
     TR_TRY(tr_buf_reserve(&s->read, READ_BYTES, err));
-    const ssize_t got = read(s->child.result_read, s->read.at + s->read.len, s->read.cap - s->read.len);
+    const ssize_t got =
+        read(s->child.result_read, s->read.at + s->read.len, s->read.cap - s->read.len);
     if (got < 0 && errno == EINTR)
         return TR_OK;
     if (got <= 0)

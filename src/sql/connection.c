@@ -58,7 +58,7 @@ static bool refuse(tr_sql_connection *c, const char *state, const char *text)
     return false;
 }
 
-/* Start-up -------------------------------------------------------------------------------------- */
+/* Start-up ------------------------------------------------------------------------------------ */
 
 static bool start_tls(tr_sql_connection *c)
 {
@@ -263,7 +263,7 @@ static void welcome(tr_sql_connection *c)
     put_ready(c);
 }
 
-/* Statements ------------------------------------------------------------------------------------ */
+/* Statements ---------------------------------------------------------------------------------- */
 
 tr_code tr_sql_plan(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_plan *out, tr_err *err)
 {
@@ -382,7 +382,7 @@ static void simple_query(tr_sql_connection *c, tr_body *body)
     put_ready(c);
 }
 
-/* Messages -------------------------------------------------------------------------------------- */
+/* Messages ------------------------------------------------------------------------------------ */
 
 static tr_code extended(tr_sql_connection *c, char type, tr_body *body, tr_err *err)
 {
@@ -505,8 +505,8 @@ void tr_sql_serve(tr_sql_connection *c, int fd)
     char database[128] = "", sandbox[128];
     tr_err err = {0};
     tr_wire_open(&c->wire, fd);
-    bool is_on = start_up(c, database) && read_database(c, database, sandbox) && admit(c, sandbox) &&
-                 tr_sql_named_open(c, &err) == TR_OK;
+    bool is_on = start_up(c, database) && read_database(c, database, sandbox) &&
+                 admit(c, sandbox) && tr_sql_named_open(c, &err) == TR_OK;
     if (is_on) {
         welcome(c);
         is_on = tr_wire_flush(&c->wire, &err) == TR_OK;

@@ -49,7 +49,8 @@ static tr_code list_tables(tr_sql_connection *c, tr_buf *sql, tr_err *err)
     tr_code code = tr_buf_append(sql, tr_str_of("SELECT * FROM (VALUES (NULL,NULL,NULL,NULL,NULL)"),
                                  err);
     json_array_foreach (list, i, row) {
-        const char *const cells[] = {tr_json_text(row, "table", ""), tr_json_text(row, "dataset", ""),
+        const char *const cells[] = {tr_json_text(row, "table", ""),
+                                     tr_json_text(row, "dataset", ""),
                                      tr_json_text(row, "name", ""), "", "true"};
         for (size_t k = 0; k < 5 && code == TR_OK; k++) {
             code = tr_buf_append(sql, tr_str_of(k == 0 ? ",(" : ","), err);
@@ -195,7 +196,7 @@ void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run)
     *run = (tr_sql_run){0};
 }
 
-/* Rows ------------------------------------------------------------------------------------------ */
+/* Rows ---------------------------------------------------------------------------------------- */
 
 /* The next whole DataRow; .len 0: there is no more. What the worker gives is looked at: nothing but
  * whole rows goes to a client. */
@@ -257,7 +258,7 @@ void tr_sql_put_columns(tr_sql_connection *c, const json_t *columns, const json_
     tr_wire_end(&c->wire);
 }
 
-/* COPY ------------------------------------------------------------------------------------------ */
+/* COPY ---------------------------------------------------------------------------------------- */
 
 static void put_csv_cell(tr_wire *wire, tr_str cell)
 {

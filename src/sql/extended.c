@@ -134,7 +134,7 @@ static tr_code malformed(tr_sql_connection *c, tr_err *err)
     return tr_sql_fail(c, "08P01", err, "a message that is not well formed");
 }
 
-/* Parse ----------------------------------------------------------------------------------------- */
+/* Parse --------------------------------------------------------------------------------------- */
 
 static tr_code read_oids(tr_sql_connection *c, tr_body *body, statement *s, tr_err *err)
 {
@@ -197,7 +197,7 @@ tr_code tr_sql_parse(tr_sql_connection *c, tr_body *body, tr_err *err)
     return TR_OK;
 }
 
-/* Bind ------------------------------------------------------------------------------------------ */
+/* Bind ---------------------------------------------------------------------------------------- */
 
 static tr_code read_values(tr_sql_connection *c, tr_body *body, const statement *s, portal *p,
                            tr_err *err)
@@ -205,7 +205,8 @@ static tr_code read_values(tr_sql_connection *c, tr_body *body, const statement 
     const char *state = "58000";
     tr_err why = {0};
     tr_str formats = tr_body_bytes(body, 2);
-    const uint32_t format_count = formats.len < 2 ? 0 : (uint32_t)formats.at[0] << 8 | formats.at[1];
+    const uint32_t format_count =
+        formats.len < 2 ? 0 : (uint32_t)formats.at[0] << 8 | formats.at[1];
     formats = tr_body_bytes(body, (size_t)format_count * 2);
     const uint32_t count = tr_body_u16(body);
     if (body->is_bad || (format_count > 1 && format_count != count))
@@ -288,7 +289,7 @@ tr_code tr_sql_bind(tr_sql_connection *c, tr_body *body, tr_err *err)
     return TR_OK;
 }
 
-/* Describe -------------------------------------------------------------------------------------- */
+/* Describe ------------------------------------------------------------------------------------ */
 
 static void put_no_data(tr_sql_connection *c)
 {
@@ -316,7 +317,8 @@ static tr_code describe_statement(tr_sql_connection *c, const char *name, tr_err
         return tr_sql_fail(c, "26000", err, "prepared statement \"%.100s\" does not exist", name);
     if (s->plan.kind == TR_PLAN_QUERY && s->described == NULL) {
         tr_str sql;
-        TR_TRY(tr_params_put_types(s->plan.sql, s->oids, s->plan.param_count, &s->arena, &sql, err));
+        TR_TRY(tr_params_put_types(s->plan.sql, s->oids, s->plan.param_count, &s->arena, &sql,
+                                   err));
         TR_TRY(tr_sql_run_describe(c, &s->plan, sql, &s->described, err));
     }
     put_param_types(c, s);
@@ -356,7 +358,7 @@ tr_code tr_sql_describe(tr_sql_connection *c, tr_body *body, tr_err *err)
     return kind.at[0] == 'S' ? describe_statement(c, name, err) : describe_portal(c, name, err);
 }
 
-/* Execute --------------------------------------------------------------------------------------- */
+/* Execute ------------------------------------------------------------------------------------- */
 
 static uint32_t count_runs(const tr_sql_named *named)
 {

@@ -30,7 +30,8 @@ typedef struct tr_tokens {
 } tr_tokens;
 
 TR_MUST_CHECK tr_code tr_lex(tr_str sql, tr_arena *arena, tr_tokens *out, tr_err *err);
-bool tr_token_is(const tr_tokens *tokens, size_t i, const char *text); /* any case; past the end: no */
+/* In any case; false past the end. */
+bool tr_token_is(const tr_tokens *tokens, size_t i, const char *text);
 /* The name of a word or quoted token, without quotes. */
 tr_str tr_token_name(const tr_token *token, tr_arena *arena);
 /* The first statement of a script (without its ';') and where the next one begins. */

@@ -15,7 +15,7 @@
 
 enum { BACKLOG = 64, CONNECTIONS_MAX = 100, STACK_BYTES = 1024 * 1024 };
 
-/* Connections ----------------------------------------------------------------------------------- */
+/* Connections --------------------------------------------------------------------------------- */
 
 void tr_sql_set_running(tr_sql_connection *c, tr_query_session *worker)
 {
@@ -101,7 +101,8 @@ static void welcome(tr_sql *sql, int fd, const struct sockaddr_storage *peer)
     if (sql->count < sql->options.connections_max)
         c = tr_alloc_zeroed(1, sizeof *c);
     if (c != NULL) {
-        *c = (tr_sql_connection){.sql = sql, .is_local = is_local(peer), .number = ++sql->last_number};
+        *c = (tr_sql_connection){
+            .sql = sql, .is_local = is_local(peer), .number = ++sql->last_number};
         c->wire.fd = fd;
         tr_random_bytes((uint8_t *)&c->secret, sizeof c->secret);
         c->next = sql->connections;
@@ -135,7 +136,7 @@ static void *accept_all(void *arg)
     return NULL;
 }
 
-/* The port -------------------------------------------------------------------------------------- */
+/* The port ------------------------------------------------------------------------------------ */
 
 static tr_code listen_at(tr_sql *sql, const struct addrinfo *at, tr_err *err)
 {

@@ -14,7 +14,8 @@ typedef struct param_type {
 
 static const param_type types[] = {
     {16, "BOOLEAN", 1},      {21, "SMALLINT", 2},  {23, "INTEGER", 4},   {20, "BIGINT", 8},
-    {26, "BIGINT", 4},       {700, "FLOAT", 4},    {701, "DOUBLE", 8},   {1700, "DECIMAL(38,10)", -1},
+    {26, "BIGINT", 4},       {700, "FLOAT", 4},    {701, "DOUBLE", 8},   
+    {1700, "DECIMAL(38,10)", -1},
     {17, "BLOB", 0},         {1082, "DATE", 4},    {1083, "TIME", 8},    {1114, "TIMESTAMP", 8},
     {1184, "TIMESTAMPTZ", 8}, {2950, "UUID", 16},  {1186, "INTERVAL", -1},
     {0, NULL, 0},            {25, NULL, 0},        {1043, NULL, 0},      {1042, NULL, 0},
@@ -138,8 +139,140 @@ static tr_code put_value(tr_buf *out, const tr_param *param, const char **state,
     return tr_buf_format(out, err, " AS %s)", type->name);
 }
 
-typedef tr_code (*put_param)(const void *ctx, uint32_t number, tr_str token, tr_buf *out,
-                             const char **state, tr_err *err);
+/* Lists --------------------------------------------------------------------------------------- */
+
+enum { LIST_VALUES_MAX = 100000 };
+
+/* The type of a list's items; 0: it is no list. */
+static uint32_t item_oid(uint32_t oid)
+{
+    static const uint32_t lists[][2] = {{1000, 16},   {1001, 17},   {1005, 21},   {1007, 23},
+                                        {1009, 25},   {1015, 1043}, {1016, 20},   {1021, 700},
+                                        {1022, 701},  {1028, 26},   {1115, 1114}, {1182, 1082},
+                                        {1185, 1184}, {1231, 1700}, {2951, 2950}, {1002, 18},
+                                        {1003, 19}};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        if (lists[i][0] == oid)
+            return lists[i][1];
+    return 0;
+}
+
+static tr_code put_item(tr_buf *out, size_t number, const tr_param *item, const char **state,
+                        tr_err *err)
+{
+    if (number > 0)
+        TR_TRY(tr_buf_append(out, tr_str_of(", "), err));
+    if (number >= LIST_VALUES_MAX) {
+        *state = "54000";
+        return TR_FAIL(err, TR_INVALID, "a list of more than %d values", LIST_VALUES_MAX);
+    }
+    return put_value(out, item, state, err);
+}
+
+/* int32 dimensions, flags, item type; per dimension length and first index; items. */
+static tr_code put_binary_list(tr_buf *out, tr_str value, const char **state, tr_err *err)
+{
+    tr_param item = {.is_binary = true};
+    *state = "22P03";
+    const uint64_t dimensions = value.len < 12 ? 2 : read_be((tr_str){value.at, 4});
+    if (dimensions > 1 || (dimensions == 1 && value.len < 20))
+        return TR_FAIL(err, TR_INVALID, "a binary list that is not one list of values");
+    item.oid = (uint32_t)read_be((tr_str){value.at + 8, 4});
+    if (dimensions == 0)
+        return TR_OK;
+    const uint64_t count = read_be((tr_str){value.at + 12, 4});
+    tr_str rest = tr_str_from(value, 20);
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t len = rest.len < 4 ? 0 : read_be((tr_str){rest.at, 4});
+        item.is_null = len == UINT32_MAX;
+        if (rest.len < 4 || (!item.is_null && rest.len - 4 < len))
+            return TR_FAIL(err, TR_INVALID, "a binary list that breaks off");
+        item.value = (tr_str){rest.at + 4, item.is_null ? 0 : (size_t)len};
+        rest = tr_str_from(rest, 4 + item.value.len);
+        TR_TRY(put_item(out, i, &item, state, err));
+    }
+    return TR_OK;
+}
+
+/* One item of {a,"b \"c",NULL} into `text`; what follows it is at rest->at. */
+static tr_code take_item(tr_str *rest, tr_buf *text, bool *is_null, tr_err *err)
+{
+    const bool is_quoted = rest->len > 0 && rest->at[0] == '"';
+    size_t i = is_quoted;
+    text->len = 0;
+    for (; i < rest->len; i++) {
+        uint8_t byte = rest->at[i];
+        if (is_quoted ? byte == '"' : byte == ',' || byte == '}')
+            break;
+        if (byte == '{')
+            return TR_FAIL(err, TR_INVALID, "a list in a list is no parameter");
+        if (byte == '\\' && i + 1 < rest->len)
+            byte = rest->at[++i];
+        TR_TRY(tr_buf_append(text, (tr_str){&byte, 1}, err));
+    }
+    *is_null = !is_quoted && tr_str_equal_folded(tr_buf_str(text), tr_str_of("null"));
+    i += is_quoted;
+    if (i >= rest->len)
+        return TR_FAIL(err, TR_INVALID, "a list that breaks off");
+    *rest = tr_str_from(*rest, i);
+    return TR_OK;
+}
+
+static tr_code put_text_list(tr_buf *out, uint32_t oid, tr_str value, const char **state,
+                             tr_err *err)
+{
+    tr_buf text = {0};
+    tr_code code = TR_OK;
+    *state = "22P02";
+    if (value.len < 2 || value.at[0] != '{' || value.at[value.len - 1] != '}')
+        return TR_FAIL(err, TR_INVALID, "a list that is not {value,...}");
+    tr_str rest = tr_str_from(value, 1);
+    for (size_t i = 0; code == TR_OK && rest.at[0] != '}'; i++) {
+        tr_param item = {.oid = oid};
+        if (i > 0)
+            rest = tr_str_from(rest, 1); /* the comma */
+        code = take_item(&rest, &text, &item.is_null, err);
+        if (code == TR_OK && rest.at[0] != ',' && rest.at[0] != '}')
+            code = TR_FAIL(err, TR_INVALID, "a list with something behind a quoted value");
+        item.value = tr_buf_str(&text);
+        if (code == TR_OK)
+            code = put_item(out, i, &item, state, err);
+    }
+    tr_buf_free(&text);
+    return code;
+}
+
+static tr_code put_param_value(tr_buf *out, const tr_param *param, bool is_list,
+                               const char **state, tr_err *err)
+{
+    const uint32_t items = item_oid(param->oid);
+    const bool is_told = items != 0 || (is_list && param->oid == 0 && !param->is_binary);
+    if (!is_told || param->is_null)
+        return put_value(out, param, state, err);
+    TR_TRY(tr_buf_append(out, tr_str_of("["), err));
+    TR_TRY(param->is_binary ? put_binary_list(out, param->value, state, err)
+                            : put_text_list(out, items, param->value, state, err));
+    return tr_buf_append(out, tr_str_of("]"), err);
+}
+
+/* Writing ------------------------------------------------------------------------------------- */
+
+/* A parameter where it stands. */
+typedef struct place {
+    uint32_t number;
+    tr_str token;
+    bool is_list; /* ANY($1): a list, even when nothing was told about its type */
+} place;
+
+typedef tr_code (*put_param)(const void *ctx, place at, tr_buf *out, const char **state,
+                             tr_err *err);
+
+static bool is_list_at(const tr_tokens *tokens, size_t i)
+{
+    static const char *const words[] = {"any", "all", "some", NULL};
+    return i >= 2 && tr_token_is(tokens, i - 1, "(") && tr_token_is(tokens, i + 1, ")") &&
+           tr_word_is_one_of(tokens, i - 2, words);
+}
 
 static tr_code write_with(tr_str sql, put_param put, const void *ctx, tr_arena *arena, tr_str *out,
                           const char **state, tr_err *err)
@@ -159,7 +292,8 @@ static tr_code write_with(tr_str sql, put_param put, const void *ctx, tr_arena *
         code = tr_buf_append(&text, (tr_str){sql.at + copied, at - copied}, err);
         copied = at + token.len;
         if (code == TR_OK)
-            code = put(ctx, (uint32_t)number, token, &text, state, err);
+            code = put(ctx, (place){(uint32_t)number, token, is_list_at(&tokens, i)}, &text, state,
+                       err);
     }
     if (code == TR_OK)
         code = tr_buf_append(&text, tr_str_from(sql, copied), err);
@@ -178,28 +312,25 @@ typedef struct values {
     size_t count;
 } values;
 
-static tr_code put_given(const void *ctx, uint32_t number, tr_str token, tr_buf *out,
-                         const char **state, tr_err *err)
+static tr_code put_given(const void *ctx, place at, tr_buf *out, const char **state, tr_err *err)
 {
     const values *v = ctx;
-    (void)token;
     *state = "08P01";
-    if (number == 0 || number > v->count)
-        return TR_FAIL(err, TR_INVALID, "there is no parameter $%u: %zu values were given", number,
-                       v->count);
-    return put_value(out, v->params + number - 1, state, err);
+    if (at.number == 0 || at.number > v->count)
+        return TR_FAIL(err, TR_INVALID, "there is no parameter $%u: %zu values were given",
+                       at.number, v->count);
+    return put_param_value(out, v->params + at.number - 1, at.is_list, state, err);
 }
 
-static tr_code put_typed(const void *ctx, uint32_t number, tr_str token, tr_buf *out,
-                         const char **state, tr_err *err)
+static tr_code put_typed(const void *ctx, place at, tr_buf *out, const char **state, tr_err *err)
 {
     const values *v = ctx;
     const param_type *type =
-        number == 0 || number > v->count ? NULL : find_type(v->oids[number - 1]);
+        at.number == 0 || at.number > v->count ? NULL : find_type(v->oids[at.number - 1]);
     (void)state;
     if (type == NULL || type->name == NULL)
-        return tr_buf_append(out, token, err);
-    return tr_buf_format(out, err, "CAST(%.*s AS %s)", TR_STR_ARG(token), type->name);
+        return tr_buf_append(out, at.token, err);
+    return tr_buf_format(out, err, "CAST(%.*s AS %s)", TR_STR_ARG(at.token), type->name);
 }
 
 tr_code tr_params_put(tr_str sql, const tr_param *params, size_t count, tr_arena *arena,

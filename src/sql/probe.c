@@ -191,7 +191,8 @@ static tr_code put_name(tr_rewrite *w, size_t *i, tr_err *err)
     const bool is_followed = tr_token_is(t, at + 1, ".");
     const bool is_moved = at < t->count && !is_member &&
                           (is_moved_function(t, at) ||
-                           (tr_word_is_one_of(t, at, moved_tables) && (prefix > 0 || !is_followed)));
+                           (tr_word_is_one_of(t, at, moved_tables) &&
+                            (prefix > 0 || !is_followed)));
     if (is_moved) {
         char name[100];
         (void)snprintf(name, sizeof name, SCHEMA "%.*s", TR_STR_ARG(t->at[at].text));

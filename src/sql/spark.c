@@ -48,7 +48,7 @@ tr_code tr_rewrite_put_literal(tr_rewrite *w, size_t from, size_t to, const char
     return tr_buf_append(w->out, tr_str_of(after), err);
 }
 
-/* Spark ----------------------------------------------------------------------------------------- */
+/* Spark --------------------------------------------------------------------------------------- */
 
 static bool is_call(const tr_tokens *t, size_t i, const char *name)
 {
@@ -90,7 +90,8 @@ static bool is_index(const tr_tokens *t, size_t i, int64_t *number)
     const tr_token *base = t->at + i - 1;
     if (base->kind == TR_TOKEN_WORD)
         return !tr_str_equal_folded(base->text, tr_str_of("array"));
-    return base->kind == TR_TOKEN_QUOTED || tr_str_is(base->text, "]") || tr_str_is(base->text, ")");
+    return base->kind == TR_TOKEN_QUOTED || tr_str_is(base->text, "]") ||
+           tr_str_is(base->text, ")");
 }
 
 static tr_code refuse(tr_rewrite *w, const char *what, tr_err *err)
@@ -103,7 +104,8 @@ static tr_code check_missing(tr_rewrite *w, size_t i, tr_err *err)
 {
     const tr_tokens *t = w->tokens;
     static const char *const snapshots[] = {"since", "as", "between", NULL};
-    static const char *const calls[] = {"inline",      "posexplode", "explode_outer", "history_meta",
+    static const char *const calls[] = {"inline",      "posexplode", "explode_outer",
+                                        "history_meta",
                                         "sample_meta", "table_exists", NULL};
     if (tr_token_is(t, i, "snapshot") && tr_word_is_one_of(t, i + 1, snapshots))
         return refuse(w, "time travel (SNAPSHOT SINCE, AS OF, BETWEEN)", err);

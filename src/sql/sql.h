@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sql.h - Query Service: the datasets of a sandbox as SQL tables, over the PostgreSQL protocol.
  *
- *     user      the org id                     password  an access token, or client_id:client_secret
+ *     user      the org id
+ *     password  an access token, or client_id:client_secret
  *     database  <sandbox>:all
  *
  * One thread a connection, one worker process for each that has asked something lately. Statements

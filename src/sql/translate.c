@@ -50,7 +50,7 @@ static tr_code refuse(const char **state, const char *is, tr_err *err, const cha
     return TR_FAIL(err, TR_INVALID, "%s", what);
 }
 
-/* SHOW ------------------------------------------------------------------------------------------ */
+/* SHOW ---------------------------------------------------------------------------------------- */
 
 typedef struct setting {
     const char *name, *value;
@@ -117,7 +117,7 @@ static tr_code show(const tr_tokens *tokens, const tr_plan_session *session, tr_
     return code;
 }
 
-/* COPY (query) TO STDOUT ... -------------------------------------------------------------------- */
+/* COPY (query) TO STDOUT ... ------------------------------------------------------------------ */
 
 static tr_code copy(tr_str sql, const tr_tokens *tokens, tr_str *query, tr_plan *plan,
                     const char **state, tr_err *err)
@@ -156,7 +156,7 @@ static tr_code copy(tr_str sql, const tr_tokens *tokens, tr_str *query, tr_plan 
     return TR_OK;
 }
 
-/* ----------------------------------------------------------------------------------------------- */
+/* --------------------------------------------------------------------------------------------- */
 
 static tr_code unsupported(const tr_tokens *tokens, const char **state, tr_err *err)
 {
@@ -183,7 +183,8 @@ static void settle(const tr_tokens *tokens, const settled *how, tr_arena *arena,
     plan->tag = how->tag;
     plan->effect = how->effect;
     const size_t at = tr_token_is(tokens, 1, "prepare") ? 2 : 1;
-    if (how->effect == TR_EFFECT_DEALLOCATE && at < tokens->count && !tr_token_is(tokens, at, "all"))
+    if (how->effect == TR_EFFECT_DEALLOCATE && at < tokens->count &&
+        !tr_token_is(tokens, at, "all"))
         plan->name = tr_token_name(tokens->at + at, arena);
 }
 

@@ -29,7 +29,7 @@ void tr_wire_close(tr_wire *wire)
     tr_buf_free(&wire->out);
 }
 
-/* Reading --------------------------------------------------------------------------------------- */
+/* Reading ------------------------------------------------------------------------------------- */
 
 static tr_code gone(tr_err *err)
 {
@@ -102,7 +102,7 @@ tr_code tr_wire_take(tr_wire *wire, size_t len, int timeout_ms, tr_str *out, tr_
     return TR_OK;
 }
 
-/* Writing --------------------------------------------------------------------------------------- */
+/* Writing ------------------------------------------------------------------------------------- */
 
 void tr_wire_bytes(tr_wire *wire, tr_str bytes)
 {
@@ -191,7 +191,7 @@ tr_code tr_wire_relieve(tr_wire *wire, tr_err *err)
                                                                    : tr_wire_flush(wire, err);
 }
 
-/* Bodies ---------------------------------------------------------------------------------------- */
+/* Bodies -------------------------------------------------------------------------------------- */
 
 tr_str tr_body_bytes(tr_body *body, size_t len)
 {

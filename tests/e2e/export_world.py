@@ -93,6 +93,7 @@ class Server:
         if found is None:
             return False
         self.url = found[1].decode()
+        self.pg_port = int(re.search(rb"ev=server_ready .*pg=\S+:(\d+)", log)[1])
         return requests.get(self.url + "/healthz", timeout=10).status_code == 200
 
     def add_client(self, name, org=ORG, role="admin", sandboxes=()):
