@@ -28,6 +28,7 @@ typedef struct session {
     json_t *command;      /* the one under way: messages borrow its paths */
     json_t *views;        /* what is there: name -> files */
     tr_disguise *hidden;
+    bool is_prepared;     /* the catalog's fixed part is there: made for the first probe */
     bool has_catalog;     /* the catalog's tables are those of `views` */
 } session;
 
@@ -170,6 +171,9 @@ static tr_code make_views(session *s, const json_t *tables, tr_err *err)
 static tr_code make_catalog(session *s, const json_t *tables, tr_err *err)
 {
     TR_TRY(drop_others(s, tables, err));
+    if (!s->is_prepared)
+        TR_TRY(tr_catalog_tables_prepare(s->engine, err));
+    s->is_prepared = true;
     if (!s->has_catalog)
         TR_TRY(tr_catalog_tables_make(s->engine, s->command, err));
     s->has_catalog = true;
@@ -328,7 +332,6 @@ tr_code tr_session(const tr_request *request, tr_engine *engine, tr_verdict *ver
     session s = {.engine = engine, .views = json_object()};
     if (s.views == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a session");
-    TR_TRY(tr_catalog_tables_prepare(engine, err));
     TR_TRY(tr_engine_lock(engine, (tr_str){(const uint8_t *)"", 0}, request->folder,
                           request->thread_count, err));
     const tr_code code = serve(&s, verdict, err);

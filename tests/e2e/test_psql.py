@@ -368,3 +368,25 @@ def test_it_ends_with_sessions_open_and_a_statement_running(tmp_path):
         server.process.terminate()
         assert server.process.wait(20) == 0
         assert time.monotonic() - begin < 8
+
+
+# Tools that look around ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
+@pytest.mark.parametrize("command, expected", [
+    (r"\l", ["all|postgres|UTF8"]), (r"\dn", ["public|postgres"]), (r"\du", ["postgres||[]"]),
+    (r"\dt", ["public|clicks|table|postgres", "public|crm|table|postgres"]), (r"\d", ["public|crm|table|postgres"]),
+    (r"\d crm", ["_id|text|||", "identityMap|text|||"]), (r"\dt cr*", ["public|crm|table|postgres"]),
+    (r"\df", []), (r"\dv", []), (r"\di", []), (r"\dT", [])])
+def test_psql_s_own_commands_work(shop, command, expected):
+    done = psql(shop, "-c", command)
+    assert done.returncode == 0 and "ERROR" not in done.stderr, done.stderr
+    assert set(expected) <= set(done.stdout.splitlines()), done.stdout
+
+
+def test_the_standard_s_catalog_lists_tables_and_columns(db):
+    rows = db.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = %s ORDER BY 1", ("public",))
+    assert [row[0] for row in rows] == ["clicks", "crm", "grows", "loyalty", "target"]
+    rows = db.execute("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'loyalty'")
+    assert ("_id", "text") in rows.fetchall()
