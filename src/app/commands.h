@@ -10,6 +10,7 @@ int tr_cmd_serve(int argc, char **argv);
 int tr_cmd_client(int argc, char **argv);
 int tr_cmd_ingest(int argc, char **argv);
 int tr_cmd_export(int argc, char **argv);
+int tr_cmd_explain(int argc, char **argv);
 int tr_cmd_query(int argc, char **argv);
 int tr_cmd_verify(int argc, char **argv);
 int tr_cmd_demo(int argc, char **argv);

@@ -29,6 +29,7 @@ static const command commands[] = {
     {"client", tr_cmd_client, "client add: credentials for somebody who calls the API"},
     {"ingest", tr_cmd_ingest, "files of JSON, CSV or Parquet into a dataset"},
     {"export", tr_cmd_export, "merged profiles into a batch, and its files to here"},
+    {"explain", tr_cmd_explain, "one merged profile, and where each of its fields comes from"},
     {"query", tr_cmd_query, "a SELECT over the datasets of a data folder"},
     {"verify", tr_cmd_verify, "every checksum of Parquet files, or of a batch"},
     {"version", show_version, "which version this is"},

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looking up one profile, or its events, by its primary identity: /data/core/ups/access/entities."""
+import json
+import subprocess
+
 import pytest
 
 import export_world
@@ -302,3 +305,29 @@ def test_a_compaction_changes_no_answer(api, filled):
         assert found["entity"][filled.tenant]["p"] == {"tier": str(number)}
         before = found
     assert find(api, 70)["entity"] == before["entity"]
+
+
+# The terminal
+
+
+def explain(server, client, tmp_path, *words):
+    (tmp_path / "client.json").write_text(json.dumps(client))
+    return subprocess.run([export_world.BINARY, "explain", "--url", server.url, "--client",
+                           str(tmp_path / "client.json"), *words], capture_output=True, text=True, timeout=60)
+
+
+def test_the_terminal_explains_a_profile(api, filled, server, tmp_path):
+    client = server.add_client("terminal", org=api.session.headers["x-gw-ims-org-id"], role="viewer")
+    done = explain(server, client, tmp_path, "CRMID:c000001")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    at = lines.index(f'{filled.tenant}.p.tier = "silver"')
+    assert lines[at + 1].split()[:2] == ["from", filled.loyalty] and lines[at + 2].split()[:2] == ["over", filled.crm]
+    one = explain(server, client, tmp_path, "--fields", f"{filled.tenant}.p.points", "--json", "CRMID:c000001")
+    entry, = json.loads(one.stdout).values()
+    assert entry["entity"] == {filled.tenant: {"p": {"points": 7}}} and entry["explain"]
+    nobody = explain(server, client, tmp_path, "CRMID:nobody")
+    assert nobody.returncode == 1 and "404" in nobody.stderr
+    assert explain(server, client, tmp_path).returncode == 2
+    bad = explain(server, client, tmp_path, "c000001")
+    assert bad.returncode == 1 and "NAMESPACE:ID" in bad.stderr

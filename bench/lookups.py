@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""lookups.py - lookups of single profiles over HTTP, by wrk: how many a second, and how long they take.
+
+    bench/lookups.py [PROFILES] [SECONDS] [CONNECTIONS]
+
+A server of its own, two record datasets of PROFILES people each (the second knows two of three), random ids.
+"""
+import json
+import os
+import pathlib
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "e2e"))
+import export_world   # noqa: E402
+
+ROWS_AT_ONCE = 200_000
+FIRST = ["Ada", "Bob", "Cleo", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Jan"]
+SCRIPT = """
+math.randomseed(os.time())
+wrk.headers = {%s}
+local path = "/data/core/ups/access/entities?schema.name=_xdm.context.profile&entityIdNS=CRMID&entityId="
+request = function() return wrk.format("GET", path .. string.format("c%%09d", math.random(0, %d))) end
+"""
+
+
+def crm_row(tenant, number, rng):
+    name = rng.choice(FIRST)
+    return {"identityMap": {"CRMID": [{"id": f"c{number:09}", "primary": True}]}, tenant: {"p": {
+        "firstName": name, "lastName": f"L{rng.randrange(50_000)}", "email": f"{name}.{number}@example.org",
+        "city": f"City {rng.randrange(3000)}", "street": f"Street {rng.randrange(200_000)}", "zip": rng.randrange(99_999),
+        "age": rng.randrange(18, 99), "active": rng.random() < 0.8, "since": "2021-03-04", "score": rng.random(),
+        "tags": [f"t{rng.randrange(40)}" for _ in range(rng.randrange(3))]}}}
+
+
+def loyalty_row(tenant, number, rng):
+    return {"identityMap": {"CRMID": [{"id": f"c{number:09}", "primary": True}]}, tenant: {"l": {
+        "tier": rng.choice(["gold", "silver", "bronze"]), "points": rng.randrange(10_000),
+        "store": f"S{rng.randrange(500)}", "last": "2024-02-03T04:05:06Z"}}}
+
+
+def properties():
+    text, whole = {"type": "string"}, {"type": "integer"}
+    return ({"firstName": text, "lastName": text, "email": text, "city": text, "street": text, "zip": whole,
+             "age": whole, "active": {"type": "boolean"}, "since": {"type": "string", "format": "date"},
+             "score": {"type": "number"}, "tags": {"type": "array", "items": text}},
+            {"tier": text, "points": whole, "store": text, "last": {"type": "string", "format": "date-time"}})
+
+
+def make_schema(world, name, member, fields):
+    group = world.api.call("POST", export_world.REGISTRY + "/fieldgroups", 201, {
+        "title": f"{name} group", "type": "object", "meta:intendedToExtend": [export_world.PROFILE],
+        "definitions": {"own": {"properties": {world.tenant: {"type": "object", "properties": {
+            member: {"type": "object", "properties": fields}}}}}}, "allOf": [{"$ref": "#/definitions/own"}]})
+    return world.api.call("POST", export_world.REGISTRY + "/schemas", 201, {
+        "title": f"{name} schema", "type": "object", "meta:immutableTags": ["union"],
+        "allOf": [{"$ref": ref} for ref in (export_world.PROFILE, export_world.IDENTITY_MAP, group["$id"])]})["$id"]
+
+
+def fill(world, profiles):
+    rng = random.Random(1)
+    crm_fields, loyalty_fields = properties()
+    crm = world.dataset("people", make_schema(world, "people", "p", crm_fields))
+    loyalty = world.dataset("points", make_schema(world, "points", "l", loyalty_fields))
+    for first in range(0, profiles, ROWS_AT_ONCE):
+        numbers = range(first, min(first + ROWS_AT_ONCE, profiles))
+        world.ingest(crm, [crm_row(world.tenant, number, rng) for number in numbers])
+        world.ingest(loyalty, [loyalty_row(world.tenant, number, rng) for number in numbers if number % 3])
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main():
+    profiles, seconds, connections = [int(word) for word in sys.argv[1:] + ["200000", "10", "16"][len(sys.argv) - 1:]]
+    folder = tempfile.TemporaryDirectory(prefix="lookups-")
+    server = export_world.Server(folder.name).start()
+    try:
+        world = export_world.World(server.api)
+        begun = time.monotonic()
+        fill(world, profiles)
+        print(f"{profiles} profiles in after {time.monotonic() - begun:.1f} s")
+        headers = ", ".join(f'["{name}"]={json.dumps(value)}' for name, value in server.api.session.headers.items()
+                            if name.lower() not in ("connection", "accept-encoding", "accept", "user-agent"))
+        script = pathlib.Path(folder.name) / "lookups.lua"
+        script.write_text(SCRIPT % (headers, profiles - 1))
+        for what in ("cold", "warm", "warm"):
+            print(what, flush=True)
+            before = cpu_seconds(server.process.pid)
+            done = subprocess.run(["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency", "-s",
+                                   str(script), server.url], check=True, capture_output=True, text=True).stdout
+            spent = cpu_seconds(server.process.pid) - before
+            requests = int(re.search(r"(\d+) requests in", done)[1])
+            assert "Non-2xx" not in done, done
+            print(done + f"CPU of the server: {spent:.1f} s, {1e6 * spent / requests:.0f} us a lookup", flush=True)
+        peak = [line for line in pathlib.Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+                if line.startswith(("VmHWM", "RssAnon"))]
+        print("; ".join(peak))
+    finally:
+        server.stop()
+        folder.cleanup()
+
+
+if __name__ == "__main__":
+    main()
