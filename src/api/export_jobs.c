@@ -11,12 +11,34 @@ static tr_str query(tr_call *call, const char *name)
     return value == NULL || strncmp(value, "{{", 2) == 0 ? (tr_str){0} : tr_str_of(value);
 }
 
+/* What the job would hold: 200 with the expectation, and nothing is made. */
+static tr_code tell_expected(tr_call *call, const json_t *body, tr_err *err)
+{
+    json_t *expected = NULL;
+    TR_TRY(tr_export_dry_run(call->parts->export, &call->tenant, body, &expected, err));
+    return tr_reply_json(call, 200, expected, err);
+}
+
+static tr_code read_dry_run(tr_call *call, bool *out, tr_err *err)
+{
+    const tr_str text = query(call, "dryRun");
+    *out = tr_str_equal_folded(text, tr_str_of("true"));
+    if (text.at == NULL || *out || tr_str_equal_folded(text, tr_str_of("false")))
+        return TR_OK;
+    return TR_FAIL(err, TR_INVALID, "dryRun is \"%.*s\": expected true or false",
+                   text.len > 40 ? 40 : (int)text.len, (const char *)text.at);
+}
+
 static tr_code post_job(tr_call *call, tr_err *err)
 {
+    bool is_dry = false;
     const json_t *body = NULL;
     json_t *job = NULL;
     char href[300];
+    TR_TRY(read_dry_run(call, &is_dry, err));
     TR_TRY(tr_call_json(call, &body, err));
+    if (is_dry)
+        return tell_expected(call, body, err);
     TR_TRY(tr_export_create(call->parts->export, &call->tenant, body, call->request_id,
                             call->client_id, &job, err));
     (void)snprintf(href, sizeof href, "%.200s/data/core/ups/export/jobs/%lld",

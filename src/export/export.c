@@ -386,6 +386,15 @@ static tr_code note_waiting(void *ctx, const tr_tenant *tenant, const tr_object 
     return TR_OK;
 }
 
+tr_code tr_export_decide(tr_export *export, const tr_tenant *tenant, const json_t *body,
+                         json_t **policy, json_t **plan, tr_err *err)
+{
+    tr_export_request request;
+    TR_TRY(tr_export_request_read(body, &request, err));
+    TR_TRY(check_dataset(export, tenant, request.dataset, err));
+    return decide(export, tenant, &request, policy, plan, err);
+}
+
 static tr_code resume_one(tr_export *export, const tr_tenant *tenant, const char *id, tr_err *err)
 {
     tr_object plan = {0};

@@ -43,6 +43,12 @@ TR_MUST_CHECK tr_code tr_export_resume(tr_export *export, tr_err *err); /* once,
 TR_MUST_CHECK tr_code tr_export_create(tr_export *export, const tr_tenant *tenant,
                                        const json_t *body, const char *request_id,
                                        const char *client_id, json_t **job, tr_err *err);
+/* What the export would hold, without making it: {dryRun, profiles, rows, bytes, files, columns,
+ * columnCount, timeInMs, removed{emptyProfiles, fromIngestTimestamp, segments}, batches[{rows, segmentId}]}.
+ * Rows and files are exact; bytes and time are scaled from a few partitions. Segments are counted
+ * by the membership in force, also when the body asks for an evaluation. *out is returned. */
+TR_MUST_CHECK tr_code tr_export_dry_run(tr_export *export, const tr_tenant *tenant,
+                                        const json_t *body, json_t **out, tr_err *err);
 TR_MUST_CHECK tr_code tr_export_get(tr_export *export, const tr_tenant *tenant, const char *id,
                                     json_t **job, tr_err *err);
 /* Marks it; the job ends CANCELLED soon after, its staged parts gone. Finished jobs: TR_OK, no

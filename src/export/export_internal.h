@@ -135,6 +135,11 @@ typedef struct tr_export_run { /* a job while its coordinator works on it */
     int64_t export_begin_ms, export_end_ms, write_begin_ms;
 } tr_export_run;
 
+/* A body checked whole; its policy and its plan are returned. Nothing is stored. */
+TR_MUST_CHECK tr_code tr_export_decide(tr_export *export, const tr_tenant *tenant,
+                                       const json_t *body, json_t **policy, json_t **plan,
+                                       tr_err *err);
+
 /* ---- segments */
 /* The merge policies of the segments evaluated here, each once, in *own (an array, the caller's).
  * Segments of other namespaces have none: their members came with the data.

@@ -177,3 +177,38 @@ def test_segments_of_different_policies_need_one_to_be_named(people):
     assert own["mergePolicy"]["id"] == policy["id"]
     for job in (named, own):
         assert people.rows(people.finish(job["id"])) == []
+
+
+# ---- what an export would hold
+
+@pytest.mark.parametrize("more, removed", [
+    ({}, {"emptyProfiles": 0, "fromIngestTimestamp": 0, "segments": 0}),
+    ({"filter": {"segments": [{"segmentId": "gold", "segmentNs": "AAM", "status": ["realized"]}]}},
+     {"emptyProfiles": 0, "fromIngestTimestamp": 0, "segments": PEOPLE - PEOPLE // 3}),
+    ({"filter": {"fromIngestTimestamp": "2100-01-01T00:00:00Z"}},
+     {"emptyProfiles": 0, "fromIngestTimestamp": PEOPLE, "segments": 0}),
+    ({"fields": "identityMap"}, {"emptyProfiles": 0, "fromIngestTimestamp": 0, "segments": 0})])
+def test_a_dry_run_tells_what_the_export_then_holds(people, more, removed):
+    before = people.api.call("GET", JOBS, params={"limit": 1})
+    told = people.api.call("POST", JOBS, 200, people.body(**more), params={"dryRun": "true"})
+    assert people.api.call("GET", JOBS, params={"limit": 1}) == before
+    job = people.export(**more)
+    batch = people.batch(job["destination"]["batchId"])
+    assert told["dryRun"] is True and told["rows"] == job["metrics"]["totalExportedProfileCounter"]
+    assert told["files"] == len(people.files(batch["id"])) and told["removed"] == removed
+    assert told["columns"] == [field.name for field in people.columns(job)]
+    assert told["profiles"] == PEOPLE and told["timeInMs"] >= 0
+    assert told["bytes"] == (batch["size"] if told["rows"] else 0)
+
+
+def test_a_dry_run_counts_batch_by_batch_and_refuses_what_a_job_refuses(people):
+    body = people.body(filter={"segments": [{"segmentId": "gold", "segmentNs": "AAM", "status": ["realized"]},
+                                            {"segmentId": "silver", "segmentNs": "AAM"}]})
+    body["destination"]["segmentPerBatch"] = True
+    told = people.api.call("POST", JOBS, 200, body, params={"dryRun": "True"})
+    assert told["batches"] == [{"rows": 20, "segmentId": "gold"}, {"rows": 30, "segmentId": "silver"}]
+    assert told["rows"] == 50
+    assert "dryRun" in people.api.refusal("POST", JOBS, 400, body, params={"dryRun": "maybe"})
+    assert "destination" in people.api.refusal("POST", JOBS, 400, {}, params={"dryRun": "true"})
+    assert ABSENT in people.api.refusal("POST", JOBS, 404, people.body(filter={"segments": [{"segmentId": ABSENT}]}),
+                                        params={"dryRun": "true"})
