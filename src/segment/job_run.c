@@ -206,6 +206,7 @@ static void drop_files(const tr_segment_run *run)
 /* The stored plan; a new one when there is none, or when what it reads is gone. */
 static tr_code open_plan(tr_segment_run *run, const json_t *definitions, tr_err *err)
 {
+    enum { TRIES = 8 };
     const tr_segment_active *active = run->active;
     tr_object stored = {0};
     tr_code code = tr_catalog_get(active->segment->parts.catalog, &active->tenant, "segment_plan",
@@ -219,15 +220,16 @@ static tr_code open_plan(tr_segment_run *run, const json_t *definitions, tr_err 
     TR_TRY(code);
     tr_crash_point("segment_planned");
     code = tr_segment_plan_open(run, err);
-    if (code != TR_NOT_FOUND)
-        return code;
-    tr_log(TR_LOG_WARN, "segment", "segment_planned_again",
-           "job=%s reason=\"what its plan reads is gone\"", active->id);
-    tr_segment_plan_close(run);
-    drop_files(run);
-    TR_TRY(forget_parts(active, err));
-    TR_TRY(store_plan(run, definitions, false, err));
-    return tr_segment_plan_open(run, err);
+    for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) { /* data may go again meanwhile */
+        tr_log(TR_LOG_WARN, "segment", "segment_planned_again",
+               "job=%s reason=\"what its plan reads is gone\"", active->id);
+        tr_segment_plan_close(run);
+        drop_files(run);
+        TR_TRY(forget_parts(active, err));
+        TR_TRY(store_plan(run, definitions, false, err));
+        code = tr_segment_plan_open(run, err);
+    }
+    return code;
 }
 
 /* ---- the good end */
