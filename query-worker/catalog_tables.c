@@ -36,8 +36,9 @@ static const char *const statements[] = {
     "CREATE TABLE pgc.pg_namespace AS SELECT * FROM (VALUES (11::BIGINT,'pg_catalog',10::BIGINT,"
     " NULL::VARCHAR), (2200,'public',10,NULL), (13000,'information_schema',10,NULL))"
     " t(oid, nspname, nspowner, nspacl)",
-    "CREATE TABLE pgc.pg_roles AS SELECT 10::BIGINT AS oid, 'postgres' AS rolname, false AS rolsuper,"
-    " true AS rolinherit, false AS rolcreaterole, false AS rolcreatedb, true AS rolcanlogin,"
+    "CREATE TABLE pgc.pg_roles AS SELECT 10::BIGINT AS oid, 'postgres' AS rolname,"
+    " false AS rolsuper, true AS rolinherit, false AS rolcreaterole, false AS rolcreatedb,"
+    " true AS rolcanlogin,"
     " false AS rolreplication, -1 AS rolconnlimit, NULL::TIMESTAMP AS rolvaliduntil,"
     " false AS rolbypassrls, NULL::VARCHAR AS rolconfig",
     "CREATE VIEW pgc.pg_user AS SELECT rolname AS usename, oid AS usesysid FROM pgc.pg_roles",
@@ -55,8 +56,10 @@ static const char *const statements[] = {
     " 'DOUBLE': 701, 'BLOB': 17, 'DATE': 1082, 'TIME': 1083, 'TIMESTAMP': 1114,"
     " 'TIMESTAMP_S': 1114, 'TIMESTAMP_MS': 1114, 'TIMESTAMP_NS': 1114,"
     " 'TIMESTAMP WITH TIME ZONE': 1184, 'INTERVAL': 1186, 'UUID': 2950}[t], 25) END)::BIGINT",
-    "CREATE MACRO pgc.format_type(o, m) AS (coalesce(map {16: 'boolean', 17: 'bytea', 18: '\"char\"',"
-    " 19: 'name', 20: 'bigint', 21: 'smallint', 23: 'integer', 25: 'text', 26: 'oid', 114: 'json',"
+    "CREATE MACRO pgc.format_type(o, m) AS (coalesce(map {16: 'boolean', 17: 'bytea',"
+    " 18: '\"char\"', 19: 'name', 20: 'bigint', 21: 'smallint', 23: 'integer', 25: 'text',"
+    " 26: 'oid',"
+    " 114: 'json',"
     " 700: 'real', 701: 'double precision', 1042: 'character', 1043: 'character varying',"
     " 1082: 'date', 1083: 'time without time zone', 1114: 'timestamp without time zone',"
     " 1184: 'timestamp with time zone', 1186: 'interval', 1700: 'numeric', 2950: 'uuid'}"
@@ -127,7 +130,8 @@ static const char *const statements[] = {
     "CREATE TABLE pgc.pg_foreign_server(oid BIGINT, srvname VARCHAR)",
     "CREATE TABLE pgc.pg_depend(classid BIGINT, objid BIGINT, objsubid INTEGER, refclassid BIGINT,"
     " refobjid BIGINT, refobjsubid INTEGER, deptype VARCHAR)",
-    "CREATE TABLE pgc.pg_rewrite(oid BIGINT, rulename VARCHAR, ev_class BIGINT, ev_enabled VARCHAR)",
+    "CREATE TABLE pgc.pg_rewrite(oid BIGINT, rulename VARCHAR, ev_class BIGINT,"
+    " ev_enabled VARCHAR)",
     "CREATE TABLE pgc.pg_opclass(oid BIGINT, opcname VARCHAR, opcdefault BOOLEAN)",
     /* functions */
     "CREATE MACRO pgc.pg_get_userbyid(o) AS 'postgres'",
@@ -135,6 +139,10 @@ static const char *const statements[] = {
     "CREATE MACRO pgc.pg_table_is_visible(o) AS true",
     "CREATE MACRO pgc.pg_type_is_visible(o) AS true",
     "CREATE MACRO pgc.pg_function_is_visible(o) AS true",
+    "CREATE MACRO pgc.pg_collation_is_visible(o) AS true",
+    "CREATE MACRO pgc.json_build_object(a, b, c, d) AS NULL::VARCHAR",
+    "CREATE MACRO pgc.array_upper(a, b) AS len(a)",
+    "CREATE MACRO pgc.information_schema__pg_expandarray(a) AS {'x': 0, 'n': 0}",
     "CREATE MACRO pgc.pg_get_expr(a, b) AS NULL::VARCHAR, (a, b, c) AS NULL::VARCHAR",
     "CREATE MACRO pgc.pg_get_indexdef(a) AS NULL::VARCHAR, (a, b, c) AS NULL::VARCHAR",
     "CREATE MACRO pgc.pg_get_constraintdef(a) AS NULL::VARCHAR, (a, b) AS NULL::VARCHAR",
@@ -174,7 +182,8 @@ static const char *const statements[] = {
     "CREATE VIEW pgc.information_schema_schemata AS SELECT 'all' AS catalog_name,"
     " nspname AS schema_name, 'postgres' AS schema_owner FROM pgc.pg_namespace",
     "CREATE VIEW pgc.information_schema_tables AS SELECT 'all' AS table_catalog,"
-    " 'public' AS table_schema, relname AS table_name, 'BASE TABLE' AS table_type FROM pgc.pg_class",
+    " 'public' AS table_schema, relname AS table_name, 'BASE TABLE' AS table_type"
+    " FROM pgc.pg_class",
     "CREATE VIEW pgc.information_schema_columns AS SELECT 'all' AS table_catalog,"
     " 'public' AS table_schema, table_name, column_name, column_index AS ordinal_position,"
     " NULL::VARCHAR AS column_default, 'YES' AS is_nullable,"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* server.h - all rooms of the house in one process, opened in order and closed in reverse.
  *
- *     lock  catalog  lake  sweep  store  |  compute  query  ingest  export  |  api  resume  sql  http
+ *     lock catalog lake sweep store | compute query ingest export | api resume sql http
  *
  * The lock keeps a data folder to one server. The sweep removes what a crash left in the lake, and
  * runs before anything may write. http comes last: who can connect finds everything there.

@@ -15,7 +15,7 @@ typedef struct param_type {
 static const param_type types[] = {
     {16, "BOOLEAN", 1},      {21, "SMALLINT", 2},  {23, "INTEGER", 4},   {20, "BIGINT", 8},
     {26, "BIGINT", 4},       {700, "FLOAT", 4},    {701, "DOUBLE", 8},   
-    {1700, "DECIMAL(38,10)", -1},
+    {1700, "DECIMAL(38,10)", 0},
     {17, "BLOB", 0},         {1082, "DATE", 4},    {1083, "TIME", 8},    {1114, "TIMESTAMP", 8},
     {1184, "TIMESTAMPTZ", 8}, {2950, "UUID", 16},  {1186, "INTERVAL", -1},
     {0, NULL, 0},            {25, NULL, 0},        {1043, NULL, 0},      {1042, NULL, 0},
@@ -107,6 +107,58 @@ static tr_code put_bytea_text(tr_buf *out, tr_str value, tr_err *err)
     return tr_buf_append(out, tr_str_of("' AS BLOB)"), err);
 }
 
+/* A literal of its own digits; one that SQL has no literal for stays text. */
+static tr_code put_number(tr_buf *out, tr_str text, tr_err *err)
+{
+    size_t digits = 0, points = 0;
+    const size_t sign = text.len > 0 && (text.at[0] == '-' || text.at[0] == '+');
+    for (size_t i = sign; i < text.len; i++) {
+        digits += text.at[i] >= '0' && text.at[i] <= '9';
+        points += text.at[i] == '.';
+    }
+    if (digits == 0 || digits > 38 || points > 1 || sign + digits + points != text.len)
+        return tr_put_literal(out, text, err);
+    return tr_buf_format(out, err, "(%.*s)", TR_STR_ARG(text));
+}
+
+/* int16 groups, weight, sign, scale; groups of four digits. */
+static tr_code put_binary_numeric(tr_buf *out, tr_str value, const char **state, tr_err *err)
+{
+    enum { HEAD_BYTES = 8, GROUPS_MAX = 64 };
+    tr_buf text = {0};
+    *state = "22P03";
+    const size_t groups = value.len < HEAD_BYTES ? 0 : (size_t)read_be((tr_str){value.at, 2});
+    if (value.len < HEAD_BYTES || value.len != HEAD_BYTES + 2 * groups || groups > GROUPS_MAX)
+        return TR_FAIL(err, TR_INVALID, "a binary numeric of %zu bytes", value.len);
+    const int weight = (int16_t)read_be((tr_str){value.at + 2, 2});
+    const uint64_t sign = read_be((tr_str){value.at + 4, 2});
+    const int scale = (int)read_be((tr_str){value.at + 6, 2});
+    if (sign != 0 && sign != 0x4000)
+        return tr_put_literal(out, tr_str_of(sign == 0xc000 ? "NaN" : "Infinity"), err);
+    if (weight > GROUPS_MAX || weight < -GROUPS_MAX || scale > 4 * GROUPS_MAX)
+        return TR_FAIL(err, TR_INVALID, "a numeric with more digits than there are");
+    tr_code code = tr_buf_format(&text, err, "%s%s", sign == 0 ? "" : "-", weight < 0 ? "0" : "");
+    for (int g = weight < 0 ? 0 : -weight; g <= (scale + 3) / 4 && code == TR_OK; g++) {
+        const int at = g + weight; /* g counts from the group before the point */
+        const unsigned digits =
+            at >= 0 && at < (int)groups
+                ? (unsigned)read_be((tr_str){value.at + HEAD_BYTES + 2 * (size_t)at, 2}) : 0;
+        if (digits > 9999)
+            code = TR_FAIL(err, TR_INVALID, "a binary numeric with a digit that is none");
+        else if (g != 0 || weight >= 0)
+            code = tr_buf_format(&text, err, "%s%04u", g == 1 ? "." : "", digits);
+    }
+    if (code == TR_OK) {
+        tr_str shown = tr_buf_str(&text);
+        const uint8_t *point = memchr(shown.at, '.', shown.len);
+        if (point != NULL)
+            shown.len = (size_t)(point - shown.at) + 1 + (size_t)scale;
+        code = put_number(out, shown, err);
+    }
+    tr_buf_free(&text);
+    return code;
+}
+
 static tr_code put_value(tr_buf *out, const tr_param *param, const char **state, tr_err *err)
 {
     size_t bad_at;
@@ -125,6 +177,8 @@ static tr_code put_value(tr_buf *out, const tr_param *param, const char **state,
         return TR_FAIL(err, TR_INVALID, "a binary %s of %zu bytes; expected %d", type->name,
                        param->value.len, type->bytes);
     }
+    if (param->is_binary && type->oid == 1700)
+        return put_binary_numeric(out, param->value, state, err);
     if (param->is_binary && type->name != NULL)
         return put_binary(out, type, param->value, err);
     *state = "22021";
@@ -132,8 +186,10 @@ static tr_code put_value(tr_buf *out, const tr_param *param, const char **state,
         return TR_FAIL(err, TR_INVALID, "a parameter is not UTF-8 at byte %zu", bad_at);
     if (type != NULL && type->oid == 17)
         return put_bytea_text(out, param->value, err);
-    if (type == NULL || type->name == NULL || type->oid == 1700)
-        return tr_put_literal(out, param->value, err); /* a number keeps all its digits */
+    if (type != NULL && type->oid == 1700)
+        return put_number(out, param->value, err); /* a number keeps all its digits */
+    if (type == NULL || type->name == NULL)
+        return tr_put_literal(out, param->value, err);
     TR_TRY(tr_buf_append(out, tr_str_of("CAST("), err));
     TR_TRY(tr_put_literal(out, param->value, err));
     return tr_buf_format(out, err, " AS %s)", type->name);

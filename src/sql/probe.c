@@ -33,10 +33,12 @@ static const char *const moved_functions[] = {
     "pg_get_function_result", "pg_get_function_arguments", "pg_get_serial_sequence",
     "pg_get_partkeydef", "pg_relation_is_publishable", "pg_my_temp_schema",
     "pg_is_other_temp_schema", "pg_get_statisticsobjdef_columns", "pg_tablespace_location",
-    "pg_get_function_identity_arguments", NULL};
+    "pg_get_function_identity_arguments", "pg_collation_is_visible", "json_build_object",
+    "array_upper", NULL};
 static const char *const moved_information[] = {"tables", "columns", "schemata", "views",
                                                 "table_constraints", "key_column_usage",
-                                                "referential_constraints", "routines", NULL};
+                                                "referential_constraints", "routines",
+                                                "_pg_expandarray", NULL};
 
 static bool is_reg_type(const tr_tokens *t, size_t i)
 {
@@ -100,10 +102,18 @@ static size_t reg_literal_len(const tr_tokens *t, size_t i, size_t *string, size
 static tr_code put_reg_literal(tr_rewrite *w, size_t i, size_t len, size_t string, size_t type,
                                tr_err *err)
 {
+    static const char catalog[] = "pg_catalog.";
+    const size_t catalog_len = sizeof catalog - 1;
     const bool is_class = tr_token_is(w->tokens, type, "regclass");
+    tr_str name = inside(w->tokens->at + string);
+    if (tr_token_is(w->tokens, type, "regproc")) { /* functions are known by their names */
+        if (name.len > catalog_len && memcmp(name.at, catalog, catalog_len) == 0)
+            name = tr_str_from(name, catalog_len);
+        return tr_rewrite_put_literal(w, i, i + len, "", name, "", err);
+    }
     return tr_rewrite_put_literal(w, i, i + len,
                                   is_class ? SCHEMA "to_regclass(" : SCHEMA "to_regtype(",
-                                  inside(w->tokens->at + string), ")", err);
+                                  name, ")", err);
 }
 
 /* A type that DuckDB knows by another name; NULL: as it is. */

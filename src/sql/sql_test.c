@@ -123,6 +123,15 @@ static void binary_values_are_read_by_their_type(void)
         {.oid = 23, .is_null = true}};
     check_params(values, 4, "$1 $2 $3 $4",
                  "CAST(-2 AS SMALLINT) CAST('256' AS BIGINT) true CAST(NULL AS INTEGER)");
+    const tr_param numbers[] = {
+        {.oid = 1700, .is_binary = true,
+         .value = {(const uint8_t *)"\0\2\0\0\0\0\0\3\0\x0c\x0d\x7a", 12}},
+        {.oid = 1700, .is_binary = true,
+         .value = {(const uint8_t *)"\0\1\xff\xff\x40\0\0\2\x13\x88", 10}},
+        {.oid = 1700, .is_binary = true, .value = {(const uint8_t *)"\0\1\0\1\0\0\0\0\0\1", 10}},
+        {.oid = 1700, .value = tr_str_of("1.50")},
+        {.oid = 1700, .value = tr_str_of("1) OR (1=1")}};
+    check_params(numbers, 5, "$1 $2 $3 $4 $5", "(0012.345) (-0.50) (00010000) (1.50) '1) OR (1=1'");
     const tr_param wrong = {.oid = 23, .is_binary = true, .value = tr_str_of("abc")};
     check_params(&wrong, 1, "$1", "22P03");
     check_params(values, 1, "$2", "08P01");

@@ -129,7 +129,7 @@ def test_values_of_every_type_arrive_in_text_and_binary(db, binary):
 @pytest.mark.parametrize("mark", ["%s", "%t", "%b"])
 def test_parameters_arrive_in_text_and_binary(db, mark):
     values = (70000, "it's", None, 1.5, True, datetime.date(2024, 1, 2), datetime.datetime(2024, 1, 2, 3, 4, 5, 6),
-              uuid.UUID(int=7), b"\x00'")
+              uuid.UUID(int=7), b"\x00'", decimal.Decimal("-12.3450"))
     assert db.execute("SELECT " + ", ".join([mark] * len(values)), values).fetchone() == values
 
 
@@ -390,3 +390,20 @@ def test_the_standard_s_catalog_lists_tables_and_columns(db):
     assert {"clicks", "crm", "loyalty", "target"} <= {row[0] for row in rows}
     rows = db.execute("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'loyalty'")
     assert ("_id", "text") in rows.fetchall()
+
+
+def test_sqlalchemy_s_inspector_works(shop):
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    url = sqlalchemy.URL.create("postgresql+psycopg", shop.how["user"], shop.how["password"], "127.0.0.1",
+                                shop.how["port"], "prod:all")
+    engine = sqlalchemy.create_engine(url)
+    inspector = sqlalchemy.inspect(engine)
+    assert {"clicks", "crm", "loyalty", "target"} <= set(inspector.get_table_names())
+    assert inspector.has_table("crm") and not inspector.has_table("nowhere")
+    assert "identityMap" in [column["name"] for column in inspector.get_columns("crm")]
+    assert inspector.get_pk_constraint("crm")["constrained_columns"] == []
+    assert (inspector.get_foreign_keys("crm"), inspector.get_indexes("crm")) == ([], [])
+    with engine.connect() as connection:
+        rows = connection.execute(sqlalchemy.text("SELECT count(*) FROM crm WHERE 1 = :x"), {"x": 1})
+        assert rows.scalar() == ROWS
+    engine.dispose()
