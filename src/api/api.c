@@ -28,6 +28,7 @@ static const tr_endpoint *const tables[] = {tr_api_health,
                                             tr_api_segments,
                                             tr_api_segment_jobs,
                                             tr_api_schedules,
+                                            tr_api_previews,
                                             tr_api_export_jobs,
                                             NULL};
 

@@ -6,6 +6,7 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "segment/jobs.h"
+#include "segment/preview.h"
 #include "segment/schedule.h"
 #include "sql/sql.h"
 
@@ -22,6 +23,7 @@ struct tr_server {
     tr_ingest *ingest;
     tr_segment *segment;
     tr_scheduler *scheduler;
+    tr_previews *previews;
     tr_export *export;
     tr_profiles *profiles;
     tr_api *api;
@@ -68,6 +70,7 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
                                       .compute = s->compute,
                                       .has_two_states = settings->segment_states == 2};
     TR_TRY(tr_segment_open(&segment, &s->segment, err));
+    TR_TRY(tr_previews_open(&segment, &s->previews, err));
     const tr_export_parts export = {.catalog = s->catalog,
                                     .lake = s->lake,
                                     .store = s->store,
@@ -153,6 +156,7 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
                                 .ingest = s->ingest,
                                 .segment = s->segment,
                                 .scheduler = s->scheduler,
+                                .previews = s->previews,
                                 .export = s->export,
                                 .profiles = s->profiles,
                                 .public_url = s->url};
@@ -211,6 +215,7 @@ void tr_server_close(tr_server *s)
     tr_api_close(s->api);
     tr_profiles_close(s->profiles);
     tr_export_close(s->export);
+    tr_previews_close(s->previews);
     tr_segment_close(s->segment);
     tr_ingest_close(s->ingest);
     tr_query_close(s->query);

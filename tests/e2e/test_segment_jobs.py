@@ -271,6 +271,48 @@ def test_random_lives_agree_with_a_slow_model(people):
         assert people.statuses(segment) == model
 
 
+# ---- previews
+
+PREVIEW = "/data/core/ups/preview"
+ESTIMATE = "/data/core/ups/estimate"
+
+
+def test_a_preview_shows_who_would_match_and_how_many(people, api):
+    tenant = people.world.tenant
+    answer = api.request("POST", PREVIEW, json={
+        "predicateExpression": f'{tenant}.p.tier = "gold"', "predicateType": "pql/text",
+        "predicateModel": "_xdm.context.profile", "graphType": "none"})
+    assert answer.status_code == 201 and answer.json()["state"] == "NEW", answer.text
+    made = answer.json()["previewId"]
+    assert answer.headers["X-Location"] == f"/preview/{made}" and not set("/+=") & set(made)
+
+    def ready():
+        found = api.call("GET", f"{ESTIMATE}/{made}")
+        return found["state"] == "RESULT_READY" and found
+    estimate = until("the preview ends", ready)
+    golds = {who for who, tier in people.tiers.items() if tier == "gold"}
+    assert estimate["estimatedSize"] == estimate["profilesMatchedSoFar"] == len(golds)
+    assert estimate["standardError"] == 0 and estimate["confidenceInterval"] == "95%"
+    assert estimate["totalRows"] >= len(people.tiers) and estimate["error"] == {"description": "", "traceback": ""}
+    assert estimate["estimatedNamespaceDistribution"] == [{"namespaceId": "CRMID", "profilesMatchedSoFar": len(golds)}]
+    assert estimate["_links"]["preview"].endswith(f"{PREVIEW}/{made}")
+    page = api.call("GET", f"{PREVIEW}/{made}")
+    assert page["state"] == "RESULT_READY" and page["page"] == {"offset": 0, "size": len(golds)}
+    assert {int(name[1:]) for one in page["results"] for name in one} == golds
+    one = api.call("GET", f"{PREVIEW}/{made}", params={"offset": 0, "limit": 1})
+    assert one["results"] == page["results"][:1] and "offset=1" in one["links"]["next"]
+    api.call("DELETE", f"{PREVIEW}/{made}", 200)
+    for path in (f"{PREVIEW}/{made}", f"{ESTIMATE}/{made}"):
+        assert made in api.refusal("GET", path, 404)
+
+
+@pytest.mark.parametrize("body, told", [
+    ({}, "predicateExpression"), ({"predicateExpression": "a ="}, "line 1"),
+    ({"predicateExpression": "nothing = 5"}, "nothing"), ({"predicateExpression": "true", "predicateType": "sql"}, "sql")])
+def test_a_preview_of_nonsense_is_refused(people, api, body, told):
+    assert told in api.refusal("POST", PREVIEW, 400, body)
+
+
 # ---- servers of one's own
 
 @pytest.fixture
