@@ -323,6 +323,9 @@ static tr_code body_fields(tr_call *call, const json_t *fields, tr_str *out, tr_
         code = path == NULL ? TR_FAIL(err, TR_INVALID, "fields[%zu]: expected a path", i)
                             : tr_buf_format(&text, err, "%s%s", i == 0 ? "" : ",", path);
     }
+    if (code == TR_OK && text.len > TR_LOOKUP_FIELDS_BYTES_MAX)
+        code = TR_FAIL(err, TR_INVALID, "fields has %zu bytes: at most %d", text.len,
+                       TR_LOOKUP_FIELDS_BYTES_MAX);
     if (code == TR_OK && text.len > 0) {
         *out = tr_arena_copy(call->request->arena, tr_buf_str(&text));
         if (out->at == NULL)
@@ -364,7 +367,7 @@ static tr_code read_body(tr_call *call, const json_t *body, tr_entity_ask *ask, 
     return TR_OK;
 }
 
-static tr_code read_item(tr_call *call, const tr_entity_ask *ask, const json_t *item, size_t index,
+static tr_code read_item(tr_call *call, const tr_entity_ask *ask, const json_t *item,
                          tr_entity_name *out, tr_err *err)
 {
     const bool is_related = ask->is_of_events && json_object_get(item, "relatedEntityId") != NULL;
@@ -372,9 +375,7 @@ static tr_code read_item(tr_call *call, const tr_entity_ask *ask, const json_t *
     const tr_code code = read_name(
         call, member_text(item, member),
         namespace_of(item, is_related ? "relatedEntityIdNS" : "entityIdNS"), member, out, err);
-    if (code != TR_OK)
-        tr_err_context(err, "identities[%zu]", index);
-    else
+    if (code == TR_OK)
         out->start = member_text(item, "start");
     return code;
 }
@@ -439,34 +440,43 @@ static tr_code is_repeated(json_t *seen, const tr_entity_name *name, bool *out, 
     return code;
 }
 
+/* One identity of the request; nothing when it was asked for before. */
+static tr_code put_asked(tr_call *call, const tr_entity_ask *ask, tr_profile_view *view,
+                         const json_t *item, json_t *seen, tr_err *err)
+{
+    const json_t *body = NULL;
+    tr_entity_name name;
+    bool is_known = false;
+    tr_arena arena = {0};
+    TR_TRY(tr_call_json(call, &body, err));
+    TR_TRY(read_item(call, ask, item, &name, err));
+    TR_TRY(is_repeated(seen, &name, &is_known, err));
+    if (is_known)
+        return TR_OK;
+    tr_buf *out = &call->response->body;
+    if (out->len > 1)
+        TR_TRY(tr_buf_format(out, err, ","));
+    const tr_code code = put_item(call, ask, view, body, &name, &arena, err);
+    tr_arena_free(&arena);
+    if (code == TR_OK && out->len > TR_LOOKUP_ANSWER_BYTES_MAX)
+        return TR_FAIL(err, TR_INVALID, "the answer is larger than %zu bytes: ask for fewer",
+                       TR_LOOKUP_ANSWER_BYTES_MAX);
+    return code;
+}
+
 static tr_code put_items(tr_call *call, const tr_entity_ask *ask, tr_profile_view *view,
                          const json_t *body, tr_err *err)
 {
-    tr_arena arena = {0};
     const json_t *ids = json_object_get(body, "identities");
     json_t *seen = json_object();
-    bool is_first = true;
     tr_code code = seen == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for an answer")
                                 : tr_buf_format(&call->response->body, err, "{");
     for (size_t i = 0; i < json_array_size(ids) && code == TR_OK; i++) {
-        tr_entity_name name;
-        bool is_known = false;
-        code = read_item(call, ask, json_array_get(ids, i), i, &name, err);
-        if (code == TR_OK)
-            code = is_repeated(seen, &name, &is_known, err);
-        if (code != TR_OK || is_known)
-            continue;
-        if (!is_first)
-            code = tr_buf_format(&call->response->body, err, ",");
-        is_first = false;
-        if (code == TR_OK)
-            code = put_item(call, ask, view, body, &name, &arena, err);
+        code = put_asked(call, ask, view, json_array_get(ids, i), seen, err);
         if (code == TR_INVALID)
             tr_err_context(err, "identities[%zu]", i);
-        tr_arena_reset(&arena);
     }
     json_decref(seen);
-    tr_arena_free(&arena);
     return code == TR_OK ? tr_buf_format(&call->response->body, err, "}") : code;
 }
 

@@ -46,9 +46,11 @@
 #define TR_PARQUET_FOOTER_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_PAGE_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_ENTRIES_PER_BYTE_MAX 65536  /* of a column chunk: a page of one value repeated */
-#define TR_LOOKUP_CACHE_BYTES_MAX ((uint64_t)1 << 30) /* decoded columns kept for lookups: 2 M profiles of 30 fields */
+#define TR_LOOKUP_CACHE_BYTES_MAX ((uint64_t)1 << 30) /* decoded columns kept: 2 M profiles of 30 fields */
 #define TR_LOOKUP_IDS_MAX 10000                 /* identities of one request: what an answer may have to hold */
 #define TR_LOOKUP_EVENTS_MAX 1000               /* events of one page: AEP's default, and more is another page */
+#define TR_LOOKUP_ANSWER_BYTES_MAX ((size_t)256 << 20) /* of one request for many: it stands in memory */
+#define TR_LOOKUP_FIELDS_BYTES_MAX (64 * 1024)  /* a choice of fields: it is kept with its view */
 #define TR_LOOKUP_VIEWS_MAX 64                  /* policies and choices of fields that are kept ready */
 #define TR_SQL_BYTES_MAX (1024 * 1024)          /* one statement */
 #define TR_CONVERT_BYTES_LEAST ((uint64_t)4 << 30) /* JSON lines that any foreign file may become, */
