@@ -16,6 +16,7 @@ typedef struct sequence {
     tr_pql_rows_in rows;
     const tr_pql_vec *time;
     const tr_pql_vec **values; /* of the operation's arguments */
+    uint8_t **matches;         /* per element, per row */
     uint32_t *order;           /* rows of the events of one owner that have a time, ascending */
     uint32_t *spare;
     uint32_t count;
@@ -54,7 +55,7 @@ static tr_pql_anchor anchor_at(const sequence *s, const tr_pql_element *element,
 static bool does_match(const sequence *s, const tr_pql_element *element, uint32_t row)
 {
     bool has_first, has_second = true;
-    if (!tr_pql_is_true(s->values[element->match], row))
+    if (!s->matches[element - s->op->elements][row])
         return false;
     if (!element->has_when)
         return true;
@@ -195,6 +196,28 @@ static void find_labels(sequence *s)
     }
 }
 
+/* The masks of all elements; an event that no element wants is left out. */
+static tr_code find_matches(sequence *s, tr_arena *arena)
+{
+    const uint32_t count = s->rows.count;
+    uint8_t *any = tr_arena_array(arena, (size_t)count + 1, 1);
+    s->matches = tr_arena_array(arena, s->op->element_count, sizeof(uint8_t *));
+    if (any == NULL || s->matches == NULL)
+        return tr_pql_out_of_memory(s->run);
+    for (uint32_t i = 0; i < s->op->element_count; i++) {
+        uint8_t *match = tr_arena_alloc(arena, (size_t)count + 1);
+        if (match == NULL)
+            return tr_pql_out_of_memory(s->run);
+        tr_pql_to_mask(s->values[s->op->elements[i].match], count, match);
+        for (uint32_t row = 0; row < count; row++)
+            any[row] |= match[row];
+        s->matches[i] = match;
+    }
+    for (uint32_t row = 0; row < count; row++)
+        s->rows.mask[row] &= any[row];
+    return TR_OK;
+}
+
 static tr_code open(tr_pql_run *run, const tr_pql_op *op, tr_arena *arena, sequence *s,
                     uint32_t **start)
 {
@@ -216,7 +239,7 @@ static tr_code open(tr_pql_run *run, const tr_pql_op *op, tr_arena *arena, seque
         TR_TRY(tr_pql_value(run, op->args[i], op->over, &s->values[i]));
     s->time = s->values[0];
     find_labels(s);
-    return TR_OK;
+    return find_matches(s, arena);
 }
 
 tr_code tr_pql_chain_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out)

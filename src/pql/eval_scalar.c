@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* eval_scalar.c - operations of one row at a time: numbers, booleans, times; see eval_internal.h.
- * */
+/* eval_scalar.c - numbers, booleans, times, one row at a time; see eval_internal.h. */
 #include "pql/eval_internal.h"
 
 #include <math.h>

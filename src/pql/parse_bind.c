@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* parse_bind.c - what binds variables over arrays: select, quantifiers, prefix aggregates, chain.
- * */
+/* parse_bind.c - what binds variables: select, quantifiers, prefix aggregates, chain. */
 #include "pql/parse_internal.h"
 
 static bool is_declaration(const tr_pql_parser *p, uint32_t ahead)
