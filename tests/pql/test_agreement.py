@@ -96,6 +96,43 @@ def test_ten_thousand_expressions_agree_on_a_thousand_profiles(tmp_path):
         assert [mask for mask, _ in evaluate(world.path, trees, *options)] == list(masks), options
 
 
+ANCHORS = ["now", "today", "last month", "date(2024, 2, 29)"]
+
+
+def instant_text(ms):
+    year, month, day = pql_model.civil(ms)
+    rest = ms % pql_model.DAY
+    return f"{year:04}-{month:02}-{day:02}T{rest // 3600000:02}:{rest // 60000 % 60:02}:{rest // 1000 % 60:02}.{rest % 1000:03}Z"
+
+
+def edges():
+    """Where every distance below begins and ends, and a millisecond to both sides."""
+    now = pql_model.parse_instant(pql_generate.NOW)
+    today, month = pql_model.day_of(now), pql_model.calendar(now, "last", "month")
+    leap = pql_model.day_of(pql_model.parse_instant("2024-02-29"))
+    found = set()
+    for at in (now, today.lo, today.hi, month.lo, month.hi, leap.lo, leap.hi):
+        for unit in ("hour", "day", "week", "month", "year"):
+            for amount in (-3, -1, 0, 1, 3):
+                found.update((pql_model.shift(at, amount, unit), pql_model.shift(at + 1, amount, unit) - 1))
+    return sorted({edge + more for edge in found for more in (-1, 0, 1)})
+
+
+def test_every_kind_of_distance_ends_where_the_model_says(tmp_path):
+    world = World(tmp_path, {"schema": pql_generate.SCHEMA, "now": pql_generate.NOW,
+                             "rows": [{"profile": {"joined": instant_text(ms)}, "events": []} for ms in edges()]})
+    relative = [f"joined occurs {comparison} {amount} {unit}s {direction} {anchor}"
+                for comparison in ("<", "<=", ">", ">=", "=", "!=") for amount in (0, 1, 3)
+                for unit in ("hour", "day", "week", "month", "year") for direction in ("before", "after", "from")
+                for anchor in ANCHORS if amount > 0 or unit == "day"]
+    plain = [f"joined occurs {word} {anchor}" for word in ("", "on", "before", "after", "from") for anchor in ANCHORS]
+    between = [f"joined occurs between {first} and {second}" for first in ANCHORS for second in ANCHORS]
+    expressions = relative + plain + between
+    answers = evaluate(world.path, expressions)
+    assert all(mask is not None for mask, _ in answers)
+    assert world.compare(expressions, answers) > len(expressions) * 0.8
+
+
 def conformance():
     rows = [line.split("\t") for line in (DATA / "pql_conformance.tsv").read_text().splitlines()]
     return [(expected, text) for _, expected, text in rows]
