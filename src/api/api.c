@@ -30,6 +30,7 @@ static const tr_endpoint *const tables[] = {tr_api_health,
                                             tr_api_schedules,
                                             tr_api_previews,
                                             tr_api_export_jobs,
+                                            tr_api_query_service,
                                             NULL};
 
 static tr_code open_parts(tr_api *api, tr_err *err)
@@ -68,6 +69,11 @@ void tr_api_close(tr_api *api)
     tr_metrics_close(api->metrics);
     tr_router_close(api->router);
     tr_free(api);
+}
+
+void tr_api_tell_sql(tr_api *api, const char *address)
+{
+    api->sql_address = address;
 }
 
 bool tr_api_may_log(tr_api *api)

@@ -39,6 +39,9 @@ tr_http_handler tr_api_handler(tr_api *api);
 tr_code tr_api_sign_in(void *ctx, const char *user, const char *sandbox, tr_str password,
                        tr_tenant *out, tr_err *err);
 
+/* Where SQL is served: "127.0.0.1:5433", borrowed; before requests come. NULL: nowhere. */
+void tr_api_tell_sql(tr_api *api, const char *address);
+
 /* Makes an API client of `org` (and the org, when new). role: "admin", "editor", "viewer". sandboxes: NULL or
  * names, NULL-terminated: the only ones it may use. *out is returned:
  * {"client_id","client_secret","org_id","technical_account_id"} */

@@ -91,6 +91,7 @@ extern const tr_endpoint tr_api_segment_jobs[];   /* /data/core/ups/segment/jobs
 extern const tr_endpoint tr_api_entities[];       /* /data/core/ups/access/entities */
 extern const tr_endpoint tr_api_schedules[];      /* /data/core/ups/config/schedules... */
 extern const tr_endpoint tr_api_previews[];       /* /data/core/ups/preview..., /estimate... */
+extern const tr_endpoint tr_api_query_service[];  /* /data/foundation/query/... */
 extern const tr_endpoint tr_api_export_jobs[];    /* /data/core/ups/export/jobs... */
 
 #endif

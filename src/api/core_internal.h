@@ -64,6 +64,7 @@ typedef struct tr_refusal {
  * False: *why is filled. A failure of the machine (catalog) is a code. */
 TR_MUST_CHECK tr_code tr_rights_check(tr_call *call, const tr_endpoint *endpoint, bool *is_allowed,
                                       tr_refusal *why, tr_err *err);
+tr_str tr_rights_token(const tr_http_request *request); /* of its Authorization; .len 0: none */
 /* The claims of a valid token. TR_UNAUTHORIZED: it is none */
 TR_MUST_CHECK tr_code tr_rights_claims(tr_api *api, tr_str token, tr_jwt_claims *out, tr_err *err);
 /* The tenant of a sandbox for the call's client and org, proven with something made at made_ms.
@@ -119,6 +120,7 @@ struct tr_api {
     tr_metrics *metrics;
     tr_buf openapi;
     int64_t started_ms;
+    const char *sql_address; /* NULL: none */
     _Atomic int64_t log_second;
     _Atomic int log_count;
 };

@@ -115,6 +115,11 @@ static tr_code claims_of(tr_api *api, tr_str token, tr_jwt_claims *out, tr_err *
     return TR_OK;
 }
 
+tr_str tr_rights_token(const tr_http_request *request)
+{
+    return token_of(tr_http_header(request, "authorization"));
+}
+
 tr_code tr_rights_claims(tr_api *api, tr_str token, tr_jwt_claims *out, tr_err *err)
 {
     return claims_of(api, token, out, err);

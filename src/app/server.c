@@ -135,7 +135,9 @@ static tr_code open_sql(tr_server *s, const tr_settings *settings, tr_err *err)
         tr_log(TR_LOG_WARN, "app", "clear_text_listen",
                "listen=%s hint=\"others can read passwords: set tls-certificate and tls-key\"",
                settings->pg_listen);
-    return tr_sql_open(&sql, &s->sql, err);
+    TR_TRY(tr_sql_open(&sql, &s->sql, err));
+    tr_api_tell_sql(s->api, tr_sql_address(s->sql));
+    return TR_OK;
 }
 
 static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err)

@@ -75,6 +75,14 @@ def test_an_access_token_is_a_password(shop):
         assert connection.execute("SELECT count(*) FROM crm").fetchone() == (ROWS,)
 
 
+def test_connection_parameters_let_a_client_in(shop):
+    found = shop.api.call("GET", "/data/foundation/query/connection_parameters")
+    assert (found["version"], found["websoketHost"]) == (1, found["websocketHost"])
+    with psycopg.connect(host=found["host"], port=found["port"], user=found["username"], dbname=found["dbName"],
+                         password=found["token"]) as connection:
+        assert connection.execute("SELECT count(*) FROM crm").fetchone() == (ROWS,)
+
+
 @pytest.mark.parametrize("change, state", [
     ({"password": "wrong"}, "28P01"), ({"password": "0" * 32 + ":" + "x" * 40}, "28P01"),
     ({"user": export_world.new_org()}, "28P01"), ({"dbname": "nowhere:all"}, "3D000"),
