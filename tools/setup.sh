@@ -12,9 +12,11 @@ packages=(
     build-essential pkg-config meson ninja-build
     libjansson-dev libsimdjson-dev libsqlite3-dev libmicrohttpd-dev libcurl4-openssl-dev libssl-dev
     libzstd-dev libxxhash-dev libdeflate-dev libpcre2-dev
-    python3 python3-venv ca-certificates curl jq tar)
+    python3 python3-venv ca-certificates curl jq tar
+    openssl postgresql-client procps) # what the tests call
 command -v npm >/dev/null || packages+=(nodejs npm) # fetches DuckDB's library
 [ "$what" = check ] && packages+=(default-jre-headless) # Spark
+[ "$what" = bench ] && packages+=(wrk)
 
 missing() {
     local there
