@@ -92,6 +92,7 @@ extern const tr_endpoint tr_api_entities[];       /* /data/core/ups/access/entit
 extern const tr_endpoint tr_api_schedules[];      /* /data/core/ups/config/schedules... */
 extern const tr_endpoint tr_api_previews[];       /* /data/core/ups/preview..., /estimate... */
 extern const tr_endpoint tr_api_query_service[];  /* /data/foundation/query/... */
+extern const tr_endpoint tr_api_audiences[];      /* /data/core/ups/audiences... */
 extern const tr_endpoint tr_api_export_jobs[];    /* /data/core/ups/export/jobs... */
 
 #endif

@@ -40,8 +40,8 @@ TR_MUST_CHECK tr_code tr_segment_job_find(tr_segment *segment, const tr_tenant *
 /* A job's status in *out; "" when there is no such job. */
 TR_MUST_CHECK tr_code tr_segment_job_state(tr_segment *segment, const tr_tenant *tenant,
                                            const char *id, char out[32], tr_err *err);
-/* Who is told of every job that ended, or that was let go without an end (the server stops); at most
- * one, set before the first job. */
+/* Who is told of every job that ended, or that was let go without an end (the server stops); at
+ * most one, set before the first job. */
 typedef void (*tr_segment_on_end)(void *ctx, const tr_tenant *tenant, const char *id);
 void tr_segment_tell_ends(tr_segment *segment, tr_segment_on_end tell, void *ctx);
 

@@ -271,3 +271,47 @@ def test_a_conversion_of_nonsense_is_refused(api):
     assert "line 1" in api.refusal("POST", CONVERSION, 400, body(value="and and"))
     assert "expression" in api.refusal("POST", CONVERSION, 400, {"name": "x"})
     assert "object" in api.refusal("POST", CONVERSION, 400, [])
+
+
+# ---- audiences
+
+AUDIENCES = "/data/core/ups/audiences"
+
+
+def test_every_definition_is_an_audience(api):
+    made = create(api, "an audience")
+    found = api.call("GET", f"{AUDIENCES}/{made['id']}")
+    assert {name: found[name] for name in made} == made
+    assert (found["type"], found["namespace"], found["audienceId"]) == ("SegmentDefinition", "AEPSegments", made["id"])
+    other = api.call("POST", AUDIENCES, 201, body("of audiences", description="x"))
+    assert api.call("GET", f"{DEFINITIONS}/{other['id']}")["name"] == "of audiences"
+    patched = api.call("PATCH", f"{AUDIENCES}/{other['id']}", 200, [{"op": "add", "path": "/description", "value": "y"}])
+    assert patched["description"] == "y" and patched["expression"] == other["expression"]
+    api.call("DELETE", f"{AUDIENCES}/{other['id']}", 204)
+    assert other["id"] in api.refusal("GET", f"{AUDIENCES}/{other['id']}", 404)
+
+
+def test_external_audiences_are_kept_listed_and_removed(api):
+    sent = {"audienceId": "gold", "name": "Gold of AAM", "namespace": "AAM", "type": "ExternalAudience",
+            "originName": "AUDIENCE_MANAGER", "labels": ["core/C1"]}
+    made = api.call("POST", AUDIENCES, 201, sent)
+    assert made["type"] == "ExternalSegment" and made["id"] != "gold" and made["lifecycleState"] == "published"
+    assert api.call("GET", f"{AUDIENCES}/{made['id']}") == made
+    listed = api.call("GET", AUDIENCES, params={"name": "gold of", "entityType": "_xdm.context.profile", "limit": 60})
+    assert listed["children"] == [made] and "next" not in listed["_page"]
+    assert made["id"] not in [one["id"] for one in api.call("GET", DEFINITIONS)["segments"]]
+    bulk = api.call("POST", AUDIENCES + "/bulk-get", 207, {"ids": [{"id": made["id"]}, {"id": ABSENT}]})["results"]
+    assert bulk[made["id"]] == made and "404" in bulk[ABSENT]["errors"]
+    api.call("POST", AUDIENCES + "/bulk-get", 404, {"ids": [{"id": ABSENT}]})
+    assert api.call("PUT", f"{AUDIENCES}/{made['id']}", 200, {"description": "new"})["description"] == "new"
+    assert "namespace" in api.refusal("PUT", f"{AUDIENCES}/{made['id']}", 400, {"namespace": "other"})
+    api.call("DELETE", f"{AUDIENCES}/{made['id']}", 204)
+    api.call("GET", f"{AUDIENCES}/{made['id']}", 404)
+
+
+@pytest.mark.parametrize("change, told", [
+    ({"name": None}, "name"), ({"audienceId": ""}, "audienceId"), ({"namespace": None}, "namespace"),
+    ({"namespace": "ups"}, "namespace"), ({"datasetId": "64b0c0ffee0000000000a001"}, "datasetId"), ({"labels": 5}, "labels")])
+def test_an_external_audience_at_fault_is_refused(api, change, told):
+    sent = dict({"audienceId": "a", "name": "b", "namespace": "AAM", "type": "ExternalSegment"}, **change)
+    assert told in api.refusal("POST", AUDIENCES, 400, sent)
