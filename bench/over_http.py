@@ -105,14 +105,24 @@ class Site:
 
 
 class Watch:
-    """Wall and CPU seconds of the server during a `with`, its peak memory: all of it, and without mapped files."""
+    """Wall and CPU seconds of the server and its workers during a `with`; the server's peak memory: all of it, and
+    without mapped files."""
 
     def __init__(self, pid):
         self.pid = pid
 
     def cpu(self):
+        """User and system time, of ended workers too."""
         fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def settle(self):
+        """Waits until nothing goes on: runs are folded some time after they came."""
+        quiet = 0
+        while quiet < 3:
+            before = self.cpu()
+            time.sleep(0.5)
+            quiet = quiet + 1 if self.cpu() - before < 0.02 else 0
 
     def memory_mb(self, name):
         for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
@@ -197,6 +207,7 @@ def changed_since(args, site, data, full_seconds):
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))
     time.sleep(1.1)
     site.ingest(site.ids["crm"], some, "parquet")
+    Watch(site.server.process.pid).settle()
     runs = []
     for _ in range(args.repeat):
         with Watch(site.server.process.pid) as watch:
@@ -236,6 +247,7 @@ def run(args, data, source, run_peer, checksum):
         rows = sum(pq.ParquetFile(data / "upload" / f"{name}.parquet").metadata.num_rows for name in RECORDS)
         found = [{"case": "http ingest", "text": f"over HTTP: {rows:,} rows of Parquet ingested", "rows": rows,
                   "results": {"tributary": watch.found}}]
+        Watch(site.server.process.pid).settle()
         found += exports(args, site, data, run_peer, checksum)
         found.append(changed_since(args, site, data, found[-1]["results"]["tributary"]["seconds"]))
         found.append(json_lines(args, site, data, run_peer))
