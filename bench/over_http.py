@@ -118,8 +118,8 @@ class Watch:
 
     def settle(self):
         """Waits until nothing goes on: runs are folded some time after they came."""
-        quiet = 0
-        while quiet < 3:
+        quiet, deadline = 0, time.monotonic() + 120
+        while quiet < 3 and time.monotonic() < deadline:
             before = self.cpu()
             time.sleep(0.5)
             quiet = quiet + 1 if self.cpu() - before < 0.02 else 0

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """run.py - Tributary and its peers on the same files in one run; `make bench`.
 
-    run.py [--quick] [--only CASE,...] [--spark] [--polars] [--repeat N] [--dir DIR] [--docs docs/performance.md]
+    run.py [--quick] [--only CASE,...] [--repeat N] [--dir DIR] [--docs FILE]
 
 Kernel cases merge run files without a server (merge_bench); the case "http" goes the whole way: upload,
 ingest, export job, download. Every result is compared with the peers' (rows and values, by checksums that
-do not depend on order), so that a ratio is between equal results. Each program runs in a process of its own;
+do not depend on order), so that a ratio is between equal results. Polars and Spark
+take part in the first case when they are installed. Each program runs in a process of its own;
 wall time is the median, CPU time and peak memory are that run's.
 """
 import argparse
 import datetime
 import hashlib
+import importlib.util
 import json
 import os
 import pathlib
@@ -37,15 +39,20 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="small data, one repeat: only to see that all works")
     parser.add_argument("--only", default="full,fields,events,wide,http")
-    parser.add_argument("--spark", action="store_true")
-    parser.add_argument("--polars", action="store_true")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dir", default=None, help="where the made data is kept from run to run")
     parser.add_argument("--bench", default=str(ROOT / "build" / "bench" / "merge_bench"))
     parser.add_argument("--results", default=str(ROOT / "bench" / "results"))
-    parser.add_argument("--docs", default=None)
-    return parser.parse_args()
+    parser.add_argument("--docs", help="the page to write; docs/performance.md when all cases ran in full")
+    args = parser.parse_args()
+    if args.docs is None and not args.quick and args.only == parser.get_default("only"):
+        args.docs = str(ROOT / "docs" / "performance.md")
+    return args
+
+
+def has(module):
+    return importlib.util.find_spec(module) is not None
 
 
 def cases(quick):
@@ -160,11 +167,10 @@ def kernel_case(args, data, name, text, world, run_only):
         command + ["--out", str(out), "--threads", "1"], kernel_seconds, args.repeat)
     wanted = checksum(files)
     names = ["duckdb general", "duckdb joins", "duckdb joins, all in crm"]
-    if "events" not in world:
-        names += ["polars"] * (args.polars and name == "full")
-        names += ["spark general", "spark joins"] * (args.spark and name != "wide")
+    if name == "full" and not args.quick:
+        names += ["polars"] * has("polars") + ["spark general", "spark joins"] * has("pyspark")
     for peer in names:
-        found[peer], got = run_peer(peer, case, data / "out-peer", 1 if "spark" in peer else args.repeat)
+        found[peer], got = run_peer(peer, case, data / "out-peer", 1 if peer.startswith(("spark", "polars")) else args.repeat)
         if got != wanted:
             raise SystemExit(f"{name}: {peer} has {got}, Tributary {wanted}: results differ")
     source = size_mb(folder.glob("*.parquet"))
