@@ -89,7 +89,7 @@ class LiveWorld:
                 worlds.KEYS, {"crm": worlds.Field("string"), "mail": worlds.Field("string")})
         self.ids = {plan.name: self.make_dataset(plan) for plan in world.datasets}
         self.target = self.new_dataset({"name": "target", "schemaRef": self.reference(UNION)})
-        self.rows, self.marks, self.seq = [], [], 0
+        self.rows, self.marks, self.seq, self.batches = [], [], 0, {}
 
     @staticmethod
     def reference(schema):
@@ -156,12 +156,21 @@ class LiveWorld:
         found = until("the batch is ingested", ended)
         assert found["recordCount"] == len(wire) and found["failedRecordCount"] == 0, found
         self.rows += rows
+        self.batches[self.seq] = batch
         self.seq += 1
         self.marks.append(instant())
 
+    def revert_one(self):
+        """Takes a batch back: as if its rows had never come, whatever was folded meanwhile."""
+        seq = self.world.rng.choice(sorted(self.batches))
+        self.api.call("POST", f"{IMPORT}/{self.batches.pop(seq)}?action=REVERT", 200)
+        self.rows = [row for row in self.rows if row.seq != seq]
+
     def ingest_one(self):
-        """The next batch of the world."""
+        """The next batch of the world; sometimes an earlier one goes."""
         rng = self.world.rng
+        if self.seq > 2 and rng.random() < 0.12:
+            self.revert_one()
         if self.seq == self.world.batches // 2:
             self.add_late_members()
         plan = self.world.datasets[self.seq] if self.seq < len(self.world.datasets) else \
