@@ -48,6 +48,7 @@ static tr_code merge_all(const tr_merge_spec *spec, tr_buf *bytes, json_t *rows,
         if (code == TR_OK) {
             CHECK(stats.profiles == json_array_size(own));
             total->profiles += stats.profiles;
+            total->profiles_kept += stats.profiles_kept;
             total->events += stats.events;
             (void)json_array_extend(rows, own);
         }
@@ -250,12 +251,95 @@ static void a_cancelled_merge_says_so(void)
     model_world_close(world);
 }
 
+/* ---- keepers */
+
+typedef struct choosing {
+    json_t *kept; /* a boolean per profile, in the order of all partitions */
+    const tr_shape *probe;
+} choosing;
+
+/* Keeps about half of the profiles, by their keys; looks at every unit meanwhile. */
+static tr_code choose(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err)
+{
+    choosing *c = ctx;
+    const uint8_t(*keys)[16] = NULL;
+    const uint32_t count = tr_merge_view_count(view);
+    tr_arena arena = {0};
+    tr_code code = tr_merge_view_keys(view, &keys, err);
+    (void)partition;
+    for (uint32_t u = 0; u < c->probe->unit_count && code == TR_OK; u++) {
+        const tr_unit *unit = &c->probe->units[u];
+        tr_column *columns = tr_arena_array(&arena, unit->leaf_count, sizeof *columns);
+        if (columns == NULL)
+            code = TR_FAIL(err, TR_NO_MEMORY, "no memory to look");
+        else
+            code = tr_merge_view_unit(view, u, NULL, &arena, columns, err);
+        for (uint32_t i = 0; i < unit->leaf_count && code == TR_OK; i++)
+            CHECK(columns[i].rows == count);
+    }
+    for (uint32_t i = 0; i < count && code == TR_OK; i++) {
+        CHECK(i == 0 || memcmp(keys[i - 1], keys[i], sizeof *keys) < 0);
+        keep[i] = (keys[i][15] & 1) != 0;
+        if (json_array_append_new(c->kept, json_boolean(keep[i])) != 0)
+            code = TR_FAIL(err, TR_NO_MEMORY, "no memory to choose");
+    }
+    tr_arena_free(&arena);
+    return code;
+}
+
+static bool check_keeper(uint64_t seed)
+{
+    const tr_run *runs[MODEL_RUNS_MAX * MODEL_DATASETS_MAX];
+    tr_snapshot snapshot;
+    model_request request;
+    tr_err err = {0};
+    tr_buf bytes = {0};
+    tr_merge_stats total = {0}, total_all = {0};
+    model_world *world = open_sample(seed, runs, &snapshot, &request);
+    tr_merge_spec spec = model_spec(world, &snapshot, &request);
+    choosing c = {.kept = json_array(), .probe = spec.output};
+    json_t *all = json_array(), *rows = json_array(), *expected = json_array(), *counts = json_object();
+    spec.bits_min = (uint8_t)(seed % 3);
+    tr_code code = merge_all(&spec, &bytes, all, counts, &total_all, &err);
+    bytes.len = 0;
+    spec.keep = choose;
+    spec.keep_ctx = &c;
+    spec.probe = spec.output;
+    spec.with_probe_events = true;
+    if (code == TR_OK)
+        code = merge_all(&spec, &bytes, rows, counts, &total, &err);
+    if (code != TR_OK)
+        printf("%s\n", err.text);
+    CHECK(json_array_size(c.kept) == json_array_size(all));
+    for (size_t i = 0; i < json_array_size(all); i++)
+        if (json_is_true(json_array_get(c.kept, i)))
+            (void)json_array_append(expected, json_array_get(all, i));
+    const bool is_good = code == TR_OK && check_rows(expected, rows) &&
+                         total.profiles == json_array_size(expected) &&
+                         total.profiles_kept == json_array_size(all);
+    json_decref(c.kept);
+    json_decref(all);
+    json_decref(rows);
+    json_decref(expected);
+    json_decref(counts);
+    tr_buf_free(&bytes);
+    model_world_close(world);
+    return is_good;
+}
+
+static void profiles_that_a_keeper_drops_are_not_exported(void)
+{
+    for (uint64_t seed = 1; seed <= 40; seed++)
+        CHECK(check_keeper(seed));
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
     RUN(an_export_is_what_the_model_says);
     RUN(running_out_of_memory_is_an_answer);
     RUN(a_cancelled_merge_says_so);
+    RUN(profiles_that_a_keeper_drops_are_not_exported);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

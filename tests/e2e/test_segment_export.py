@@ -212,3 +212,27 @@ def test_a_dry_run_counts_batch_by_batch_and_refuses_what_a_job_refuses(people):
     assert "destination" in people.api.refusal("POST", JOBS, 400, {}, params={"dryRun": "true"})
     assert ABSENT in people.api.refusal("POST", JOBS, 404, people.body(filter={"segments": [{"segmentId": ABSENT}]}),
                                         params={"dryRun": "true"})
+
+
+@pytest.mark.parametrize("point", ["export_part_recorded", "export_published", "export_committed"])
+def test_a_killed_export_of_several_batches_ends_with_the_same_bytes(tmp_path, point):
+    server = export_world.Server(tmp_path / "server").start()
+    try:
+        world = export_world.World(server.api)
+        world.ingest(world.crm, [world.row(n, firstName=f"name {n}", tier="none") for n in range(20)])
+        body = world.body(filter={"segments": [{"segmentId": one, "segmentNs": "AAM"} for one in ("a", "b")]})
+        body["destination"]["segmentPerBatch"] = True
+        whole = world.finish(server.api.call("POST", JOBS, 200, body)["id"])
+        server.stop()
+        server.start(TR_CRASH_AT=point)
+        job = server.api.call("POST", JOBS, 200, body)["id"]
+        server.wait_killed()
+        server.start()
+        world.api = server.api
+        done = world.finish(job)
+        for one, two in zip(whole["destination"]["batches"], done["destination"]["batches"]):
+            assert world.batch(two["batchId"])["status"] == "success"
+            assert world.files(one["batchId"]) == world.files(two["batchId"])
+        assert not list((server.folder / "data").glob("lake/*/staging/export-*"))
+    finally:
+        server.stop()
