@@ -168,23 +168,41 @@ static tr_code tell(const dry_run *d, const json_t *plan, uint64_t all, json_t *
     return TR_OK;
 }
 
+/* A plan, opened. Data may be taken back between the two: then there is another plan. */
+static tr_code open_plan(dry_run *d, const tr_tenant *tenant, const json_t *body, json_t **plan,
+                         tr_err *err)
+{
+    enum { TRIES = 8 };
+    tr_code code = TR_NOT_FOUND;
+    for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
+        json_t *policy = NULL;
+        json_decref(*plan);
+        *plan = NULL;
+        TR_TRY(tr_export_decide(d->export, tenant, body, &policy, plan, err));
+        json_decref(policy);
+        code = tr_export_plan_open(*plan, &d->export->parts, tenant, &d->plan, err);
+    }
+    return code == TR_NOT_FOUND ? TR_FAIL(err, TR_BUSY, "the data changes too fast to look at it")
+                                : code;
+}
+
 tr_code tr_export_dry_run(tr_export *export, const tr_tenant *tenant, const json_t *body,
                           json_t **out, tr_err *err)
 {
     dry_run d = {.export = export};
-    json_t *policy = NULL, *plan = NULL;
+    json_t *plan = NULL;
     uint64_t all = 0;
-    TR_TRY(tr_export_decide(export, tenant, body, &policy, &plan, err));
-    tr_code code = tr_export_plan_open(plan, &export->parts, tenant, &d.plan, err);
+    tr_code code = open_plan(&d, tenant, body, &plan, err);
     if (code == TR_OK)
         code = measure(&d, err);
     if (code == TR_OK && !tr_json_bool(plan, "emptyProfiles", false))
         code = count_all(&d, plan, tenant, &all, err);
+    if (code == TR_NOT_FOUND && plan != NULL)
+        code = TR_FAIL(err, TR_BUSY, "the data changes too fast to look at it");
     if (code == TR_OK)
         code = tell(&d, plan, all, out, err);
     tr_free(d.stats);
     tr_export_plan_close(&d.plan);
-    json_decref(policy);
     json_decref(plan);
     return code;
 }

@@ -321,6 +321,19 @@ static void a_job_whose_runs_are_gone_is_planned_again(void)
     end();
 }
 
+static void data_that_goes_while_a_job_is_tried_out_is_no_error(void)
+{
+    json_t *told = NULL;
+    json_t *body = json_pack("{s:{s:s}, s:{s:s}, s:s}", "destination", "datasetId", DATASET,
+                             "schema", "name", "_xdm.context.profile", "fields", "name");
+    begin(4, 10);
+    tr_fake_now.runs_are_gone = 2;
+    CHECK(tr_export_dry_run(tr_fake_export, &tenant, body, &told, NULL) == TR_OK);
+    json_decref(told);
+    json_decref(body);
+    end();
+}
+
 static void a_dataset_must_exist_and_be_on_the_union(void)
 {
     json_t *job = NULL;
@@ -364,6 +377,7 @@ int main(void)
     RUN(finished_parts_are_not_made_again);
     RUN(a_part_that_rots_before_a_restart_is_made_again);
     RUN(a_job_whose_runs_are_gone_is_planned_again);
+    RUN(data_that_goes_while_a_job_is_tried_out_is_no_error);
     RUN(a_dataset_must_exist_and_be_on_the_union);
     RUN(no_place_in_a_list_is_further_than_numbers_go);
     printf("%d passed, %d failed\n", passed, failed);

@@ -416,6 +416,16 @@ uint32_t tr_merge_partition_count(const tr_merge_plan *plan)
     return tr_fake_partitions;
 }
 
+tr_code tr_merge_look(const tr_merge_plan *plan, uint32_t index, const atomic_bool *cancel,
+                      tr_merge_stats *stats, tr_err *err)
+{
+    (void)plan, (void)cancel, (void)err;
+    const uint64_t profiles = tr_fake_profiles[index];
+    *stats = (tr_merge_stats){
+        .profiles = profiles, .profiles_seen = profiles, .profiles_kept = profiles};
+    return TR_OK;
+}
+
 tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink sink,
                            const atomic_bool *cancel, tr_merge_count_namespace count,
                            void *count_ctx, tr_merge_stats *stats, tr_err *err)
@@ -427,7 +437,7 @@ tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink si
         tr_fake_now.cancel_in_partition = UINT32_MAX;
         TR_TRY(tr_export_cancel(tr_fake_export, &tenant, "1", err));
     }
-    if (atomic_load(cancel))
+    if (cancel != NULL && atomic_load(cancel))
         return TR_FAIL(err, TR_CANCELLED, "cancelled");
     if (tr_fake_now.merge_code != TR_OK && tr_fake_now.merge_code != TR_CODE_COUNT &&
         tr_fake_now.merge_partition == index) {
@@ -438,7 +448,7 @@ tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink si
     (void)snprintf(text, sizeof text, "[%u: %u runs, %llu profiles]", index, plan->runs,
                    (unsigned long long)tr_fake_profiles[index]);
     TR_TRY(sink.write(sink.ctx, tr_str_of(text), err));
-    if (tr_fake_profiles[index] > 0)
+    if (tr_fake_profiles[index] > 0 && count != NULL)
         count(count_ctx, tr_str_of("CRMID"), tr_fake_profiles[index]);
     *stats = (tr_merge_stats){.profiles = tr_fake_profiles[index]};
     return TR_OK;
@@ -471,7 +481,7 @@ tr_code tr_compute_run(tr_compute *compute, uint32_t count, tr_task_fn task, voi
 {
     (void)compute;
     for (uint32_t i = 0; i < count; i++) {
-        if (atomic_load(cancel))
+        if (cancel != NULL && atomic_load(cancel))
             return TR_FAIL(err, TR_CANCELLED, "cancelled");
         TR_TRY(task(ctx, i, err));
     }
