@@ -108,8 +108,8 @@ static void patterns_that_grow_when_compiled_are_refused(void)
 {
     static const char *const bad[] = {"a{2}", "(a)\\1", "a\\", "((((((((((a+)+)+)+)+)+)+)+)+)+)+",
                                       "(((((((a+)*)+)*)+)*)+)*++++", "a++++++++", "(", NULL};
-    static const char *const good[] = {"^test", "(crm|loyalty)+ data", "a+b+c+d+e+f+g+h+", "\\w+\\.x$",
-                                       "(a)+(b)+(c)+[+)+]", NULL};
+    static const char *const good[] = {"^test",      "(crm|loyalty)+ data", "a+b+c+d+e+f+g+h+",
+                                       "\\w+\\.x$", "(a)+(b)+(c)+[+)+]",   NULL};
     uint64_t seed = tr_test_seed(11);
     int compiled = 0;
     regex_t regex;

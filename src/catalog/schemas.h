@@ -39,8 +39,8 @@ const char *tr_registry_kind(tr_str id, char *id_out, size_t size);
 TR_MUST_CHECK tr_code tr_registry_namespace(tr_registry *registry, const char *namespace, char *out,
                                             size_t size, tr_err *err);
 
-/* Must be called after any change to a tenant's registry, when it is committed: before, a reader would keep
- * what it read of the old state. */
+/* Must be called after any change to a tenant's registry, when it is committed: before, a reader
+ * would keep what it read of the old state. */
 void tr_catalog_schemas_changed(tr_catalog *catalog, const tr_tenant *tenant);
 
 #endif
