@@ -162,6 +162,8 @@ class LiveWorld:
 
     def revert_one(self):
         """Takes a batch back: as if its rows had never come, whatever was folded meanwhile."""
+        if not self.batches:
+            return
         seq = self.world.rng.choice(sorted(self.batches))
         self.api.call("POST", f"{IMPORT}/{self.batches.pop(seq)}?action=REVERT", 200)
         self.rows = [row for row in self.rows if row.seq != seq]
@@ -176,7 +178,11 @@ class LiveWorld:
         plan = self.world.datasets[self.seq] if self.seq < len(self.world.datasets) else \
             rng.choice(self.world.datasets)
         wire, rows = worlds.random_batch(self.world, plan, self.ids[plan.name], self.seq, self.tenant)
-        self.ingest(plan, wire, rows, rng.choice(FORMATS) if wire else "lines")
+        if wire:
+            self.ingest(plan, wire, rows, rng.choice(FORMATS))
+        else:       # nobody came: no batch at all
+            self.seq += 1
+            self.marks.append(instant())
 
     def mark(self, seq):
         """An instant just behind batch `seq`."""
