@@ -236,8 +236,9 @@ def operations(server):
 
 def test_every_endpoint_says_its_scope(server):
     assert {scope for _, _, scope in operations(server)} <= set(ROLES)
-    writes = [(m, p) for m, p, scope in operations(server) if m != "GET" and scope in ("read", "org-read")]
-    assert all("bulk" in p or "HEAD" == m or "preview" in p or "conversion" in p for m, p in writes), writes
+    reads = [(m, p) for m, p, scope in operations(server) if m != "GET" and scope in ("read", "org-read")]
+    ends = tuple("bulk-get preview conversion access/entities graph members history mapping mappings".split())
+    assert all(m == "HEAD" or (m == "POST" and p.endswith(ends)) for m, p in reads), reads
 
 
 def test_no_role_gets_past_its_rights(server, org):
@@ -272,12 +273,13 @@ def test_nobody_gets_in_without_a_token(server):
 
 
 def test_a_role_that_is_admitted_is_not_refused(server, org):
-    """Reads that need nothing but a name: the viewer gets them, or learns that there is no such thing."""
+    """Reads that need nothing but a name: the viewer gets them, or learns that there is no such thing (yet)."""
     viewer = export_world.Api(server.url, server.add_client("v", org=org, role="viewer"))
     for method, path, scope in operations(server):
         if method == "GET" and scope in ("read", "org-read"):
             answer = viewer.request("GET", fill(path))
-            assert answer.status_code != 401 and answer.status_code < 500, (path, answer.text)
+            assert answer.status_code != 401, (path, answer.text)
+            assert answer.status_code in (200, 501) or 400 <= answer.status_code < 500, (path, answer.text)
             assert answer.status_code != 403 or "SMS-2003" in answer.text, (path, answer.text)
 
 
