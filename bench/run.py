@@ -211,7 +211,8 @@ compared row by row (checksums) before a ratio is printed. Wall seconds are medi
 tenth between runs.
 
 Machine: {where['cpu']}, {where['cores']} cores used, {where['memory_gb']} GB, {where['system']}; DuckDB
-{where['duckdb']}; {report['when'][:10]}, revision {report['revision']}. Files are in the page cache for everybody.
+{where['duckdb']}; {report['when'][:10]}, revision {report['revision']}, load average {where['load']:.1f} at the start
+(near 0: nobody else used the machine). Files are in the page cache for everybody.
 
 {table(report['cases'])}
 
