@@ -197,7 +197,8 @@ def table(results):
             cells = [found["text"] if who == "tributary" else "", who, f"{run['seconds']:.2f}"]
             cells += [f"{run[key]:.{digits}f}" if key in run else ""
                       for key, digits in (("cpu_s", 1), ("peak_mb", 0), ("mb", 0))]
-            cells.append("" if who.startswith("tributary") else f"{ratio_of(found, who):.1f}x")
+            ratio = ratio_of(found, who)
+            cells.append("" if who.startswith("tributary") else f"{ratio:.{1 if ratio >= 1 else 2}f}x")
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
