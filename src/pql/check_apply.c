@@ -369,36 +369,44 @@ static tr_code check_sets(tr_pql_checker *c, tr_pql_node *node)
     return TR_OK;
 }
 
-static tr_code check_get(tr_pql_checker *c, tr_pql_node *node)
+/* The receiver, a map or groups, and the type of its keys. *key is NULL when it may be anything:
+ * then so may what comes of it. */
+static tr_code check_keyed(tr_pql_checker *c, tr_pql_node *node, const tr_pql_type **key)
 {
     TR_TRY(check_operands(c, node));
     const tr_pql_type *map = node->items[0]->type;
+    *key = NULL;
     if (tr_pql_is_open(map)) {
         node->type = map;
         return TR_OK;
     }
     if (map->kind != TR_PQL_IS_MAP && map->kind != TR_PQL_IS_GROUPS)
         return tr_pql_mismatch(c, node, node->items[0], "a map");
-    const tr_pql_type *key = map->kind == TR_PQL_IS_MAP ? TR_PQL_PLAIN(STRING) : map->key;
+    *key = map->kind == TR_PQL_IS_MAP ? TR_PQL_PLAIN(STRING) : map->key;
+    return TR_OK;
+}
+
+static tr_code check_get(tr_pql_checker *c, tr_pql_node *node)
+{
+    const tr_pql_type *key;
+    TR_TRY(check_keyed(c, node, &key));
+    if (key == NULL)
+        return TR_OK;
     TR_TRY(tr_pql_fit(c, node->items[1], key));
     if (!tr_pql_are_comparable(node->items[1]->type, key))
         return tr_pql_mismatch(c, node, node->items[1], "a key of the map");
-    node->type = map->item;
+    node->type = node->items[0]->type->item;
     return TR_OK;
 }
 
 static tr_code check_keys_or_values(tr_pql_checker *c, tr_pql_node *node)
 {
-    TR_TRY(check_operands(c, node));
-    const tr_pql_type *map = node->items[0]->type;
-    if (tr_pql_is_open(map)) {
-        node->type = map;
+    const tr_pql_type *key;
+    TR_TRY(check_keyed(c, node, &key));
+    if (key == NULL)
         return TR_OK;
-    }
-    if (map->kind != TR_PQL_IS_MAP && map->kind != TR_PQL_IS_GROUPS)
-        return tr_pql_mismatch(c, node, node->items[0], "a map");
-    const tr_pql_type *key = map->kind == TR_PQL_IS_MAP ? TR_PQL_PLAIN(STRING) : map->key;
-    node->type = tr_pql_array_of(node->fn == TR_PQL_KEYS ? key : map->item, c->arena);
+    const tr_pql_type *item = node->fn == TR_PQL_KEYS ? key : node->items[0]->type->item;
+    node->type = tr_pql_array_of(item, c->arena);
     return node->type == NULL ? tr_pql_no_memory(c) : TR_OK;
 }
 
