@@ -207,3 +207,32 @@ bool tr_json_next_row(tr_json_cutter *cutter, tr_str *row)
     cutter->row_number += is_row ? 1 : 0;
     return is_row;
 }
+
+tr_code tr_want_member(const json_t *object, const char *where, const char *key, tr_want type,
+                       const json_t **out, tr_err *err)
+{
+    static const char *const names[] = {"an object", "an array", "a string", "true or false",
+                                        "an integer"};
+    const json_t *value = json_object_get(object, key);
+    const bool fits[] = {json_is_object(value), json_is_array(value), json_is_string(value),
+                         json_is_boolean(value), json_is_integer(value)};
+    if (value == NULL || json_is_null(value)) {
+        *out = NULL;
+        return TR_OK;
+    }
+    if (!fits[type])
+        return TR_FAIL(err, TR_INVALID, "%s%s must be %s", where, key, names[type]);
+    *out = value;
+    return TR_OK;
+}
+
+tr_code tr_want_text(const json_t *object, const char *where, const char *key, const char **out,
+                     tr_err *err)
+{
+    const json_t *value = NULL;
+    TR_TRY(tr_want_member(object, where, key, TR_WANT_STRING, &value, err));
+    if (value == NULL || json_string_length(value) == 0)
+        return TR_FAIL(err, TR_INVALID, "%s%s is required: a string that is not empty", where, key);
+    *out = json_string_value(value);
+    return TR_OK;
+}

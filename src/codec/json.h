@@ -25,6 +25,22 @@ TR_MUST_CHECK tr_code tr_json_write(const json_t *value, tr_buf *out, tr_err *er
 const char *tr_json_text(const json_t *object, const char *key, const char *otherwise);
 int64_t tr_json_int(const json_t *object, const char *key, int64_t otherwise);
 bool tr_json_bool(const json_t *object, const char *key, bool otherwise);
+/* Members of a request's body; null counts as absent.
+ * where       the path of the object, for messages: "" or ends in "."
+ * *out        NULL when absent
+ * TR_INVALID  "filter.emptyProfiles must be true or false" */
+typedef enum tr_want {
+    TR_WANT_OBJECT,
+    TR_WANT_ARRAY,
+    TR_WANT_STRING,
+    TR_WANT_BOOLEAN,
+    TR_WANT_INTEGER
+} tr_want;
+TR_MUST_CHECK tr_code tr_want_member(const json_t *object, const char *where, const char *key,
+                                     tr_want type, const json_t **out, tr_err *err);
+/* A string that must be there and not empty. */
+TR_MUST_CHECK tr_code tr_want_text(const json_t *object, const char *where, const char *key,
+                                   const char **out, tr_err *err);
 /* A json string of any bytes that are valid UTF-8. */
 json_t *tr_json_str(tr_str s);
 

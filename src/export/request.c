@@ -4,27 +4,6 @@
  */
 #include "export/export_internal.h"
 
-typedef enum want { WANT_OBJECT, WANT_ARRAY, WANT_STRING, WANT_BOOLEAN, WANT_INTEGER } want;
-
-/* The member of that JSON type, or NULL when absent. where ends in "." unless it is "". */
-static tr_code member(const json_t *object, const char *where, const char *key, want type,
-                      const json_t **out, tr_err *err)
-{
-    static const char *const names[] = {"an object", "an array", "a string", "true or false",
-                                        "an integer"};
-    const json_t *value = json_object_get(object, key);
-    const bool fits[] = {json_is_object(value), json_is_array(value), json_is_string(value),
-                         json_is_boolean(value), json_is_integer(value)};
-    if (value == NULL || json_is_null(value)) {
-        *out = NULL;
-        return TR_OK;
-    }
-    if (!fits[type])
-        return TR_FAIL(err, TR_INVALID, "%s%s must be %s", where, key, names[type]);
-    *out = value;
-    return TR_OK;
-}
-
 static tr_str text_of(const json_t *value)
 {
     return value == NULL
@@ -38,7 +17,7 @@ static tr_code instant(const json_t *object, const char *where, const char *key,
     const json_t *value = NULL;
     tr_err why = {0};
     int64_t us = TR_TIME_NONE;
-    TR_TRY(member(object, where, key, WANT_STRING, &value, err));
+    TR_TRY(tr_want_member(object, where, key, TR_WANT_STRING, &value, err));
     if (value != NULL && tr_time_parse(text_of(value), true, &us, &why) != TR_OK)
         return TR_FAIL(err, TR_INVALID,
                        "%s%s is \"%.60s\": expected an RFC 3339 date-time with a zone, "
@@ -51,9 +30,9 @@ static tr_code instant(const json_t *object, const char *where, const char *key,
 static tr_code read_policy(const json_t *body, tr_export_request *out, tr_err *err)
 {
     const json_t *policy = NULL, *id = NULL, *version = NULL;
-    TR_TRY(member(body, "", "mergePolicy", WANT_OBJECT, &policy, err));
-    TR_TRY(member(policy, "mergePolicy.", "id", WANT_STRING, &id, err));
-    TR_TRY(member(policy, "mergePolicy.", "version", WANT_INTEGER, &version, err));
+    TR_TRY(tr_want_member(body, "", "mergePolicy", TR_WANT_OBJECT, &policy, err));
+    TR_TRY(tr_want_member(policy, "mergePolicy.", "id", TR_WANT_STRING, &id, err));
+    TR_TRY(tr_want_member(policy, "mergePolicy.", "version", TR_WANT_INTEGER, &version, err));
     if (version != NULL && json_integer_value(version) < 1)
         return TR_FAIL(err, TR_INVALID, "mergePolicy.version must be 1 or more");
     if (policy != NULL && text_of(id).len == 0)
@@ -67,8 +46,9 @@ static tr_code read_segments(const json_t *filter, tr_export_request *out, tr_er
 {
     static const char where[] = "filter.segmentQualificationTime.";
     const json_t *segments = NULL, *times = NULL;
-    TR_TRY(member(filter, "filter.", "segments", WANT_ARRAY, &segments, err));
-    TR_TRY(member(filter, "filter.", "segmentQualificationTime", WANT_OBJECT, &times, err));
+    TR_TRY(tr_want_member(filter, "filter.", "segments", TR_WANT_ARRAY, &segments, err));
+    TR_TRY(
+        tr_want_member(filter, "filter.", "segmentQualificationTime", TR_WANT_OBJECT, &times, err));
     TR_TRY(instant(times, where, "startTime", &out->qualified_from_us, err));
     TR_TRY(instant(times, where, "endTime", &out->qualified_until_us, err));
     out->segments = json_array_size(segments) > 0 ? segments : NULL;
@@ -91,10 +71,10 @@ static tr_code read_segments(const json_t *filter, tr_export_request *out, tr_er
 static tr_code read_filter(const json_t *body, tr_export_request *out, tr_err *err)
 {
     const json_t *filter = NULL, *empty = NULL;
-    TR_TRY(member(body, "", "filter", WANT_OBJECT, &filter, err));
+    TR_TRY(tr_want_member(body, "", "filter", TR_WANT_OBJECT, &filter, err));
     TR_TRY(read_segments(filter, out, err));
     TR_TRY(instant(filter, "filter.", "fromIngestTimestamp", &out->updated_after_us, err));
-    TR_TRY(member(filter, "filter.", "emptyProfiles", WANT_BOOLEAN, &empty, err));
+    TR_TRY(tr_want_member(filter, "filter.", "emptyProfiles", TR_WANT_BOOLEAN, &empty, err));
     out->with_event_only = json_is_true(empty);
     return TR_OK;
 }
@@ -103,10 +83,12 @@ static tr_code read_events(const json_t *body, tr_export_request *out, tr_err *e
 {
     static const char where[] = "additionalFields.eventList.filter.";
     const json_t *more = NULL, *events = NULL, *fields = NULL, *filter = NULL;
-    TR_TRY(member(body, "", "additionalFields", WANT_OBJECT, &more, err));
-    TR_TRY(member(more, "additionalFields.", "eventList", WANT_OBJECT, &events, err));
-    TR_TRY(member(events, "additionalFields.eventList.", "fields", WANT_STRING, &fields, err));
-    TR_TRY(member(events, "additionalFields.eventList.", "filter", WANT_OBJECT, &filter, err));
+    TR_TRY(tr_want_member(body, "", "additionalFields", TR_WANT_OBJECT, &more, err));
+    TR_TRY(tr_want_member(more, "additionalFields.", "eventList", TR_WANT_OBJECT, &events, err));
+    TR_TRY(tr_want_member(events, "additionalFields.eventList.", "fields", TR_WANT_STRING, &fields,
+                          err));
+    TR_TRY(tr_want_member(events, "additionalFields.eventList.", "filter", TR_WANT_OBJECT, &filter,
+                          err));
     TR_TRY(instant(filter, where, "fromIngestTimestamp", &out->event_after_us, err));
     TR_TRY(instant(filter, where, "toIngestTimestamp", &out->event_before_us, err));
     out->with_events = events != NULL;
@@ -117,10 +99,11 @@ static tr_code read_events(const json_t *body, tr_export_request *out, tr_err *e
 static tr_code read_destination(const json_t *body, tr_export_request *out, tr_err *err)
 {
     const json_t *destination = NULL, *small = NULL, *capital = NULL, *per_batch = NULL;
-    TR_TRY(member(body, "", "destination", WANT_OBJECT, &destination, err));
-    TR_TRY(member(destination, "destination.", "datasetId", WANT_STRING, &small, err));
-    TR_TRY(member(destination, "destination.", "dataSetId", WANT_STRING, &capital, err));
-    TR_TRY(member(destination, "destination.", "segmentPerBatch", WANT_BOOLEAN, &per_batch, err));
+    TR_TRY(tr_want_member(body, "", "destination", TR_WANT_OBJECT, &destination, err));
+    TR_TRY(tr_want_member(destination, "destination.", "datasetId", TR_WANT_STRING, &small, err));
+    TR_TRY(tr_want_member(destination, "destination.", "dataSetId", TR_WANT_STRING, &capital, err));
+    TR_TRY(tr_want_member(destination, "destination.", "segmentPerBatch", TR_WANT_BOOLEAN,
+                          &per_batch, err));
     /* Without segments there is nothing to split a batch by: true then means false. */
     out->is_per_segment = json_is_true(per_batch) && out->segments != NULL;
     const json_t *given = small != NULL ? small : capital;
@@ -140,8 +123,8 @@ static tr_code read_destination(const json_t *body, tr_export_request *out, tr_e
 static tr_code check_schema(const json_t *body, tr_err *err)
 {
     const json_t *schema = NULL, *name = NULL;
-    TR_TRY(member(body, "", "schema", WANT_OBJECT, &schema, err));
-    TR_TRY(member(schema, "schema.", "name", WANT_STRING, &name, err));
+    TR_TRY(tr_want_member(body, "", "schema", TR_WANT_OBJECT, &schema, err));
+    TR_TRY(tr_want_member(schema, "schema.", "name", TR_WANT_STRING, &name, err));
     if (name == NULL)
         return TR_FAIL(err, TR_INVALID, "schema.name is required: " TR_POLICY_SCHEMA);
     if (strcmp(json_string_value(name), TR_POLICY_SCHEMA) != 0)
@@ -153,8 +136,9 @@ static tr_code check_schema(const json_t *body, tr_err *err)
 static tr_code read_evaluation(const json_t *body, tr_export_request *out, tr_err *err)
 {
     const json_t *evaluation = NULL, *segmentation = NULL;
-    TR_TRY(member(body, "", "evaluationInfo", WANT_OBJECT, &evaluation, err));
-    TR_TRY(member(evaluation, "evaluationInfo.", "segmentation", WANT_BOOLEAN, &segmentation, err));
+    TR_TRY(tr_want_member(body, "", "evaluationInfo", TR_WANT_OBJECT, &evaluation, err));
+    TR_TRY(tr_want_member(evaluation, "evaluationInfo.", "segmentation", TR_WANT_BOOLEAN,
+                          &segmentation, err));
     out->is_evaluated = json_is_true(segmentation) && out->segments != NULL;
     return TR_OK;
 }
@@ -165,7 +149,7 @@ tr_code tr_export_request_read(const json_t *body, tr_export_request *out, tr_er
     const json_t *fields = NULL;
     if (!json_is_object(body))
         return TR_FAIL(err, TR_INVALID, "the request body must be a JSON object");
-    TR_TRY(member(body, "", "fields", WANT_STRING, &fields, err));
+    TR_TRY(tr_want_member(body, "", "fields", TR_WANT_STRING, &fields, err));
     request.fields = text_of(fields);
     TR_TRY(read_policy(body, &request, err));
     TR_TRY(read_filter(body, &request, err));

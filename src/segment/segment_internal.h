@@ -34,21 +34,6 @@ struct tr_segment {
     void *tell_ctx;
 };
 
-/* ---- members of a body; null counts as absent */
-typedef enum tr_want {
-    TR_WANT_OBJECT,
-    TR_WANT_ARRAY,
-    TR_WANT_STRING,
-    TR_WANT_BOOLEAN,
-    TR_WANT_INTEGER
-} tr_want;
-/* *out: NULL when absent. where: "" or ends in ".". */
-TR_MUST_CHECK tr_code tr_want_member(const json_t *object, const char *where, const char *key,
-                                     tr_want type, const json_t **out, tr_err *err);
-/* A string that must be there and not empty. */
-TR_MUST_CHECK tr_code tr_want_text(const json_t *object, const char *where, const char *key,
-                                   const char **out, tr_err *err);
-
 /* ---- expressions */
 typedef struct tr_expression {
     tr_pql_node *root;
