@@ -234,3 +234,20 @@ tr_code tr_list_page(const tr_list_request *request, json_t *items, uint64_t *to
     *total = count;
     return TR_OK;
 }
+
+tr_code tr_list_find(tr_catalog *catalog, const tr_tenant *tenant, const char *kind,
+                     const tr_list_request *request, tr_list_show show, json_t **items,
+                     uint64_t *total, tr_err *err)
+{
+    json_t *found = json_array();
+    tr_code code = found == NULL
+                       ? no_memory(err)
+                       : tr_list_collect(catalog, tenant, kind, request, show, found, err);
+    if (code == TR_OK)
+        code = tr_list_page(request, found, total, err);
+    if (code == TR_OK)
+        *items = found;
+    else
+        json_decref(found);
+    return code;
+}

@@ -58,5 +58,9 @@ TR_MUST_CHECK tr_code tr_list_collect(tr_catalog *catalog, const tr_tenant *tena
 /* Sorts the items, leaves those of the page; *total: how many there were. */
 TR_MUST_CHECK tr_code tr_list_page(const tr_list_request *request, json_t *items, uint64_t *total,
                                    tr_err *err);
+/* The page of one kind: collect, then page. *items is returned. */
+TR_MUST_CHECK tr_code tr_list_find(tr_catalog *catalog, const tr_tenant *tenant, const char *kind,
+                                   const tr_list_request *request, tr_list_show show,
+                                   json_t **items, uint64_t *total, tr_err *err);
 
 #endif

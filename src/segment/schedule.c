@@ -233,19 +233,13 @@ tr_code tr_schedule_find(tr_scheduler *scheduler, const tr_tenant *tenant,
                          const tr_list_request *request, json_t **items, uint64_t *total,
                          tr_err *err)
 {
-    json_t *found = json_array();
-    tr_code code = found == NULL ? no_memory(err)
-                                 : tr_list_collect(scheduler->parts.catalog, tenant, "schedule",
-                                                   request, show, found, err);
-    if (code == TR_OK)
-        code = tr_list_page(request, found, total, err);
+    json_t *found;
+    TR_TRY(tr_list_find(scheduler->parts.catalog, tenant, "schedule", request, show, &found, total,
+                        err));
     for (size_t i = 0; i < json_array_size(found); i++)
         (void)json_object_del(json_array_get(found, i), "creationTime");
-    if (code == TR_OK)
-        *items = found;
-    else
-        json_decref(found);
-    return code;
+    *items = found;
+    return TR_OK;
 }
 
 /* ---- the thread */

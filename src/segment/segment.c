@@ -331,15 +331,6 @@ tr_code tr_segment_find(tr_segment *segment, const tr_tenant *tenant,
                         const tr_list_request *request, json_t **items, uint64_t *total,
                         tr_err *err)
 {
-    json_t *found = json_array();
-    tr_code code = found == NULL ? no_memory(err)
-                                 : tr_list_collect(segment->parts.catalog, tenant, "segment",
-                                                   request, tr_definition_show, found, err);
-    if (code == TR_OK)
-        code = tr_list_page(request, found, total, err);
-    if (code == TR_OK)
-        *items = found;
-    else
-        json_decref(found);
-    return code;
+    return tr_list_find(segment->parts.catalog, tenant, "segment", request, tr_definition_show,
+                        items, total, err);
 }
