@@ -259,48 +259,24 @@ static tr_code change(tr_call *call, tr_object *object, const json_t *body, bool
     return code;
 }
 
-typedef struct writing {
-    const json_t *body;
-    bool is_put;
-    tr_object object; /* as written */
-    bool is_answered; /* with 412 */
-} writing;
-
-static tr_code write_once(tr_call *call, void *ctx, tr_err *err)
+static tr_code change_by_put(tr_call *call, tr_object *object, const json_t *body, tr_err *err)
 {
-    writing *w = ctx;
-    tr_object_clear(&w->object);
-    w->object = (tr_object){0};
-    TR_TRY(get(call, tr_call_param(call, 0), &w->object, err));
-    w->is_answered = !tr_catalog_may_write(call, w->object.doc);
-    if (w->is_answered)
-        return TR_OK;
-    TR_TRY(change(call, &w->object, w->body, w->is_put, err));
-    if (tr_catalog_is_dry(call))
-        return TR_OK;
-    return tr_catalog_put(call->parts->catalog, &call->tenant, "batch", &w->object,
-                          w->object.revision, err);
+    return change(call, object, body, true, err);
 }
 
-static tr_code write_batch(tr_call *call, bool is_put, tr_err *err)
+static tr_code change_by_patch(tr_call *call, tr_object *object, const json_t *body, tr_err *err)
 {
-    writing w = {.is_put = is_put};
-    TR_TRY(tr_call_json(call, &w.body, err));
-    tr_code code = tr_catalog_write(call, write_once, &w, err);
-    if (code == TR_OK && !w.is_answered)
-        code = tr_catalog_reply_reference(call, 200, "batches", &w.object, err);
-    tr_object_clear(&w.object);
-    return code;
+    return change(call, object, body, false, err);
 }
 
 static tr_code put_batch(tr_call *call, tr_err *err)
 {
-    return write_batch(call, true, err);
+    return tr_catalog_change(call, "batch", "batches", change_by_put, err);
 }
 
 static tr_code patch_batch(tr_call *call, tr_err *err)
 {
-    return write_batch(call, false, err);
+    return tr_catalog_change(call, "batch", "batches", change_by_patch, err);
 }
 
 /* Of a batch with data this is ingestion's REVERT; bookkeeping just goes. */

@@ -101,10 +101,16 @@ TR_MUST_CHECK tr_code tr_catalog_reply_reference(tr_call *call, int status, cons
 bool tr_catalog_is_dry(tr_call *call);
 /* Whether If-Match, when given, names the version of a document. False: 412 was answered. */
 bool tr_catalog_may_write(tr_call *call, const json_t *doc);
-/* Calls `once`, which reads, changes and puts with the revision it read, until no other hand is
- * faster: a few times freely, then once while nobody else may write. */
-typedef tr_code (*tr_catalog_once)(tr_call *call, void *ctx, tr_err *err);
-TR_MUST_CHECK tr_code tr_catalog_write(tr_call *call, tr_catalog_once once, void *ctx, tr_err *err);
+/* Changes the object that the path names, by the request's body, and answers with its reference.
+ * It is read, changed and put with the revision that was read, until no other hand is faster: a few
+ * times freely, then once while nobody else may write.
+ * kind   of the catalog
+ * type   in the reference: "dataSets"
+ * apply  changes the object in place */
+typedef tr_code (*tr_catalog_apply)(tr_call *call, tr_object *object, const json_t *body,
+                                    tr_err *err);
+TR_MUST_CHECK tr_code tr_catalog_change(tr_call *call, const char *kind, const char *type,
+                                        tr_catalog_apply apply, tr_err *err);
 /* The next version: "1.0.3" -> "1.0.4"; and the time and hand of the change. */
 TR_MUST_CHECK tr_code tr_catalog_touch(tr_call *call, tr_object *object, tr_err *err);
 /* Applies a PATCH: JSON Patch (an array), or members to be replaced; is_deep: merged. Below /tags

@@ -434,16 +434,52 @@ bool tr_catalog_may_write(tr_call *call, const json_t *doc)
     return false;
 }
 
-tr_code tr_catalog_write(tr_call *call, tr_catalog_once once, void *ctx, tr_err *err)
+typedef struct changing {
+    const char *kind;
+    tr_catalog_apply apply;
+    const json_t *body;
+    tr_object object; /* as written */
+    bool is_answered; /* with 412 */
+} changing;
+
+static tr_code change_once(tr_call *call, changing *c, tr_err *err)
+{
+    tr_catalog *catalog = call->parts->catalog;
+    const char *id = tr_call_param(call, 0);
+    tr_object_clear(&c->object);
+    c->object = (tr_object){0};
+    TR_TRY(tr_catalog_get(catalog, &call->tenant, c->kind, id, &c->object, err));
+    c->is_answered = !tr_catalog_may_write(call, c->object.doc);
+    if (c->is_answered)
+        return TR_OK;
+    TR_TRY(c->apply(call, &c->object, c->body, err));
+    if (tr_catalog_is_dry(call))
+        return TR_OK;
+    return tr_catalog_put(catalog, &call->tenant, c->kind, &c->object, c->object.revision, err);
+}
+
+static tr_code change_at_last(tr_call *call, changing *c, tr_err *err)
 {
     enum { FREE_TRIES = 4 };
     tr_code code = TR_CONFLICT;
     for (int i = 0; i < FREE_TRIES && code == TR_CONFLICT; i++)
-        code = once(call, ctx, err);
+        code = change_once(call, c, err);
     if (code != TR_CONFLICT)
         return code;
     TR_TRY(tr_catalog_begin(call->parts->catalog, err));
-    return tr_catalog_end(call->parts->catalog, once(call, ctx, err), err);
+    return tr_catalog_end(call->parts->catalog, change_once(call, c, err), err);
+}
+
+tr_code tr_catalog_change(tr_call *call, const char *kind, const char *type,
+                          tr_catalog_apply apply, tr_err *err)
+{
+    changing c = {.kind = kind, .apply = apply};
+    TR_TRY(tr_call_json(call, &c.body, err));
+    tr_code code = change_at_last(call, &c, err);
+    if (code == TR_OK && !c.is_answered)
+        code = tr_catalog_reply_reference(call, 200, type, &c.object, err);
+    tr_object_clear(&c.object);
+    return code;
 }
 
 tr_code tr_catalog_touch(tr_call *call, tr_object *object, tr_err *err)

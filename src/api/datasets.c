@@ -129,53 +129,34 @@ static tr_code apply(tr_call *call, tr_object *object, changer change, const jso
     return tr_catalog_touch(call, object, err);
 }
 
-typedef struct writing {
-    changer change;
-    const json_t *body;
-    tr_object object; /* as written */
-    bool is_answered; /* with 412 */
-} writing;
-
-static tr_code write_once(tr_call *call, void *ctx, tr_err *err)
+static tr_code apply_replace(tr_call *call, tr_object *object, const json_t *body, tr_err *err)
 {
-    writing *w = ctx;
-    tr_object_clear(&w->object);
-    w->object = (tr_object){0};
-    TR_TRY(get(call, tr_call_param(call, 0), &w->object, err));
-    w->is_answered = !tr_catalog_may_write(call, w->object.doc);
-    if (w->is_answered)
-        return TR_OK;
-    TR_TRY(apply(call, &w->object, w->change, w->body, err));
-    if (tr_catalog_is_dry(call))
-        return TR_OK;
-    return tr_catalog_put(call->parts->catalog, &call->tenant, "dataset", &w->object,
-                          w->object.revision, err);
+    return apply(call, object, replace, body, err);
 }
 
-static tr_code write_dataset(tr_call *call, changer change, tr_err *err)
+static tr_code apply_patch(tr_call *call, tr_object *object, const json_t *body, tr_err *err)
 {
-    writing w = {.change = change};
-    TR_TRY(tr_call_json(call, &w.body, err));
-    tr_code code = tr_catalog_write(call, write_once, &w, err);
-    if (code == TR_OK && !w.is_answered)
-        code = tr_catalog_reply_reference(call, 200, "dataSets", &w.object, err);
-    tr_object_clear(&w.object);
-    return code;
+    return apply(call, object, patch, body, err);
+}
+
+static tr_code apply_patch_deep(tr_call *call, tr_object *object, const json_t *body, tr_err *err)
+{
+    return apply(call, object, patch_deep, body, err);
 }
 
 static tr_code put_dataset(tr_call *call, tr_err *err)
 {
-    return write_dataset(call, replace, err);
+    return tr_catalog_change(call, "dataset", "dataSets", apply_replace, err);
 }
 
 static tr_code patch_dataset(tr_call *call, tr_err *err)
 {
-    return write_dataset(call, patch, err);
+    return tr_catalog_change(call, "dataset", "dataSets", apply_patch, err);
 }
 
 static tr_code patch_dataset_deep(tr_call *call, tr_err *err)
 {
-    return write_dataset(call, patch_deep, err);
+    return tr_catalog_change(call, "dataset", "dataSets", apply_patch_deep, err);
 }
 
 static tr_code delete_dataset(tr_call *call, tr_err *err)
