@@ -131,5 +131,12 @@ TR_MUST_CHECK tr_code tr_catalog_list(tr_catalog *catalog, const tr_tenant *tena
 typedef tr_code (*tr_catalog_each_tenant)(void *ctx, const tr_tenant *tenant, const tr_object *object, tr_err *err);
 TR_MUST_CHECK tr_code tr_catalog_scan(tr_catalog *catalog, const char *kind, const char *state,
                                       tr_catalog_each_tenant each, void *ctx, tr_err *err);
+/* For restart, too: calls `resume`, which may write, for every object of a kind in one of the states
+ * (NULL-terminated), state by state. */
+typedef tr_code (*tr_catalog_resume_one)(void *ctx, const tr_tenant *tenant, const char *id,
+                                         tr_err *err);
+TR_MUST_CHECK tr_code tr_catalog_resume(tr_catalog *catalog, const char *kind,
+                                        const char *const *states, tr_catalog_resume_one resume,
+                                        void *ctx, tr_err *err);
 
 #endif

@@ -361,31 +361,6 @@ tr_code tr_export_cancel(tr_export *export, const tr_tenant *tenant, const char 
     return TR_OK;
 }
 
-typedef struct waiting { /* jobs found at start-up */
-    tr_export *export;
-    tr_tenant *tenants;
-    char (*ids)[24];
-    size_t count;
-} waiting;
-
-static tr_code note_waiting(void *ctx, const tr_tenant *tenant, const tr_object *object,
-                            tr_err *err)
-{
-    waiting *w = ctx;
-    tr_tenant *tenants = tr_grow_array(w->tenants, w->count + 1, sizeof *tenants);
-    if (tenants != NULL)
-        w->tenants = tenants;
-    char(*ids)[24] = tr_grow_array(w->ids, w->count + 1, sizeof *ids);
-    if (ids != NULL)
-        w->ids = ids;
-    if (tenants == NULL || ids == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory to resume exports");
-    tenants[w->count] = *tenant;
-    (void)snprintf(ids[w->count], sizeof ids[w->count], "%s", object->id);
-    w->count++;
-    return TR_OK;
-}
-
 tr_code tr_export_decide(tr_export *export, const tr_tenant *tenant, const json_t *body,
                          json_t **policy, json_t **plan, tr_err *err)
 {
@@ -395,8 +370,9 @@ tr_code tr_export_decide(tr_export *export, const tr_tenant *tenant, const json_
     return decide(export, tenant, &request, policy, plan, err);
 }
 
-static tr_code resume_one(tr_export *export, const tr_tenant *tenant, const char *id, tr_err *err)
+static tr_code resume_one(void *ctx, const tr_tenant *tenant, const char *id, tr_err *err)
 {
+    tr_export *export = ctx;
     tr_object plan = {0};
     char waits_for[48] = "";
     const tr_code code =
@@ -411,14 +387,6 @@ static tr_code resume_one(tr_export *export, const tr_tenant *tenant, const char
 
 tr_code tr_export_resume(tr_export *export, tr_err *err)
 {
-    waiting w = {.export = export};
-    tr_code code =
-        tr_catalog_scan(export->parts.catalog, "export", "PROCESSING", note_waiting, &w, err);
-    if (code == TR_OK)
-        code = tr_catalog_scan(export->parts.catalog, "export", "NEW", note_waiting, &w, err);
-    for (size_t i = 0; i < w.count && code == TR_OK; i++)
-        code = resume_one(export, &w.tenants[i], w.ids[i], err);
-    tr_free(w.tenants);
-    tr_free(w.ids);
-    return code;
+    static const char *const states[] = {"PROCESSING", "NEW", NULL};
+    return tr_catalog_resume(export->parts.catalog, "export", states, resume_one, export, err);
 }

@@ -282,41 +282,14 @@ void tr_segment_tell_ends(tr_segment *segment, tr_segment_on_end tell, void *ctx
 
 /* ---- at start-up */
 
-typedef struct waiting {
-    tr_tenant *tenants;
-    char (*ids)[48];
-    size_t count;
-} waiting;
-
-static tr_code note_waiting(void *ctx, const tr_tenant *tenant, const tr_object *object,
-                            tr_err *err)
+static tr_code resume_one(void *ctx, const tr_tenant *tenant, const char *id, tr_err *err)
 {
-    waiting *w = ctx;
-    tr_tenant *tenants = tr_grow_array(w->tenants, w->count + 1, sizeof *tenants);
-    if (tenants != NULL)
-        w->tenants = tenants;
-    char(*ids)[48] = tr_grow_array(w->ids, w->count + 1, sizeof *ids);
-    if (ids != NULL)
-        w->ids = ids;
-    if (tenants == NULL || ids == NULL)
-        return no_memory(err);
-    tenants[w->count] = *tenant;
-    (void)snprintf(ids[w->count], sizeof ids[w->count], "%s", object->id);
-    w->count++;
-    return TR_OK;
+    return submit(ctx, tenant, id, err);
 }
 
 tr_code tr_segment_resume(tr_segment *segment, tr_err *err)
 {
-    static const char *const states[] = {"CANCELLING", "PROCESSING", "QUEUED", "NEW"};
-    waiting w = {0};
-    tr_code code = TR_OK;
-    for (size_t i = 0; i < sizeof states / sizeof *states && code == TR_OK; i++)
-        code = tr_catalog_scan(segment->parts.catalog, "segment_job", states[i], note_waiting, &w,
-                               err);
-    for (size_t i = 0; i < w.count && code == TR_OK; i++)
-        code = submit(segment, &w.tenants[i], w.ids[i], err);
-    tr_free(w.tenants);
-    tr_free(w.ids);
-    return code;
+    static const char *const states[] = {"CANCELLING", "PROCESSING", "QUEUED", "NEW", NULL};
+    return tr_catalog_resume(segment->parts.catalog, "segment_job", states, resume_one, segment,
+                             err);
 }

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* resume.c - what was under way when the server stopped, handed to whoever goes on with it. */
+#include "catalog/catalog.h"
+
+#include <stdio.h>
+
+typedef struct pending {
+    tr_tenant tenant;
+    char id[sizeof((tr_object *)NULL)->id];
+} pending;
+
+typedef struct pending_list {
+    pending *at;
+    size_t count, cap;
+} pending_list;
+
+static tr_code note(void *ctx, const tr_tenant *tenant, const tr_object *object, tr_err *err)
+{
+    pending_list *list = ctx;
+    if (list->count == list->cap) {
+        const size_t cap = list->cap == 0 ? 16 : list->cap * 2;
+        pending *longer = tr_grow_array(list->at, cap, sizeof *longer);
+        if (longer == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory to resume what was under way");
+        list->at = longer;
+        list->cap = cap;
+    }
+    pending *p = &list->at[list->count++];
+    p->tenant = *tenant;
+    (void)snprintf(p->id, sizeof p->id, "%s", object->id);
+    return TR_OK;
+}
+
+tr_code tr_catalog_resume(tr_catalog *catalog, const char *kind, const char *const *states,
+                          tr_catalog_resume_one resume, void *ctx, tr_err *err)
+{
+    pending_list list = {0};
+    tr_code code = TR_OK;
+    for (size_t i = 0; states[i] != NULL && code == TR_OK; i++)
+        code = tr_catalog_scan(catalog, kind, states[i], note, &list, err);
+    for (size_t i = 0; i < list.count && code == TR_OK; i++)
+        code = resume(ctx, &list.at[i].tenant, list.at[i].id, err);
+    tr_free(list.at);
+    return code;
+}
