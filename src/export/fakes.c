@@ -356,6 +356,14 @@ tr_code tr_lake_map(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
     return TR_OK;
 }
 
+bool tr_lake_has(tr_lake *lake, const tr_tenant *tenant, const char *dataset, const char *batch,
+                 const char *name, const tr_lake_written *expected)
+{
+    tr_map map;
+    return tr_lake_map(lake, tenant, dataset, batch, name, &map, NULL) == TR_OK &&
+           is_same((const char *)map.bytes.at, expected);
+}
+
 void tr_map_close(tr_map *map)
 {
     map->bytes = (tr_str){0};

@@ -41,20 +41,6 @@ static tr_code find_place(const tr_export_active *active, uint32_t slot, place *
     return TR_OK;
 }
 
-static bool has_file(const tr_export_active *active, const place *at, const tr_export_part *part)
-{
-    tr_map map = {0};
-    char hash[33];
-    if (tr_lake_map(active->export->parts.lake, &active->tenant, at->dataset, at->batch, part->name,
-                    &map, NULL) != TR_OK)
-        return false;
-    tr_hash128_text(tr_hash128_of(map.bytes), hash);
-    const bool is_same =
-        map.bytes.len == part->written.bytes && strcmp(hash, part->written.xxh128) == 0;
-    tr_map_close(&map);
-    return is_same;
-}
-
 bool tr_export_is_placed(const tr_export_run *run)
 {
     for (uint32_t p = 0; p < run->part_count; p++)
@@ -69,7 +55,8 @@ bool tr_export_is_placed(const tr_export_run *run)
         for (uint32_t p = first; p < first + run->partitions; p++) {
             if (run->parts[p].name[0] == '\0')
                 continue;
-            if (!has_file(run->active, &at, &run->parts[p]))
+            if (!tr_lake_has(run->active->export->parts.lake, &run->active->tenant, at.dataset,
+                             at.batch, run->parts[p].name, &run->parts[p].written))
                 return false;
             files++;
         }

@@ -305,6 +305,17 @@ tr_code tr_lake_map(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
     return tr_map_open(path, out, err);
 }
 
+bool tr_lake_has(tr_lake *lake, const tr_tenant *tenant, const char *dataset, const char *batch,
+                 const char *name, const tr_lake_written *expected)
+{
+    tr_map map;
+    if (tr_lake_map(lake, tenant, dataset, batch, name, &map, NULL) != TR_OK)
+        return false;
+    const bool has = is_same(map.bytes, expected);
+    tr_map_close(&map);
+    return has;
+}
+
 tr_code tr_lake_path(tr_lake *lake, const tr_tenant *tenant, const char *dataset, const char *batch,
                      const char *name, tr_buf *out, tr_err *err)
 {

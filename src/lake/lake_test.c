@@ -137,6 +137,25 @@ static void a_stage_knows_its_finished_files(void)
     tr_lake_close(lake);
 }
 
+static void a_published_file_is_known_by_bytes_and_hash(void)
+{
+    tr_lake *lake = fresh_lake();
+    tr_lake_written written, other;
+    CHECK(stage_file(lake, &ours, "part-0", "one", &written, NULL) == TR_OK);
+    CHECK(!tr_lake_has(lake, &ours, DATASET, BATCH, "part-0", &written));
+    CHECK(tr_lake_publish(lake, &ours, STAGE, DATASET, BATCH, NULL) == TR_OK);
+    CHECK(tr_lake_has(lake, &ours, DATASET, BATCH, "part-0", &written));
+    CHECK(!tr_lake_has(lake, &ours, DATASET, BATCH, "part-1", &written));
+    CHECK(!tr_lake_has(lake, &theirs, DATASET, BATCH, "part-0", &written));
+    other = written;
+    other.xxh128[0] ^= 1;
+    CHECK(!tr_lake_has(lake, &ours, DATASET, BATCH, "part-0", &other));
+    other = written;
+    other.bytes++;
+    CHECK(!tr_lake_has(lake, &ours, DATASET, BATCH, "part-0", &other));
+    tr_lake_close(lake);
+}
+
 static void an_abandoned_file_is_in_no_batch(void)
 {
     tr_lake *lake = fresh_lake();
@@ -621,6 +640,7 @@ int main(void)
     RUN(a_published_batch_is_read_back);
     RUN(a_reader_keeps_a_batch_that_is_removed);
     RUN(a_stage_knows_its_finished_files);
+    RUN(a_published_file_is_known_by_bytes_and_hash);
     RUN(an_abandoned_file_is_in_no_batch);
     RUN(a_batch_is_published_once);
     RUN(names_that_could_leave_the_folder_are_refused);

@@ -91,22 +91,14 @@ static bool is_there(const tr_segment_run *run, uint32_t group, const tr_segment
 {
     const tr_segment_active *active = run->active;
     tr_lake *lake = active->segment->parts.lake;
-    tr_map map = {0};
-    char stage[64], hash[33];
+    char stage[64];
     if (part->name[0] == '\0')
         return true;
     tr_segment_stage(active, group, stage);
-    if (tr_lake_stage_has(lake, &active->tenant, stage, part->name, &part->written))
-        return true;
-    if (tr_lake_map(lake, &active->tenant, TR_MEMBERSHIP_FOLDER,
-                    tr_json_text(run->groups[group].json, "run", ""), part->name, &map,
-                    NULL) != TR_OK)
-        return false;
-    tr_hash128_text(tr_hash128_of(map.bytes), hash);
-    const bool is_same =
-        map.bytes.len == part->written.bytes && strcmp(hash, part->written.xxh128) == 0;
-    tr_map_close(&map);
-    return is_same;
+    return tr_lake_stage_has(lake, &active->tenant, stage, part->name, &part->written) ||
+           tr_lake_has(lake, &active->tenant, TR_MEMBERSHIP_FOLDER,
+                       tr_json_text(run->groups[group].json, "run", ""), part->name,
+                       &part->written);
 }
 
 static tr_code choose_todo(tr_segment_run *run, tr_err *err)
