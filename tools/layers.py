@@ -24,7 +24,7 @@ ROOMS = {
     "store":   "base os codec parquet catalog lake",
     "merge":   "base codec parquet store",
     "pql":     "base codec parquet",
-    "policy":  "base codec xdm catalog",
+    "policy":  "base codec xdm catalog merge",
     "segment": "base os codec parquet xdm catalog lake compute store merge pql policy",
     "ingest":  "base os codec parquet xdm catalog lake compute query store",
     "export":  "base os codec parquet xdm catalog lake compute store merge policy segment",

@@ -62,27 +62,6 @@ tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *out
     return TR_OK;
 }
 
-/* The policy's order as texts that live in the arena's array; the texts are the document's. */
-static tr_code read_policy(const json_t *policy, tr_arena *arena, tr_merge_policy *out, tr_err *err)
-{
-    const json_t *merge = json_object_get(policy, "attributeMerge");
-    const json_t *order = json_object_get(merge, "order");
-    const size_t count = json_array_size(order);
-    *out =
-        (tr_merge_policy){.is_precedence = strcmp(tr_json_text(merge, "type", ""), "dataSetPreceden"
-                                                                                   "ce") == 0};
-    if (!out->is_precedence)
-        return TR_OK;
-    const char **names = tr_arena_array(arena, count, sizeof *names);
-    if (names == NULL)
-        return no_memory(err);
-    for (size_t i = 0; i < count; i++)
-        names[i] = json_string_value(json_array_get(order, i));
-    out->order = names;
-    out->order_count = (uint32_t)count;
-    return TR_OK;
-}
-
 static tr_code open_memberships(const json_t *json, const tr_export_parts *parts,
                                 const tr_tenant *tenant, tr_export_plan *plan, tr_err *err)
 {
@@ -170,7 +149,7 @@ static tr_code open_plan(const json_t *json, const tr_export_parts *parts, const
                           .event_before_us = tr_json_int(json, "eventBefore", TR_TIME_NONE)};
     TR_TRY(tr_type_of_json(json_object_get(json, "output"), &plan->arena, &root, err));
     TR_TRY(tr_shape_make(&plan->arena, root, &plan->shape, err));
-    TR_TRY(read_policy(json_object_get(json, "policy"), &plan->arena, &spec.policy, err));
+    TR_TRY(tr_policy_read(json_object_get(json, "policy"), &plan->arena, &spec.policy, err));
     TR_TRY(tr_store_snapshot_of(plan->store, tenant, json_object_get(json, "runs"), &plan->snapshot,
                                 err));
     TR_TRY(open_memberships(json, parts, tenant, plan, err));

@@ -317,3 +317,22 @@ tr_code tr_policy_remove(tr_catalog *catalog, const tr_tenant *tenant, const cha
     TR_TRY(tr_catalog_begin(catalog, err));
     return tr_catalog_end(catalog, remove_policy(catalog, tenant, id, err), err);
 }
+
+tr_code tr_policy_read(const json_t *policy, tr_arena *arena, tr_merge_policy *out, tr_err *err)
+{
+    const json_t *merge = json_object_get(policy, "attributeMerge");
+    const json_t *order = json_object_get(merge, "order");
+    const size_t count = json_array_size(order);
+    *out = (tr_merge_policy){.is_precedence =
+                                 strcmp(tr_json_text(merge, "type", ""), "dataSetPrecedence") == 0};
+    if (!out->is_precedence)
+        return TR_OK;
+    const char **names = tr_arena_array(arena, count, sizeof *names);
+    if (names == NULL)
+        return no_memory(err);
+    for (size_t i = 0; i < count; i++)
+        names[i] = json_string_value(json_array_get(order, i));
+    out->order = names;
+    out->order_count = (uint32_t)count;
+    return TR_OK;
+}

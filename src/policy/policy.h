@@ -17,6 +17,7 @@
 #define TR_POLICY_POLICY_H
 
 #include "catalog/catalog.h"
+#include "merge/merge.h"
 
 #define TR_POLICY_SCHEMA "_xdm.context.profile" /* the class that merge policies are for */
 
@@ -43,5 +44,9 @@ TR_MUST_CHECK tr_code tr_policy_get(tr_catalog *catalog, const tr_tenant *tenant
 /* All policies of the tenant, in order of creation: an array, returned. */
 TR_MUST_CHECK tr_code tr_policy_list(tr_catalog *catalog, const tr_tenant *tenant,
                                      json_t **policies, tr_err *err);
+/* What merging needs of a policy's document. The list of *out is in the arena, its texts are the
+ * document's. */
+TR_MUST_CHECK tr_code tr_policy_read(const json_t *policy, tr_arena *arena, tr_merge_policy *out,
+                                     tr_err *err);
 
 #endif

@@ -133,26 +133,6 @@ static tr_code find_policy(tr_profiles *profiles, const tr_tenant *tenant, const
     return TR_OK;
 }
 
-/* The policy's order as texts of its document. */
-static tr_code read_policy(tr_profile_view *view, tr_merge_policy *out, tr_err *err)
-{
-    const json_t *merge = json_object_get(view->policy, "attributeMerge");
-    const json_t *order = json_object_get(merge, "order");
-    const size_t count = json_array_size(order);
-    *out = (tr_merge_policy){.is_precedence =
-                                 strcmp(tr_json_text(merge, "type", ""), "dataSetPrecedence") == 0};
-    if (!out->is_precedence)
-        return TR_OK;
-    const char **names = tr_arena_array(&view->arena, count, sizeof *names);
-    if (names == NULL)
-        return no_memory(err);
-    for (size_t i = 0; i < count; i++)
-        names[i] = json_string_value(json_array_get(order, i));
-    out->order = names;
-    out->order_count = (uint32_t)count;
-    return TR_OK;
-}
-
 /* The shape of the answers; without a type of events there are none, and no shape. */
 static tr_code make_shape(tr_profiles *profiles, const tr_tenant *tenant,
                           const tr_profile_view_spec *spec, tr_profile_view *view, tr_err *err)
@@ -211,7 +191,7 @@ static tr_code fill_view(tr_profiles *profiles, const tr_tenant *tenant,
         merge.members = tr_membership_runs(view->membership, &merge.member_count);
     }
     TR_TRY(tr_store_snapshot(parts->store, tenant, &view->snapshot, err));
-    TR_TRY(read_policy(view, &merge.policy, err));
+    TR_TRY(tr_policy_read(view->policy, &view->arena, &merge.policy, err));
     merge.snapshot = view->snapshot;
     return tr_merge_plan_open(&merge, &view->plan, err);
 }

@@ -154,22 +154,6 @@ static tr_code sort_definitions(tr_segment_run *run, tr_segment_group *group, tr
     return TR_OK;
 }
 
-static tr_code read_policy(const json_t *policy, tr_arena *arena, tr_merge_policy *out, tr_err *err)
-{
-    const json_t *merge = json_object_get(policy, "attributeMerge");
-    const json_t *order = json_object_get(merge, "order");
-    *out = (tr_merge_policy){.is_precedence =
-                                 strcmp(tr_json_text(merge, "type", ""), "dataSetPrecedence") == 0};
-    const char **names = tr_arena_array(arena, json_array_size(order), sizeof *names);
-    if (names == NULL)
-        return no_memory(err);
-    for (size_t i = 0; i < json_array_size(order); i++)
-        names[i] = json_string_value(json_array_get(order, i));
-    out->order = names;
-    out->order_count = (uint32_t)json_array_size(order);
-    return TR_OK;
-}
-
 static tr_code open_merge(tr_segment_run *run, tr_segment_group *group, uint32_t index, tr_err *err)
 {
     tr_segment_task *task = tr_arena_alloc(&run->arena, sizeof *task);
@@ -186,7 +170,7 @@ static tr_code open_merge(tr_segment_run *run, tr_segment_group *group, uint32_t
                           .event_before_us = TR_TIME_NONE,
                           .keep = tr_segment_keep,
                           .keep_ctx = task};
-    TR_TRY(read_policy(json_object_get(group->json, "policy"), &run->arena, &spec.policy, err));
+    TR_TRY(tr_policy_read(json_object_get(group->json, "policy"), &run->arena, &spec.policy, err));
     spec.members = tr_membership_runs(group->before, &spec.member_count);
     TR_TRY(tr_merge_plan_open(&spec, &group->merge, err));
     group->partitions = tr_merge_partition_count(group->merge);
