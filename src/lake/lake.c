@@ -308,7 +308,7 @@ tr_code tr_lake_map(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
 bool tr_lake_has(tr_lake *lake, const tr_tenant *tenant, const char *dataset, const char *batch,
                  const char *name, const tr_lake_written *expected)
 {
-    tr_map map;
+    tr_map map = {0};
     if (tr_lake_map(lake, tenant, dataset, batch, name, &map, NULL) != TR_OK)
         return false;
     const bool has = is_same(map.bytes, expected);
