@@ -13,6 +13,7 @@
  * wrappers. There is no RLIMIT_NPROC: it counts every process of the user and would stop our own
  * threads on a busy machine; seccomp refuses processes and lets threads through.
  */
+#include "views.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -92,7 +93,7 @@ static tr_code allow_all(int rules, uint64_t handled, const tr_request *request,
     if (request->has_input)
         TR_TRY(allow_fd(rules, TR_WORKER_INPUT_FD, FS_READ_FILE, err));
     json_object_foreach((json_t *)(uintptr_t)request->tables, table, files)
-        json_array_foreach(files, i, file)
+        json_array_foreach(tr_view_files(files), i, file)
             TR_TRY(allow_path(rules, json_string_value(file), FS_READ_FILE, err));
     if (request->folder != NULL)
         TR_TRY(allow_path(rules, request->folder, FS_READ_FILE, err));
@@ -300,7 +301,7 @@ static uint64_t count_files(const tr_request *request)
     const json_t *files;
     uint64_t count = request->folder != NULL ? SESSION_FILES : 0;
     json_object_foreach((json_t *)(uintptr_t)request->tables, table, files)
-        count += json_array_size(files);
+        count += json_array_size(tr_view_files(files));
     return count;
 }
 

@@ -30,10 +30,10 @@ static tr_code prepare(tr_engine *engine, const tr_request *request, tr_err *err
     json_object_foreach((json_t *)(uintptr_t)request->tables, name, files) {
         if (code == TR_OK)
             code = tr_view_make(engine, name, files, err);
-        if (code == TR_OK && allowed.len > 0 && json_array_size(files) > 0)
+        if (code == TR_OK && allowed.len > 0 && json_array_size(tr_view_files(files)) > 0)
             code = tr_buf_append(&allowed, tr_str_of(","), err);
         if (code == TR_OK)
-            code = tr_view_put_files(&allowed, files, err);
+            code = tr_view_put_files(&allowed, tr_view_files(files), err);
     }
     if (code == TR_OK)
         code = tr_engine_lock(engine, tr_buf_str(&allowed), NULL, request->thread_count, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* views.h - Parquet files as tables: {"name": ["/file", ...]} into views, united by name, the
- * bookkeeping column hidden.
+/* views.h - files as tables. {"name": ["/file", ...]} are Parquet files, united by name, the
+ * bookkeeping column hidden; {"name": {"files": ["/file", ...], "sql": "SELECT ... {files}"}} is
+ * what the server wants to be seen of them.
  */
 #ifndef TR_WORKER_VIEWS_H
 #define TR_WORKER_VIEWS_H
@@ -17,6 +18,8 @@ TR_MUST_CHECK tr_code tr_views_disguise(const json_t *tables, tr_disguise **out,
  * rows. */
 TR_MUST_CHECK tr_code tr_view_make(tr_engine *engine, const char *name, const json_t *files,
                                    tr_err *err);
+/* The list of a table's files, of either form. */
+const json_t *tr_view_files(const json_t *table);
 /* Appends 'a','b',... of one table's files. */
 TR_MUST_CHECK tr_code tr_view_put_files(tr_buf *sql, const json_t *files, tr_err *err);
 

@@ -33,7 +33,8 @@ const tr_os tr_os_kernel = {.open = kernel_open,
                             .close = close,
                             .rename = rename,
                             .unlink = unlink,
-                            .mkdir = kernel_mkdir};
+                            .mkdir = kernel_mkdir,
+                            .link = link};
 
 static const tr_os *os = &tr_os_kernel;
 
@@ -324,4 +325,30 @@ void tr_crash_point(const char *name)
     /* tidy: strtol, because only tests set it and any number will do */
     if (atomic_fetch_add(&passages, 1) + 1 >= (colon == NULL ? 1 : strtol(colon + 1, NULL, 10)))
         (void)kill(getpid(), SIGKILL);
+}
+
+/* Links ------------------------------------------------------------------------------------------ */
+
+static tr_code copy_file(const char *from, const char *to, tr_err *err)
+{
+    tr_map map = {0};
+    tr_file file = TR_FILE_NONE;
+    TR_TRY(tr_map_open(from, &map, err));
+    tr_code code = tr_file_replace(to, &file, err);
+    if (code == TR_OK)
+        code = tr_file_write(&file, map.bytes, err);
+    tr_file_close(&file);
+    tr_map_close(&map);
+    return code;
+}
+
+tr_code tr_file_link(const char *from, const char *to, tr_err *err)
+{
+    if (os->link(from, to) == 0)
+        return TR_OK;
+    /* another file system, one without links, too many of them, or another owner's file */
+    if (errno == EXDEV || errno == EPERM || errno == EMLINK || errno == EOPNOTSUPP ||
+        errno == ENOSYS)
+        return copy_file(from, to, err);
+    return failed(err, "hold", from);
 }

@@ -28,6 +28,7 @@ typedef struct tr_os {
     int (*rename)(const char *from, const char *to);
     int (*unlink)(const char *path);
     int (*mkdir)(const char *path, int mode);
+    int (*link)(const char *from, const char *to);
 } tr_os;
 
 extern const tr_os tr_os_kernel;
@@ -73,6 +74,9 @@ TR_MUST_CHECK tr_code tr_dir_sync(const char *path, tr_err *err);
 TR_MUST_CHECK tr_code tr_path_rename(const char *from, const char *to, tr_err *err);
 TR_MUST_CHECK tr_code tr_file_remove(const char *path, tr_err *err); /* absent is fine */
 TR_MUST_CHECK tr_code tr_dir_remove(const char *path, tr_err *err);  /* with all in it; absent is fine */
+/* A second name for a file, so that its bytes stay when the first one goes; a copy of it where the file
+ * system has no such thing. TR_NOT_FOUND: the file has gone already */
+TR_MUST_CHECK tr_code tr_file_link(const char *from, const char *to, tr_err *err);
 bool tr_path_exists(const char *path);
 TR_MUST_CHECK tr_code tr_file_bytes(const char *path, uint64_t *out, tr_err *err);
 

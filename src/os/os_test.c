@@ -93,6 +93,37 @@ static void short_writes_are_continued(void)
     tr_buf_free(&bytes);
 }
 
+static int link_nowhere(const char *from, const char *to)
+{
+    (void)from, (void)to;
+    errno = EXDEV;
+    return -1;
+}
+
+static void check_linked(const char *name)
+{
+    tr_buf bytes = {0};
+    char from[256], to[256];
+    (void)snprintf(from, sizeof from, "%s", inside("first"));
+    (void)snprintf(to, sizeof to, "%s", inside(name));
+    CHECK(tr_file_put(from, tr_str_of("bytes"), NULL) == TR_OK);
+    CHECK(tr_file_link(from, to, NULL) == TR_OK);
+    CHECK(tr_file_remove(from, NULL) == TR_OK);
+    CHECK(tr_file_read_all(to, &bytes, NULL) == TR_OK && tr_str_is(tr_buf_str(&bytes), "bytes"));
+    CHECK(tr_file_link(from, to, NULL) == TR_NOT_FOUND);
+    tr_buf_free(&bytes);
+}
+
+static void a_second_name_keeps_a_file_that_is_removed(void)
+{
+    tr_os table = tr_os_kernel;
+    check_linked("second");
+    table.link = link_nowhere; /* another file system: a copy */
+    tr_os_replace(&table);
+    check_linked("third");
+    tr_os_replace(NULL);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -104,6 +135,7 @@ int main(void)
     RUN(folders_are_removed_with_all_in_them);
     RUN(a_full_disk_leaves_the_old_file);
     RUN(short_writes_are_continued);
+    RUN(a_second_name_keeps_a_file_that_is_removed);
     if (tr_dir_remove(folder, NULL) != TR_OK)
         return 1;
     printf("%d passed, %d failed\n", passed, failed);

@@ -38,15 +38,15 @@ static char *find_worker(void)
     return tr_copy_text(tr_str_of(path));
 }
 
-/* Removes the spill folder of a process that is no more: spill-<pid>-<n>. */
+/* Removes the folders of a process that is no more: spill-<pid>-<n>, held-<pid>-<n>. */
 static tr_code sweep_one(void *ctx, const char *name, tr_err *err)
 {
     const tr_query *query = ctx;
     char path[4096];
     int64_t pid;
-    if (strncmp(name, "spill-", 6) != 0)
+    if (strncmp(name, "spill-", 6) != 0 && strncmp(name, "held-", 5) != 0)
         return TR_OK;
-    const char *digits = name + 6, *end = strchr(digits, '-');
+    const char *digits = strchr(name, '-') + 1, *end = strchr(digits, '-');
     if (end == NULL ||
         !tr_str_to_i64((tr_str){(const uint8_t *)digits, (size_t)(end - digits)}, &pid))
         return TR_OK;
@@ -130,8 +130,7 @@ static tr_code run(tr_query *query, json_t *request, tr_worker_run *worker, uint
     return code;
 }
 
-/* Scratch that could not be removed is swept later; it changes no answer. */
-static void note_kept(tr_code code)
+void tr_query_note_kept(tr_code code)
 {
     if (code != TR_OK)
         tr_log(TR_LOG_WARN, "query", "scratch_kept", "code=%d", (int)code);
@@ -173,7 +172,7 @@ tr_code tr_query_convert(tr_query *query, const json_t *options, const char *in_
                 &worker, TR_CONVERT_BYTES_LEAST + TR_CONVERT_RATIO_MAX * bytes, err);
         tr_file_close(&file);
         if (code != TR_OK)
-            note_kept(tr_file_remove(out_path, NULL)); /* half a conversion is none */
+            tr_query_note_kept(tr_file_remove(out_path, NULL)); /* half a conversion is none */
     }
     (void)close(input_fd);
     return code;
@@ -202,12 +201,15 @@ static tr_code make_spill(tr_query *query, char **path, tr_err *err)
 /* The processor time of a whole session; the deadline of each statement is the server's. */
 enum { SESSION_CPU_S = 24 * 3600 };
 
-tr_code tr_query_session_request(tr_query *query, const char *folder, char **spill, tr_buf *out,
+tr_code tr_query_session_request(tr_query *query, tr_query_hold *hold, char **spill, tr_buf *out,
                                  tr_err *err)
 {
+    if (query->scratch_folder == NULL)
+        return TR_FAIL(err, TR_SEMANTIC, "a session of the SQL worker needs a scratch folder");
     TR_TRY(make_spill(query, spill, err));
+    TR_TRY(tr_query_hold_open(query->scratch_folder, hold, err));
     json_t *request = json_pack(
-        "{s:s,s:s,s:s?,s:I,s:I,s:I,s:I,s:I,s:b}", "do", "session", "folder", folder, "spill",
+        "{s:s,s:s,s:s?,s:I,s:I,s:I,s:I,s:I,s:b}", "do", "session", "folder", hold->folder, "spill",
         *spill, "spill_bytes_max", (json_int_t)TR_SPILL_BYTES_MAX, "bytes_max",
         (json_int_t)TR_SPILL_BYTES_MAX, "memory_mb", (json_int_t)query->memory_mb, "threads",
         (json_int_t)query->thread_count, "cpu_s", (json_int_t)SESSION_CPU_S,
@@ -232,8 +234,25 @@ uint32_t tr_query_deadline_s(const tr_query *query)
 void tr_query_drop_spill(char *spill)
 {
     if (spill != NULL)
-        note_kept(tr_dir_remove(spill, NULL));
+        tr_query_note_kept(tr_dir_remove(spill, NULL));
     tr_free(spill);
+}
+
+/* Whether the tables' files can be held without copying them: they are where the scratch is. */
+static bool is_near(const tr_query *query, const json_t *tables)
+{
+    const char *name;
+    const json_t *table;
+    struct stat scratch, file;
+    if (query->scratch_folder == NULL || stat(query->scratch_folder, &scratch) != 0)
+        return false;
+    json_object_foreach ((json_t *)(uintptr_t)tables, name, table) {
+        const json_t *files = json_is_object(table) ? json_object_get(table, "files") : table;
+        const char *path = json_string_value(json_array_get(files, 0));
+        if (path != NULL)
+            return stat(path, &file) == 0 && file.st_dev == scratch.st_dev;
+    }
+    return false;
 }
 
 tr_code tr_query_select(tr_query *query, const json_t *tables, tr_str sql, const char *format,
@@ -248,21 +267,31 @@ tr_code tr_query_select(tr_query *query, const json_t *tables, tr_str sql, const
         json_decref(text);
         return TR_FAIL(err, TR_INVALID, "the statement is not UTF-8 text");
     }
+    tr_query_hold hold = {0};
+    json_t *held = NULL;
     tr_code code = make_spill(query, &spill, err);
+    if (code == TR_OK && is_near(query, tables)) {
+        code = tr_query_hold_open(query->scratch_folder, &hold, err);
+        if (code == TR_OK)
+            code = tr_query_hold_tables(&hold, tables, &held, err);
+    }
     if (code == TR_OK) {
         tr_worker_run worker = {
             .input_fd = -1, .result_fd = -1, .result = out, .bytes_max = bytes_max};
         const json_int_t spill_bytes_max = (json_int_t)TR_SPILL_BYTES_MAX;
         json_t *request =
             json_pack("{s:s,s:s,s:O,s:O,s:s?,s:I}", "do", "select", "format", format, "tables",
-                      tables, "sql", text, "spill", spill, "spill_bytes_max", spill_bytes_max);
+                      held != NULL ? held : tables, "sql", text, "spill", spill,
+                      "spill_bytes_max", spill_bytes_max);
         const size_t start = out->len;
         code = run(query, request, &worker, bytes_max, err);
         if (code != TR_OK)
             out->len = start;
     }
+    json_decref(held);
+    tr_query_hold_close(&hold);
     if (spill != NULL)
-        note_kept(tr_dir_remove(spill, NULL));
+        tr_query_note_kept(tr_dir_remove(spill, NULL));
     tr_free(spill);
     json_decref(text);
     return code;

@@ -2,7 +2,7 @@
 /* query.h - the door to the SQL worker, the only process that links DuckDB.
  *
  * libduckdb can abort its process on hostile input, so it lives in `tributary-query`: one process a
- * call (issue: sessions for Query Service), started with an empty environment, confined by Landlock
+ * call or a session, started with an empty environment, confined by Landlock
  * and rlimits, killed at the deadline. If it dies, one call fails with a clear error.
  *
  * The worker reads one JSON request on stdin and answers on stdout; see query-worker/README.md.
@@ -43,7 +43,8 @@ TR_MUST_CHECK tr_code tr_query_convert(tr_query *query, const json_t *options, c
 
 /* Runs one SELECT over Parquet files given as tables.
  *   tables   {"<table name>": ["/path/a.parquet", ...], ...}: united by name; the bookkeeping
- *            column hidden
+ *            column hidden. A table may also be {"files":[...], "sql":"SELECT ... {files} ..."}
+ *            with the list of files in place of {files}
  *   format   "csv", "json" (lines) or "table" (aligned, for a terminal)
  *   out      the result text is appended; at most bytes_max, else TR_LIMIT
  * TR_INVALID  the SQL is wrong: DuckDB's message without paths */
@@ -64,11 +65,11 @@ typedef struct tr_query_answer {
     tr_str bytes; /* borrowed until the next call */
 } tr_query_answer;
 
-/* folder  with all that lies in it may be read; must be there */
-TR_MUST_CHECK tr_code tr_query_session_open(tr_query *query, const char *folder,
-                                            tr_query_session **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_query_session_open(tr_query *query, tr_query_session **out, tr_err *err);
 void tr_query_session_close(tr_query_session *session); /* accepts NULL */
-/* command  {"do":"run","sql","tables","formats"?,"probe"?} or "describe"; the deadline begins */
+/* command  {"do":"run","sql","tables","formats"?,"probe"?} or "describe"; the deadline begins. The
+ *          tables' files are held until the next command: removing them changes nothing for it.
+ * TR_NOT_FOUND  a file has gone already, and nothing was sent: ask the catalog again */
 TR_MUST_CHECK tr_code tr_query_session_send(tr_query_session *session, const json_t *command,
                                             tr_err *err);
 /* Waits for the next piece. After a failure the session is over: close it.

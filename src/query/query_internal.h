@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* query_internal.h - one run of the worker process, from start to end. */
+/* query_internal.h - one run of the worker process, from start to end; the files it may read. */
 #ifndef TR_QUERY_QUERY_INTERNAL_H
 #define TR_QUERY_QUERY_INTERNAL_H
 
@@ -40,9 +40,29 @@ void tr_worker_free(tr_worker_child *child);
 TR_MUST_CHECK tr_code tr_worker_judge(const tr_worker_child *child, int status, json_t **verdict,
                                       tr_err *err);
 
-/* What query.c lends to sessions: the request of one, as JSON text, and its spill folder. */
-TR_MUST_CHECK tr_code tr_query_session_request(tr_query *query, const char *folder, char **spill,
+/* The files of a statement, linked into a folder that only one worker may read: what is removed
+ * from the lake meanwhile stays for it. */
+typedef struct tr_query_hold {
+    char *folder;  /* NULL: none */
+    json_t *links; /* {path: its name here} */
+    uint64_t count;
+} tr_query_hold;
+
+TR_MUST_CHECK tr_code tr_query_hold_open(const char *scratch_folder, tr_query_hold *out,
+                                         tr_err *err);
+void tr_query_hold_close(tr_query_hold *hold); /* idempotent */
+/* `tables` with the files' names here; *out is returned. What the last call held and this one does
+ * not name goes.
+ * TR_NOT_FOUND  a file has gone before it could be held: ask the catalog again */
+TR_MUST_CHECK tr_code tr_query_hold_tables(tr_query_hold *hold, const json_t *tables, json_t **out,
+                                           tr_err *err);
+
+/* What query.c lends to sessions: the request of one, as JSON text, its spill folder, and the
+ * folder of the files it may read. */
+TR_MUST_CHECK tr_code tr_query_session_request(tr_query *query, tr_query_hold *hold, char **spill,
                                                tr_buf *out, tr_err *err);
+/* Scratch that could not be removed is swept later; it changes no answer. */
+void tr_query_note_kept(tr_code code);
 const char *tr_query_worker_path(const tr_query *query);
 uint32_t tr_query_deadline_s(const tr_query *query);
 void tr_query_drop_spill(char *spill); /* taken; accepts NULL */

@@ -28,13 +28,14 @@ struct tr_query_session {
     int command_fd;
     int watched_fd; /* of the client: when it has gone, nobody waits for the answer */
     char *spill;
+    tr_query_hold hold;
     uint32_t deadline_s;
     int64_t deadline_us;
     tr_buf read; /* answers, from `at` on not looked at yet */
     size_t at;
 };
 
-static tr_code start(tr_query_session *s, tr_query *query, const char *folder, tr_err *err)
+static tr_code start(tr_query_session *s, tr_query *query, tr_err *err)
 {
     int ends[2];
     tr_buf request = {0};
@@ -43,7 +44,7 @@ static tr_code start(tr_query_session *s, tr_query *query, const char *folder, t
         return TR_FAIL(err, TR_IO, "starting the SQL worker: %s", strerrordesc_np(errno));
     s->command_fd = ends[0];
     (void)setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    tr_code code = tr_query_session_request(query, folder, &s->spill, &request, err);
+    tr_code code = tr_query_session_request(query, &s->hold, &s->spill, &request, err);
     if (code == TR_OK) {
         const tr_worker_run run = {.path = tr_query_worker_path(query),
                                    .request = tr_buf_str(&request),
@@ -56,8 +57,7 @@ static tr_code start(tr_query_session *s, tr_query *query, const char *folder, t
     return code;
 }
 
-tr_code tr_query_session_open(tr_query *query, const char *folder, tr_query_session **out,
-                              tr_err *err)
+tr_code tr_query_session_open(tr_query *query, tr_query_session **out, tr_err *err)
 {
     tr_query_session *s = tr_alloc_zeroed(1, sizeof *s);
     if (s == NULL)
@@ -67,7 +67,7 @@ tr_code tr_query_session_open(tr_query *query, const char *folder, tr_query_sess
     s->deadline_s = tr_query_deadline_s(query);
     s->read.bytes_max = ANSWER_BYTES_MAX + 2 * READ_BYTES;
     (void)pthread_mutex_init(&s->mutex, NULL);
-    const tr_code code = start(s, query, folder, err);
+    const tr_code code = start(s, query, err);
     if (code == TR_OK)
         *out = s;
     else
@@ -92,6 +92,7 @@ void tr_query_session_close(tr_query_session *s)
     if (s->command_fd >= 0)
         (void)close(s->command_fd);
     tr_query_drop_spill(s->spill);
+    tr_query_hold_close(&s->hold);
     tr_buf_free(&s->read);
     (void)pthread_mutex_destroy(&s->mutex);
     tr_free(s);
@@ -140,13 +141,30 @@ static tr_code send_all(tr_query_session *s, tr_str bytes, tr_err *err)
     return TR_OK;
 }
 
+/* The command with the files' held names in it; returned. */
+static tr_code hold(tr_query_session *s, const json_t *command, json_t **out, tr_err *err)
+{
+    json_t *held = NULL;
+    TR_TRY(tr_query_hold_tables(&s->hold, json_object_get(command, "tables"), &held, err));
+    json_t *copy = json_copy((json_t *)(uintptr_t)command);
+    if (copy == NULL || json_object_set_new(copy, "tables", held) != 0) {
+        json_decref(copy);
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+    }
+    *out = copy;
+    return TR_OK;
+}
+
 tr_code tr_query_session_send(tr_query_session *s, const json_t *command, tr_err *err)
 {
     tr_buf text = {0};
+    json_t *own = NULL;
     static const uint8_t room[4] = {0};
+    TR_TRY(hold(s, command, &own, err));
     tr_code code = tr_buf_append(&text, (tr_str){room, sizeof room}, err);
     if (code == TR_OK)
-        code = tr_json_write(command, &text, err);
+        code = tr_json_write(own, &text, err);
+    json_decref(own);
     if (code == TR_OK) {
         const size_t len = text.len - sizeof room;
         for (unsigned i = 0; i < sizeof room; i++)

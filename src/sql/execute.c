@@ -26,17 +26,13 @@ static tr_code worker_failed(tr_sql_connection *c, tr_code code, const tr_err *w
 
 static tr_code take_worker(tr_sql_connection *c, tr_query_session **out, tr_err *err)
 {
-    tr_buf folder = {0};
     tr_err why = {0};
     if (c->idle != NULL) {
         *out = c->idle;
         c->idle = NULL;
         return TR_OK;
     }
-    tr_code code = tr_lake_data_folder(c->sql->options.lake, &c->tenant, &folder, &why);
-    if (code == TR_OK)
-        code = tr_query_session_open(c->sql->options.query, (const char *)folder.at, out, &why);
-    tr_buf_free(&folder);
+    const tr_code code = tr_query_session_open(c->sql->options.query, out, &why);
     return code == TR_OK ? TR_OK : worker_failed(c, code, &why, err);
 }
 
@@ -137,6 +133,8 @@ static tr_code start(tr_sql_connection *c, tr_sql_run *run, const json_t *comman
     tr_query_session_watch(run->worker, c->wire.fd);
     tr_sql_set_running(c, run->worker);
     const tr_code code = tr_query_session_send(run->worker, command, &why);
+    if (code == TR_NOT_FOUND) /* a file has gone before it could be held */
+        return TR_FAIL(err, TR_NOT_FOUND, "%s", why.text);
     if (code != TR_OK)
         return worker_failed(c, code, &why, err);
     TR_TRY(next(c, run, &answer, err));
@@ -145,18 +143,35 @@ static tr_code start(tr_sql_connection *c, tr_sql_run *run, const json_t *comman
     return tr_json_parse(answer.bytes, first, err);
 }
 
+/* A statement of which a file went between the catalog's answer and the link to it: again. */
+static tr_code try_start(tr_sql_connection *c, const char *verb, const tr_plan *plan, tr_str sql,
+                         const json_t *formats, tr_sql_run *run, json_t **first, tr_err *err)
+{
+    enum { TRIES = 20 };
+    tr_code code = TR_NOT_FOUND;
+    for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
+        json_t *command = NULL;
+        tr_sql_run_end(c, run);
+        *run = (tr_sql_run){.has_begun = true};
+        code = make_command(c, verb, plan, sql, formats, &command, err);
+        if (code == TR_OK)
+            code = start(c, run, command, first, err);
+        run->is_done = run->is_done || code == TR_NOT_FOUND; /* the worker has not been asked */
+        json_decref(command);
+    }
+    return code == TR_NOT_FOUND
+               ? tr_sql_fail(c, "58000", err, "the data changes too fast to read it") : code;
+}
+
 tr_code tr_sql_run_begin(tr_sql_connection *c, const tr_plan *plan, tr_str sql,
                          const json_t *formats, tr_sql_run *out, tr_err *err)
 {
-    json_t *command = NULL, *first = NULL;
-    tr_code code = make_command(c, "run", plan, sql, formats, &command, err);
-    *out = (tr_sql_run){.has_begun = true};
-    if (code == TR_OK)
-        code = start(c, out, command, &first, err);
+    json_t *first = NULL;
+    *out = (tr_sql_run){0};
+    const tr_code code = try_start(c, "run", plan, sql, formats, out, &first, err);
     if (code == TR_OK)
         out->columns = json_incref(json_object_get(first, "columns"));
     json_decref(first);
-    json_decref(command);
     if (code != TR_OK)
         tr_sql_run_end(c, out);
     return code;
@@ -165,18 +180,14 @@ tr_code tr_sql_run_begin(tr_sql_connection *c, const tr_plan *plan, tr_str sql,
 tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *plan, tr_str sql, json_t **out,
                             tr_err *err)
 {
-    json_t *command = NULL;
     tr_query_answer answer;
-    tr_sql_run run = {.has_begun = true};
-    tr_code code = make_command(c, "describe", plan, sql, NULL, &command, err);
-    if (code == TR_OK)
-        code = start(c, &run, command, out, err);
+    tr_sql_run run = {0};
+    tr_code code = try_start(c, "describe", plan, sql, NULL, &run, out, err);
     if (code == TR_OK) {
         code = next(c, &run, &answer, err);
         if (code != TR_OK)
             json_decref(*out);
     }
-    json_decref(command);
     tr_sql_run_end(c, &run);
     return code;
 }

@@ -157,8 +157,8 @@ static tr_code add_table(files *f, json_t *tables, const json_t *row, bool may_b
     return code;
 }
 
-tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
-                       const tr_tables_wanted *wanted, json_t **out, tr_err *err)
+static tr_code find_once(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
+                         const tr_tables_wanted *wanted, json_t **out, tr_err *err)
 {
     size_t i;
     json_t *list = NULL, *row, *tables = json_object();
@@ -176,6 +176,28 @@ tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tena
         *out = tables;
     else
         json_decref(tables);
+    return code;
+}
+
+/* A list that nothing was committed during; in a transaction when too much is. */
+tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
+                       const tr_tables_wanted *wanted, json_t **out, tr_err *err)
+{
+    enum { TRIES = 8 };
+    for (int i = 0; i < TRIES; i++) {
+        json_t *found = NULL;
+        const uint64_t version = tr_catalog_profile_version(catalog);
+        const tr_code code = find_once(catalog, lake, tenant, wanted, &found, err);
+        if (version % 2 == 0 && tr_catalog_profile_version(catalog) == version) {
+            if (code == TR_OK)
+                *out = found;
+            return code;
+        }
+        json_decref(found);
+    }
+    TR_TRY(tr_catalog_begin(catalog, err));
+    const tr_code code = find_once(catalog, lake, tenant, wanted, out, err);
+    tr_catalog_rollback(catalog);
     return code;
 }
 
