@@ -3,32 +3,19 @@
 #include "segment/schedule.h"
 
 #include "base/log.h"
-#include "segment/cron.h"
+#include "compute/cron.h"
+#include "compute/timetable.h"
 #include "segment/jobs.h"
 #include "segment/segment_internal.h"
 
-#include <time.h>
-
 struct tr_scheduler {
     tr_scheduler_parts parts;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards the two below */
-    pthread_cond_t changed;
-    bool has_changed, is_closing;
-    bool has_thread; /* not guarded: set once, before anybody else knows the scheduler */
+    tr_timetable *timetable;
 };
 
 static tr_code no_memory(tr_err *err)
 {
     return TR_FAIL(err, TR_NO_MEMORY, "no memory for a schedule");
-}
-
-static void wake(tr_scheduler *scheduler)
-{
-    pthread_mutex_lock(&scheduler->lock);
-    scheduler->has_changed = true;
-    pthread_cond_signal(&scheduler->changed);
-    pthread_mutex_unlock(&scheduler->lock);
 }
 
 /* ---- requests */
@@ -142,7 +129,7 @@ tr_code tr_schedule_create(tr_scheduler *scheduler, const tr_tenant *tenant, con
         json_decref(doc);
         return code;
     }
-    wake(scheduler);
+    tr_timetable_wake(scheduler->timetable);
     (void)json_object_del(doc, "creationTime");
     *out = doc;
     return TR_OK;
@@ -216,7 +203,7 @@ tr_code tr_schedule_patch(tr_scheduler *scheduler, const tr_tenant *tenant, cons
     TR_TRY(tr_catalog_begin(scheduler->parts.catalog, err));
     TR_TRY(tr_catalog_end(scheduler->parts.catalog, patch(scheduler, tenant, id, operations, err),
                           err));
-    wake(scheduler);
+    tr_timetable_wake(scheduler->timetable);
     return TR_OK;
 }
 
@@ -242,7 +229,7 @@ tr_code tr_schedule_find(tr_scheduler *scheduler, const tr_tenant *tenant,
     return TR_OK;
 }
 
-/* ---- the thread */
+/* ---- what the timetable starts */
 
 typedef struct due {
     tr_tenant tenant;
@@ -264,11 +251,7 @@ static tr_code look_at(void *ctx, const tr_tenant *tenant, const tr_object *obje
     if (tr_cron_parse(tr_str_of(tr_json_text(object->doc, "schedule", "")), &cron, NULL) != TR_OK)
         return TR_OK; /* a year that is over by now */
     const int64_t after = changed_us > l->after_us ? changed_us : l->after_us;
-    const int64_t fires = tr_cron_next(&cron, after);
-    const int64_t later = tr_cron_next(&cron, l->now_us);
-    if (later != TR_TIME_NONE && (l->next_us == TR_TIME_NONE || later < l->next_us))
-        l->next_us = later;
-    if (fires == TR_TIME_NONE || fires > l->now_us)
+    if (!tr_cron_is_due(&cron, after, l->now_us, &l->next_us))
         return TR_OK;
     due *found = tr_grow_array(l->found, l->count + 1, sizeof *found);
     if (found == NULL)
@@ -310,10 +293,10 @@ static void fire(tr_scheduler *scheduler, const due *d, bool is_export)
                err.text);
 }
 
-/* Fires what is due; the instant to wake at. */
-static int64_t run_due(tr_scheduler *scheduler, int64_t after_us, int64_t now_us)
+/* Fires what is due: tr_timetable_look. */
+static int64_t run_due(void *ctx, int64_t after_us, int64_t now_us)
 {
-    enum { AGAIN_US = 60 * 1000000 };
+    tr_scheduler *scheduler = ctx;
     looking l = {.after_us = after_us, .now_us = now_us, .next_us = TR_TIME_NONE};
     tr_err err = {0};
     if (tr_catalog_scan(scheduler->parts.catalog, "schedule", "active", look_at, &l, &err) != TR_OK)
@@ -324,31 +307,7 @@ static int64_t run_due(tr_scheduler *scheduler, int64_t after_us, int64_t now_us
     for (size_t i = 0; i < l.count; i++)
         json_decref(l.found[i].doc);
     tr_free(l.found);
-    /* The wall clock may be set: look again within a minute. */
-    return l.next_us == TR_TIME_NONE || l.next_us > now_us + AGAIN_US ? now_us + AGAIN_US
-                                                                      : l.next_us;
-}
-
-static void *run(void *ctx)
-{
-    tr_scheduler *scheduler = ctx;
-    int64_t after_us = tr_time_now_us();
-    pthread_mutex_lock(&scheduler->lock);
-    while (!scheduler->is_closing) {
-        scheduler->has_changed = false;
-        pthread_mutex_unlock(&scheduler->lock);
-        const int64_t now_us = tr_time_now_us();
-        const int64_t wake_us = run_due(scheduler, after_us, now_us);
-        after_us = now_us;
-        pthread_mutex_lock(&scheduler->lock);
-        const struct timespec until = {.tv_sec = wake_us / 1000000,
-                                       .tv_nsec = wake_us % 1000000 * 1000 + 1000};
-        int waited = 0;
-        while (!scheduler->is_closing && !scheduler->has_changed && waited == 0)
-            waited = pthread_cond_timedwait(&scheduler->changed, &scheduler->lock, &until);
-    }
-    pthread_mutex_unlock(&scheduler->lock);
-    return NULL;
+    return l.next_us;
 }
 
 tr_code tr_scheduler_open(const tr_scheduler_parts *parts, tr_scheduler **out, tr_err *err)
@@ -357,29 +316,18 @@ tr_code tr_scheduler_open(const tr_scheduler_parts *parts, tr_scheduler **out, t
     if (scheduler == NULL)
         return no_memory(err);
     scheduler->parts = *parts;
-    pthread_mutex_init(&scheduler->lock, NULL);
-    pthread_cond_init(&scheduler->changed, NULL);
-    if (pthread_create(&scheduler->thread, NULL, run, scheduler) != 0) {
+    const tr_code code = tr_timetable_open(run_due, scheduler, &scheduler->timetable, err);
+    if (code == TR_OK)
+        *out = scheduler;
+    else
         tr_scheduler_close(scheduler);
-        return TR_FAIL(err, TR_NO_MEMORY, "no thread for schedules");
-    }
-    scheduler->has_thread = true;
-    *out = scheduler;
-    return TR_OK;
+    return code;
 }
 
 void tr_scheduler_close(tr_scheduler *scheduler)
 {
     if (scheduler == NULL)
         return;
-    if (scheduler->has_thread) {
-        pthread_mutex_lock(&scheduler->lock);
-        scheduler->is_closing = true;
-        pthread_cond_signal(&scheduler->changed);
-        pthread_mutex_unlock(&scheduler->lock);
-        pthread_join(scheduler->thread, NULL);
-    }
-    pthread_cond_destroy(&scheduler->changed);
-    pthread_mutex_destroy(&scheduler->lock);
+    tr_timetable_close(scheduler->timetable);
     tr_free(scheduler);
 }

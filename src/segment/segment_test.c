@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* segment_test.c - what of segments needs no server: cron expressions, the life of a membership. */
 #include "base/test.h"
-#include "segment/cron.h"
+#include "compute/cron.h"
 #include "segment/life.h"
 
 static int64_t at(const char *text)
@@ -71,6 +71,51 @@ static void what_is_no_schedule_is_refused_with_the_field(void)
     }
 }
 
+static bool fires_unix(const char *expression, const char *after, const char *expected)
+{
+    tr_cron cron;
+    return tr_cron_parse_unix(tr_str_of(expression), &cron, NULL) == TR_OK &&
+           tr_cron_next(&cron, at(after)) == at(expected);
+}
+
+static void a_schedule_fires_when_crontab_says(void)
+{
+    CHECK(fires_unix("30 * * * *", "2024-05-01T00:30:00Z", "2024-05-01T01:30:00Z"));
+    CHECK(fires_unix("*/15 3 * * *", "2024-05-01T03:30:00Z", "2024-05-01T03:45:00Z"));
+    CHECK(fires_unix("0 0 * * 0", "2024-05-01T00:00:00Z", "2024-05-05T00:00:00Z"));
+    CHECK(fires_unix("0 0 * * 7", "2024-05-01T00:00:00Z", "2024-05-05T00:00:00Z"));
+    CHECK(fires_unix("0 0 * * FRI-MON", "2024-05-06T00:00:00Z", "2024-05-10T00:00:00Z"));
+    CHECK(fires_unix("0 0 13 * 5", "2024-05-01T00:00:00Z", "2024-05-03T00:00:00Z"));
+    CHECK(fires_unix("0 0 13 * 5", "2024-05-10T00:00:00Z", "2024-05-13T00:00:00Z"));
+    CHECK(fires_unix("0 12 29 2 *", "2024-03-01T00:00:00Z", "2028-02-29T12:00:00Z"));
+}
+
+static void what_is_no_crontab_line_is_refused_with_the_field(void)
+{
+    static const char *const cases[][2] = {
+        {"* * * *", "4 fields"},        {"0 0 1 * * ?", "6 fields"},  {"60 * * * *", "minutes"},
+        {"* 24 * * *", "hours"},        {"* * 0 * *", "day of month"}, {"* * * 13 *", "month"},
+        {"* * * * 8", "day of week"},   {"0 0 31 2 *", "never fires"}, {"", "0 fields"},
+        {"0 0 * * ?", "day of week"}};
+    tr_cron cron;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tr_err err = {0};
+        CHECK(tr_cron_parse_unix(tr_str_of(cases[i][0]), &cron, &err) == TR_INVALID);
+        CHECK(strstr(err.text, cases[i][1]) != NULL);
+    }
+}
+
+static void what_is_due_lies_between_two_looks(void)
+{
+    tr_cron cron;
+    int64_t next = TR_TIME_NONE;
+    CHECK(tr_cron_parse_unix(tr_str_of("30 * * * *"), &cron, NULL) == TR_OK);
+    CHECK(!tr_cron_is_due(&cron, at("2024-05-01T00:30:00Z"), at("2024-05-01T01:29:59Z"), &next));
+    CHECK(next == at("2024-05-01T01:30:00Z"));
+    CHECK(tr_cron_is_due(&cron, at("2024-05-01T01:29:59Z"), at("2024-05-01T01:30:00Z"), &next));
+    CHECK(next == at("2024-05-01T01:30:00Z")); /* the earlier one of two schedules stays */
+}
+
 static void twice_a_day_is_frequent(void)
 {
     tr_cron cron;
@@ -122,6 +167,9 @@ int main(void)
     int passed = 0, failed = 0;
     RUN(a_schedule_fires_when_quartz_says);
     RUN(what_is_no_schedule_is_refused_with_the_field);
+    RUN(a_schedule_fires_when_crontab_says);
+    RUN(what_is_no_crontab_line_is_refused_with_the_field);
+    RUN(what_is_due_lies_between_two_looks);
     RUN(twice_a_day_is_frequent);
     RUN(a_membership_steps_as_the_table_says);
     RUN(an_exit_ends_after_thirty_days);

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cron.c - see cron.h. */
-#include "segment/cron.h"
+#include "compute/cron.h"
 
 #include <stdio.h>
 
 enum { SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY, YEAR, FIELDS };
+enum { UNIX_WEEKDAY = FIELDS, UNIX_FIELDS = 5 }; /* 0 and 7 are Sunday */
 
 static const struct {
     const char *name;
     int64_t least, most;
-} fields[FIELDS] = {{"seconds", 0, 59},
+} fields[FIELDS + 1] = {{"seconds", 0, 59},
                     {"minutes", 0, 59},
                     {"hours", 0, 23},
                     {"day of month", 1, 31},
                     {"month", 1, 12},
                     {"day of week", 1, 7},
-                    {"year", TR_CRON_YEAR_MIN, TR_CRON_YEAR_MAX}};
+                    {"year", TR_CRON_YEAR_MIN, TR_CRON_YEAR_MAX},
+                        {"day of week", 0, 7}};
 
 static const char *const month_names[] = {"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL",
                                           "AUG", "SEP", "OCT", "NOV", "DEC", NULL};
@@ -39,6 +41,7 @@ static void add_value(tr_cron *cron, int field, int64_t value)
     case DAY: cron->days |= (uint32_t)bit; break;
     case MONTH: cron->months |= (uint32_t)bit; break;
     case WEEKDAY: cron->weekdays |= (uint32_t)bit; break;
+    case UNIX_WEEKDAY: cron->weekdays |= 1u << (value % 7 + 1); break;
     default: cron->years[(value - TR_CRON_YEAR_MIN) / 64] |= bit; break;
     }
 }
@@ -53,10 +56,11 @@ static bool has_year(const tr_cron *cron, int64_t year)
 
 static bool read_value(int field, tr_str text, int64_t *out)
 {
-    const char *const *names = field == MONTH ? month_names : field == WEEKDAY ? day_names : NULL;
+    const bool is_weekday = field == WEEKDAY || field == UNIX_WEEKDAY;
+    const char *const *names = field == MONTH ? month_names : is_weekday ? day_names : NULL;
     for (int64_t i = 0; names != NULL && names[i] != NULL; i++)
         if (tr_str_equal_folded(text, tr_str_of(names[i]))) {
-            *out = i + 1;
+            *out = field == UNIX_WEEKDAY ? i : i + 1;
             return true;
         }
     return text.len > 0 && text.at[0] != '-' && tr_str_to_i64(text, out) &&
@@ -164,7 +168,7 @@ static tr_code read_weekdays(tr_cron *cron, tr_str text, tr_err *err)
     return read_list(cron, WEEKDAY, text, err);
 }
 
-/* Six or seven fields, by white space. */
+/* Fields by white space. */
 static tr_code cut_fields(tr_str text, tr_str out[FIELDS], int *count, tr_err *err)
 {
     *count = 0;
@@ -179,11 +183,6 @@ static tr_code cut_fields(tr_str text, tr_str out[FIELDS], int *count, tr_err *e
         }
         at = end + 1;
     }
-    if (*count < YEAR)
-        return TR_FAIL(err, TR_INVALID,
-                       "%d fields: expected second minute hour day-of-month month day-of-week "
-                       "[year]",
-                       *count);
     return TR_OK;
 }
 
@@ -203,11 +202,47 @@ tr_code tr_cron_parse(tr_str text, tr_cron *out, tr_err *err)
     tr_str parts[FIELDS];
     int count = 0;
     TR_TRY(cut_fields(text, parts, &count, err));
+    if (count < YEAR)
+        return TR_FAIL(err, TR_INVALID,
+                       "%d fields: expected second minute hour day-of-month month day-of-week "
+                       "[year]",
+                       count);
     for (int field = SECOND; field <= HOUR; field++)
         TR_TRY(read_list(&cron, field, parts[field], err));
     TR_TRY(read_day_fields(&cron, parts[DAY], parts[WEEKDAY], err));
     TR_TRY(read_list(&cron, MONTH, parts[MONTH], err));
     TR_TRY(read_list(&cron, YEAR, count > YEAR ? parts[YEAR] : tr_str_of("*"), err));
+    if (tr_cron_next(&cron, tr_time_now_us()) == TR_TIME_NONE)
+        return TR_FAIL(err, TR_INVALID, "it never fires");
+    *out = cron;
+    return TR_OK;
+}
+
+/* A day fires when it is in the one restricted field of days; in either, when both are. */
+static tr_code read_unix_days(tr_cron *cron, tr_str day, tr_str weekday, tr_err *err)
+{
+    const bool any_day = day.at[0] == '*', any_weekday = weekday.at[0] == '*';
+    TR_TRY(read_list(cron, DAY, day, err));
+    TR_TRY(read_list(cron, UNIX_WEEKDAY, weekday, err));
+    cron->uses_weekdays = any_day && !any_weekday;
+    cron->is_either_day = !any_day && !any_weekday;
+    return TR_OK;
+}
+
+tr_code tr_cron_parse_unix(tr_str text, tr_cron *out, tr_err *err)
+{
+    tr_cron cron = {.seconds = 1};
+    tr_str parts[FIELDS];
+    int count = 0;
+    TR_TRY(cut_fields(text, parts, &count, err));
+    if (count != UNIX_FIELDS)
+        return TR_FAIL(err, TR_INVALID,
+                       "%d fields: expected minute hour day-of-month month day-of-week", count);
+    TR_TRY(read_list(&cron, MINUTE, parts[0], err));
+    TR_TRY(read_list(&cron, HOUR, parts[1], err));
+    TR_TRY(read_unix_days(&cron, parts[2], parts[4], err));
+    TR_TRY(read_list(&cron, MONTH, parts[3], err));
+    TR_TRY(read_list(&cron, YEAR, tr_str_of("*"), err));
     if (tr_cron_next(&cron, tr_time_now_us()) == TR_TIME_NONE)
         return TR_FAIL(err, TR_INVALID, "it never fires");
     *out = cron;
@@ -245,6 +280,8 @@ static bool fires_on(const tr_cron *cron, int64_t year, unsigned month, unsigned
 {
     const unsigned last = days_in(year, month);
     const unsigned weekday = weekday_of(tr_time_days_from_civil(year, month, day));
+    if (cron->is_either_day && (cron->weekdays >> weekday & 1) != 0)
+        return true;
     if (cron->uses_weekdays) {
         if (cron->last_weekday != 0)
             return weekday == cron->last_weekday && day + 7 > last;
@@ -303,4 +340,13 @@ bool tr_cron_is_frequent(const tr_cron *cron)
 {
     return __builtin_popcountll(cron->seconds) > 1 || __builtin_popcountll(cron->minutes) > 1 ||
            __builtin_popcount(cron->hours) > 1;
+}
+
+bool tr_cron_is_due(const tr_cron *cron, int64_t after_us, int64_t now_us, int64_t *next_us)
+{
+    const int64_t fires = tr_cron_next(cron, after_us);
+    const int64_t later = tr_cron_next(cron, now_us);
+    if (later != TR_TIME_NONE && (*next_us == TR_TIME_NONE || later < *next_us))
+        *next_us = later;
+    return fires != TR_TIME_NONE && fires <= now_us;
 }
