@@ -26,7 +26,7 @@ ROOMS = {
     "pql":     "base codec parquet",
     "policy":  "base codec xdm catalog merge",
     "segment": "base os codec parquet xdm catalog lake compute store merge pql policy",
-    "ingest":  "base os codec parquet xdm catalog lake compute query store",
+    "ingest":  "base os codec parquet identity xdm catalog lake compute query store",
     "export":  "base os codec parquet xdm catalog lake compute store merge policy segment",
     "profile": "base codec parquet identity xdm catalog lake store merge policy segment",
     "sql":     "base os codec catalog lake query",

@@ -19,11 +19,17 @@
 #include "base/memory.h"
 
 #define TR_IDENTITY_ID_BYTES_MAX 1024 /* AEP's limit of a value */
+#define TR_IDENTITY_CHARACTERS_MAX 1024u /* of a value that links */
 
 typedef struct tr_identity {
     tr_str code; /* of the namespace, or a number's digits; in lower case when read from an XID */
     tr_str id;
 } tr_identity;
+
+/* Whether a value is one person's or device's, so that it may be linked with others: not blank, "null",
+ * "anonymous" or "invalid" in any case, not over TR_IDENTITY_CHARACTERS_MAX; an ECID has 38 digits. Whether
+ * namespaces of its kind link is the caller's to know. */
+bool tr_identity_links(tr_identity identity);
 
 /* Appends the XID. */
 TR_MUST_CHECK tr_code tr_xid_write(tr_identity identity, tr_buf *out, tr_err *err);

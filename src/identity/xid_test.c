@@ -66,12 +66,46 @@ static void an_id_over_the_limit_has_no_xid(void)
     tr_buf_free(&xid);
 }
 
+static bool links(const char *code, const char *id)
+{
+    return tr_identity_links((tr_identity){tr_str_of(code), tr_str_of(id)});
+}
+
+static void values_of_nobody_never_link(void)
+{
+    static const char *const nobody[] = {"", " ", "\t \n", "null", "NULL", "Anonymous", "INVALID"};
+    for (size_t i = 0; i < sizeof nobody / sizeof nobody[0]; i++)
+        CHECK(!links("Email", nobody[i]));
+    CHECK(links("Email", "nullable") && links("CRMID", "0") && links("Email", "null "));
+}
+
+static void an_ecid_that_links_has_38_digits(void)
+{
+    const char *digits = "12345678901234567890123456789012345678";
+    CHECK(links("ECID", digits) && links("ecid", digits));
+    CHECK(!links("ECID", digits + 1) && links("Email", digits + 1));
+    CHECK(!links("ECID", "123456789012345678901234567890123456789"));
+    CHECK(!links("Ecid", "1234567890123456789012345678901234567x"));
+}
+
+static void a_value_that_links_has_at_most_1024_characters(void)
+{
+    static char two_bytes_each[2 * (TR_IDENTITY_CHARACTERS_MAX + 1) + 1];
+    for (size_t i = 0; i + 1 < sizeof two_bytes_each; i += 2)
+        memcpy(two_bytes_each + i, "\xc3\xa4", 2);
+    CHECK(!links("Email", two_bytes_each));
+    CHECK(links("Email", two_bytes_each + 2));
+}
+
 int main(void)
 {
     RUN(an_identity_comes_back_with_its_code_in_lower_case);
     RUN(what_is_no_xid_is_refused);
     RUN(the_old_form_is_read);
     RUN(an_id_over_the_limit_has_no_xid);
+    RUN(values_of_nobody_never_link);
+    RUN(an_ecid_that_links_has_38_digits);
+    RUN(a_value_that_links_has_at_most_1024_characters);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

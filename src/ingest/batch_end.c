@@ -95,14 +95,14 @@ static json_t *metrics(const tr_batch_run *run, const totals *sum)
 {
     const tr_block_result *total = &run->total;
     const json_int_t bad = (json_int_t)total->rows_bad;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "inputRecordCount",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "inputRecordCount",
                      (json_int_t)total->rows_in, "outputRecordCount", (json_int_t)total->rows_good,
                      "failedRecordCount", bad, "inputByteSize", (json_int_t)run->bytes_in,
                      "outputByteSize", (json_int_t)sum->bytes, "inputFileCount",
                      (json_int_t)run->file_count, "outputFileCount", (json_int_t)sum->files,
                      "partitionCount", (json_int_t)sum->partitions, "invalidRecordCount", bad,
                      "invalidRecordsProfile", (json_int_t)total->rows_without_identity,
-                     "invalidRecordsIdentity", 0);
+                     "invalidRecordsIdentity", (json_int_t)total->rows_with_bad_identity);
 }
 
 static tr_code finish_document(const tr_batch_run *run, tr_object *batch, tr_err *err)

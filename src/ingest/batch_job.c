@@ -11,6 +11,7 @@
  * it.
  */
 #include "base/log.h"
+#include "catalog/namespaces.h"
 #include "ingest/ingest_internal.h"
 
 /* ---- what the batch is read by */
@@ -94,6 +95,8 @@ static tr_code prepare(tr_batch_run *run, tr_err *err)
     (void)snprintf(run->own_root, sizeof run->own_root, "_%s", active->tenant.tenant_name);
     TR_TRY(read_dataset(run, err));
     TR_TRY(read_schema(run, err));
+    TR_TRY(tr_namespace_list(active->ingest->parts.catalog, active->tenant.org, &run->namespaces,
+                             err));
     tr_lake *lake = active->ingest->parts.lake;
     TR_TRY(tr_lake_drop_stage(lake, &active->tenant, run->stage, err));
     return tr_lake_remove_batch(lake, &active->tenant, active->dataset, active->batch, err);
@@ -149,6 +152,7 @@ static void run_free(tr_batch_run *run)
         tr_catalog_schema_close(run->active->ingest->parts.catalog, run->schema);
     json_decref(run->options);
     json_decref(run->dataset_doc);
+    json_decref(run->namespaces);
     json_decref(run->errors);
     json_decref(run->diagnostics);
     tr_arena_free(&run->arena);

@@ -10,6 +10,7 @@
  *     row_errors__conversion_errors_0.json   values that cannot be converted
  *     row_errors__validation_errors_0.json   values that break a rule
  *     row_errors__unknown_fields_0.json      fields that the schema lacks: they were left out
+ *     row_errors__identities_0.json          namespaces that the org lacks: identities that never link
  *     failed__part-00000.json                all rejected rows
  *     input_files__fileMetaData1.json        the paths of the uploads
  */
@@ -23,17 +24,17 @@ typedef enum report_file {
     REPORT_CONVERSION,
     REPORT_VALIDATION,
     REPORT_UNKNOWN,
+    REPORT_IDENTITIES,
     REPORT_FAILED,
     REPORT_INPUT,
     REPORT_COUNT
 } report_file;
 
-static const char *const report_names[REPORT_COUNT] = {"row_errors__parsing_errors_0.json",
-                                                       "row_errors__conversion_errors_0.json",
-                                                       "row_errors__validation_errors_0.json",
-                                                       "row_errors__unknown_fields_0.json",
-                                                       "failed__part-00000.json",
-                                                       "input_files__fileMetaData1.json"};
+static const char *const report_names[REPORT_COUNT] = {
+    "row_errors__parsing_errors_0.json",    "row_errors__conversion_errors_0.json",
+    "row_errors__validation_errors_0.json", "row_errors__unknown_fields_0.json",
+    "row_errors__identities_0.json",        "failed__part-00000.json",
+    "input_files__fileMetaData1.json"};
 
 static tr_code no_memory(tr_err *err)
 {
@@ -118,7 +119,8 @@ static tr_code add_by_code(tr_batch_run *run, tr_err *err)
 {
     const char *row_code;
     json_t *count;
-    json_object_foreach (run->total.codes, row_code, count) {
+    json_object_foreach(run->total.codes, row_code, count)
+    {
         char code[32], text[200];
         (void)snprintf(code, sizeof code, "INGEST-%.8s-400", row_code);
         (void)snprintf(text, sizeof text, "%lld %s", (long long)json_integer_value(count),
@@ -138,7 +140,8 @@ static tr_code check_columns(tr_batch_run *run, bool *is_alive, tr_err *err)
     tr_code code = TR_OK;
     if (strcmp(run->format, "json") == 0)
         return TR_OK;
-    json_object_foreach (run->total.unknown, path, count) {
+    json_object_foreach(run->total.unknown, path, count)
+    {
         if (strncmp(path, TR_BOOKKEEPING, sizeof TR_BOOKKEEPING - 1) == 0 || code != TR_OK)
             continue; /* our own files may come back */
         code = tr_buf_format(&text, err, "%s\"%s\"",
@@ -252,9 +255,27 @@ static tr_code put_unknown(const tr_batch_run *run, tr_buf *out, tr_err *err)
 {
     const char *path;
     json_t *count;
-    json_object_foreach (run->total.unknown, path, count) {
+    json_object_foreach(run->total.unknown, path, count)
+    {
         json_t *line = json_pack("{s:s, s:O, s:s}", "column", path, "recordCount", count, "message",
                                  "the schema has no such field: it was left out");
+        const tr_code code = put_line(out, line, err);
+        json_decref(line);
+        TR_TRY(code);
+    }
+    return TR_OK;
+}
+
+static tr_code put_namespaces(const tr_batch_run *run, tr_buf *out, tr_err *err)
+{
+    const char *name;
+    json_t *count;
+    json_object_foreach(run->total.unknown_namespaces, name, count)
+    {
+        json_t *line =
+            json_pack("{s:s, s:O, s:s}", "namespace", name, "identityCount", count, "message",
+                      "the org has no such namespace: its rows are kept, and its "
+                      "identities are linked with no other");
         const tr_code code = put_line(out, line, err);
         json_decref(line);
         TR_TRY(code);
@@ -318,6 +339,8 @@ static tr_code write_diagnostics(tr_batch_run *run, tr_err *err)
     tr_code code = put_unknown(run, &files[REPORT_UNKNOWN], err);
     if (code == TR_OK && run->has_diagnostics)
         code = put_bad_rows(run, files, err);
+    if (code == TR_OK && run->has_diagnostics)
+        code = put_namespaces(run, &files[REPORT_IDENTITIES], err);
     if (code == TR_OK && run->has_diagnostics)
         code = put_inputs(run, &files[REPORT_INPUT], err);
     if (code == TR_OK)

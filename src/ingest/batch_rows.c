@@ -32,6 +32,7 @@ void tr_block_result_free(tr_block_result *result)
         json_decref(bad->why);
     json_decref(result->codes);
     json_decref(result->unknown);
+    json_decref(result->unknown_namespaces);
     tr_arena_free(&result->arena);
     *result = (tr_block_result){0};
 }
@@ -184,6 +185,7 @@ static tr_code open_reader(block_task *t, tr_err *err)
                                     .secret = run->secret,
                                     .batch = run->active->batch,
                                     .ingested_us = run->written_us,
+                                    .namespaces = run->namespaces,
                                     .is_profile = run->is_profile,
                                     .unknown_is_error = run->unknown_is_error,
                                     .is_unconstrained = run->is_unconstrained,
@@ -203,8 +205,10 @@ static tr_code run_task(void *ctx, uint32_t index, tr_err *err)
     tr_code code = read_segments(&t, err);
     if (code == TR_OK) {
         t.result->rows_without_identity = tr_row_reader_rows_without_identity(t.reader);
+        t.result->rows_with_bad_identity = tr_row_reader_rows_with_bad_identity(t.reader);
+        code = tr_row_reader_unknown_namespaces(t.reader, &t.result->unknown_namespaces, err);
         t.result->unknown = json_deep_copy(tr_row_reader_unknown_fields(t.reader));
-        if (t.result->unknown == NULL)
+        if (code == TR_OK && t.result->unknown == NULL)
             code = no_memory(err);
     }
     tr_row_reader_close(t.reader);
@@ -215,7 +219,7 @@ static tr_code add_counts(json_t *into, const json_t *from, tr_err *err)
 {
     const char *name;
     json_t *count;
-    json_object_foreach ((json_t *)(uintptr_t)from, name, count)
+    json_object_foreach((json_t *)(uintptr_t)from, name, count)
         TR_TRY(count_in(into, name, json_integer_value(count), err));
     return TR_OK;
 }
@@ -225,7 +229,8 @@ static tr_code add_up(tr_batch_run *run, tr_err *err)
     tr_block_result *total = &run->total;
     total->codes = json_object();
     total->unknown = json_object();
-    if (total->codes == NULL || total->unknown == NULL)
+    total->unknown_namespaces = json_object();
+    if (total->codes == NULL || total->unknown == NULL || total->unknown_namespaces == NULL)
         return no_memory(err);
     for (uint32_t b = 0; b < run->block_count; b++) {
         const tr_block_result *result = &run->results[b];
@@ -233,8 +238,10 @@ static tr_code add_up(tr_batch_run *run, tr_err *err)
         total->rows_good += result->rows_good;
         total->rows_bad += result->rows_bad;
         total->rows_without_identity += result->rows_without_identity;
+        total->rows_with_bad_identity += result->rows_with_bad_identity;
         TR_TRY(add_counts(total->codes, result->codes, err));
         TR_TRY(add_counts(total->unknown, result->unknown, err));
+        TR_TRY(add_counts(total->unknown_namespaces, result->unknown_namespaces, err));
     }
     return TR_OK;
 }

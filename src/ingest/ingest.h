@@ -80,6 +80,8 @@ typedef struct tr_row_options {
     const uint8_t *secret;       /* 192 bytes, borrowed until close */
     const char *batch;           /* borrowed until close */
     int64_t ingested_us;
+    const json_t *namespaces;    /* of the org (catalog/namespaces.h), borrowed until close: codes are written as
+                                  * it writes them; NULL: as they come */
     bool is_profile;             /* the dataset feeds Profile */
     bool unknown_is_error;       /* a field the schema lacks: a row error instead of a counted warning */
     bool is_unconstrained;       /* acp_validationContext: disabled */
@@ -95,6 +97,10 @@ TR_MUST_CHECK tr_code tr_row_reader_add(tr_row_reader *reader, tr_str row, json_
 uint32_t tr_row_reader_rows(const tr_row_reader *reader);
 uint64_t tr_row_reader_bytes(const tr_row_reader *reader); /* memory held: write and go on when large */
 uint64_t tr_row_reader_rows_without_identity(const tr_row_reader *reader);
+/* Rows with an identity that never links: its namespace is none of the org's, or its value is nobody's. */
+uint64_t tr_row_reader_rows_with_bad_identity(const tr_row_reader *reader);
+/* {"code": count} of identities whose namespace is none of the org's; returned. */
+TR_MUST_CHECK tr_code tr_row_reader_unknown_namespaces(const tr_row_reader *reader, json_t **out, tr_err *err);
 /* {"path": count} of fields that the schema lacks; borrowed. */
 const json_t *tr_row_reader_unknown_fields(const tr_row_reader *reader);
 /* Writes all rows so far as one run and is empty again. */

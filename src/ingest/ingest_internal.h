@@ -153,11 +153,12 @@ typedef struct tr_block_result { /* what a task found out; owned by it until it 
     tr_arena arena;
     tr_batch_part *parts, *last_part;
     tr_bad_row *bad, *last_bad;
-    uint64_t rows_in, rows_good, rows_bad, rows_without_identity;
+    uint64_t rows_in, rows_good, rows_bad, rows_without_identity, rows_with_bad_identity;
     uint32_t bad_kept;
     size_t bad_bytes;
     json_t *codes;   /* {row code: count} */
     json_t *unknown; /* {path: count} */
+    json_t *unknown_namespaces; /* {code: count} */
 } tr_block_result;
 
 typedef struct tr_batch_run {
@@ -165,6 +166,7 @@ typedef struct tr_batch_run {
     tr_arena arena;
     json_t *options; /* of the batch */
     json_t *dataset_doc;
+    json_t *namespaces; /* of the org */
     char format[16];
     char stage[64];
     char behavior[8]; /* of the files: record, event, none */

@@ -258,6 +258,7 @@ tr_code tr_row_identify(tr_row_reader *reader, tr_str row, tr_err *err)
     if (reader->identity_count > 1)
         drop_repeats(reader);
     TR_TRY(add_fields(reader, &by_descriptor, err));
+    TR_TRY(tr_row_name_namespaces(reader, err));
     int primary = choose_primary(reader, by_descriptor);
     if (primary == NO_IDENTITY)
         TR_TRY(check_primary_field(reader));
@@ -268,5 +269,6 @@ tr_code tr_row_identify(tr_row_reader *reader, tr_str row, tr_err *err)
         primary = NO_IDENTITY;
     TR_TRY(write_book(reader, primary == NO_IDENTITY ? NULL : &reader->identities[primary], err));
     reader->rows_without_identity += options->is_profile && primary == NO_IDENTITY;
+    tr_row_count_identities(reader);
     return TR_OK;
 }

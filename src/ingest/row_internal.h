@@ -6,6 +6,7 @@
  *     row_value.c     one scalar: converted, checked
  *     row_format.c    formats of strings (email, uri, ...); row_pattern.c: patterns
  *     row_identity.c  the identities of a row: identityMap, primary, bookkeeping
+ *     row_namespace.c their namespaces, as the org writes them
  *     row_write.c     the builders' columns into a run
  *
  * A node mirrors a type of the run. Its `def` and `rep` are the levels of a value that is there:
@@ -40,6 +41,7 @@ enum {
         4000000, /* entries of one row, nulls too: "[{},{},...]" costs more than it shows */
     TR_ROW_PATH_BYTES_MAX = 1024
 };
+#define TR_ROW_NO_SPELLING UINT32_MAX
 
 /* Begins a text that stands for a number which nothing can hold. */
 #define TR_ROW_OVERFLOW 0x01
@@ -133,7 +135,15 @@ typedef struct tr_row_frame {
 typedef struct tr_row_identity {
     tr_str namespace_code, id, state; /* state.at NULL: none */
     int primary;                      /* -1: not said */
+    bool is_known;                    /* its namespace is one of the org's */
+    uint32_t spelling;                /* how it came; TR_ROW_NO_SPELLING: one too many */
 } tr_row_identity;
+
+typedef struct tr_row_spelling { /* of a namespace, as rows have it */
+    tr_str text;
+    tr_str code; /* the org's own writing; .at NULL: it has none */
+    uint64_t unknown_count;
+} tr_row_spelling;
 
 typedef struct tr_row_unit {
     uint32_t filled;
@@ -167,6 +177,11 @@ struct tr_row_reader {
     tr_row_node **unknown_nodes; /* objects with unknown members */
     uint32_t unknown_node_count, unknown_node_cap, unknown_count;
     bool has_row_unknown; /* this row counted some */
+    tr_str *codes;        /* of the org's namespaces, sorted without case */
+    uint32_t code_count;
+    tr_row_spelling *spellings;
+    uint32_t spelling_count, spelling_cap, spelling_next; /* next: where the search begins */
+    uint64_t rows_with_bad_identity;
 
     /* the row under way */
     tr_row_frame frames[TR_ROW_FRAMES_MAX];
@@ -237,6 +252,14 @@ TR_MUST_CHECK tr_code tr_row_item_begin(tr_row_reader *reader, tr_err *err);
 void tr_row_item_end(tr_row_reader *reader);
 /* After the walk: identityMap and the bookkeeping columns of the row. */
 TR_MUST_CHECK tr_code tr_row_identify(tr_row_reader *reader, tr_str row, tr_err *err);
+
+/* ---- row_namespace.c */
+/* Reads the org's namespaces, once. */
+TR_MUST_CHECK tr_code tr_row_namespaces(tr_row_reader *reader, tr_err *err);
+/* Gives the row's identities the codes as the org writes them. */
+TR_MUST_CHECK tr_code tr_row_name_namespaces(tr_row_reader *reader, tr_err *err);
+/* Counts what never links, of a row that is kept. */
+void tr_row_count_identities(tr_row_reader *reader);
 
 /* ---- row_write.c: the rows so far as columns of the run; borrowed until the next add. */
 TR_MUST_CHECK tr_code tr_row_columns(tr_row_reader *reader, tr_arena *arena, tr_column **out,

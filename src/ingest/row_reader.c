@@ -496,6 +496,8 @@ tr_code tr_row_reader_open(const tr_row_options *options, tr_row_reader **out, t
         code = tr_json_walker_open(TR_ROW_BYTES_MAX, &reader->walker, err);
     if (code == TR_OK)
         code = tr_row_plan(reader, err);
+    if (code == TR_OK)
+        code = tr_row_namespaces(reader, err);
     if (code != TR_OK) {
         tr_row_reader_close(reader);
         return code;
@@ -516,6 +518,7 @@ void tr_row_reader_close(tr_row_reader *reader)
     tr_free(reader->unknown_nodes);
     tr_free(reader->map_keys);
     tr_free(reader->identities);
+    tr_free(reader->spellings);
     tr_json_walker_close(reader->walker);
     json_decref(reader->unknown);
     tr_arena_free(&reader->row_arena);

@@ -390,6 +390,36 @@ static void the_key_does_not_depend_on_the_case_of_the_namespace(void)
     close_bench(&b);
 }
 
+static void a_namespace_is_written_as_the_org_writes_it(void)
+{
+    static const char descriptor[] =
+        "[{\"@type\":\"xdm:descriptorIdentity\",\"xdm:sourceProperty\":\"/crm\","
+        "\"xdm:namespace\":\"crmid\"}]";
+    json_t *codes = json_pack("[{s:s}, {s:s}, {s:s}]", "code", "ECID", "code", "Email", "code",
+                              "CrmId");
+    json_t *unknown = NULL;
+    bench b = open_with(TR_XDM_PROFILE_CLASS, named, descriptor,
+                        (tr_row_options){.is_profile = true, .namespaces = codes});
+    CHECK(adds(&b, "{\"crm\":\"7\",\"identityMap\":{\"EMAIL\":[{\"id\":\"x\",\"primary\":true}],"
+                   "\"CRMID\":[{\"id\":\"7\"}]}}"));
+    CHECK(book_is(&b, 0, "namespace", "Email"));
+    CHECK(holds(&b, 0,
+                "{\"crm\":\"7\",\"identityMap\":{\"Email\":[{\"id\":\"x\",\"primary\":true}],"
+                "\"CrmId\":[{\"id\":\"7\",\"primary\":false}]}}"));
+    CHECK(tr_row_reader_rows_with_bad_identity(b.reader) == 0);
+    CHECK(adds(&b, "{\"identityMap\":{\"Nobody\":[{\"id\":\"1\"},{\"id\":\"2\"}]}}"));
+    CHECK(adds(&b, "{\"identityMap\":{\"email\":[{\"id\":\"Anonymous\"}]}}"));
+    CHECK(refuses(&b, "{\"number\":\"x\",\"identityMap\":{\"Nobody\":[{\"id\":\"3\"}]}}", "1402",
+                  "number"));
+    CHECK(book_is(&b, 2, "id", "Anonymous")); /* it links with nobody, and is in a profile */
+    CHECK(tr_row_reader_rows_with_bad_identity(b.reader) == 2);
+    CHECK(tr_row_reader_unknown_namespaces(b.reader, &unknown, NULL) == TR_OK);
+    CHECK(json_object_size(unknown) == 1 && tr_json_int(unknown, "Nobody", 0) == 2);
+    json_decref(unknown);
+    close_bench(&b);
+    json_decref(codes);
+}
+
 static void the_old_identities_array_is_understood(void)
 {
     bench b = open_with(TR_XDM_PROFILE_CLASS, named, NULL,
@@ -623,6 +653,7 @@ int main(void)
     RUN(the_primary_identity_is_the_fields_then_the_marked_then_the_only_one);
     RUN(a_row_without_a_primary_identity_has_the_key_of_zeros);
     RUN(the_key_does_not_depend_on_the_case_of_the_namespace);
+    RUN(a_namespace_is_written_as_the_org_writes_it);
     RUN(the_old_identities_array_is_understood);
     RUN(a_records_own_time_orders_it);
     RUN(an_event_needs_an_id_and_a_time);

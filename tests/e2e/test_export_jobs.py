@@ -62,7 +62,6 @@ def test_an_export_merges_every_profile_once(world):
     assert "timeSeriesEvents" not in rows["c000030"]
 
 
-@pytest.mark.xfail(strict=True, reason="identityMap lists every spelling of a namespace, each with a primary")
 def test_a_namespace_in_any_case_of_letters_is_one_namespace(server):
     """Profiles are one already; the map of their identities has one key, and one primary item."""
     own = export_world.World(export_world.Api(server.url, server.add_client("cases", org="CA5E" * 6 + "@AdobeOrg")))

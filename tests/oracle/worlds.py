@@ -135,13 +135,19 @@ def identity_of(person):
     return (NAMESPACES[0] if person % 5 < 3 else NAMESPACES[person % len(NAMESPACES)], f"id-{person:06}")
 
 
+def spelled(rng, namespace):
+    """A standard namespace may come in any case of letters; the row says it as the org does. Custom ones that were
+    never defined stay as they came."""
+    return rng.choice([namespace, namespace.lower(), namespace.upper()]) if namespace in ("Email", "ECID") else namespace
+
+
 def random_identities(world, plan, primary):
     """(members of the wire row, members of its tenant object, identities) of a row."""
     rng = world.rng
     others = [(ns, f"other-{rng.randint(0, 9)}") for ns in rng.sample(NAMESPACES, rng.randint(0, 2))]
     if plan.identity == "array":
         identities = [(*primary, None)] + [(*other, None) for other in others]
-        items = [{"id": item, "namespace": {"code": ns}, "primary": (ns, item) == primary}
+        items = [{"id": item, "namespace": {"code": spelled(rng, ns)}, "primary": (ns, item) == primary}
                  for ns, item, _ in identities]
         return {"identities": items}, {}, identities
     identities = [(*other, rng.choice(STATES)) for other in others]
@@ -152,7 +158,7 @@ def random_identities(world, plan, primary):
         item = {"id": identity, "authenticatedState": state, "primary": (namespace, identity) == primary}
         if len(identities) == 1 and rng.random() < 0.5:
             del item["primary"]     # a row's only identity is its primary one
-        wire.setdefault(namespace, []).append(item)
+        wire.setdefault(spelled(rng, namespace), []).append(item)
     if plan.identity == "map":
         return {"identityMap": wire}, {}, identities
     keys = {"crm": primary[1]}
