@@ -10,7 +10,7 @@
  *     row_errors__conversion_errors_0.json   values that cannot be converted
  *     row_errors__validation_errors_0.json   values that break a rule
  *     row_errors__unknown_fields_0.json      fields that the schema lacks: they were left out
- *     row_errors__identities_0.json          namespaces that the org lacks: identities that never link
+ *     unknown_namespaces.json                 namespaces that the org lacks: identities that never link
  *     failed__part-00000.json                all rejected rows
  *     input_files__fileMetaData1.json        the paths of the uploads
  */
@@ -33,7 +33,7 @@ typedef enum report_file {
 static const char *const report_names[REPORT_COUNT] = {
     "row_errors__parsing_errors_0.json",    "row_errors__conversion_errors_0.json",
     "row_errors__validation_errors_0.json", "row_errors__unknown_fields_0.json",
-    "row_errors__identities_0.json",        "failed__part-00000.json",
+    "unknown_namespaces.json",        "failed__part-00000.json",
     "input_files__fileMetaData1.json"};
 
 static tr_code no_memory(tr_err *err)

@@ -287,6 +287,15 @@ def test_meta_leads_to_every_file(api, rejected):
     api.call("GET", f"{FILES}/batches/{rejected}/meta", 404, params={"path": "failed"})
 
 
+def test_namespaces_that_the_org_lacks_are_told(api, rejected):
+    """Their rows are kept and make profiles: a warning, and a count in the batch."""
+    found = next(item for item in api.call("GET", f"{FILES}/batches/{rejected}/meta")["data"]
+                 if item["name"] == "unknown_namespaces.json")
+    told, = (json.loads(line) for line in api.session.get(found["_links"]["self"]["href"]).text.splitlines())
+    assert told["namespace"] == "CRMID" and told["identityCount"] == 2
+    assert api.call("GET", f"{CATALOG}/batches/{rejected}")[rejected]["metrics"]["invalidRecordsIdentity"] == 2
+
+
 def test_a_batch_without_diagnostics_has_empty_lists(api, batch):
     assert api.call("GET", f"{FILES}/batches/{batch}/failed")["data"] == []
     assert api.call("GET", f"{FILES}/batches/{batch}/meta", params={"path": "row_errors"})["data"] == []
