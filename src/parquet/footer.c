@@ -292,9 +292,18 @@ static void put_elements(tr_thrift_writer *t, int16_t id, uint32_t count, const 
         t->code = tr_buf_append(t->buf, tr_buf_str(elements), t->err);
 }
 
+/* Puts the file's checksum in the place of its zeros, in the footer: all that `out` holds. */
+static void put_hash(tr_parquet_writer *writer, size_t digits_at)
+{
+    char digits[33];
+    tr_hash_stream_add(writer->hash, tr_buf_str(&writer->out));
+    tr_hash128_text(tr_hash_stream_now(writer->hash), digits);
+    memcpy(writer->out.at + digits_at, digits, sizeof TR_PQ_HASH_ZEROS - 1);
+}
+
 tr_code tr_footer_write(tr_parquet_writer *writer, tr_err *err)
 {
-    const size_t before = writer->out.len;
+    TR_TRY(tr_out_flush(writer, 0, err));
     tr_thrift_writer t = tr_thrift_writer_of(&writer->out, err);
     tr_thrift_put_enter(&t);
     tr_thrift_put_i32(&t, TR_PQ_FILE_VERSION, 2);
@@ -303,9 +312,9 @@ tr_code tr_footer_write(tr_parquet_writer *writer, tr_err *err)
     (void)put_schema(&t, writer->shape->root);
     tr_thrift_put_i64(&t, TR_PQ_FILE_ROWS, (int64_t)writer->rows);
     put_elements(&t, TR_PQ_FILE_GROUPS, writer->group_count, &writer->groups);
-    if (writer->metadata_count > 0)
-        put_elements(&t, TR_PQ_FILE_METADATA, writer->metadata_count, &writer->metadata);
-    tr_thrift_put_binary(&t, TR_PQ_FILE_CREATED_BY, tr_str_of("tributary version " TR_VERSION));
+    put_elements(&t, TR_PQ_FILE_METADATA, writer->metadata_count, &writer->metadata);
+    const size_t hash_end = writer->out.len - 1; /* behind the digits is the last pair's stop */
+    tr_thrift_put_binary(&t, TR_PQ_FILE_CREATED_BY, tr_str_of(TR_PQ_CREATED_BY TR_VERSION));
     tr_thrift_put_list(&t, TR_PQ_FILE_ORDERS, TR_THRIFT_STRUCT, writer->shape->leaf_count);
     for (uint32_t i = 0; i < writer->shape->leaf_count; i++) {
         tr_thrift_put_enter(&t);
@@ -315,10 +324,11 @@ tr_code tr_footer_write(tr_parquet_writer *writer, tr_err *err)
     }
     tr_thrift_put_leave(&t);
     TR_TRY(t.code);
-    const size_t bytes = writer->out.len - before;
+    const size_t bytes = writer->out.len;
     if (bytes > TR_PARQUET_FOOTER_BYTES_MAX)
         return TR_FAIL(err, TR_LIMIT, "the footer would have %zu bytes: at most %d are read back",
                        bytes, TR_PARQUET_FOOTER_BYTES_MAX);
+    put_hash(writer, hash_end - (sizeof TR_PQ_HASH_ZEROS - 1));
     const uint32_t length = (uint32_t)bytes;
     TR_TRY(tr_buf_append(&writer->out, (tr_str){(const uint8_t *)&length, sizeof length}, err));
     return tr_buf_append(&writer->out, tr_str_of(TR_PQ_MAGIC), err);

@@ -15,6 +15,12 @@
 #define TR_PARQUET_FORMAT_INTERNAL_H
 
 #define TR_PQ_MAGIC "PAR1"
+/* The file's own checksum, last of its metadata: 32 hex digits of the XXH3-128 of all bytes up to the
+ * footer's length, these digits taken as zeros. Pages have checksums of their own; this covers what lies
+ * between them: headers, indexes, statistics, the footer. */
+#define TR_PQ_CREATED_BY "tributary version "
+#define TR_PQ_HASH_NAME "tributary.xxh128"
+#define TR_PQ_HASH_ZEROS "00000000000000000000000000000000"
 
 enum {
     TR_PQ_MAGIC_BYTES = 4,

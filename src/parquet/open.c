@@ -289,6 +289,8 @@ static tr_code read_footer_fields(footer *f)
             f->has_groups = true;
         } else if (field.id == TR_PQ_FILE_METADATA) {
             read_metadata(f, &field);
+        } else if (field.id == TR_PQ_FILE_CREATED_BY) {
+            f->file->created_by = tr_thrift_binary(r, &field);
         } else {
             tr_thrift_skip(r, &field);
         }

@@ -4,7 +4,6 @@
  * Bytes gather in `out` and go to the sink in large pieces: a call per page would be felt.
  */
 #include "base/limits.h"
-#include "codec/hash.h"
 #include "parquet/rle.h"
 #include "parquet/thrift.h"
 #include "parquet/writer_internal.h"
@@ -16,6 +15,7 @@ tr_code tr_out_flush(tr_parquet_writer *writer, size_t keep_below, tr_err *err)
     if (writer->out.len == 0 || writer->out.len < keep_below)
         return TR_OK;
     TR_TRY(writer->sink.write(writer->sink.ctx, tr_buf_str(&writer->out), err));
+    tr_hash_stream_add(writer->hash, tr_buf_str(&writer->out));
     writer->out.len = 0;
     return TR_OK;
 }

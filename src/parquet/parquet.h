@@ -81,7 +81,8 @@ TR_MUST_CHECK tr_code tr_parquet_read(const tr_parquet_file *file, uint32_t grou
 TR_MUST_CHECK tr_code tr_parquet_read_keys(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
                                            uint8_t (*out)[16], tr_err *err);
 
-/* Reads every page of every column and checks every checksum and level. */
+/* Reads every page of every column and checks every checksum and level, and that of the whole file when it was
+ * written here: then no flipped bit goes unnoticed. */
 TR_MUST_CHECK tr_code tr_parquet_verify(const tr_parquet_file *file, tr_err *err);
 
 #endif

@@ -41,6 +41,7 @@ struct tr_parquet_file {
     tr_chunk *chunks; /* [group * leaf_count + leaf] */
     tr_str metadata;  /* footer bytes from the first KeyValue on */
     uint32_t metadata_count;
+    tr_str created_by; /* .at NULL: nobody says */
     struct tr_chunk_cache *cache; /* NULL: none */
     tr_cached_chunk **cached;     /* [group * (leaf_count + 1) + leaf]; guarded by the cache */
 };

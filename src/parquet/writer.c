@@ -6,16 +6,22 @@
 
 enum { PAGE_ROWS_DEFAULT = 16384, ZSTD_LEVEL_DEFAULT = 1 };
 
+static void put_metadata(tr_parquet_writer *writer, tr_thrift_writer *t, const char *key,
+                         const char *value)
+{
+    tr_thrift_put_enter(t);
+    tr_thrift_put_binary(t, TR_PQ_KEY, tr_str_of(key));
+    tr_thrift_put_binary(t, TR_PQ_VALUE, tr_str_of(value));
+    tr_thrift_put_leave(t);
+    writer->metadata_count++;
+}
+
 static tr_code keep_metadata(tr_parquet_writer *writer, const char *const *metadata, tr_err *err)
 {
     tr_thrift_writer t = tr_thrift_writer_of(&writer->metadata, err);
-    for (; metadata != NULL && metadata[0] != NULL; metadata += 2) {
-        tr_thrift_put_enter(&t);
-        tr_thrift_put_binary(&t, TR_PQ_KEY, tr_str_of(metadata[0]));
-        tr_thrift_put_binary(&t, TR_PQ_VALUE, tr_str_of(metadata[1]));
-        tr_thrift_put_leave(&t);
-        writer->metadata_count++;
-    }
+    for (; metadata != NULL && metadata[0] != NULL; metadata += 2)
+        put_metadata(writer, &t, metadata[0], metadata[1]);
+    put_metadata(writer, &t, TR_PQ_HASH_NAME, TR_PQ_HASH_ZEROS);
     return t.code;
 }
 
@@ -43,8 +49,9 @@ tr_code tr_parquet_writer_open(tr_sink sink, const tr_shape *shape,
     writer->page_rows = o->page_rows == 0 ? PAGE_ROWS_DEFAULT : o->page_rows;
     writer->chunks = tr_alloc_zeroed(shape->leaf_count, sizeof *writer->chunks);
     writer->present = tr_alloc_zeroed(shape->type_count, sizeof *writer->present);
+    writer->hash = tr_hash_stream_open();
     tr_code code = TR_OK;
-    if (writer->chunks == NULL || writer->present == NULL)
+    if (writer->chunks == NULL || writer->present == NULL || writer->hash == NULL)
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a Parquet writer");
     if (code == TR_OK)
         code = make_zstd(writer, o->zstd_level == 0 ? ZSTD_LEVEL_DEFAULT : o->zstd_level, err);
@@ -66,6 +73,7 @@ void tr_parquet_writer_close(tr_parquet_writer *writer)
     if (writer == NULL)
         return;
     (void)ZSTD_freeCCtx(writer->zstd);
+    tr_hash_stream_close(writer->hash);
     tr_buf_free(&writer->out);
     tr_buf_free(&writer->groups);
     tr_buf_free(&writer->metadata);

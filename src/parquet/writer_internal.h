@@ -14,6 +14,7 @@
 #ifndef TR_PARQUET_WRITER_INTERNAL_H
 #define TR_PARQUET_WRITER_INTERNAL_H
 
+#include "codec/hash.h"
 #include "parquet/format_internal.h"
 #include "parquet/parquet.h"
 
@@ -79,6 +80,7 @@ struct tr_parquet_writer {
     bool is_failed, is_in_group, is_finished;
     uint64_t offset; /* bytes of the file so far, those waiting in out counted */
     tr_buf out;      /* waits for the sink */
+    tr_hash_stream *hash; /* of what the sink has */
     uint64_t rows;
     uint32_t group_count;
     tr_buf groups; /* RowGroup structs, end to end */

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 
+import pyarrow.parquet
 import pytest
 import requests
 
@@ -334,6 +335,17 @@ def test_verify_finds_a_flipped_bit(loaded, as_client, tmp_path):
     assert done.returncode == 1 and "DAMAGED" in done.stdout
     found = json.loads(run("verify", "--json", *files).stdout)
     assert found["ok"] is False and found["files"][0]["error"]
+
+
+def test_verify_reads_what_others_made_of_a_file(loaded, as_client, tmp_path):
+    out = tmp_path / "out"
+    assert run("export", *as_client, "--dataset", loaded.target, "--out", out).returncode == 0
+    copy = tmp_path / "copy.parquet"
+    table = pyarrow.parquet.read_table(sorted(out.iterdir())[0])
+    assert b"tributary.xxh128" in table.schema.metadata  # of the file that it was
+    pyarrow.parquet.write_table(table, copy, compression="zstd")
+    done = run("verify", copy)
+    assert "checksum" not in done.stdout + done.stderr
 
 
 def test_verify_reads_a_batch_of_a_server(loaded, as_client):
