@@ -36,7 +36,8 @@ static tr_code gather_membership(const tr_merge_out *out, uint32_t from, uint32_
     tr_gather gather = {.rows = &out->member_rows,
                         .lane = plan->all_lanes,
                         .shape = plan->spec.output,
-                        .matches = plan->membership_matches,
+                        .matches = out->work->fresh.is_set ? out->work->fresh.matches
+                                                           : plan->membership_matches,
                         .put = out->put,
                         .ctx = out->ctx,
                         .arenas = out->work->memory->scratch};

@@ -33,6 +33,16 @@ static bool is_within(const tr_merge_spec *spec, int64_t ingested_us)
            (spec->event_before_us == TR_TIME_NONE || ingested_us < spec->event_before_us);
 }
 
+tr_code tr_merge_fold_events(tr_merge_work *work, tr_err *err)
+{
+    tr_arena *arena = &work->memory->rows;
+    if (work->has_folded_events)
+        return TR_OK;
+    TR_TRY(tr_fold_make(&work->events, &work->event_groups, arena, &work->event_fold, err));
+    work->has_folded_events = true;
+    return tr_fold_events(&work->event_fold, &work->event_groups, arena, &work->event_ids, err);
+}
+
 void tr_merge_sort_events(tr_merge_work *work, bool is_bounded)
 {
     tr_groups *groups = &work->event_groups;
@@ -73,14 +83,24 @@ tr_code tr_merge_join_rows(const tr_rows *a, const tr_rows *b, tr_arena *arena, 
     return TR_OK;
 }
 
+static bool has_event_only(const tr_merge_work *work)
+{
+    const tr_groups *records = &work->record_groups;
+    for (uint32_t g = 0; g < records->count && tr_merge_walks_event_only(work->plan); g++)
+        if (records->start[g] == records->start[g + 1])
+            return true;
+    return false;
+}
+
 tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err)
 {
     const tr_groups *records = &work->record_groups, *events = &work->event_groups;
-    if (!work->plan->spec.with_event_only) {
+    if (!has_event_only(work)) {
         *rows = work->records;
         *groups = *records;
         return TR_OK;
     }
+    TR_TRY(tr_merge_fold_events(work, err));
     const uint32_t count = records->count;
     const uint32_t shift = work->records.end - 1;
     tr_groups out = {.count = count};

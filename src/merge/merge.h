@@ -67,6 +67,9 @@ typedef struct tr_merge_spec {
     uint8_t bits_min;              /* at least so many partition bits; 0: as the rows need */
     tr_merge_keep keep;            /* NULL: all stay */
     void *keep_ctx;
+    bool keep_evaluates;           /* `keep` says who the members are: it is shown event-only profiles and those
+                                      not updated, too; these filters come after it. See
+                                      tr_merge_view_set_members */
     const tr_shape *probe;         /* what `keep` may ask for; borrowed until close; NULL: nothing */
     bool with_probe_events;        /* it may ask for "timeSeriesEvents": all events, whatever their bounds */
     const tr_run *const *members;  /* runs whose segmentMembership is united with the fragments': what the server
@@ -123,6 +126,10 @@ TR_MUST_CHECK tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, con
 /* The probe's segmentMembership out of the spec's `members` alone. */
 TR_MUST_CHECK tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *columns,
                                             tr_err *err);
+/* From now on the partition's members are those of `run` (NULL: none) instead of the spec's, for the view and for
+ * the columns that are written. With keep_evaluates.
+ * run  has rows of this partition alone; borrowed until tr_merge_partition or tr_merge_look returns */
+TR_MUST_CHECK tr_code tr_merge_view_set_members(tr_merge_view *view, const tr_run *run, tr_err *err);
 
 /* SINGLE PROFILES. The same steps on the rows of one key: what a lookup answers is what a partition
  * would hold. A plan for lookups is kept and used by all threads. Nothing returned outlives the

@@ -63,9 +63,15 @@ struct tr_merge_plan {
 tr_merge_memory *tr_merge_memory_take(tr_merge_pool *pool);
 void tr_merge_memory_give(tr_merge_pool *pool, tr_merge_memory *memory);
 
+/* Profiles that are only events are walked, whether they stay or not. */
+static inline bool tr_merge_walks_event_only(const tr_merge_plan *plan)
+{
+    return plan->spec.with_event_only || plan->spec.keep_evaluates;
+}
+
 static inline bool tr_merge_reads_events(const tr_merge_plan *plan)
 {
-    return plan->spec.with_event_only || plan->spec.is_of_events ||
+    return tr_merge_walks_event_only(plan) || plan->spec.is_of_events ||
            plan->events_unit != UINT32_MAX ||
            plan->probe.events_unit != UINT32_MAX;
 }
@@ -77,11 +83,18 @@ typedef struct tr_merge_work {
     tr_merge_memory *memory;
     tr_rows records, events;
     tr_groups record_groups, event_groups; /* same count; event_groups only when events are read */
-    tr_fold record_fold, event_fold; /* event_fold and event_ids only when events are read */
+    tr_fold record_fold, event_fold; /* event_fold and event_ids by tr_merge_fold_events */
     tr_event_ids event_ids;
+    bool has_folded_events;
     tr_rows members;             /* only with members */
     const uint8_t (*keys)[16];   /* of the profiles, once somebody needs them */
     tr_groups member_groups;     /* the profiles' rows in `members`; .start NULL until then */
+    struct {                     /* by tr_merge_view_set_members, in place of the plan's */
+        bool is_set;
+        const tr_run *run[1];
+        tr_borders borders;
+        tr_match *matches, *probe_matches; /* per record run, then the run's */
+    } fresh;
 } tr_merge_work;
 
 /* How leaves of timeSeriesEvents are made for a shape. */
@@ -112,10 +125,13 @@ TR_MUST_CHECK tr_code tr_merge_system_rows(tr_merge_work *work, tr_merge_out *ou
 /* Hands the columns of the profiles [from, to) to `put`, leaf by leaf. */
 TR_MUST_CHECK tr_code tr_merge_columns(const tr_merge_out *out, uint32_t from, uint32_t to, tr_err *err);
 
+/* Event versions folded, once somebody looks at events beyond their keys. */
+TR_MUST_CHECK tr_code tr_merge_fold_events(tr_merge_work *work, tr_err *err);
 /* Orders every profile's rows by the policy and drops those that a newer one of the dataset replaces. */
 TR_MUST_CHECK tr_code tr_merge_rank(tr_merge_work *work, tr_err *err);
-/* Drops profiles whose newest ingestion is not after the plan's. */
-void tr_merge_filter(tr_merge_work *work);
+/* Drops profiles whose newest ingestion is not after the plan's, and those that are only events unless they are
+ * asked for. */
+TR_MUST_CHECK tr_code tr_merge_filter(tr_merge_work *work, tr_err *err);
 /* Sorts events by timestamp, then _id, and with is_bounded drops those out of the plan's bounds; of folded
  * events. */
 void tr_merge_sort_events(tr_merge_work *work, bool is_bounded);

@@ -327,6 +327,73 @@ static bool check_keeper(uint64_t seed)
     return is_good;
 }
 
+/* An evaluating keeper sees everybody; the filters come after it. No members are as none. */
+static tr_code evaluate(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err)
+{
+    const choosing *c = ctx;
+    const uint32_t unit = tr_shape_unit(c->probe, tr_str_of("segmentMembership"));
+    tr_arena arena = {0};
+    TR_TRY(tr_merge_view_set_members(view, NULL, err));
+    if (unit != UINT32_MAX) {
+        tr_column columns[64];
+        TR_TRY(tr_merge_view_unit(view, unit, NULL, &arena, columns, err));
+    }
+    tr_arena_free(&arena);
+    return choose(ctx, partition, view, keep, err);
+}
+
+static bool check_evaluating_keeper(uint64_t seed)
+{
+    const tr_run *runs[MODEL_RUNS_MAX * MODEL_DATASETS_MAX];
+    tr_snapshot snapshot;
+    model_request request;
+    tr_err err = {0};
+    tr_buf bytes = {0};
+    tr_merge_stats total = {0}, total_all = {0};
+    model_world *world = open_sample(seed, runs, &snapshot, &request);
+    tr_merge_spec spec = model_spec(world, &snapshot, &request);
+    json_t *all = json_array(), *rows = json_array(), *expected = json_array(), *counts = json_object();
+    choosing seen = {.kept = json_array(), .probe = spec.output}, kept = {.kept = json_array(), .probe = spec.output};
+    spec.with_event_only = seed % 2 == 0;
+    spec.updated_after_us = seed % 3 == 0 ? TR_TIME_NONE : 2000;
+    spec.probe = spec.output;
+    spec.with_probe_events = seed % 5 != 0;
+    spec.keep = choose;
+    spec.keep_ctx = &kept;
+    tr_code code = merge_all(&spec, &bytes, expected, counts, &total_all, &err);
+    bytes.len = 0;
+    spec.keep = evaluate;
+    spec.keep_evaluates = true;
+    spec.keep_ctx = &seen;
+    spec.bits_min = (uint8_t)(seed % 3);
+    if (code == TR_OK)
+        code = merge_all(&spec, &bytes, rows, counts, &total, &err);
+    if (code != TR_OK)
+        printf("%s\n", err.text);
+    json_t *wide_counts = json_object();
+    spec = model_spec(world, &snapshot, &request);
+    if (code == TR_OK)
+        code = merge_all(&spec, &bytes, all, wide_counts, &total_all, &err);
+    const bool is_good = code == TR_OK && check_rows(expected, rows) &&
+                         json_array_size(seen.kept) == json_array_size(all);
+    json_decref(seen.kept);
+    json_decref(kept.kept);
+    json_decref(all);
+    json_decref(rows);
+    json_decref(expected);
+    json_decref(counts);
+    json_decref(wide_counts);
+    tr_buf_free(&bytes);
+    model_world_close(world);
+    return is_good;
+}
+
+static void an_evaluating_keeper_sees_everybody_before_the_filters(void)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++)
+        CHECK(check_evaluating_keeper(seed));
+}
+
 static void profiles_that_a_keeper_drops_are_not_exported(void)
 {
     for (uint64_t seed = 1; seed <= 40; seed++)
@@ -340,6 +407,7 @@ int main(void)
     RUN(running_out_of_memory_is_an_answer);
     RUN(a_cancelled_merge_says_so);
     RUN(profiles_that_a_keeper_drops_are_not_exported);
+    RUN(an_evaluating_keeper_sees_everybody_before_the_filters);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

@@ -58,20 +58,19 @@ static tr_code group_profiles(tr_merge_work *work, tr_merge_stats *stats, tr_err
     if (reads_events)
         TR_TRY(tr_rows_of(&plan->events.borders, work->index, &work->memory->rows, &work->events, err));
     const tr_walk walk = {.records = &work->records, .events = reads_events ? &work->events : NULL,
-                          .with_event_only = plan->spec.with_event_only,
+                          .with_event_only = tr_merge_walks_event_only(plan),
                           .scratch = &work->memory->scratch[0]};
     TR_TRY(tr_walk_profiles(&walk, &work->memory->rows, &work->record_groups, &work->event_groups, err));
     stats->profiles_seen = work->record_groups.count;
     stats->fragments = work->records.end - 1;
-    if (reads_events)
-        TR_TRY(tr_fold_make(&work->events, &work->event_groups, &work->memory->rows, &work->event_fold, err));
     TR_TRY(tr_merge_rank(work, err));
-    tr_merge_filter(work);
+    if (!plan->spec.keep_evaluates)
+        TR_TRY(tr_merge_filter(work, err));
     stats->profiles_kept = work->record_groups.count;
-    if (reads_events)
-        TR_TRY(tr_fold_events(&work->event_fold, &work->event_groups, &work->memory->rows, &work->event_ids, err));
     if (plan->spec.keep != NULL)
         TR_TRY(tr_merge_ask_keeper(work, err));
+    if (plan->spec.keep_evaluates)
+        TR_TRY(tr_merge_filter(work, err));
     stats->profiles = work->record_groups.count;
     return TR_OK;
 }
@@ -82,6 +81,7 @@ static tr_code write_partition(writing *w, tr_merge_work *work, tr_sink sink, tr
     const tr_merge_plan *plan = work->plan;
     TR_TRY(tr_merge_system_rows(work, &w->out, err));
     if (plan->events_unit != UINT32_MAX) {
+        TR_TRY(tr_merge_fold_events(work, err));
         tr_merge_sort_events(work, true);
         stats->events = work->event_groups.start[work->event_groups.count];
     }

@@ -118,7 +118,7 @@ static tr_code match_identities(tr_merge_plan *plan, tr_err *err)
     const tr_shape *output = plan->spec.output;
     plan->identity_matches = tr_arena_array(&plan->arena, runs, sizeof *plan->identity_matches);
     plan->counting_matches = tr_arena_array(&plan->arena, runs, sizeof *plan->counting_matches);
-    plan->all_lanes = tr_arena_array(&plan->arena, runs, sizeof *plan->all_lanes);
+    plan->all_lanes = tr_arena_array(&plan->arena, (size_t)runs + 1, sizeof *plan->all_lanes);
     if (plan->identity_matches == NULL || plan->counting_matches == NULL || plan->all_lanes == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to match %u runs", runs);
     const tr_shape *counted = &plan->identity_shape;
@@ -223,7 +223,7 @@ static tr_code match_all(tr_merge_plan *plan, const tr_type *element, tr_err *er
         return TR_OK;
     TR_TRY(match_side(plan, plan->spec.output->root, &plan->records, err));
     TR_TRY(match_identities(plan, err));
-    if (plan->members.run_count > 0)
+    if (plan->members.run_count > 0 || plan->spec.keep_evaluates)
         plan->membership_unit = tr_shape_unit(plan->spec.output, tr_str_of("segmentMembership"));
     if (plan->membership_unit != UINT32_MAX)
         TR_TRY(match_both(plan, plan->spec.output, &plan->members, &plan->membership_matches, err));

@@ -134,11 +134,8 @@ static tr_code merge_one(tr_merge_work *work, const uint8_t key[16], tr_arena *a
     TR_TRY(find_rows(work, key, err));
     if (work->records.end == 1 && work->events.end == 1)
         return TR_FAIL(err, TR_NOT_FOUND, "no profile has this identity");
-    TR_TRY(tr_fold_make(&work->events, &work->event_groups, &work->memory->rows, &work->event_fold,
-                        err));
     TR_TRY(tr_merge_rank(work, err));
-    TR_TRY(tr_fold_events(&work->event_fold, &work->event_groups, &work->memory->rows,
-                          &work->event_ids, err));
+    TR_TRY(tr_merge_fold_events(work, err));
     TR_TRY(tr_merge_system_rows(work, &to, err));
     TR_TRY(make_columns(plan->spec.output, 1, arena, &c.columns, err));
     TR_TRY(tr_merge_columns(&to, 0, 1, err));

@@ -141,47 +141,57 @@ static void keep_group(tr_groups *groups, uint32_t g, uint32_t to)
 static void move_group(tr_merge_work *work, uint32_t g, uint32_t to)
 {
     keep_group(&work->record_groups, g, to);
+    if (work->member_groups.start != NULL)
+        keep_group(&work->member_groups, g, to);
     if (tr_merge_reads_events(work->plan))
         keep_group(&work->event_groups, g, to);
 }
 
 static void cut_groups(tr_merge_work *work, uint32_t count)
 {
+    work->keys = NULL; /* they were those of all */
     work->record_groups.count = count;
+    work->member_groups.count = count;
     if (tr_merge_reads_events(work->plan))
         work->event_groups.count = count;
 }
 
-void tr_merge_filter(tr_merge_work *work)
+static bool stays(const tr_merge_work *work, uint32_t g)
 {
     const tr_merge_spec *spec = &work->plan->spec;
-    tr_groups *records = &work->record_groups, *events = &work->event_groups;
+    const tr_groups *records = &work->record_groups, *events = &work->event_groups;
+    if (!spec->with_event_only && records->start[g] == records->start[g + 1])
+        return false;
     if (spec->updated_after_us == TR_TIME_NONE)
-        return;
+        return true;
+    return is_any_after(records, g, work->record_fold.ingested, spec->updated_after_us) ||
+           (spec->with_event_only &&
+            is_any_after(events, g, work->event_fold.ingested, spec->updated_after_us));
+}
+
+tr_code tr_merge_filter(tr_merge_work *work, tr_err *err)
+{
+    const tr_merge_spec *spec = &work->plan->spec;
+    const bool is_updated = spec->updated_after_us != TR_TIME_NONE;
+    const bool drops_event_only = spec->keep_evaluates && !spec->with_event_only;
+    if (!is_updated && !drops_event_only)
+        return TR_OK;
+    if (is_updated && spec->with_event_only)
+        TR_TRY(tr_merge_fold_events(work, err));
     uint32_t kept = 0;
-    for (uint32_t g = 0; g < records->count; g++) {
-        const bool stays =
-            is_any_after(records, g, work->record_fold.ingested, spec->updated_after_us) ||
-            (spec->with_event_only &&
-             is_any_after(events, g, work->event_fold.ingested, spec->updated_after_us));
-        if (stays)
+    for (uint32_t g = 0; g < work->record_groups.count; g++)
+        if (stays(work, g))
             move_group(work, g, kept++);
-    }
     cut_groups(work, kept);
+    return TR_OK;
 }
 
 void tr_merge_keep_groups(tr_merge_work *work, const bool *keep)
 {
     const uint32_t count = work->record_groups.count;
     uint32_t kept = 0;
-    for (uint32_t g = 0; g < count; g++) {
-        if (!keep[g])
-            continue;
-        if (work->member_groups.start != NULL)
-            keep_group(&work->member_groups, g, kept);
-        move_group(work, g, kept++);
-    }
-    work->keys = NULL; /* they were those of all */
-    work->member_groups.count = kept;
+    for (uint32_t g = 0; g < count; g++)
+        if (keep[g])
+            move_group(work, g, kept++);
     cut_groups(work, kept);
 }

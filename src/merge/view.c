@@ -4,6 +4,7 @@
  * A unit is gathered as for the file, but its columns are kept: the arena in which a leaf was made
  * is handed over to the caller's instead of being used again.
  */
+#include "base/check.h"
 #include "merge/merge_internal.h"
 
 #include <string.h>
@@ -33,7 +34,7 @@ static tr_code find_keys(tr_merge_work *work, tr_err *err)
     if (keys == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for the keys of %u profiles", records->count);
     TR_TRY(tr_rows_keys(&work->records, arena, &own, err));
-    if (work->plan->spec.with_event_only)
+    if (tr_merge_walks_event_only(work->plan))
         TR_TRY(tr_rows_keys(&work->events, arena, &others, err));
     for (uint32_t g = 0; g < records->count; g++) {
         const bool has_record = records->start[g] < records->start[g + 1];
@@ -75,7 +76,8 @@ static tr_code find_members(tr_merge_work *work, tr_err *err)
     tr_groups groups = {.count = work->record_groups.count};
     if (work->member_groups.start != NULL)
         return TR_OK;
-    TR_TRY(tr_rows_of(&work->plan->members.borders, work->index, arena, &work->members, err));
+    TR_TRY(tr_rows_of(work->fresh.is_set ? &work->fresh.borders : &work->plan->members.borders,
+                      work->index, arena, &work->members, err));
     TR_TRY(find_keys(work, err));
     TR_TRY(tr_rows_keys(&work->members, arena, &keys, err));
     const uint32_t end = work->members.end;
@@ -185,6 +187,7 @@ tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wante
     TR_TRY(begin_columns(probe, k.unit, work->record_groups.count, arena, columns, err));
     if (unit == plan->probe.events_unit) {
         const tr_merge_nest as = {probe, unit, plan->probe.events, wanted};
+        TR_TRY(tr_merge_fold_events(work, err));
         if (!view->is_sorted)
             tr_merge_sort_events(work, false);
         view->is_sorted = true;
@@ -199,11 +202,12 @@ tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wante
         return gather(&k, &view->identity_rows, &view->identity_groups, plan->probe.identities,
                       plan->all_lanes, err);
     }
-    if (unit == plan->probe.membership_unit && plan->members.run_count > 0) {
+    if (unit == plan->probe.membership_unit && (plan->members.run_count > 0 || work->fresh.is_set)) {
         if (!view->has_members)
             TR_TRY(tr_merge_member_rows(work, &view->member_rows, &view->member_groups, err));
         view->has_members = true;
-        return gather(&k, &view->member_rows, &view->member_groups, plan->probe.records,
+        return gather(&k, &view->member_rows, &view->member_groups,
+                      work->fresh.is_set ? work->fresh.probe_matches : plan->probe.records,
                       plan->all_lanes, err);
     }
     return gather(&k, &work->records, &work->record_groups, plan->probe.records, plan->records.lane,
@@ -226,6 +230,39 @@ tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *c
     TR_TRY(find_members(work, err));
     return gather(&k, &work->members, &work->member_groups,
                   plan->probe.records + plan->records.run_count, plan->all_lanes, err);
+}
+
+static tr_code match_fresh(const tr_merge_work *work, const tr_shape *shape,
+                           const tr_match *records, tr_match **out, tr_err *err)
+{
+    const uint32_t count = work->plan->records.run_count;
+    tr_arena *arena = &work->memory->rows;
+    tr_match *matches = tr_arena_array(arena, (size_t)count + 1, sizeof *matches);
+    if (matches == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to match %u runs", count);
+    memcpy(matches, records, count * sizeof *matches);
+    if (work->fresh.run[0] != NULL)
+        TR_TRY(tr_match_make(arena, shape, shape->root, tr_parquet_shape(work->fresh.run[0]->file),
+                             &matches[count], err));
+    *out = matches;
+    return TR_OK;
+}
+
+tr_code tr_merge_view_set_members(tr_merge_view *view, const tr_run *run, tr_err *err)
+{
+    tr_merge_work *work = view->work;
+    const tr_merge_plan *plan = work->plan;
+    TR_ASSERT(plan->spec.keep_evaluates);
+    work->fresh.run[0] = run;
+    TR_TRY(match_fresh(work, plan->spec.output, plan->records.matches, &work->fresh.matches, err));
+    TR_TRY(match_fresh(work, plan->spec.probe, plan->probe.records, &work->fresh.probe_matches,
+                       err));
+    TR_TRY(tr_borders_make(work->fresh.run, run == NULL ? 0 : 1, plan->bits, &work->memory->rows,
+                           &work->fresh.borders, err));
+    work->fresh.is_set = true;
+    work->member_groups = (tr_groups){0};
+    view->has_members = false;
+    return TR_OK;
 }
 
 tr_code tr_merge_ask_keeper(tr_merge_work *work, tr_err *err)
