@@ -66,8 +66,8 @@ static tr_code verify_group(verifying *v, uint32_t group, tr_err *err)
     return TR_OK;
 }
 
-/* Whether the file is one of ours: what others make of one may keep its metadata. A damaged byte of the name, or
- * of the number of its field, is not to hide it. */
+/* Whether the file is one of ours: what others make of one may keep its metadata. A damaged byte of
+ * the name, or of the number of its field, is not to hide it. */
 static bool is_ours(const tr_parquet_file *file)
 {
     static const char name[] = TR_PQ_CREATED_BY;
