@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* view.c - what a keeper sees of a partition: profiles, keys, merged units; and who stays.
  *
- * A unit is gathered as for the file, but its columns are kept: the arena in which a leaf was made
- * is handed over to the caller's instead of being used again.
+ * A unit is gathered as for the file, but its columns are kept: the arenas in which a leaf was made
+ * are handed over to the caller's instead of being used again.
  */
 #include "base/check.h"
 #include "merge/merge_internal.h"
@@ -141,8 +141,12 @@ static tr_code keep_column(void *ctx, uint32_t leaf, const tr_column *column, tr
     const keeping *k = ctx;
     (void)err;
     k->columns[leaf - k->unit->first_leaf] = *column;
-    tr_arena_adopt(k->arena,
-                   &k->work->memory->scratch[tr_kind_is_scalar(k->unit->type->kind) ? 0 : 1]);
+    tr_arena *scratch = k->work->memory->scratch;
+    const tr_kind kind = k->unit->type->kind;
+    if (tr_kind_is_scalar(kind) || kind == TR_KIND_MAP) /* a map's keys are in the unit's arena */
+        tr_arena_adopt(k->arena, &scratch[0]);
+    if (!tr_kind_is_scalar(kind))
+        tr_arena_adopt(k->arena, &scratch[1]);
     return TR_OK;
 }
 

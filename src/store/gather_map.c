@@ -277,6 +277,13 @@ static tr_code collect_row(mapper *m, uint32_t number, uint32_t *count, tr_err *
     return TR_OK;
 }
 
+static void add_piece(chosen *to, uint32_t slice, uint32_t piece, uint8_t rep)
+{
+    to->slice[to->count] = slice;
+    to->piece[to->count] = piece;
+    to->rep[to->count++] = rep;
+}
+
 static void choose(mapper *m, uint32_t count)
 {
     uint32_t kept = 0;
@@ -291,16 +298,47 @@ static void choose(mapper *m, uint32_t count)
     for (uint32_t i = 0; i < kept; i++) {
         const candidate *c = &m->candidates[m->index[i]];
         const bool is_new_outer = i == 0 || c->outer != m->candidates[m->index[i - 1]].outer;
-        chosen *pieces = &m->pieces, *outer = &m->outer_pieces;
-        pieces->slice[pieces->count] = c->slice;
-        pieces->piece[pieces->count] = c->piece;
-        pieces->rep[pieces->count++] = i == 0 ? 0 : is_new_outer ? 1 : 2;
-        if (m->rule != MAP_BY_KEY && is_new_outer) {
-            outer->slice[outer->count] = c->slice;
-            outer->piece[outer->count] = c->outer_piece;
-            outer->rep[outer->count++] = i == 0 ? 0 : 1;
+        add_piece(&m->pieces, c->slice, c->piece, i == 0 ? 0 : is_new_outer ? 1 : 2);
+        if (m->rule != MAP_BY_KEY && is_new_outer)
+            add_piece(&m->outer_pieces, c->slice, c->outer_piece, i == 0 ? 0 : 1);
+    }
+}
+
+/* The common case, without candidates and their order: every row of the group lists one identity, and
+ * all of them the same; or one row has one entry. False: it is not that, and nothing was chosen. */
+static bool choose_single(mapper *m, uint32_t from, uint32_t to)
+{
+    const tr_gather *gather = m->gather;
+    uint32_t slice = UINT32_MAX, piece = 0, outer_piece = 0, place = 0, code = 0;
+    for (uint32_t i = from; i < to; i++) {
+        const uint32_t number = gather->groups->rows[i], s = m->slice_of[number];
+        if (!m->outer.is_there[s] || !m->inner.is_there[s])
+            continue;
+        const uint32_t row = number - gather->rows->slices[s].base;
+        const tr_column *inner = &m->inner.columns[s], *outer = &m->outer.columns[s];
+        const uint32_t e = inner->row_start[row], at = outer->row_start[row];
+        if (inner->row_start[row + 1] - e != 1)
+            return false;
+        if (inner->codes[e] == 0 || outer->codes[at] == 0)
+            continue;
+        const uint32_t own_code = tr_united_code(&m->inner_table, s, inner->codes[e]);
+        const uint32_t own_place = m->place[tr_united_code(&m->outer_table, s, outer->codes[at])];
+        if (slice == UINT32_MAX) {
+            slice = s;
+            piece = e;
+            outer_piece = at;
+            place = own_place;
+            code = own_code;
+        } else if (m->rule != MAP_IDENTITIES || own_place != place ||
+                   compare_inner(m, own_code, code) != 0) {
+            return false;
         }
     }
+    if (slice != UINT32_MAX) {
+        add_piece(&m->pieces, slice, piece, 0);
+        add_piece(&m->outer_pieces, slice, outer_piece, 0);
+    }
+    return true;
 }
 
 static tr_code choose_all(mapper *m, tr_err *err)
@@ -314,66 +352,120 @@ static tr_code choose_all(mapper *m, tr_err *err)
     TR_TRY(make_chosen(m, pieces, &m->pieces, err));
     TR_TRY(make_chosen(m, m->rule == MAP_BY_KEY ? 1 : outer_pieces, &m->outer_pieces, err));
     for (uint32_t g = 0; g < groups->count; g++) {
+        const uint32_t from = groups->start[g], to = groups->start[g + 1];
         uint32_t count = 0;
-        for (uint32_t i = groups->start[g]; i < groups->start[g + 1]; i++)
-            TR_TRY(collect_row(m, groups->rows[i], &count, err));
-        choose(m, count);
+        if (m->rule == MAP_BY_KEY || !choose_single(m, from, to)) {
+            for (uint32_t i = from; i < to; i++)
+                TR_TRY(collect_row(m, groups->rows[i], &count, err));
+            choose(m, count);
+        }
         m->pieces.start[g + 1] = m->pieces.count;
         m->outer_pieces.start[g + 1] = m->outer_pieces.count;
     }
     return TR_OK;
 }
 
-/* The entry at which each piece of a column begins; one more at the end. */
-static const uint32_t *piece_starts(const tr_column *column, uint8_t depth, tr_arena *arena)
+/* The entry at which each piece of a column begins, and one more at the end; *out is NULL when every
+ * entry is a piece. */
+static tr_code piece_starts(const tr_column *column, uint8_t depth, tr_arena *arena, const uint32_t **out,
+                            tr_err *err)
 {
-    uint32_t *starts = tr_arena_alloc(arena, ((size_t)column->entries + 1) * sizeof *starts);
     uint32_t pieces = 0;
+    *out = NULL;
+    for (uint32_t e = 0; e < column->entries; e++)
+        pieces += column->rep[e] <= depth;
+    if (pieces == column->entries)
+        return TR_OK;
+    uint32_t *starts = tr_arena_alloc(arena, ((size_t)pieces + 1) * sizeof *starts);
     if (starts == NULL)
-        return NULL;
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map entries", column->entries);
+    pieces = 0;
     for (uint32_t e = 0; e < column->entries; e++)
         if (column->rep[e] <= depth)
             starts[pieces++] = e;
     starts[pieces] = column->entries;
-    return starts;
+    *out = starts;
+    return TR_OK;
+}
+
+typedef struct copying {
+    const mapper *m;
+    const chosen *pieces;
+    tr_parts parts;
+    tr_united united;
+    const uint32_t **starts; /* per slice */
+    tr_entries entries;
+} copying;
+
+static uint32_t start_of(const copying *c, uint32_t slice, uint32_t piece)
+{
+    return c->starts[slice] == NULL ? piece : c->starts[slice][piece];
+}
+
+static void copy_piece(copying *c, uint32_t i)
+{
+    const uint32_t s = c->pieces->slice[i], first = c->entries.count;
+    const tr_column *column = &c->parts.columns[s];
+    const uint32_t from = start_of(c, s, c->pieces->piece[i]);
+    const uint32_t to = start_of(c, s, c->pieces->piece[i] + 1);
+    if (to - from == 1) {
+        c->entries.codes[first] = tr_united_code(&c->united, s, column->codes[from]);
+        c->entries.def[first] = column->def[from];
+        c->entries.count++;
+    } else {
+        tr_entries_copy(&c->entries, column, from, to, &c->united, s);
+    }
+    c->entries.rep[first] = c->pieces->rep[i];
+}
+
+/* The leaf's columns and their table: those of the keys were read when pieces were chosen. */
+static tr_code read_leaf(copying *c, uint32_t leaf, tr_arena *arena, tr_err *err)
+{
+    const mapper *m = c->m;
+    const tr_type *id =
+        m->rule == MAP_IDENTITIES
+            ? tr_type_member(m->unit->type->children[0]->children[0], tr_str_of("id"))
+            : NULL;
+    if (leaf == m->unit->first_leaf) {
+        c->parts = m->outer;
+        c->united = m->outer_table;
+        return TR_OK;
+    }
+    if (id != NULL && id->kind == TR_KIND_STRING && leaf == id->first_leaf) {
+        c->parts = m->inner;
+        c->united = m->inner_table;
+        return TR_OK;
+    }
+    TR_TRY(tr_gather_parts(m->gather, leaf, arena, &c->parts, err));
+    return tr_unite(c->parts.columns, m->gather->rows->slice_count, false, arena, &c->united, err);
 }
 
 static tr_code copy_pieces(const mapper *m, uint32_t leaf, const chosen *pieces, uint8_t depth, tr_arena *arena,
                            tr_err *err)
 {
-    tr_parts parts;
-    tr_united united;
-    tr_entries entries;
-    uint64_t total = m->gather->groups->count;
-    const uint32_t slices = m->gather->rows->slice_count;
-    TR_TRY(tr_gather_parts(m->gather, leaf, arena, &parts, err));
-    TR_TRY(tr_unite(parts.columns, slices, false, arena, &united, err));
-    const uint32_t **starts = tr_arena_array(arena, slices, sizeof *starts);
-    if (starts == NULL)
+    copying c = {.m = m, .pieces = pieces};
+    const uint32_t slices = m->gather->rows->slice_count, groups = m->gather->groups->count;
+    uint64_t total = groups;
+    TR_TRY(read_leaf(&c, leaf, arena, err));
+    c.starts = tr_arena_array(arena, slices, sizeof *c.starts);
+    if (c.starts == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a map of %u row groups", slices);
     for (uint32_t s = 0; s < slices; s++)
-        if (parts.is_there[s]) {
-            starts[s] = piece_starts(&parts.columns[s], depth, arena);
-            if (starts[s] == NULL)
-                return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map entries", parts.columns[s].entries);
-        }
-    for (uint32_t i = 0; i < pieces->count; i++) {
-        const uint32_t *at = starts[pieces->slice[i]] + pieces->piece[i];
-        total += at[1] - at[0];
-    }
-    TR_TRY(tr_entries_begin(arena, m->gather->groups->count, total, &entries, err));
-    for (uint32_t g = 0; g < m->gather->groups->count; g++) {
-        entries.row_start[g] = entries.count;
+        if (c.parts.is_there[s])
+            TR_TRY(piece_starts(&c.parts.columns[s], depth, arena, &c.starts[s], err));
+    for (uint32_t i = 0; i < pieces->count; i++)
+        total += start_of(&c, pieces->slice[i], pieces->piece[i] + 1) -
+                 start_of(&c, pieces->slice[i], pieces->piece[i]);
+    TR_TRY(tr_entries_begin(arena, groups, total, &c.entries, err));
+    for (uint32_t g = 0; g < groups; g++) {
+        c.entries.row_start[g] = c.entries.count;
         if (pieces->start[g] == pieces->start[g + 1])
-            tr_entries_absent(&entries);
-        for (uint32_t i = pieces->start[g]; i < pieces->start[g + 1]; i++) {
-            const uint32_t s = pieces->slice[i], *at = starts[s] + pieces->piece[i], first = entries.count;
-            tr_entries_copy(&entries, &parts.columns[s], at[0], at[1], &united, s);
-            entries.rep[first] = pieces->rep[i];
-        }
+            tr_entries_absent(&c.entries);
+        for (uint32_t i = pieces->start[g]; i < pieces->start[g + 1]; i++)
+            copy_piece(&c, i);
     }
-    entries.row_start[m->gather->groups->count] = entries.count;
-    return tr_entries_put(m->gather, leaf, &entries, &united, err);
+    c.entries.row_start[groups] = c.entries.count;
+    return tr_entries_put(m->gather, leaf, &c.entries, &c.united, err);
 }
 
 /* How many groups have each outer key: what export jobs report by namespace. */
