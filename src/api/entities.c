@@ -3,9 +3,8 @@
  * identity
  * (reference: profile API, section 4).
  *
- * A GET is answered on the thread that serves its connection, unless the view it needs has to be
- * made
- * first. Errors have the shape of this service: {"message","cause","statusCode":"404"}.
+ * A GET is answered on the thread that serves its connection, unless its view has to be made or columns be
+ * decoded first. Errors have the shape of this service: {"message","cause","statusCode":"404"}.
  */
 #include "api/entities_internal.h"
 #include "base/limits.h"
@@ -264,13 +263,13 @@ static tr_code get_entity(tr_call *call, tr_err *err)
     tr_code code = read_query(call, &ask, &name, err);
     if (code == TR_OK)
         code = open_view(call, &ask, &view, err);
+    if (code == TR_OK)
+        code = put_answer(call, &ask, view, &name, err);
+    tr_profile_view_close(call->parts->profiles, view);
     if (code == TR_BUSY && call->request->may_defer) {
         call->response->is_deferred = true;
         return TR_OK;
     }
-    if (code == TR_OK)
-        code = put_answer(call, &ask, view, &name, err);
-    tr_profile_view_close(call->parts->profiles, view);
     if (code == TR_OK)
         call->response->status = 200;
     return code == TR_OK ? TR_OK : refuse(call, code, err, err);

@@ -9,6 +9,12 @@
 
 #include <pthread.h>
 
+/* Leaves of a run that a lookup reads, ascending. */
+typedef struct tr_merge_leaves {
+    uint32_t *leaves;
+    uint32_t count;
+} tr_merge_leaves;
+
 /* The runs of one behaviour that take part, ordered by lane. A LANE is a dataset's place in the policy's order:
  * smaller wins where times are equal (timestampOrdered), or always (dataSetPrecedence). */
 typedef struct tr_merge_side {
@@ -17,6 +23,7 @@ typedef struct tr_merge_side {
     uint32_t run_count;
     tr_borders borders;
     tr_match *matches; /* per run; events: below timeSeriesEvents' element */
+    tr_merge_leaves *read; /* per run; only of lookups */
 } tr_merge_side;
 
 /* The memory of one worker. It goes from partition to partition: fresh pages from the kernel would cost as
@@ -58,6 +65,11 @@ struct tr_merge_plan {
         tr_match *identities;   /* per record run, then per event run */
     } probe;
 };
+
+/* Fills side->read. */
+TR_MUST_CHECK tr_code tr_merge_list_leaves(tr_merge_plan *plan, tr_merge_side *side, tr_err *err);
+/* Asks memory for all columns of the rows that are about to be read. */
+void tr_merge_prefetch(const tr_merge_side *side, const tr_rows *rows);
 
 /* NULL: none left. */
 tr_merge_memory *tr_merge_memory_take(tr_merge_pool *pool);

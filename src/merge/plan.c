@@ -245,8 +245,11 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
         if (r > 0 && plan->records.lane[r] == plan->records.lane[r - 1])
             plan->is_run_per_lane = false;
     }
-    if (plan->spec.is_lookup)
-        return match_all(plan, element, err);
+    if (plan->spec.is_lookup) {
+        TR_TRY(match_all(plan, element, err));
+        TR_TRY(tr_merge_list_leaves(plan, &plan->records, err));
+        return tr_merge_list_leaves(plan, &plan->events, err);
+    }
     plan->bits = choose_bits(&plan->records, &plan->events);
     if (plan->bits < plan->spec.bits_min)
         plan->bits = plan->spec.bits_min < TR_RUN_PARTITION_BITS_MAX ? plan->spec.bits_min

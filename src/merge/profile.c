@@ -33,6 +33,7 @@ static tr_code find_rows(tr_merge_work *work, const uint8_t key[16], tr_err *err
     work->events = (tr_rows){.end = 1};
     TR_TRY(tr_rows_of_key(plan->records.runs, plan->records.run_count, key, arena, &work->records,
                           err));
+    tr_merge_prefetch(&plan->records, &work->records);
     TR_TRY(one_group(&work->records, arena, &work->record_groups, err));
     if (work->records.end == 1 && plan->spec.with_event_only)
         TR_TRY(tr_rows_of_key(plan->events.runs, plan->events.run_count, key, arena, &work->events,
@@ -293,6 +294,7 @@ static tr_code page_one(tr_merge_work *work, const uint8_t key[16], const tr_mer
     tr_merge_events events = {.next = {0}};
     uint32_t start = 0;
     TR_TRY(tr_rows_of_key(plan->events.runs, plan->events.run_count, key, own, &work->events, err));
+    tr_merge_prefetch(&plan->events, &work->events);
     TR_TRY(one_group(&work->events, own, &work->event_groups, err));
     TR_TRY(tr_fold_make(&work->events, &work->event_groups, own, &work->event_fold, err));
     TR_TRY(tr_fold_events(&work->event_fold, &work->event_groups, own, &work->event_ids, err));

@@ -353,6 +353,8 @@ tr_code tr_parquet_read(const tr_parquet_file *file, uint32_t group, uint32_t le
     TR_ASSERT(rows <= file->group_rows[group] - from);
     if (file->cache != NULL && rows <= TR_CACHE_ROWS_MAX)
         return tr_cache_read(file, group, leaf, from, rows, arena, out, err);
+    if (file->cache != NULL)
+        TR_TRY(tr_cache_check_decode(err));
     return tr_parquet_read_past_cache(file, group, leaf, from, rows, arena, out, err);
 }
 

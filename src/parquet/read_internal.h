@@ -144,6 +144,8 @@ TR_MUST_CHECK tr_code tr_parquet_read_past_cache(const tr_parquet_file *file, ui
 TR_MUST_CHECK tr_code tr_cache_read(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
                                     uint32_t from, uint32_t rows, tr_arena *arena, tr_column *out,
                                     tr_err *err);
+/* TR_BUSY: the calling thread must not decode. */
+TR_MUST_CHECK tr_code tr_cache_check_decode(tr_err *err);
 void tr_cache_forget(tr_parquet_file *file); /* the file is closed */
 /* Prepends which column of which row group failed. */
 void tr_chunk_context(const tr_parquet_file *file, uint32_t group, uint32_t leaf, tr_err *err);

@@ -40,7 +40,8 @@ typedef struct tr_profile_view_spec {
     const char *policy_id; /* NULL: the default one */
     tr_str fields;         /* comma-separated dotted paths (xdm/fields.h); .len 0: all */
     bool is_of_events;     /* rows are events; fields are those of an event */
-    bool may_wait;         /* false: TR_BUSY when the view is not there yet */
+    bool may_wait; /* false: TR_BUSY when the view is not there yet, and from lookups that would
+                              have to decode columns; opened and closed by one thread then */
 } tr_profile_view_spec;
 
 /* TR_NOT_FOUND  no such policy

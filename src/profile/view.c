@@ -8,6 +8,7 @@
  */
 #include "profile/profile_internal.h"
 #include "base/limits.h"
+#include "parquet/cache.h"
 #include "policy/policy.h"
 #include "xdm/fields.h"
 
@@ -102,6 +103,7 @@ void tr_profile_view_close(tr_profiles *profiles, tr_profile_view *view)
 {
     if (view == NULL)
         return;
+    tr_cache_may_decode(true);
     const uint64_t version = tr_catalog_profile_version(profiles->parts.catalog);
     (void)pthread_mutex_lock(&profiles->lock);
     view->holders--;
@@ -303,6 +305,7 @@ tr_code tr_profile_view_open(tr_profiles *profiles, const tr_tenant *tenant,
     tr_profile_view *view = find_kept(profiles, tenant->id, tr_buf_str(&name),
                                       tr_catalog_profile_version(profiles->parts.catalog));
     if (view != NULL) {
+        tr_cache_may_decode(spec->may_wait);
         *out = view;
     } else if (!spec->may_wait) {
         code = TR_FAIL(err, TR_BUSY, "the view is not there yet");
