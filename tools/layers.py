@@ -27,11 +27,12 @@ ROOMS = {
     "policy":  "base codec xdm catalog merge",
     "segment": "base os codec parquet xdm catalog lake compute store merge pql policy",
     "ingest":  "base os codec parquet identity xdm catalog lake compute query store",
+    "removal": "base os codec parquet identity xdm catalog lake compute query store segment ingest",
     "export":  "base os codec parquet xdm catalog lake compute store merge policy segment",
     "profile": "base codec parquet identity xdm catalog lake store merge policy segment",
     "sql":     "base os codec catalog lake query",
-    "api":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export profile sql",
-    "app":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest export profile sql api",
+    "api":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest removal export profile sql",
+    "app":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest removal export profile sql api",
 }
 
 

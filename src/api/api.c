@@ -31,6 +31,7 @@ static const tr_endpoint *const tables[] = {tr_api_health,
                                             tr_api_previews,
                                             tr_api_audiences,
                                             tr_api_export_jobs,
+                                            tr_api_system_jobs,
                                             tr_api_query_service,
                                             NULL};
 

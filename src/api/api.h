@@ -11,6 +11,7 @@
 #include "http/http.h"
 #include "ingest/ingest.h"
 #include "profile/profile.h"
+#include "removal/removal.h"
 #include "segment/preview.h"
 #include "segment/schedule.h"
 #include "segment/segment.h"
@@ -25,6 +26,7 @@ typedef struct tr_api_parts {
     tr_segment *segment;
     tr_scheduler *scheduler;
     tr_previews *previews;
+    tr_removals *removals;
     tr_export *export;
     tr_profiles *profiles;
     const char *public_url; /* "http://127.0.0.1:8080": for links and inlet urls */

@@ -93,6 +93,7 @@ extern const tr_endpoint tr_api_schedules[];      /* /data/core/ups/config/sched
 extern const tr_endpoint tr_api_previews[];       /* /data/core/ups/preview..., /estimate... */
 extern const tr_endpoint tr_api_query_service[];  /* /data/foundation/query/... */
 extern const tr_endpoint tr_api_audiences[];      /* /data/core/ups/audiences... */
+extern const tr_endpoint tr_api_system_jobs[];    /* /data/core/ups/system/jobs... */
 extern const tr_endpoint tr_api_export_jobs[];    /* /data/core/ups/export/jobs... */
 
 #endif

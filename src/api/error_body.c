@@ -48,6 +48,7 @@ static const service_row services[] = {
     {"/data/core/ups/preview", "UPAPI", 100001, DRESS_SEGMENT},
     {"/data/core/ups/estimate", "UPAPI", 100001, DRESS_SEGMENT},
     {"/data/core/ups/audiences", "UPAPI", 113430, DRESS_SEGMENT},
+    {"/data/core/ups/system/jobs", "UPAPI", 36002, DRESS_SEGMENT},
     {"/data/core/ups", "UPAPI", 100001, DRESS_PROFILE},
     {"", "PLATFORM", 100000, DRESS_PLATFORM}};
 
@@ -214,7 +215,8 @@ void tr_error_service(tr_call *call, int status, const char *detail)
                        call->request_id);
         detail = generic;
     }
-    (void)snprintf(code, sizeof code, "%s-%d-%d", service->tag, service->number, status);
+    (void)snprintf(code, sizeof code, service->number > 9999 ? "%s-%06d-%d" : "%s-%d-%d", service->tag,
+                   service->number, status);
     json_t *body = service->dress == DRESS_TOKEN ? token_error(status, detail)
                                                  : problem(code, status, title_of(status));
     if (body == NULL || service->dress == DRESS_TOKEN) {

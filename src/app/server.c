@@ -24,6 +24,7 @@ struct tr_server {
     tr_segment *segment;
     tr_scheduler *scheduler;
     tr_previews *previews;
+    tr_removals *removals;
     tr_export *export;
     tr_profiles *profiles;
     tr_api *api;
@@ -71,6 +72,13 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
                                       .has_two_states = settings->segment_states == 2};
     TR_TRY(tr_segment_open(&segment, &s->segment, err));
     TR_TRY(tr_previews_open(&segment, &s->previews, err));
+    const tr_removal_parts removals = {.catalog = s->catalog,
+                                       .lake = s->lake,
+                                       .store = s->store,
+                                       .compute = s->compute,
+                                       .ingest = s->ingest,
+                                       .previews = s->previews};
+    TR_TRY(tr_removals_open(&removals, &s->removals, err));
     const tr_export_parts export = {.catalog = s->catalog,
                                     .lake = s->lake,
                                     .store = s->store,
@@ -159,11 +167,13 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
                                 .segment = s->segment,
                                 .scheduler = s->scheduler,
                                 .previews = s->previews,
+                                .removals = s->removals,
                                 .export = s->export,
                                 .profiles = s->profiles,
                                 .public_url = s->url};
     TR_TRY(tr_api_open(&parts, &s->api, err));
     TR_TRY(tr_ingest_resume(s->ingest, err));
+    TR_TRY(tr_removals_resume(s->removals, err));
     TR_TRY(tr_segment_resume(s->segment, err));
     TR_TRY(tr_export_resume(s->export, err));
     const tr_http_options http = {.listen = s->listen,
@@ -217,6 +227,7 @@ void tr_server_close(tr_server *s)
     tr_api_close(s->api);
     tr_profiles_close(s->profiles);
     tr_export_close(s->export);
+    tr_removals_close(s->removals);
     tr_previews_close(s->previews);
     tr_segment_close(s->segment);
     tr_ingest_close(s->ingest);

@@ -175,15 +175,67 @@ static tr_code to_inactive(change *c, tr_object *batch, tr_err *err)
     return tr_batch_move(batch, "inactive", err);
 }
 
+static void queue_removal(tr_ingest *ingest, const tr_tenant *tenant, const char *id)
+{
+    tr_err err = {0};
+    if (tr_queue_removal(ingest, tenant, id, &err) != TR_OK)
+        tr_log(TR_LOG_WARN, "ingest", "ingest_not_queued", "batch=%s reason=\"%s\"", id, err.text);
+}
+
 static tr_code revert(change *c, const char *id, tr_err *err)
 {
-    tr_err queued = {0};
     TR_TRY(run(c, id, to_inactive, err));
     tr_crash_point("ingest_reverted");
-    if (c->has_changed && tr_queue_removal(c->ingest, c->tenant, id, &queued) != TR_OK)
-        tr_log(TR_LOG_WARN, "ingest", "ingest_not_queued", "batch=%s reason=\"%s\"", id,
-               queued.text);
+    if (c->has_changed)
+        queue_removal(c->ingest, c->tenant, id);
     return TR_OK;
+}
+
+/* ---- several at once */
+
+static tr_code note_batch(void *ctx, const tr_object *batch, tr_err *err)
+{
+    return json_array_append_new(ctx, json_string(batch->id)) == 0
+               ? TR_OK
+               : TR_FAIL(err, TR_NO_MEMORY, "no memory to take batches back");
+}
+
+static tr_code add_rows(void *ctx, const tr_object *file, tr_err *err)
+{
+    uint64_t *rows = ctx;
+    (void)err;
+    if (strcmp(file->state, "gone") != 0)
+        *rows += (uint64_t)tr_json_int(file->doc, "rows", 0);
+    return TR_OK;
+}
+
+tr_code tr_ingest_take_back(tr_ingest *ingest, const tr_tenant *tenant, const char *dataset,
+                            const char *batch, json_t *batches, uint64_t *rows, tr_err *err)
+{
+    tr_catalog *catalog = ingest->parts.catalog;
+    const tr_catalog_filter good = {.parent = dataset, .state = "success,active"};
+    const size_t first = json_array_size(batches);
+    change c = {.ingest = ingest, .tenant = tenant};
+    tr_code code = TR_OK;
+    if (batch == NULL)
+        code = tr_catalog_list(catalog, tenant, "batch", &good, note_batch, batches, err);
+    else if (json_array_append_new(batches, json_string(batch)) != 0)
+        code = TR_FAIL(err, TR_NO_MEMORY, "no memory to take a batch back");
+    for (size_t i = first; i < json_array_size(batches) && code == TR_OK; i++) {
+        const char *id = json_string_value(json_array_get(batches, i));
+        const tr_catalog_filter files = {.parent = id};
+        code = tr_catalog_list(catalog, tenant, "file", &files, add_rows, rows, err);
+        if (code == TR_OK)
+            code = run_inside(&c, id, to_inactive, err);
+    }
+    json_decref(c.shown);
+    return code;
+}
+
+void tr_ingest_remove_bytes(tr_ingest *ingest, const tr_tenant *tenant, const json_t *batches)
+{
+    for (size_t i = 0; i < json_array_size(batches); i++)
+        queue_removal(ingest, tenant, json_string_value(json_array_get(batches, i)));
 }
 
 tr_code tr_ingest_action(tr_ingest *ingest, const tr_tenant *tenant, const char *batch,

@@ -424,3 +424,19 @@ tr_code tr_preview_remove(tr_previews *previews, const tr_tenant *tenant, const 
     pthread_mutex_unlock(&previews->lock);
     return code;
 }
+
+void tr_previews_forget(tr_previews *previews, const tr_tenant *tenant)
+{
+    pthread_mutex_lock(&previews->lock);
+    for (preview **at = &previews->list; *at != NULL;) {
+        preview *p = *at;
+        if (p->tenant.id != tenant->id) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        atomic_store(&p->cancel, true);
+        let_go(p);
+    }
+    pthread_mutex_unlock(&previews->lock);
+}

@@ -32,5 +32,7 @@ TR_MUST_CHECK tr_code tr_preview_estimate(tr_previews *previews, const tr_tenant
                                           const char *id, json_t **out, tr_err *err);
 TR_MUST_CHECK tr_code tr_preview_remove(tr_previews *previews, const tr_tenant *tenant,
                                         const char *id, tr_err *err);
+/* Data of the tenant was taken back: forgets all its previews, those under way too. */
+void tr_previews_forget(tr_previews *previews, const tr_tenant *tenant);
 
 #endif
