@@ -22,6 +22,7 @@ ROOMS = {
     "compute": "base",
     "query":   "base os codec",
     "store":   "base os codec parquet catalog lake",
+    "graph":   "base os codec parquet identity catalog lake store",
     "merge":   "base codec parquet store",
     "pql":     "base codec parquet",
     "policy":  "base codec xdm catalog merge",

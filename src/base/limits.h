@@ -13,6 +13,7 @@
 #define TR_BATCH_BYTES_MAX UINT64_C(1099511627776) /* 1 TB of raw files */
 #define TR_UPLOAD_BYTES_MAX (512000000 + 1)     /* one PUT or one part of a large file */
 #define TR_IDENTITIES_PER_PROFILE_MAX 50
+#define TR_LINK_IDENTITIES_MAX 20u              /* distinct ones of a row: more, and none of them link */
 #define TR_MERGE_POLICIES_MAX 5                 /* per sandbox and class */
 #define TR_MERGE_POLICY_DATASETS_MAX 100        /* in one order: AEP lets 50 record and 50 event datasets be picked */
 

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* graph.h - a sandbox's identity graph, in step with its live batches; and its runs, stitched by it.
+/* graph.h - a sandbox's identity graph, in step with its live batches; its runs, stitched by it.
  *
- * The graph is a function of the sandbox's live batch files (docs/decisions/0008): nothing about it is
- * stored, so nothing about it can be lost or contradict the data. It is read when somebody first asks, then
- * kept up to date: every function here first takes in what was committed since.
+ * The graph is a function of the sandbox's live batch files (docs/decisions/0008): nothing about it
+ * is stored, so nothing about it can be lost or contradict the data. It is read when somebody first
+ * asks, then kept up to date: every function here first takes in what was committed since.
  *
  *     tr_graph_read        locks the graph of a tenant for reading, as of now
  *       tr_graph_clusters  members, links, history: identity/clusters.h
  *     tr_graph_done
  *
- *     snapshot (runs sorted by primary identity)  --tr_graph_stitch-->  snapshot (runs sorted by cluster)
+ *     snapshot, runs sorted by primary identity --tr_graph_stitch--> snapshot, sorted by cluster
  *
- * A STITCHED RUN has a run's rows with the key of the cluster's anchor as profile key. Its own key is in the
- * bookkeeping leaf `identityKey`; namespace, id and times stay. Its rows of one key are ordered by (own key,
- * arrival). It is a catalog object of kind `stitched` with the run's document, and the run's name and a digest
- * of its rows' clusters; a run none of whose rows moved stays as it is. tr_graph_stitch also gives ONE run of kind
- * `members` that no dataset wrote: for every cluster its identities as identityMap, which merge ranks last.
+ * A STITCHED RUN has a run's rows with the key of the cluster's anchor as profile key. Its own key
+ * is in the bookkeeping leaf `identityKey`; namespace, id and times stay. Its rows of one key are
+ * ordered by (own key, arrival). It is a catalog object of kind `stitched` with the run's document,
+ * and the run's name and a digest of its rows' clusters; a run none of whose rows moved stays as it
+ * is. tr_graph_stitch also gives ONE run of kind `members` that no dataset wrote: for every cluster
+ * its identities as identityMap, which merge ranks last.
  *
  * Threads: any. A tr_graph_reading is held briefly: never while reading files.
  */
@@ -30,36 +31,37 @@
 typedef struct tr_graph tr_graph;
 typedef struct tr_graph_reading tr_graph_reading;
 
-TR_MUST_CHECK tr_code tr_graph_open(tr_catalog *catalog, tr_lake *lake, tr_store *store, tr_graph **out,
-                                    tr_err *err);
+TR_MUST_CHECK tr_code tr_graph_open(tr_catalog *catalog, tr_lake *lake, tr_store *store,
+                                    tr_graph **out, tr_err *err);
 void tr_graph_close(tr_graph *graph); /* accepts NULL */
 /* A tenant was removed: forgets its graph. */
 void tr_graph_retire_tenant(tr_graph *graph, int64_t tenant);
 
-TR_MUST_CHECK tr_code tr_graph_read(tr_graph *graph, const tr_tenant *tenant, tr_graph_reading **out,
-                                    tr_err *err);
+TR_MUST_CHECK tr_code tr_graph_read(tr_graph *graph, const tr_tenant *tenant,
+                                    tr_graph_reading **out, tr_err *err);
 void tr_graph_done(tr_graph_reading *reading); /* accepts NULL */
 const tr_clusters *tr_graph_clusters(const tr_graph_reading *reading);
 /* Catalog ids of the batch with a number in links, and of its dataset. */
-void tr_graph_batch(const tr_graph_reading *reading, uint32_t number, tr_str *batch, tr_str *dataset);
+void tr_graph_batch(const tr_graph_reading *reading, uint32_t number, tr_str *batch,
+                    tr_str *dataset);
 /* Changes whenever a cluster may have. */
 uint64_t tr_graph_version(const tr_graph_reading *reading);
 
-/* The keys under which the fragments of an identity's cluster are stored: its own alone when it has no
- * links; the anchor's first. In the arena. */
+/* The keys under which the fragments of an identity's cluster are stored: its own alone when it has
+ * no links; the anchor's first. In the arena. */
 TR_MUST_CHECK tr_code tr_graph_keys(tr_graph *graph, const tr_tenant *tenant, const uint8_t key[16],
                                     tr_arena *arena, const uint8_t (**out)[16], uint32_t *count,
                                     tr_err *err);
 
-/* What a plan under `pdg` reads: stitched runs where rows moved, made now when they are not there, published in
- * one transaction each. *runs names them (ids of runs and stitched runs, and the members run) for
- * tr_graph_snapshot_of; returned. A plan that names them finds the same bytes after a restart, or
- * TR_NOT_FOUND. */
-TR_MUST_CHECK tr_code tr_graph_stitch(tr_graph *graph, const tr_tenant *tenant, const tr_snapshot *snapshot,
-                                      json_t **runs, tr_err *err);
+/* What a plan under `pdg` reads: stitched runs where rows moved, made now when they are not there,
+ * published in one transaction each. *runs names them (ids of runs and stitched runs, and the
+ * members run) for tr_graph_snapshot_of; returned. A plan that names them finds the same bytes
+ * after a restart, or TR_NOT_FOUND. */
+TR_MUST_CHECK tr_code tr_graph_stitch(tr_graph *graph, const tr_tenant *tenant,
+                                      const tr_snapshot *snapshot, json_t **runs, tr_err *err);
 /* Release with tr_store_release. */
-TR_MUST_CHECK tr_code tr_graph_snapshot_of(tr_graph *graph, const tr_tenant *tenant, const json_t *runs,
-                                           tr_snapshot **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_graph_snapshot_of(tr_graph *graph, const tr_tenant *tenant,
+                                           const json_t *runs, tr_snapshot **out, tr_err *err);
 /* Removes stitched runs that no current snapshot would use and nobody holds. */
 TR_MUST_CHECK tr_code tr_graph_sweep(tr_graph *graph, const tr_tenant *tenant, tr_err *err);
 
