@@ -15,6 +15,7 @@ static tr_code gather_identities(const tr_merge_out *out, uint32_t from, uint32_
     const tr_groups groups = part_of(&out->identity_groups, from, to);
     tr_gather gather = {.rows = &out->identity_rows,
                         .lane = plan->all_lanes,
+                        .marks_run = out->work->clusters.slice_count > 0 ? tr_merge_marks_run(plan) : 0,
                         .shape = is_written ? plan->spec.output : &plan->identity_shape,
                         .matches = is_written ? plan->identity_matches : plan->counting_matches,
                         .put = is_written ? out->put : NULL,
@@ -96,7 +97,7 @@ tr_code tr_merge_columns(const tr_merge_out *out, uint32_t from, uint32_t to, tr
                         .rows = &work->records,
                         .matches = plan->records.matches,
                         .lane = plan->records.lane,
-                        .is_one_per_lane = !plan->has_upsert,
+                        .is_one_per_lane = !plan->has_upsert && !work->is_lane_shared,
                         .arenas = work->memory->scratch,
                         .put = out->put,
                         .ctx = out->ctx};

@@ -11,20 +11,21 @@
 
 static int compare_times(const void *ctx, uint32_t a, uint32_t b)
 {
-    const tr_event_ids *ids = ctx;
+    const tr_merge_work *work = ctx;
+    const tr_event_ids *ids = &work->event_ids;
+    tr_owners *owners = work->event_fold.owners;
     if (ids->times[a] != ids->times[b])
         return ids->times[a] < ids->times[b] ? -1 : 1;
-    const int order = tr_str_compare(ids->ids[a], ids->ids[b]);
+    int order = tr_str_compare(ids->ids[a], ids->ids[b]);
+    if (order == 0 && owners != NULL)
+        order = tr_owners_compare(owners, a, b);
     return order != 0 ? order : a < b ? -1 : a > b;
 }
 
 /* The newest ingestion first. */
 static int compare_arrivals(const void *ctx, uint32_t a, uint32_t b)
 {
-    const int64_t *ingested = ctx;
-    if (ingested[a] != ingested[b])
-        return ingested[a] > ingested[b] ? -1 : 1;
-    return a > b ? -1 : a < b;
+    return tr_fold_newness(ctx, a, b);
 }
 
 static bool is_within(const tr_merge_spec *spec, int64_t ingested_us)
@@ -39,11 +40,12 @@ tr_code tr_merge_fold_events(tr_merge_work *work, tr_err *err)
     if (work->has_folded_events)
         return TR_OK;
     TR_TRY(tr_fold_make(&work->events, &work->event_groups, arena, &work->event_fold, err));
+    TR_TRY(tr_merge_own(work, &work->plan->events, &work->event_fold, err));
     work->has_folded_events = true;
     return tr_fold_events(&work->event_fold, &work->event_groups, arena, &work->event_ids, err);
 }
 
-void tr_merge_sort_events(tr_merge_work *work, bool is_bounded)
+tr_code tr_merge_sort_events(tr_merge_work *work, bool is_bounded, tr_err *err)
 {
     tr_groups *groups = &work->event_groups;
     const int64_t *ingested = work->event_fold.ingested;
@@ -53,10 +55,11 @@ void tr_merge_sort_events(tr_merge_work *work, bool is_bounded)
         for (uint32_t i = from; i < end; i++)
             if (!is_bounded || is_within(&work->plan->spec, ingested[groups->rows[i]]))
                 groups->rows[to++] = groups->rows[i];
-        tr_sort_rows(groups->rows + start, work->event_fold.spare, to - start, compare_times, &work->event_ids);
+        tr_sort_rows(groups->rows + start, work->event_fold.spare, to - start, compare_times, work);
         groups->start[g] = start;
     }
     groups->start[groups->count] = to;
+    return tr_owners_check(work->event_fold.owners, err);
 }
 
 tr_code tr_merge_join_rows(const tr_rows *a, const tr_rows *b, tr_arena *arena, tr_rows *out, tr_err *err)
@@ -92,40 +95,77 @@ static bool has_event_only(const tr_merge_work *work)
     return false;
 }
 
-tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err)
+/* Records, then events (none of them when no profile is made of events alone), then clusters' members. */
+static tr_code join_all(const tr_merge_work *work, bool has_events, tr_rows *out, tr_err *err)
+{
+    const tr_merge_side *side = &work->plan->events;
+    const tr_rows none = {.runs = side->runs, .run_count = side->run_count, .end = 1};
+    tr_arena *arena = &work->memory->rows;
+    tr_rows rows;
+    TR_TRY(tr_merge_join_rows(&work->records, has_events ? &work->events : &none, arena, &rows, err));
+    if (work->clusters.slice_count == 0) {
+        *out = rows;
+        return TR_OK;
+    }
+    return tr_merge_join_rows(&rows, &work->clusters, arena, out, err);
+}
+
+/* A profile's records, or else its events, the newest ingestion first; returns how many. */
+static uint32_t list_own(const tr_merge_work *work, uint32_t g, uint32_t *out)
 {
     const tr_groups *records = &work->record_groups, *events = &work->event_groups;
-    if (!has_event_only(work)) {
+    const uint32_t own = records->start[g + 1] - records->start[g];
+    memcpy(out, records->rows + records->start[g], own * sizeof *out);
+    if (own > 0 || !tr_merge_walks_event_only(work->plan))
+        return own;
+    const uint32_t own_events = events->start[g + 1] - events->start[g];
+    memcpy(out, events->rows + events->start[g], own_events * sizeof *out);
+    tr_sort_rows(out, work->event_fold.spare, own_events, compare_arrivals, &work->event_fold);
+    for (uint32_t i = 0; i < own_events; i++)
+        out[i] += work->records.end - 1;
+    return own_events;
+}
+
+/* The rows of clusters' members, unless a lookup brought its own. */
+static tr_code find_clusters(tr_merge_work *work, tr_err *err)
+{
+    const tr_merge_side *side = &work->plan->clusters;
+    if (work->plan->spec.is_lookup || side->run_count == 0 || work->cluster_groups.start != NULL)
+        return TR_OK;
+    TR_TRY(tr_rows_of(&side->borders, work->index, &work->memory->rows, &work->clusters, err));
+    return tr_merge_assign(work, &work->clusters, &work->cluster_groups, err);
+}
+
+tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err)
+{
+    const tr_groups *records = &work->record_groups, *clusters = &work->cluster_groups;
+    const bool with_events = has_event_only(work);
+    TR_TRY(find_clusters(work, err));
+    if (!with_events && work->clusters.slice_count == 0) {
         *rows = work->records;
         *groups = *records;
         return TR_OK;
     }
-    TR_TRY(tr_merge_fold_events(work, err));
+    if (with_events)
+        TR_TRY(tr_merge_fold_events(work, err));
     const uint32_t count = records->count;
-    const uint32_t shift = work->records.end - 1;
     tr_groups out = {.count = count};
-    TR_TRY(tr_merge_join_rows(&work->records, &work->events, &work->memory->rows, rows, err));
+    TR_TRY(join_all(work, with_events, rows, err));
+    const uint32_t shift = rows->end - work->clusters.end; /* clusters' rows are the last */
+    size_t most = records->start[count];
+    most += with_events ? work->event_groups.start[count] : 0;
+    most += clusters->start == NULL ? 0 : clusters->start[count];
     out.start = tr_arena_array(&work->memory->rows, (size_t)count + 1, sizeof *out.start);
-    out.rows = tr_arena_alloc(&work->memory->rows,
-                              ((size_t)records->start[count] + events->start[count]) * sizeof *out.rows);
+    out.rows = tr_arena_alloc(&work->memory->rows, (most + 1) * sizeof *out.rows);
     if (out.start == NULL || out.rows == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
     for (uint32_t g = 0, to = 0; g < count; g++) {
-        const uint32_t own = records->start[g + 1] - records->start[g];
-        if (own > 0) {
-            memcpy(out.rows + to, records->rows + records->start[g], own * sizeof *out.rows);
-            to += own;
-        } else {
-            const uint32_t own_events = events->start[g + 1] - events->start[g];
-            memcpy(out.rows + to, events->rows + events->start[g], own_events * sizeof *out.rows);
-            tr_sort_rows(out.rows + to, work->event_fold.spare, own_events, compare_arrivals,
-                         work->event_fold.ingested);
-            for (uint32_t i = 0; i < own_events; i++)
-                out.rows[to + i] += shift;
-            to += own_events;
-        }
+        to += list_own(work, g, out.rows + to);
+        for (uint32_t i = clusters->start == NULL ? 0 : clusters->start[g];
+             clusters->start != NULL && i < clusters->start[g + 1]; i++)
+            out.rows[to++] = clusters->rows[i] + shift;
         out.start[g + 1] = to;
     }
     *groups = out;
-    return TR_OK;
+    return tr_owners_check(work->event_fold.owners, err);
 }

@@ -3,8 +3,8 @@
  *
  * One call merges one partition:
  *
- *   1 keys      walk the runs' sorted keys together; rows with the same (key, namespace, id) are one
- *               profile (graph none)
+ *   1 keys      walk the runs' sorted keys together; rows with the same key are one profile: those of an
+ *               identity (graph none), or of a cluster (runs stitched by the graph pdg, store.h)
  *   2 ranks     order each profile's fragments by the policy; rank 0 wins
  *   3 filter    decide which profiles stay; last of all by the caller's `keep`, who may look at merged
  *               columns first
@@ -16,15 +16,19 @@
  *     codes       [  5 |  0 |  2 | ...  ->   output code of profile p = first non-zero by rank
  *
  * Rules (reference: shared semantics, docs/semantics.md):
+ *   - a stitched profile has several identities: fragments are those of each of them in each dataset
  *   - a dataset's newest record of an identity replaces its older ones (by ingestion time, then run id,
  *     then row number); in an upsert dataset the older ones fill the gaps of the newer
  *   - timestampOrdered: fragments by updated time, newest first; ties by dataset id, ascending, then
- *     primary identity. dataSetPrecedence: by place in `order`, then as above; others take no part
+ *     primary identity (namespace, then id). dataSetPrecedence: by place in `order`, then as above; others
+ *     take no part
  *   - objects leaf by leaf; arrays whole (an empty array is a value); maps key by key, a key's value whole;
  *     null is no value
- *   - identityMap: union; an item that several fragments list is taken from the best ranked
+ *   - identityMap: union; an item that several fragments list is taken from the best ranked. A stitched
+ *     profile also lists members that no fragment does, and `primary` is true for its anchor alone
  *   - segmentMembership: per (namespace, segment) the newest lastQualificationTime
- *   - events: deduplicated by _id (newest ingestion stays), sorted by timestamp, then _id
+ *   - events: deduplicated by _id (newest ingestion stays; within a dataset, of equal ones that of the greater
+ *     identity), sorted by timestamp, then _id
  *   - updated_after: strictly greater than, on the newest ingestion time of the record fragments taking
  *     part (and of events, when event-only profiles are asked for)
  *
@@ -55,7 +59,8 @@ typedef struct tr_merge_view tr_merge_view;
 typedef tr_code (*tr_merge_keep)(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err);
 
 typedef struct tr_merge_spec {
-    const tr_snapshot *snapshot;   /* borrowed until the plan is closed */
+    const tr_snapshot *snapshot;   /* borrowed until the plan is closed; stitched runs and their members among
+                                      its runs: profiles are clusters */
     tr_merge_policy policy;        /* borrowed for the call */
     const tr_shape *output;        /* the columns of the parts; borrowed until close. Events are in the
                                       unit "timeSeriesEvents" when the shape has it AND with_events */
@@ -131,15 +136,22 @@ TR_MUST_CHECK tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena
  * run  has rows of this partition alone; borrowed until tr_merge_partition or tr_merge_look returns */
 TR_MUST_CHECK tr_code tr_merge_view_set_members(tr_merge_view *view, const tr_run *run, tr_err *err);
 
-/* SINGLE PROFILES. The same steps on the rows of one key: what a lookup answers is what a partition
- * would hold. A plan for lookups is kept and used by all threads. Nothing returned outlives the
- * arena, or the snapshot. */
+/* SINGLE PROFILES. The same steps on the rows of one key, or of all keys of a cluster: what a lookup answers is
+ * what a partition would hold. A plan for lookups has plain runs, and is kept and used by all threads. Nothing
+ * returned outlives the arena, or the snapshot. */
+
+/* An identity of the profile that is asked for. */
+typedef struct tr_merge_identity {
+    uint8_t key[16];
+    tr_str code, id; /* of a cluster's: as identityMap lists it; of one that stands alone never looked at */
+} tr_merge_identity;
 
 /* A row that took part, best ranked first. */
 typedef struct tr_merge_fragment {
     const tr_run *run;
     uint32_t place; /* of the run in the plan */
     uint32_t group, row;
+    uint32_t identity; /* whose it is: place in the list that was asked for */
     int64_t updated_us, ingested_us;
     tr_str batch;
 } tr_merge_fragment;
@@ -151,9 +163,11 @@ typedef struct tr_merge_profile {
     bool is_event_only; /* the fragments are events; columns have identityMap alone */
 } tr_merge_profile;
 
-/* TR_NOT_FOUND: nobody knows the key. Without with_event_only events are not looked at. */
-TR_MUST_CHECK tr_code tr_merge_profile_get(const tr_merge_plan *plan, const uint8_t key[16],
-                                           tr_arena *arena, tr_merge_profile *out, tr_err *err);
+/* identities     one, or a cluster's members, each once, with the one that it stands for (the anchor) first
+ * TR_NOT_FOUND   no fragment has any of the keys. Without with_event_only events are not looked at */
+TR_MUST_CHECK tr_code tr_merge_profile_get(const tr_merge_plan *plan, const tr_merge_identity *identities,
+                                           uint32_t identity_count, tr_arena *arena,
+                                           tr_merge_profile *out, tr_err *err);
 
 /* has[i]: whether fragment i has a value for this unit of the output. For a scalar or an array the
  * first one that has is where the profile's value comes from; maps take of all of them. */
@@ -176,10 +190,10 @@ typedef struct tr_merge_events {
     tr_str next;              /* _id that the next page starts with; .at NULL: this is the last */
 } tr_merge_events;
 
-/* A page of the events of a key; of a plan with is_of_events. TR_INVALID: `start` is none of them. No
+/* A page of the events of a profile; of a plan with is_of_events. TR_INVALID: `start` is none of them. No
  * events: a page without any. */
-TR_MUST_CHECK tr_code tr_merge_events_get(const tr_merge_plan *plan, const uint8_t key[16],
-                                          const tr_merge_page *page, tr_arena *arena,
+TR_MUST_CHECK tr_code tr_merge_events_get(const tr_merge_plan *plan, const tr_merge_identity *identities,
+                                          uint32_t identity_count, const tr_merge_page *page, tr_arena *arena,
                                           tr_merge_events *out, tr_err *err);
 
 #endif

@@ -48,12 +48,15 @@ struct tr_merge_plan {
     bool is_precedence;
     bool has_upsert;         /* some record run is of an upsert dataset */
     bool is_run_per_lane;    /* no record dataset has two runs */
+    bool is_stitched;        /* a profile may have several identities */
     tr_merge_side records, events;
+    tr_merge_side clusters;  /* members' runs; of lookups one without rows, whose shape stands for theirs */
     uint32_t events_unit;    /* of the output; UINT32_MAX: none, or events are not asked for */
     uint32_t identity_unit;  /* of the output; UINT32_MAX: none */
-    tr_match *identity_matches; /* per record run, then per event run */
+    tr_match *identity_matches; /* per record run, then per event run, then per members' run */
     uint32_t *all_lanes;        /* likewise: zeros */
     tr_shape identity_shape;    /* identityMap alone, to count namespaces when the output lacks it */
+    tr_shape members_shape;     /* identityMap as members' runs have it */
     tr_match *counting_matches;
     tr_merge_side members;      /* lane and matches are not used */
     uint32_t membership_unit;   /* of the output; UINT32_MAX: none, or there are no members */
@@ -62,7 +65,7 @@ struct tr_merge_plan {
         uint32_t events_unit, identity_unit, membership_unit;
         tr_match *records;      /* per record run, then per member run */
         tr_match *events;       /* per event run, below timeSeriesEvents' element */
-        tr_match *identities;   /* per record run, then per event run */
+        tr_match *identities;   /* as identity_matches */
     } probe;
 };
 
@@ -88,9 +91,19 @@ static inline bool tr_merge_reads_events(const tr_merge_plan *plan)
            plan->probe.events_unit != UINT32_MAX;
 }
 
-/* One partition while it is merged. */
+/* Who is asked for: one identity, or the members of a cluster. */
+typedef struct tr_merge_asked {
+    const tr_merge_identity *identities;
+    uint32_t count;
+    const uint8_t (*keys)[16]; /* by namespace and id: the order in which a stitched run has them */
+    const uint32_t *place;     /* of each key in `identities` */
+} tr_merge_asked;
+
+/* One partition while it is merged, or one lookup. */
 typedef struct tr_merge_work {
     const tr_merge_plan *plan;
+    const tr_merge_asked *asked;         /* NULL: a partition */
+    uint32_t *record_keys, *event_keys;  /* of a lookup: per slice, the number of its key */
     uint32_t index; /* of the partition */
     tr_merge_memory *memory;
     tr_rows records, events;
@@ -98,6 +111,9 @@ typedef struct tr_merge_work {
     tr_fold record_fold, event_fold; /* event_fold and event_ids by tr_merge_fold_events */
     tr_event_ids event_ids;
     bool has_folded_events;
+    bool is_lane_shared;         /* a profile has several rows of one record dataset */
+    tr_rows clusters;            /* rows of members' runs; only of stitched profiles */
+    tr_groups cluster_groups;    /* the profiles' rows in `clusters`; .start NULL until then */
     tr_rows members;             /* only with members */
     const uint8_t (*keys)[16];   /* of the profiles, once somebody needs them */
     tr_groups member_groups;     /* the profiles' rows in `members`; .start NULL until then */
@@ -146,7 +162,7 @@ TR_MUST_CHECK tr_code tr_merge_rank(tr_merge_work *work, tr_err *err);
 TR_MUST_CHECK tr_code tr_merge_filter(tr_merge_work *work, tr_err *err);
 /* Sorts events by timestamp, then _id, and with is_bounded drops those out of the plan's bounds; of folded
  * events. */
-void tr_merge_sort_events(tr_merge_work *work, bool is_bounded);
+TR_MUST_CHECK tr_code tr_merge_sort_events(tr_merge_work *work, bool is_bounded, tr_err *err);
 /* Leaves only the groups whose flag is set. */
 void tr_merge_keep_groups(tr_merge_work *work, const bool *keep);
 /* Asks the plan's `keep` and leaves what it keeps. */
@@ -154,12 +170,34 @@ TR_MUST_CHECK tr_code tr_merge_ask_keeper(tr_merge_work *work, tr_err *err);
 /* The rows that segmentMembership is united from, in *rows' numbers: the profile's member rows, then its
  * records'. */
 TR_MUST_CHECK tr_code tr_merge_member_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err);
+/* The rows of every profile in the slices of another side, by key. */
+TR_MUST_CHECK tr_code tr_merge_assign(tr_merge_work *work, const tr_rows *rows, tr_groups *out, tr_err *err);
 /* Slices of both end to end; b's numbers follow a's. */
 TR_MUST_CHECK tr_code tr_merge_join_rows(const tr_rows *a, const tr_rows *b, tr_arena *arena, tr_rows *out,
                                          tr_err *err);
-/* The rows that identityMap is united from, in *rows' numbers (all records' slices, then all events'). Before
- * tr_merge_sort_events. */
+/* The rows that identityMap is united from, in *rows' numbers (all records' slices, then all events', then
+ * members'). Before tr_merge_sort_events. */
 TR_MUST_CHECK tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err);
+
+/* The first of the members' runs among the runs of identity rows; 0: there are none. */
+static inline uint32_t tr_merge_marks_run(const tr_merge_plan *plan)
+{
+    return plan->clusters.run_count == 0 ? 0 : plan->records.run_count + plan->events.run_count;
+}
+
+/* ---- lookups */
+/* TR_NOT_FOUND: a key is that of rows without an identity. */
+TR_MUST_CHECK tr_code tr_merge_ask(const tr_merge_identity *identities, uint32_t count, tr_arena *arena,
+                                   tr_merge_asked *out, tr_err *err);
+TR_MUST_CHECK tr_code tr_merge_find(const tr_merge_side *side, const tr_merge_asked *who, tr_arena *arena,
+                                    tr_rows *rows, uint32_t **key_of, tr_err *err);
+/* The members of a cluster as the row of a members' run. */
+TR_MUST_CHECK tr_code tr_merge_hold_members(tr_merge_work *work, const tr_merge_asked *who, tr_err *err);
+/* All rows as the rows of one group. */
+TR_MUST_CHECK tr_code tr_merge_one_group(const tr_rows *rows, tr_arena *arena, tr_groups *out, tr_err *err);
+
+/* Makes the fold's owners, when profiles may have several. */
+TR_MUST_CHECK tr_code tr_merge_own(const tr_merge_work *work, const tr_merge_side *side, tr_fold *fold, tr_err *err);
 
 /* Hands the leaves of timeSeriesEvents for the profiles of `groups` to `put`. */
 TR_MUST_CHECK tr_code tr_merge_nest_events(const tr_merge_work *work, const tr_merge_nest *as,

@@ -165,9 +165,17 @@ static uint32_t check_world(uint64_t seed)
             break;
         }
         const tr_run *runs[MODEL_RUNS_MAX * MODEL_DATASETS_MAX];
-        const tr_snapshot snapshot = {.runs = runs, .run_count = model_list_runs(world, runs)};
+        model_stitched stitched = {.run_count = 0};
+        tr_snapshot snapshot = {.runs = runs, .run_count = model_list_runs(world, runs)};
         model_request_make(world, &request);
-        is_good = check_export(world, &snapshot, &request, round == 0);
+        if (request.is_stitched && model_stitch(world, &stitched, &err) != TR_OK) {
+            printf("stitching failed: %s\n", err.text);
+            is_good = false;
+        }
+        if (request.is_stitched)
+            snapshot = (tr_snapshot){.runs = stitched.runs, .run_count = stitched.run_count};
+        is_good = is_good && check_export(world, &snapshot, &request, round == 0);
+        model_stitched_close(&stitched);
         profiles += world->people;
     }
     if (!is_good) {
@@ -196,7 +204,7 @@ static model_world *open_sample(uint64_t seed, const tr_run **runs, tr_snapshot 
     CHECK(model_world_open(seed, &world, NULL) == TR_OK);
     *snapshot = (tr_snapshot){.runs = runs, .run_count = model_list_runs(world, runs)};
     model_request_make(world, request);
-    request->is_precedence = false;
+    request->is_precedence = request->is_stitched = false;
     request->updated_after_us = request->event_after_us = request->event_before_us = TR_TIME_NONE;
     request->with_events = request->with_event_only = true;
     return world;

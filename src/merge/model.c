@@ -154,7 +154,10 @@ typedef struct fragment {
     uint32_t row_count;
     uint32_t place; /* in the policy's order */
     uint32_t dataset;
+    uint32_t member; /* place of its identity by namespace and id */
 } fragment;
+
+enum { FRAGMENTS_MAX = MODEL_DATASETS_MAX * MODEL_MEMBERS_MAX, EVENTS_MAX = 4096 };
 
 static uint32_t place_of(const model_request *request, const model_dataset *dataset)
 {
@@ -179,59 +182,81 @@ static fragment fragment_of(const model_world *world, uint32_t d, uint32_t perso
     return out;
 }
 
-static bool is_better(const model_request *request, const fragment *a, const fragment *b)
+static bool is_better(const fragment *a, const fragment *b)
 {
     if (a->place != b->place)
         return a->place < b->place;
-    if (!request->is_precedence && a->rows[0]->updated_us != b->rows[0]->updated_us)
+    if (a->rows[0]->updated_us != b->rows[0]->updated_us)
         return a->rows[0]->updated_us > b->rows[0]->updated_us;
-    return a->dataset < b->dataset;
+    return a->dataset != b->dataset ? a->dataset < b->dataset : a->member < b->member;
 }
 
 typedef struct person_data {
-    fragment fragments[MODEL_DATASETS_MAX];
+    uint32_t members[MODEL_MEMBERS_MAX]; /* people, by namespace and id */
+    uint32_t member_count;
+    fragment fragments[FRAGMENTS_MAX];
     uint32_t fragment_count;
-    const model_row *events[512]; /* deduplicated, in order of arrival */
+    const model_row *events[EVENTS_MAX]; /* deduplicated, in order of arrival */
     uint32_t event_count;
+    const model_row *sorted[EVENTS_MAX];
+    const model_row *rows[EVENTS_MAX + FRAGMENTS_MAX * 64]; /* that list identities, best first */
 } person_data;
 
-static void collect_events(const model_world *world, const model_request *request, uint32_t person, person_data *data)
+/* The people that a profile is made of. */
+static void find_members(const model_world *world, const model_request *request, uint32_t person, person_data *data)
+{
+    for (uint32_t i = 0; i < world->people; i++) {
+        const uint32_t p = world->by_identity[i];
+        if (request->is_stitched ? world->anchor[p] == person : p == person)
+            data->members[data->member_count++] = p;
+    }
+}
+
+static void add_event(person_data *data, const model_row *row)
+{
+    uint32_t kept = 0;
+    for (uint32_t e = 0; e < data->event_count; e++)
+        if (!json_equal(json_object_get(data->events[e]->value, "_id"), json_object_get(row->value, "_id")))
+            data->events[kept++] = data->events[e];
+    data->event_count = kept;
+    TR_ASSERT(data->event_count < EVENTS_MAX);
+    data->events[data->event_count++] = row;
+}
+
+static void collect_events(const model_world *world, const model_request *request, person_data *data)
 {
     for (int64_t batch = 1; batch <= world->batches; batch++)
         for (uint32_t d = 0; d < world->dataset_count; d++) {
             const model_dataset *dataset = &world->datasets[d];
-            for (uint32_t i = 0; i < dataset->row_count && dataset->is_event; i++) {
-                const model_row *row = &dataset->rows[i];
-                if (row->person != person || row->ingested_us != batch * 1000 ||
-                    place_of(request, dataset) == UINT32_MAX)
-                    continue;
-                uint32_t kept = 0;
-                for (uint32_t e = 0; e < data->event_count; e++)
-                    if (!json_equal(json_object_get(data->events[e]->value, "_id"), json_object_get(row->value, "_id")))
-                        data->events[kept++] = data->events[e];
-                data->event_count = kept;
-                data->events[data->event_count++] = row;
-            }
+            if (!dataset->is_event || place_of(request, dataset) == UINT32_MAX)
+                continue;
+            for (uint32_t m = 0; m < data->member_count; m++)
+                for (uint32_t i = 0; i < dataset->row_count; i++)
+                    if (dataset->rows[i].person == data->members[m] && dataset->rows[i].ingested_us == batch * 1000)
+                        add_event(data, &dataset->rows[i]);
         }
 }
 
 static void collect(const model_world *world, const model_request *request, uint32_t person, person_data *data)
 {
     memset(data, 0, sizeof *data);
-    for (uint32_t d = 0; d < world->dataset_count; d++) {
+    find_members(world, request, person, data);
+    for (uint32_t n = 0; n < world->dataset_count * data->member_count; n++) {
+        const uint32_t d = n / data->member_count, m = n % data->member_count;
         const uint32_t place = place_of(request, &world->datasets[d]);
         if (world->datasets[d].is_event || place == UINT32_MAX)
             continue;
-        fragment own = fragment_of(world, d, person);
+        fragment own = fragment_of(world, d, data->members[m]);
         own.place = place;
+        own.member = m;
         if (own.row_count == 0)
             continue;
         uint32_t at = data->fragment_count++;
-        for (; at > 0 && is_better(request, &own, &data->fragments[at - 1]); at--)
+        for (; at > 0 && is_better(&own, &data->fragments[at - 1]); at--)
             data->fragments[at] = data->fragments[at - 1];
         data->fragments[at] = own;
     }
-    collect_events(world, request, person, data);
+    collect_events(world, request, data);
 }
 
 static bool is_kept(const model_request *request, const person_data *data)
@@ -256,9 +281,9 @@ static bool comes_before(const model_row *a, const model_row *b)
                   json_string_value(json_object_get(b->value, "_id"))) < 0;
 }
 
-static json_t *nested_events(const model_request *request, const tr_type *element, const person_data *data)
+static json_t *nested_events(const model_request *request, const tr_type *element, person_data *data)
 {
-    const model_row *sorted[512];
+    const model_row **sorted = data->sorted;
     uint32_t count = 0;
     for (uint32_t e = 0; e < data->event_count; e++) {
         const int64_t us = data->events[e]->ingested_us;
@@ -280,10 +305,36 @@ static json_t *nested_events(const model_request *request, const tr_type *elemen
     return out;
 }
 
-static json_t *united_identities(const tr_type *map, const person_data *data)
+/* A cluster lists all of its members, and says itself who is primary. */
+static void add_members(const model_world *world, const tr_type *map, uint32_t anchor, const person_data *data,
+                        json_t *out)
+{
+    const tr_type *item = map->children[0]->children[0];
+    const char *code;
+    json_t *list, *known;
+    size_t i;
+    for (uint32_t m = 0; m < data->member_count; m++) {
+        const uint32_t p = data->members[m];
+        json_t *one = json_pack("{s:[{s:s}]}", world->code[p], "id", world->id[p]);
+        fill_identities(out, one);
+        json_decref(one);
+    }
+    json_object_foreach(out, code, list)
+        json_array_foreach(list, i, known) {
+            const bool is_anchor = strcmp(code, world->code[anchor]) == 0 &&
+                                   strcmp(json_string_value(json_object_get(known, "id")), world->id[anchor]) == 0;
+            json_t *copy = json_copy(known);
+            if (tr_type_member(item, tr_str_of("primary")) != NULL)
+                (void)json_object_set_new(copy, "primary", json_boolean(is_anchor));
+            (void)json_array_set_new(list, i, copy);
+        }
+}
+
+static json_t *united_identities(const model_world *world, const tr_type *map, uint32_t person,
+                                 person_data *data)
 {
     json_t *out = json_object();
-    const model_row *rows[1024];
+    const model_row **rows = data->rows;
     uint32_t count = 0;
     for (uint32_t f = 0; f < data->fragment_count; f++)
         for (uint32_t r = 0; r < data->fragments[f].row_count; r++)
@@ -298,6 +349,8 @@ static json_t *united_identities(const tr_type *map, const person_data *data)
             fill_identities(out, seen);
         json_decref(seen);
     }
+    if (data->member_count > 1)
+        add_members(world, map, person, data, out);
     return out;
 }
 
@@ -311,10 +364,12 @@ json_t *model_export(const model_world *world, const model_request *request, jso
     person_data *data = tr_alloc(sizeof *data);
     TR_ASSERT(data != NULL);
     for (uint32_t i = 0; i < world->people; i++) {
+        if (request->is_stitched && world->anchor[world->by_key[i]] != world->by_key[i])
+            continue;
         collect(world, request, world->by_key[i], data);
         if (!is_kept(request, data))
             continue;
-        json_t *profile = json_object(), *identities = united_identities(map, data);
+        json_t *profile = json_object(), *identities = united_identities(world, map, world->by_key[i], data);
         for (uint32_t f = 0; f < data->fragment_count; f++)
             for (uint32_t r = 0; r < data->fragments[f].row_count; r++) {
                 const model_row *row = data->fragments[f].rows[r];

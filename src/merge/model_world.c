@@ -146,13 +146,14 @@ static json_t *random_value(model_world *w, const tr_type *type, uint32_t fullne
     return out;
 }
 
+static const char *const identity_codes[] = {"ECID", "CRMID", "Email"};
+
 static json_t *random_identities(model_world *w, uint32_t person)
 {
-    static const char *const namespaces[] = {"ECID", "CRMID", "Email"};
     static const char *const states[] = {"ambiguous", "authenticated", "loggedOut"};
     json_t *map = json_object();
     for (uint32_t i = 0, count = below(w, 4); i < count; i++) {
-        const char *code = namespaces[below(w, 3)];
+        const char *code = identity_codes[below(w, 3)];
         char id[32];
         (void)snprintf(id, sizeof id, chance(w, 50) ? "own-%u" : "other-%u", chance(w, 50) ? person : below(w, 3));
         json_t *list = json_object_get(map, code);
@@ -196,7 +197,8 @@ static json_t *random_segments(model_world *w)
 static json_t *random_row(model_world *w, const model_dataset *dataset, const tr_shape *shape, uint32_t person,
                           uint32_t batch, int64_t updated_us)
 {
-    static const char *const spellings[] = {"CRM", "crm", "Crm"};
+    static const char *const spellings[3][2] = {{"ECID", "ecid"}, {"CRMID", "CrmId"}, {"Email", "EMAIL"}};
+    const char *code = person == UINT32_MAX ? "" : spellings[person % 3][below(w, 2)];
     json_t *row = random_value(w, shape->root, 100);
     const uint32_t fullness = 40 + below(w, 60);
     for (uint32_t i = 0; i < shape->root->child_count; i++) {
@@ -218,8 +220,7 @@ static json_t *random_row(model_world *w, const model_dataset *dataset, const tr
     (void)snprintf(batch_id, sizeof batch_id, "batch-%u", batch);
     (void)json_object_set_new(row, TR_BOOKKEEPING,
                               json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "key", key, "namespace",
-                                        spellings[below(w, 3)],
-                                        "id", key, "updated", (json_int_t)updated_us, "ingested",
+                                        code, "id", person == UINT32_MAX ? "" : w->id[person], "updated", (json_int_t)updated_us, "ingested",
                                         (json_int_t)batch * 1000, "batch", batch_id));
     return row;
 }
@@ -285,16 +286,38 @@ static int compare_people(const void *a, const void *b, void *keys)
     return memcmp(key[*(const uint32_t *)a], key[*(const uint32_t *)b], 16);
 }
 
+static int compare_identities(const void *a, const void *b, void *ctx)
+{
+    const model_world *w = ctx;
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    const int order = strcasecmp(w->code[x], w->code[y]);
+    return order != 0 ? order : strcmp(w->id[x], w->id[y]);
+}
+
+/* Links some people with an earlier one, at most so many that a cluster may have. */
+static void link_people(model_world *w)
+{
+    uint32_t members[MODEL_PEOPLE_MAX] = {0};
+    const uint32_t share = below(w, 90);
+    for (uint32_t p = 0; p < w->people; p++) {
+        const uint32_t other = p > 0 && chance(w, share) ? w->anchor[below(w, p)] : p;
+        w->anchor[p] = members[other] < MODEL_MEMBERS_MAX ? other : p;
+        members[w->anchor[p]]++;
+    }
+}
+
 static void make_people(model_world *w)
 {
     w->people = 40 + below(w, MODEL_PEOPLE_MAX - 40);
     for (uint32_t p = 0; p < w->people; p++) {
-        char id[32];
-        (void)snprintf(id, sizeof id, "person-%u", p);
-        tr_profile_key(secret, tr_str_of("CRM"), tr_str_of(id), w->keys[p]);
-        w->by_key[p] = p;
+        (void)snprintf(w->id[p], sizeof w->id[p], "own-%u", p);
+        w->code[p] = identity_codes[p % 3];
+        tr_profile_key(secret, tr_str_of(w->code[p]), tr_str_of(w->id[p]), w->keys[p]);
+        w->by_key[p] = w->by_identity[p] = p;
     }
     qsort_r(w->by_key, w->people, sizeof *w->by_key, compare_people, w->keys);
+    qsort_r(w->by_identity, w->people, sizeof *w->by_identity, compare_identities, w);
+    link_people(w);
 }
 
 tr_code model_world_open(uint64_t seed, model_world **out, tr_err *err)
@@ -396,7 +419,7 @@ static int64_t random_bound(model_world *w)
 void model_request_make(model_world *w, model_request *request)
 {
     *request = (model_request){.is_precedence = chance(w, 40), .with_event_only = chance(w, 50),
-                               .with_events = chance(w, 70), .updated_after_us = random_bound(w),
+                               .with_events = chance(w, 70), .is_stitched = chance(w, 50), .updated_after_us = random_bound(w),
                                .event_after_us = random_bound(w), .event_before_us = random_bound(w),
                                .bits_min = (uint8_t)below(w, 4)};
     make_output(w, request);

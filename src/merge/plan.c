@@ -48,16 +48,49 @@ static tr_code choose_runs(tr_merge_plan *plan, bool is_event, tr_merge_side *si
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge of %u runs", count);
     uint32_t chosen = 0;
     for (uint32_t r = 0; r < count; r++) {
+        const tr_run *run = snapshot->runs[r];
         lane[r] = lane_of(&plan->spec, r);
-        if (snapshot->runs[r]->is_event == is_event && snapshot->runs[r]->rows > 0 && lane[r] != UINT32_MAX)
+        if (run->is_event == is_event && !run->is_members && run->rows > 0 && lane[r] != UINT32_MAX)
             order[chosen++] = r;
     }
     tr_sort_rows(order, spare, chosen, compare_lanes, &(by_lane){lane});
     for (uint32_t i = 0; i < chosen; i++) {
         side->runs[i] = snapshot->runs[order[i]];
         side->lane[i] = lane[order[i]];
+        plan->is_stitched = plan->is_stitched || side->runs[i]->identity_key_leaf != UINT32_MAX;
     }
     side->run_count = chosen;
+    return TR_OK;
+}
+
+/* A lookup brings its members along: their rows look like those of this run, which has none. */
+static tr_code make_held_members(tr_merge_plan *plan, tr_err *err)
+{
+    tr_merge_side *clusters = &plan->clusters;
+    tr_run *run = tr_arena_array(&plan->arena, 1, sizeof *run);
+    clusters->runs = tr_arena_array(&plan->arena, 1, sizeof *clusters->runs);
+    if (run == NULL || clusters->runs == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a lookup");
+    run->is_members = true;
+    run->held_shape = &plan->members_shape;
+    clusters->runs[clusters->run_count++] = run;
+    return TR_OK;
+}
+
+/* The runs of clusters' members. */
+static tr_code choose_clusters(tr_merge_plan *plan, tr_err *err)
+{
+    const tr_snapshot *snapshot = plan->spec.snapshot;
+    tr_merge_side *clusters = &plan->clusters;
+    if (plan->spec.is_lookup)
+        return make_held_members(plan, err);
+    clusters->runs = tr_arena_array(&plan->arena, snapshot->run_count, sizeof *clusters->runs);
+    if (clusters->runs == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge of %u runs", snapshot->run_count);
+    for (uint32_t r = 0; r < snapshot->run_count; r++)
+        if (snapshot->runs[r]->is_members && snapshot->runs[r]->rows > 0)
+            clusters->runs[clusters->run_count++] = snapshot->runs[r];
+    plan->is_stitched = plan->is_stitched || clusters->run_count > 0;
     return TR_OK;
 }
 
@@ -83,7 +116,7 @@ static tr_code match_runs(tr_merge_plan *plan, const tr_shape *shape, const tr_t
                           const tr_merge_side *side, tr_match *out, tr_err *err)
 {
     for (uint32_t r = 0; r < side->run_count; r++)
-        TR_TRY(tr_match_make(&plan->arena, shape, root, tr_parquet_shape(side->runs[r]->file), &out[r], err));
+        TR_TRY(tr_match_make(&plan->arena, shape, root, tr_run_shape(side->runs[r]), &out[r], err));
     return TR_OK;
 }
 
@@ -96,7 +129,7 @@ static tr_code match_side(tr_merge_plan *plan, const tr_type *root, tr_merge_sid
 }
 
 /* A shape of identityMap alone. */
-static tr_code make_identity_shape(tr_merge_plan *plan, tr_err *err)
+static tr_code make_identity_shape(tr_merge_plan *plan, bool with_primary, tr_shape *out, tr_err *err)
 {
     tr_arena *arena = &plan->arena;
     tr_type *root = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of(""));
@@ -104,31 +137,37 @@ static tr_code make_identity_shape(tr_merge_plan *plan, tr_err *err)
     tr_type *list = tr_type_make(arena, TR_KIND_ARRAY, tr_str_of("value"));
     tr_type *item = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of("element"));
     tr_type *id = tr_type_make(arena, TR_KIND_STRING, tr_str_of("id"));
-    if (root == NULL || map == NULL || list == NULL || item == NULL || id == NULL ||
-        !tr_type_add(arena, item, id) || !tr_type_add(arena, list, item) || !tr_type_add(arena, map, list) ||
+    tr_type *primary = tr_type_make(arena, TR_KIND_BOOLEAN, tr_str_of("primary"));
+    if (root == NULL || map == NULL || list == NULL || item == NULL || id == NULL || primary == NULL ||
+        !tr_type_add(arena, item, id) || (with_primary && !tr_type_add(arena, item, primary)) || !tr_type_add(arena, list, item) || !tr_type_add(arena, map, list) ||
         !tr_type_add(arena, root, map))
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge");
-    return tr_shape_make(arena, root, &plan->identity_shape, err);
+    return tr_shape_make(arena, root, out, err);
 }
 
-/* identityMap is gathered from records and, for profiles without any, from events. */
+/* identityMap is gathered from records, for profiles without any from events, and from clusters' members. */
+static tr_code match_identities_of(tr_merge_plan *plan, const tr_shape *shape, tr_match **out, tr_err *err)
+{
+    const tr_merge_side *const sides[] = {&plan->records, &plan->events, &plan->clusters};
+    const uint32_t runs = plan->records.run_count + plan->events.run_count + plan->clusters.run_count;
+    tr_match *matches = tr_arena_array(&plan->arena, runs, sizeof *matches);
+    if (matches == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to match %u runs", runs);
+    *out = matches;
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; matches += sides[i++]->run_count)
+        TR_TRY(match_runs(plan, shape, shape->root, sides[i], matches, err));
+    return TR_OK;
+}
+
 static tr_code match_identities(tr_merge_plan *plan, tr_err *err)
 {
-    const uint32_t runs = plan->records.run_count + plan->events.run_count + plan->members.run_count;
-    const tr_shape *output = plan->spec.output;
-    plan->identity_matches = tr_arena_array(&plan->arena, runs, sizeof *plan->identity_matches);
-    plan->counting_matches = tr_arena_array(&plan->arena, runs, sizeof *plan->counting_matches);
+    const uint32_t runs = plan->records.run_count + plan->events.run_count + plan->clusters.run_count +
+                          plan->members.run_count;
     plan->all_lanes = tr_arena_array(&plan->arena, (size_t)runs + 1, sizeof *plan->all_lanes);
-    if (plan->identity_matches == NULL || plan->counting_matches == NULL || plan->all_lanes == NULL)
+    if (plan->all_lanes == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to match %u runs", runs);
-    const tr_shape *counted = &plan->identity_shape;
-    TR_TRY(make_identity_shape(plan, err));
-    TR_TRY(match_runs(plan, output, output->root, &plan->records, plan->identity_matches, err));
-    TR_TRY(match_runs(plan, output, output->root, &plan->events,
-                      plan->identity_matches + plan->records.run_count, err));
-    TR_TRY(match_runs(plan, counted, counted->root, &plan->records, plan->counting_matches, err));
-    return match_runs(plan, counted, counted->root, &plan->events,
-                      plan->counting_matches + plan->records.run_count, err);
+    TR_TRY(match_identities_of(plan, plan->spec.output, &plan->identity_matches, err));
+    return match_identities_of(plan, &plan->identity_shape, &plan->counting_matches, err);
 }
 
 static tr_code find_events_unit(tr_merge_plan *plan, const tr_type **element, tr_err *err)
@@ -184,7 +223,7 @@ static tr_code match_probe(tr_merge_plan *plan, tr_err *err)
         return TR_OK;
     TR_TRY(match_both(plan, probe, &plan->members, &plan->probe.records, err));
     if (plan->probe.identity_unit != UINT32_MAX)
-        TR_TRY(match_both(plan, probe, &plan->events, &plan->probe.identities, err));
+        TR_TRY(match_identities_of(plan, probe, &plan->probe.identities, err));
     if (plan->probe.events_unit == UINT32_MAX)
         return TR_OK;
     plan->probe.events = tr_arena_array(&plan->arena, plan->events.run_count, sizeof *plan->probe.events);
@@ -236,6 +275,9 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
     TR_TRY(find_events_unit(plan, &element, err));
     TR_TRY(find_probe_units(plan, err));
     TR_TRY(take_members(plan, err));
+    TR_TRY(make_identity_shape(plan, false, &plan->identity_shape, err));
+    TR_TRY(make_identity_shape(plan, true, &plan->members_shape, err));
+    TR_TRY(choose_clusters(plan, err));
     TR_TRY(choose_runs(plan, false, &plan->records, err));
     if (tr_merge_reads_events(plan))
         TR_TRY(choose_runs(plan, true, &plan->events, err));
@@ -254,7 +296,7 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
     if (plan->bits < plan->spec.bits_min)
         plan->bits = plan->spec.bits_min < TR_RUN_PARTITION_BITS_MAX ? plan->spec.bits_min
                                                                      : TR_RUN_PARTITION_BITS_MAX;
-    tr_merge_side *const sides[] = {&plan->records, &plan->events, &plan->members};
+    tr_merge_side *const sides[] = {&plan->records, &plan->events, &plan->members, &plan->clusters};
     for (size_t i = 0; i < sizeof sides / sizeof *sides; i++)
         TR_TRY(tr_borders_make(sides[i]->runs, sides[i]->run_count, plan->bits, &plan->arena,
                                &sides[i]->borders, err));

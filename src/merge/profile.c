@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* profile.c - one profile, or a page of its events, by key: the steps of a partition on few rows.
+/* profile.c - one profile, or a page of its events, by keys: the steps of a partition on few rows.
  *
- * Every row of the key is found by its run's sorted keys, so a profile is a partition with one
- * group.
+ * Every row of a key is found by its run's sorted keys, so a profile is a partition with one
+ * group. Keys of a cluster are walked in the order in which a stitched run has them, and its members are a run
+ * in memory: what follows is the same.
  * Its columns are cut out into the caller's arena: what gathering makes lives as long as a
  * column.
  */
@@ -10,40 +11,23 @@
 
 #include <string.h>
 
-/* All rows as the rows of one group. */
-static tr_code one_group(const tr_rows *rows, tr_arena *arena, tr_groups *out, tr_err *err)
-{
-    const uint32_t count = rows->end - 1;
-    out->count = 1;
-    out->start = tr_arena_alloc(arena, 2 * sizeof *out->start);
-    out->rows = tr_arena_alloc(arena, ((size_t)count + 1) * sizeof *out->rows);
-    if (out->start == NULL || out->rows == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u rows", count);
-    out->start[0] = 0;
-    out->start[1] = count;
-    for (uint32_t i = 0; i < count; i++)
-        out->rows[i] = i + 1;
-    return TR_OK;
-}
-
-static tr_code find_rows(tr_merge_work *work, const uint8_t key[16], tr_err *err)
+static tr_code find_rows(tr_merge_work *work, const tr_merge_asked *who, tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
     tr_arena *arena = &work->memory->rows;
     work->events = (tr_rows){.end = 1};
-    TR_TRY(tr_rows_of_key(plan->records.runs, plan->records.run_count, key, arena, &work->records,
-                          err));
+    TR_TRY(tr_merge_find(&plan->records, who, arena, &work->records, &work->record_keys, err));
     tr_merge_prefetch(&plan->records, &work->records);
-    TR_TRY(one_group(&work->records, arena, &work->record_groups, err));
+    TR_TRY(tr_merge_one_group(&work->records, arena, &work->record_groups, err));
     if (work->records.end == 1 && plan->spec.with_event_only)
-        TR_TRY(tr_rows_of_key(plan->events.runs, plan->events.run_count, key, arena, &work->events,
-                              err));
+        TR_TRY(tr_merge_find(&plan->events, who, arena, &work->events, &work->event_keys, err));
     if (plan->membership_unit != UINT32_MAX) {
-        TR_TRY(tr_rows_of_key(plan->members.runs, plan->members.run_count, key, arena,
-                              &work->members, err));
-        TR_TRY(one_group(&work->members, arena, &work->member_groups, err));
+        TR_TRY(tr_merge_find(&plan->members, who, arena, &work->members, NULL, err));
+        TR_TRY(tr_merge_one_group(&work->members, arena, &work->member_groups, err));
     }
-    return one_group(&work->events, arena, &work->event_groups, err);
+    if (who->count > 1)
+        TR_TRY(tr_merge_hold_members(work, who, err));
+    return tr_merge_one_group(&work->events, arena, &work->event_groups, err);
 }
 
 typedef struct cutting {
@@ -100,7 +84,8 @@ static tr_code batch_of(const tr_run *run, uint32_t group, uint32_t row, tr_aren
 }
 
 static tr_code list_fragments(const tr_rows *rows, const tr_groups *groups, const tr_fold *fold,
-                              tr_arena *arena, tr_merge_profile *out, tr_err *err)
+                              const uint32_t *identity_of, tr_arena *arena, tr_merge_profile *out,
+                              tr_err *err)
 {
     const int64_t *updated;
     const uint32_t count = groups->start[1] - groups->start[0];
@@ -110,8 +95,10 @@ static tr_code list_fragments(const tr_rows *rows, const tr_groups *groups, cons
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u fragments", count);
     TR_TRY(tr_rows_times(rows, TR_ROW_UPDATED, arena, &updated, err));
     for (uint32_t i = 0; i < count; i++) {
-        const tr_slice *slice = &rows->slices[tr_rows_slice(rows, numbers[i])];
+        const uint32_t s = tr_rows_slice(rows, numbers[i]);
+        const tr_slice *slice = &rows->slices[s];
         fragments[i] = (tr_merge_fragment){.run = rows->runs[slice->run],
+                                           .identity = identity_of[s],
                                            .place = slice->run,
                                            .group = slice->group,
                                            .row = slice->from + (numbers[i] - slice->base),
@@ -125,14 +112,26 @@ static tr_code list_fragments(const tr_rows *rows, const tr_groups *groups, cons
     return TR_OK;
 }
 
-static tr_code merge_one(tr_merge_work *work, const uint8_t key[16], tr_arena *arena,
-                         tr_merge_profile *out, tr_err *err)
+static tr_code list_all(const tr_merge_work *work, const tr_merge_asked *who, tr_arena *arena,
+                        tr_merge_profile *out, tr_err *err)
+{
+    const tr_rows *rows = out->is_event_only ? &work->events : &work->records;
+    const tr_groups *groups = out->is_event_only ? &work->event_groups : &work->record_groups;
+    const tr_fold *fold = out->is_event_only ? &work->event_fold : &work->record_fold;
+    uint32_t *identity_of = out->is_event_only ? work->event_keys : work->record_keys;
+    for (uint32_t s = 0; s < rows->slice_count; s++)
+        identity_of[s] = who->place[identity_of[s]];
+    return list_fragments(rows, groups, fold, identity_of, arena, out, err);
+}
+
+static tr_code merge_one(tr_merge_work *work, const tr_merge_asked *who, tr_arena *arena, tr_merge_profile *out,
+                         tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
     tr_merge_profile profile = {.columns = NULL};
     cutting c = {.arena = arena};
     tr_merge_out to = {.work = work, .put = cut_column, .ctx = &c};
-    TR_TRY(find_rows(work, key, err));
+    TR_TRY(find_rows(work, who, err));
     if (work->records.end == 1 && work->events.end == 1)
         return TR_FAIL(err, TR_NOT_FOUND, "no profile has this identity");
     TR_TRY(tr_merge_rank(work, err));
@@ -141,27 +140,24 @@ static tr_code merge_one(tr_merge_work *work, const uint8_t key[16], tr_arena *a
     TR_TRY(make_columns(plan->spec.output, 1, arena, &c.columns, err));
     TR_TRY(tr_merge_columns(&to, 0, 1, err));
     profile.is_event_only = work->records.end == 1;
-    TR_TRY(profile.is_event_only ? list_fragments(&work->events, &work->event_groups,
-                                                  &work->event_fold, arena, &profile, err)
-                                 : list_fragments(&work->records, &work->record_groups,
-                                                  &work->record_fold, arena, &profile, err));
+    TR_TRY(list_all(work, who, arena, &profile, err));
     profile.columns = c.columns;
     *out = profile;
     return TR_OK;
 }
 
-tr_code tr_merge_profile_get(const tr_merge_plan *plan, const uint8_t key[16], tr_arena *arena,
-                             tr_merge_profile *out, tr_err *err)
+tr_code tr_merge_profile_get(const tr_merge_plan *plan, const tr_merge_identity *identities,
+                             uint32_t identity_count, tr_arena *arena, tr_merge_profile *out, tr_err *err)
 {
-    static const uint8_t nobody[16];
-    tr_merge_work work = {.plan = plan};
-    if (memcmp(key, nobody, sizeof nobody) == 0) /* the rows without an identity */
-        return TR_FAIL(err, TR_NOT_FOUND, "no profile has this identity");
-    work.memory = tr_merge_memory_take(plan->pool);
+    tr_merge_work work = {.plan = plan, .memory = tr_merge_memory_take(plan->pool)};
+    tr_merge_asked who;
     if (work.memory == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to merge a profile");
     tr_arena_reset(&work.memory->rows);
-    const tr_code code = merge_one(&work, key, arena, out, err);
+    tr_code code = tr_merge_ask(identities, identity_count, &work.memory->rows, &who, err);
+    work.asked = &who;
+    if (code == TR_OK)
+        code = merge_one(&work, &who, arena, out, err);
     tr_merge_memory_give(plan->pool, work.memory);
     return code;
 }
@@ -286,19 +282,20 @@ static tr_str events_id(const tr_merge_work *work, uint32_t place)
     return work->event_ids.ids[work->event_groups.rows[place]];
 }
 
-static tr_code page_one(tr_merge_work *work, const uint8_t key[16], const tr_merge_page *page,
+static tr_code page_one(tr_merge_work *work, const tr_merge_asked *who, const tr_merge_page *page,
                         tr_arena *arena, tr_merge_events *out, tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
     tr_arena *own = &work->memory->rows;
     tr_merge_events events = {.next = {0}};
     uint32_t start = 0;
-    TR_TRY(tr_rows_of_key(plan->events.runs, plan->events.run_count, key, own, &work->events, err));
+    TR_TRY(tr_merge_find(&plan->events, who, own, &work->events, &work->event_keys, err));
     tr_merge_prefetch(&plan->events, &work->events);
-    TR_TRY(one_group(&work->events, own, &work->event_groups, err));
+    TR_TRY(tr_merge_one_group(&work->events, own, &work->event_groups, err));
     TR_TRY(tr_fold_make(&work->events, &work->event_groups, own, &work->event_fold, err));
+    TR_TRY(tr_merge_own(work, &plan->events, &work->event_fold, err));
     TR_TRY(tr_fold_events(&work->event_fold, &work->event_groups, own, &work->event_ids, err));
-    tr_merge_sort_events(work, false);
+    TR_TRY(tr_merge_sort_events(work, false, err));
     choose_events(work, page);
     TR_TRY(find_start(work, page, &start, err));
     const uint32_t left = work->event_groups.start[1] - start;
@@ -315,16 +312,19 @@ static tr_code page_one(tr_merge_work *work, const uint8_t key[16], const tr_mer
     return TR_OK;
 }
 
-tr_code tr_merge_events_get(const tr_merge_plan *plan, const uint8_t key[16],
-                            const tr_merge_page *page, tr_arena *arena, tr_merge_events *out,
-                            tr_err *err)
+tr_code tr_merge_events_get(const tr_merge_plan *plan, const tr_merge_identity *identities,
+                            uint32_t identity_count, const tr_merge_page *page, tr_arena *arena,
+                            tr_merge_events *out, tr_err *err)
 {
-    tr_merge_work work = {.plan = plan};
-    work.memory = tr_merge_memory_take(plan->pool);
+    tr_merge_work work = {.plan = plan, .memory = tr_merge_memory_take(plan->pool)};
+    tr_merge_asked who;
     if (work.memory == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to read events");
     tr_arena_reset(&work.memory->rows);
-    const tr_code code = page_one(&work, key, page, arena, out, err);
+    tr_code code = tr_merge_ask(identities, identity_count, &work.memory->rows, &who, err);
+    work.asked = &who;
+    if (code == TR_OK)
+        code = page_one(&work, &who, page, arena, out, err);
     tr_merge_memory_give(plan->pool, work.memory);
     return code;
 }

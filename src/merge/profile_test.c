@@ -3,7 +3,7 @@
  * its
  * events are that row's timeSeriesEvents; with runs read through a cache or not. Method: the
  * random
- * worlds of model.c, every person of each.
+ * worlds of model.c, every person of each; also of many identities, out of runs that nobody stitched.
  */
 #include "base/test.h"
 #include "merge/model_internal.h"
@@ -84,8 +84,8 @@ static bool say_difference(const char *what, const json_t *expected, const json_
 }
 
 /* All events of a person, page by page. */
-static json_t *page_events(const lookup *l, const uint8_t key[16], uint32_t limit,
-                           bool is_descending)
+static json_t *page_events(const lookup *l, const tr_merge_identity *who, uint32_t count,
+                           uint32_t limit, bool is_descending)
 {
     tr_arena arena = {0};
     json_t *all = json_array();
@@ -96,7 +96,7 @@ static json_t *page_events(const lookup *l, const uint8_t key[16], uint32_t limi
     tr_merge_events events = {.next = {.at = (const uint8_t *)"", .len = 0}};
     tr_err err = {0};
     while (events.next.at != NULL) {
-        tr_code code = tr_merge_events_get(l->event_plan, key, &page, &arena, &events, &err);
+        tr_code code = tr_merge_events_get(l->event_plan, who, count, &page, &arena, &events, &err);
         if (code != TR_OK) {
             printf("%s\n", err.text);
             json_decref(all);
@@ -112,13 +112,14 @@ static json_t *page_events(const lookup *l, const uint8_t key[16], uint32_t limi
     return all;
 }
 
-static bool check_events(const lookup *l, const uint8_t key[16], const json_t *expected)
+static bool check_events(const lookup *l, const tr_merge_identity *who, uint32_t count,
+                         const json_t *expected)
 {
     bool is_good = true;
     static const uint32_t limits[] = {1, 3, 1000};
     for (size_t i = 0; i < 3 && is_good; i++) {
-        json_t *down = json_array(), *up = page_events(l, key, limits[i], false);
-        json_t *read_down = page_events(l, key, limits[i], true);
+        json_t *down = json_array(), *up = page_events(l, who, count, limits[i], false);
+        json_t *read_down = page_events(l, who, count, limits[i], true);
         for (size_t e = json_array_size(expected); e-- > 0;)
             (void)json_array_append(down, json_array_get(expected, e));
         if (json_array_size(expected) == 0 ? json_array_size(up) != 0 : !json_equal(expected, up))
@@ -133,13 +134,14 @@ static bool check_events(const lookup *l, const uint8_t key[16], const json_t *e
 }
 
 /* *at is the place of the next expected row. */
-static bool check_person(const lookup *l, const uint8_t key[16], const json_t *expected, size_t *at)
+static bool check_person(const lookup *l, const tr_merge_identity *who, uint32_t count,
+                         const json_t *expected, size_t *at)
 {
     tr_arena arena = {0};
     tr_merge_profile found = {0};
     tr_err err = {0};
     bool is_good = true;
-    const tr_code code = tr_merge_profile_get(l->plan, key, &arena, &found, &err);
+    const tr_code code = tr_merge_profile_get(l->plan, who, count, &arena, &found, &err);
     if (code == TR_OK) {
         json_t *row = json_array_get(expected, *at);
         json_t *rest = json_copy(row);
@@ -148,7 +150,7 @@ static bool check_person(const lookup *l, const uint8_t key[16], const json_t *e
         if (row == NULL || !json_equal(rest, json_array_get(got, 0)))
             is_good = say_difference("profile", rest, json_array_get(got, 0));
         if (is_good && l->has_events)
-            is_good = check_events(l, key, json_object_get(row, "timeSeriesEvents"));
+            is_good = check_events(l, who, count, json_object_get(row, "timeSeriesEvents"));
         CHECK(found.fragment_count > 0);
         json_decref(rest);
         json_decref(got);
@@ -180,8 +182,15 @@ static bool check_world(uint64_t seed, tr_chunk_cache *cache)
     l.spec = model_spec(world, &snapshot, &request);
     bool is_good = open_lookup(&l, &arena) == TR_OK;
     size_t at = 0;
-    for (uint32_t p = 0; p < world->people && is_good; p++)
-        is_good = check_person(&l, world->keys[world->by_key[p]], expected, &at);
+    for (uint32_t i = 0; i < world->people && is_good; i++) {
+        const uint32_t p = world->by_key[i];
+        tr_merge_identity who[MODEL_MEMBERS_MAX] = {0};
+        memcpy(who[0].key, world->keys[p], sizeof who[0].key);
+        if (request.is_stitched && world->anchor[p] != p)
+            continue;
+        is_good = check_person(&l, who, request.is_stitched ? model_members(world, p, who) : 1,
+                               expected, &at);
+    }
     if (is_good && at != json_array_size(expected)) {
         printf("expected %zu profiles, found %zu\n", json_array_size(expected), at);
         is_good = false;
@@ -215,7 +224,7 @@ static void a_profile_is_the_row_that_an_export_has_of_it(void)
 static void what_nobody_knows_is_not_found(void)
 {
     const tr_run *runs[MODEL_RUNS_MAX * MODEL_DATASETS_MAX];
-    static const uint8_t nobody[16], stranger[16] = {1, 2, 3};
+    const tr_merge_identity nobody = {0}, stranger = {.key = {1, 2, 3}};
     model_world *world = NULL;
     model_request request;
     tr_merge_plan *plan = NULL;
@@ -228,8 +237,8 @@ static void what_nobody_knows_is_not_found(void)
     tr_merge_spec spec = model_spec(world, &snapshot, &request);
     spec.is_lookup = true;
     CHECK(tr_merge_plan_open(&spec, &plan, NULL) == TR_OK);
-    CHECK(tr_merge_profile_get(plan, nobody, &arena, &found, NULL) == TR_NOT_FOUND);
-    CHECK(tr_merge_profile_get(plan, stranger, &arena, &found, NULL) == TR_NOT_FOUND);
+    CHECK(tr_merge_profile_get(plan, &nobody, 1, &arena, &found, NULL) == TR_NOT_FOUND);
+    CHECK(tr_merge_profile_get(plan, &stranger, 1, &arena, &found, NULL) == TR_NOT_FOUND);
     tr_merge_plan_close(plan);
     tr_arena_free(&arena);
     model_world_close(world);

@@ -7,19 +7,24 @@
  *          is from an upsert dataset, and go otherwise
  *   ORDER  lanes by the effective time of their newest row, newest first; equal times by lane. With
  *          dataSetPrecedence the lanes are in order already
+ *
+ * A stitched profile has several identities: a lane's rows are folded owner by owner, and what is ordered are
+ * owners' rows; with dataSetPrecedence within their lane.
  */
 #include "merge/merge_internal.h"
+#include "store/sort.h"
 
 #include <string.h>
 
 typedef struct lane_span {
     uint32_t from, count;
+    uint32_t place; /* with precedence the lane's; else 0 */
     int64_t updated_us;
 } lane_span;
 
 typedef struct ranker {
-    const tr_merge_work *work;
-    const int64_t *updated; /* NULL with precedence */
+    tr_merge_work *work;
+    const int64_t *updated; /* NULL: lanes are in order */
     lane_span *spans;       /* of one profile */
 } ranker;
 
@@ -29,26 +34,61 @@ static void sort_spans(lane_span *spans, uint32_t count)
     for (uint32_t i = 1; i < count; i++) {
         const lane_span span = spans[i];
         uint32_t at = i;
-        for (; at > 0 && spans[at - 1].updated_us < span.updated_us; at--)
+        for (; at > 0 && spans[at - 1].place == span.place && spans[at - 1].updated_us < span.updated_us; at--)
             spans[at] = spans[at - 1];
         spans[at] = span;
     }
+}
+
+static int compare_owners(const void *ctx, uint32_t a, uint32_t b)
+{
+    const tr_fold *fold = ctx;
+    const int order = tr_owners_compare(fold->owners, a, b);
+    return order != 0 ? order : a < b ? -1 : a > b;
+}
+
+/* The end of a lane's rows, and of those the first owner's. */
+static uint32_t end_of_lane(const ranker *r, const uint32_t *rows, uint32_t from, uint32_t count)
+{
+    const uint32_t *lane = r->work->plan->records.lane, *run_of = r->work->record_fold.run_of;
+    uint32_t to = from + 1;
+    while (to < count && lane[run_of[rows[to]]] == lane[run_of[rows[from]]])
+        to++;
+    return to;
+}
+
+static uint32_t end_of_owner(const tr_fold *fold, const uint32_t *rows, uint32_t from, uint32_t end)
+{
+    uint32_t to = from + 1;
+    if (fold->owners == NULL)
+        return end;
+    while (to < end && tr_owners_are_same(fold->owners, rows[from], rows[to]))
+        to++;
+    return to;
 }
 
 /* The general case: several rows in a lane. Returns how many rows stay. */
 static uint32_t rank_profile(ranker *r, uint32_t *rows, uint32_t count)
 {
     const tr_fold *fold = &r->work->record_fold;
-    const uint32_t *lane = r->work->plan->records.lane, *run_of = fold->run_of;
+    const tr_merge_plan *plan = r->work->plan;
     uint32_t kept = 0, spans = 0;
-    for (uint32_t from = 0, to; from < count; from = to) {
-        for (to = from + 1; to < count && lane[run_of[rows[to]]] == lane[run_of[rows[from]]];)
-            to++;
-        const uint32_t stay = tr_fold_records(fold, rows + from, to - from);
-        memmove(rows + kept, rows + from, stay * sizeof *rows);
-        r->spans[spans++] = (lane_span){.from = kept, .count = stay,
-                                        .updated_us = r->updated == NULL ? 0 : r->updated[rows[kept]]};
-        kept += stay;
+    for (uint32_t first = 0, end; first < count; first = end) {
+        const uint32_t kept_before = kept;
+        end = end_of_lane(r, rows, first, count);
+        if (fold->owners != NULL && end - first > 1)
+            tr_sort_rows(rows + first, fold->spare, end - first, compare_owners, fold);
+        for (uint32_t from = first, to; from < end; from = to) {
+            to = end_of_owner(fold, rows, from, end);
+            const uint32_t stay = tr_fold_records(fold, rows + from, to - from);
+            memmove(rows + kept, rows + from, stay * sizeof *rows);
+            r->spans[spans++] = (lane_span){.from = kept,
+                                            .count = stay,
+                                            .place = plan->is_precedence ? plan->records.lane[fold->run_of[rows[kept]]] : 0,
+                                            .updated_us = r->updated == NULL ? 0 : r->updated[rows[kept]]};
+            kept += stay;
+        }
+        r->work->is_lane_shared = r->work->is_lane_shared || kept - kept_before > 1;
     }
     if (r->updated == NULL || spans < 2)
         return kept;
@@ -91,7 +131,8 @@ static tr_code make_ranker(tr_merge_work *work, ranker *r, tr_err *err)
     if (r->spans == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to rank %u rows", most);
     TR_TRY(tr_fold_make(&work->records, groups, &work->memory->rows, &work->record_fold, err));
-    if (!work->plan->is_precedence)
+    TR_TRY(tr_merge_own(work, &work->plan->records, &work->record_fold, err));
+    if (!work->plan->is_precedence || work->record_fold.owners != NULL)
         TR_TRY(tr_rows_times(&work->records, TR_ROW_UPDATED, &work->memory->rows, &r->updated, err));
     return TR_OK;
 }
@@ -109,7 +150,7 @@ tr_code tr_merge_rank(tr_merge_work *work, tr_err *err)
         if (count > 1) {
             if (!work->plan->is_run_per_lane || may_share_lane(rows, count))
                 count = rank_profile(&r, rows, count);
-            else if (r.updated != NULL)
+            else if (!work->plan->is_precedence)
                 order_rows(r.updated, rows, count);
         }
         if (to != from)
@@ -118,7 +159,7 @@ tr_code tr_merge_rank(tr_merge_work *work, tr_err *err)
         to += count;
     }
     groups->start[groups->count] = to;
-    return TR_OK;
+    return tr_owners_check(work->record_fold.owners, err);
 }
 
 static bool is_any_after(const tr_groups *groups, uint32_t g, const int64_t *ingested, int64_t after_us)
@@ -143,6 +184,8 @@ static void move_group(tr_merge_work *work, uint32_t g, uint32_t to)
     keep_group(&work->record_groups, g, to);
     if (work->member_groups.start != NULL)
         keep_group(&work->member_groups, g, to);
+    if (work->cluster_groups.start != NULL)
+        keep_group(&work->cluster_groups, g, to);
     if (tr_merge_reads_events(work->plan))
         keep_group(&work->event_groups, g, to);
 }
@@ -152,6 +195,7 @@ static void cut_groups(tr_merge_work *work, uint32_t count)
     work->keys = NULL; /* they were those of all */
     work->record_groups.count = count;
     work->member_groups.count = count;
+    work->cluster_groups.count = count;
     if (tr_merge_reads_events(work->plan))
         work->event_groups.count = count;
 }

@@ -53,12 +53,12 @@ tr_code tr_merge_view_keys(tr_merge_view *view, const uint8_t (**out)[16], tr_er
     return TR_OK;
 }
 
-/* The profile of every member row, or `count`: both lists ascend within a slice. */
-static void own_members(const tr_merge_work *work, const uint8_t (*keys)[16], uint32_t *owner)
+/* The profile of every row, or `count`: both lists ascend within a slice. */
+static void own_rows(const tr_merge_work *work, const tr_rows *rows, const uint8_t (*keys)[16], uint32_t *owner)
 {
     const uint32_t count = work->record_groups.count;
-    for (uint32_t s = 0; s < work->members.slice_count; s++) {
-        const tr_slice *slice = &work->members.slices[s];
+    for (uint32_t s = 0; s < rows->slice_count; s++) {
+        const tr_slice *slice = &rows->slices[s];
         uint32_t g = 0;
         for (uint32_t number = slice->base; number < slice->base + slice->rows; number++) {
             while (g < count && memcmp(work->keys[g], keys[number], sizeof *keys) < 0)
@@ -69,27 +69,21 @@ static void own_members(const tr_merge_work *work, const uint8_t (*keys)[16], ui
     }
 }
 
-static tr_code find_members(tr_merge_work *work, tr_err *err)
+tr_code tr_merge_assign(tr_merge_work *work, const tr_rows *rows, tr_groups *out, tr_err *err)
 {
     const uint8_t(*keys)[16] = NULL;
     tr_arena *arena = &work->memory->rows;
     tr_groups groups = {.count = work->record_groups.count};
-    if (work->member_groups.start != NULL)
-        return TR_OK;
-    TR_TRY(tr_rows_of(work->fresh.is_set ? &work->fresh.borders : &work->plan->members.borders,
-                      work->index, arena, &work->members, err));
     TR_TRY(find_keys(work, err));
-    TR_TRY(tr_rows_keys(&work->members, arena, &keys, err));
-    const uint32_t end = work->members.end;
+    TR_TRY(tr_rows_keys(rows, arena, &keys, err));
+    const uint32_t end = rows->end;
     uint32_t *owner = tr_arena_array(arena, end, sizeof *owner);
     groups.start = tr_arena_array(arena, (size_t)groups.count + 2, sizeof *groups.start);
     groups.rows = tr_arena_array(arena, end, sizeof *groups.rows);
     if (owner == NULL || groups.start == NULL || groups.rows == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the membership of %u profiles",
-                       groups.count);
-    own_members(work, keys, owner);
-    for (uint32_t number = 1; number < end;
-         number++) /* counted one place on, so that filling ends right */
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the rows of %u profiles", groups.count);
+    own_rows(work, rows, keys, owner);
+    for (uint32_t number = 1; number < end; number++) /* one place on, so that filling ends right */
         if (owner[number] + 2 <= groups.count + 1)
             groups.start[owner[number] + 2]++;
     for (uint32_t g = 1; g <= groups.count; g++)
@@ -97,8 +91,17 @@ static tr_code find_members(tr_merge_work *work, tr_err *err)
     for (uint32_t number = 1; number < end; number++)
         if (owner[number] < groups.count)
             groups.rows[groups.start[owner[number] + 1]++] = number;
-    work->member_groups = groups;
+    *out = groups;
     return TR_OK;
+}
+
+static tr_code find_members(tr_merge_work *work, tr_err *err)
+{
+    if (work->member_groups.start != NULL)
+        return TR_OK;
+    TR_TRY(tr_rows_of(work->fresh.is_set ? &work->fresh.borders : &work->plan->members.borders, work->index,
+                      &work->memory->rows, &work->members, err));
+    return tr_merge_assign(work, &work->members, &work->member_groups, err);
 }
 
 tr_code tr_merge_member_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err)
@@ -132,6 +135,7 @@ tr_code tr_merge_member_rows(tr_merge_work *work, tr_rows *rows, tr_groups *grou
 typedef struct keeping {
     tr_merge_work *work;
     const tr_unit *unit;
+    uint32_t marks_run; /* gather.h */
     tr_arena *arena; /* the caller's */
     tr_column *columns;
 } keeping;
@@ -172,7 +176,9 @@ static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *gr
                         .rows = rows,
                         .matches = matches,
                         .lane = lane,
-                        .is_one_per_lane = rows == &k->work->records && !plan->has_upsert,
+                        .marks_run = k->marks_run,
+                        .is_one_per_lane = rows == &k->work->records && !plan->has_upsert &&
+                                           !k->work->is_lane_shared,
                         .arenas = k->work->memory->scratch,
                         .put = keep_column,
                         .ctx = self.ctx};
@@ -193,7 +199,7 @@ tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wante
         const tr_merge_nest as = {probe, unit, plan->probe.events, wanted};
         TR_TRY(tr_merge_fold_events(work, err));
         if (!view->is_sorted)
-            tr_merge_sort_events(work, false);
+            TR_TRY(tr_merge_sort_events(work, false, err));
         view->is_sorted = true;
         return tr_merge_nest_events(work, &as, &work->event_groups, keep_column, &k, err);
     }
@@ -203,6 +209,7 @@ tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wante
         if (!view->has_identities)
             TR_TRY(tr_merge_identity_rows(work, &view->identity_rows, &view->identity_groups, err));
         view->has_identities = true;
+        k.marks_run = work->clusters.slice_count > 0 ? tr_merge_marks_run(plan) : 0;
         return gather(&k, &view->identity_rows, &view->identity_groups, plan->probe.identities,
                       plan->all_lanes, err);
     }

@@ -76,24 +76,24 @@ tr_code tr_profile_knows(tr_profile_view *view, tr_str namespace_code, bool *out
 tr_code tr_profile_find(const tr_profile_view *view, tr_identity identity, tr_arena *arena,
                         tr_merge_profile *out, tr_err *err)
 {
-    uint8_t key[16];
-    tr_profile_key(view->secret, identity.code, identity.id, key);
+    tr_merge_identity asked = {.code = identity.code, .id = identity.id};
+    tr_profile_key(view->secret, identity.code, identity.id, asked.key);
     if (view->plan == NULL)
         return TR_FAIL(err, TR_NOT_FOUND, "no profile has this identity");
-    return tr_merge_profile_get(view->plan, key, arena, out, err);
+    return tr_merge_profile_get(view->plan, &asked, 1, arena, out, err);
 }
 
 tr_code tr_profile_events(const tr_profile_view *view, tr_identity identity,
                           const tr_merge_page *page, tr_arena *arena, tr_merge_events *out,
                           tr_err *err)
 {
-    uint8_t key[16];
-    tr_profile_key(view->secret, identity.code, identity.id, key);
+    tr_merge_identity asked = {.code = identity.code, .id = identity.id};
+    tr_profile_key(view->secret, identity.code, identity.id, asked.key);
     if (view->plan == NULL) {
         *out = (tr_merge_events){.count = 0};
         return TR_OK;
     }
-    return tr_merge_events_get(view->plan, key, page, arena, out, err);
+    return tr_merge_events_get(view->plan, &asked, 1, page, arena, out, err);
 }
 
 tr_code tr_profile_write(const tr_profile_view *view, const tr_column *columns, uint32_t row,

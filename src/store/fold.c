@@ -26,12 +26,17 @@ tr_code tr_fold_make(const tr_rows *rows, const tr_groups *groups, tr_arena *are
     return TR_OK;
 }
 
-static int compare_newness(const void *ctx, uint32_t a, uint32_t b)
+int tr_fold_newness(const tr_fold *fold, uint32_t a, uint32_t b)
 {
-    const tr_fold *fold = ctx;
     if (fold->ingested[a] != fold->ingested[b])
         return fold->ingested[a] > fold->ingested[b] ? -1 : 1;
-    return a > b ? -1 : a < b;
+    const int order = fold->owners == NULL ? 0 : tr_owners_compare(fold->owners, b, a);
+    return order != 0 ? order : a > b ? -1 : a < b;
+}
+
+static int compare_newness(const void *ctx, uint32_t a, uint32_t b)
+{
+    return tr_fold_newness(ctx, a, b);
 }
 
 uint32_t tr_fold_records(const tr_fold *fold, uint32_t *rows, uint32_t count)
@@ -130,5 +135,5 @@ tr_code tr_fold_events(const tr_fold *fold, tr_groups *groups, tr_arena *arena, 
                 groups->rows[to++] = rows[i];
     }
     groups->start[groups->count] = to;
-    return TR_OK;
+    return tr_owners_check(fold->owners, err);
 }

@@ -78,7 +78,7 @@ tr_code tr_gather_read(const tr_gather *gather, const tr_slice *slice, uint32_t 
         return TR_OK;
     const tr_run *run = gather->rows->runs[slice->run];
     tr_column column;
-    TR_TRY(tr_parquet_read(run->file, slice->group, from, slice->from, slice->rows, arena, &column, err));
+    TR_TRY(tr_run_read(run, slice->group, from, slice->from, slice->rows, arena, &column, err));
     if (twin->leaf == UINT32_MAX)
         TR_TRY(borrow(twin, &gather->shape->leaves[leaf], arena, &column, err));
     else if (twin->is_widened)

@@ -7,6 +7,9 @@
  * best row that lists it; segmentMembership keeps per (namespace, segment) the newest
  * lastQualificationTime, both keys in byte order.
  *
+ * Of a stitched profile `primary` in identityMap does not come with the item: the row of the members' run says
+ * which identity the profile stands for (MARKS).
+ *
  * A run may lack a leaf of the output, or have it with a narrower number: MATCHING finds for each leaf
  * of the output its twin in a run by structure and kind. An array that lacks one of the output's leaves still
  * has its entries: their levels are borrowed from a leaf beside it.
@@ -49,6 +52,8 @@ typedef struct tr_gather {
     const tr_match *matches;   /* per run of `rows` */
     const tr_groups *groups;
     const uint32_t *lane;      /* per run: its dataset's number */
+    uint32_t marks_run;        /* identityMap: runs from this one on are members', and decide who is primary;
+                                  0: there are none */
     bool is_one_per_lane;      /* no group has two rows of one lane */
     bool is_verbatim;          /* groups have one row each: maps are copied as they are, like arrays */
     const uint32_t *owner;     /* [rows->end] the group of a row, groups->count when it is in none */

@@ -27,9 +27,15 @@ typedef struct candidate {
     uint32_t piece;       /* entry in the key column */
     uint32_t outer_piece; /* entry in the outer key column */
     int64_t time;         /* lastQualificationTime */
+    bool is_mark;         /* of the members' row */
+    bool is_anchor;       /* and the identity that the profile stands for */
 } candidate;
 
+/* Whether a chosen item of identityMap is primary. */
+typedef enum mark { MARK_AS_LISTED, MARK_FALSE, MARK_TRUE } mark;
+
 typedef struct chosen {
+    uint8_t *mark; /* NULL: all as listed */
     uint32_t *slice, *piece;
     uint8_t *rep;    /* repetition level of the piece's first entry */
     uint32_t *start; /* per group */
@@ -42,6 +48,7 @@ typedef struct mapper {
     tr_arena *arena;
     map_rule rule;
     tr_parts outer, inner, times; /* inner: the key column; at depth 1 the same as outer */
+    tr_parts marks;               /* `primary`, in members' slices alone */
     tr_united outer_table, inner_table;
     uint32_t *place;              /* depth 2: outer code -> place in byte order */
     uint8_t **has_value;          /* depth 1: per slice and piece, or NULL */
@@ -64,22 +71,34 @@ static map_rule rule_of(const tr_unit *unit)
     return MAP_BY_KEY;
 }
 
-/* The leaf of a run that tells pieces apart at depth 2, or a time beside it; UINT32_MAX: none. */
-static uint32_t inner_leaf(const mapper *m, uint32_t run, bool is_time)
+/* What is read beside the pieces' own values. */
+typedef enum beside { BESIDE_KEY, BESIDE_TIME, BESIDE_MARK } beside;
+
+static const struct {
+    const char *name;
+    tr_kind kind;
+} beside_members[] = {[BESIDE_KEY] = {"id", TR_KIND_STRING},
+                      [BESIDE_TIME] = {"lastQualificationTime", TR_KIND_TIMESTAMP},
+                      [BESIDE_MARK] = {"primary", TR_KIND_BOOLEAN}};
+
+/* The leaf of a run that tells pieces apart at depth 2, or another one beside it; UINT32_MAX: none. */
+static uint32_t inner_leaf(const mapper *m, uint32_t run, beside what)
 {
     const tr_type *map = m->gather->matches[run].types[m->unit->type->id];
     if (map == NULL)
         return UINT32_MAX;
     const tr_type *item = map->children[0]->children[0];
-    if (m->rule == MAP_SEGMENTS && !is_time)
+    if (m->rule == MAP_SEGMENTS && what == BESIDE_KEY)
         return map->children[0]->first_leaf;
-    const tr_type *member = tr_type_member(item, tr_str_of(is_time ? "lastQualificationTime" : "id"));
-    if (member == NULL || member->kind != (is_time ? TR_KIND_TIMESTAMP : TR_KIND_STRING))
+    if (what == BESIDE_MARK && run < m->gather->marks_run)
+        return UINT32_MAX;
+    const tr_type *member = tr_type_member(item, tr_str_of(beside_members[what].name));
+    if (member == NULL || member->kind != beside_members[what].kind)
         return UINT32_MAX;
     return member->first_leaf;
 }
 
-static tr_code read_inner(mapper *m, bool is_time, tr_parts *out, tr_err *err)
+static tr_code read_inner(mapper *m, beside what, tr_parts *out, tr_err *err)
 {
     const tr_rows *rows = m->gather->rows;
     out->columns = tr_arena_array(m->arena, rows->slice_count, sizeof *out->columns);
@@ -88,12 +107,12 @@ static tr_code read_inner(mapper *m, bool is_time, tr_parts *out, tr_err *err)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u row groups", rows->slice_count);
     for (uint32_t s = 0; s < rows->slice_count; s++) {
         const tr_slice *slice = &rows->slices[s];
-        const uint32_t leaf = inner_leaf(m, slice->run, is_time);
-        out->columns[s].values.storage = is_time ? TR_STORAGE_WORD : TR_STORAGE_STRING;
+        const uint32_t leaf = inner_leaf(m, slice->run, what);
+        out->columns[s].values.storage = what == BESIDE_KEY ? TR_STORAGE_STRING : TR_STORAGE_WORD;
         if (leaf == UINT32_MAX)
             continue;
-        TR_TRY(tr_parquet_read(rows->runs[slice->run]->file, slice->group, leaf, slice->from, slice->rows,
-                               m->arena, &out->columns[s], err));
+        TR_TRY(tr_run_read(rows->runs[slice->run], slice->group, leaf, slice->from, slice->rows, m->arena,
+                           &out->columns[s], err));
         out->is_there[s] = true;
     }
     return TR_OK;
@@ -152,6 +171,11 @@ static tr_code find_values(mapper *m, tr_err *err)
     return TR_OK;
 }
 
+static bool has_marks(const mapper *m)
+{
+    return m->rule == MAP_IDENTITIES && m->gather->marks_run > 0;
+}
+
 static tr_code read_keys(mapper *m, tr_err *err)
 {
     const tr_rows *rows = m->gather->rows;
@@ -163,11 +187,13 @@ static tr_code read_keys(mapper *m, tr_err *err)
         TR_TRY(find_values(m, err));
     } else {
         TR_TRY(place_outer_keys(m, err));
-        TR_TRY(read_inner(m, false, &m->inner, err));
+        TR_TRY(read_inner(m, BESIDE_KEY, &m->inner, err));
         TR_TRY(tr_unite(m->inner.columns, rows->slice_count, false, m->arena, &m->inner_table, err));
     }
     if (m->rule == MAP_SEGMENTS)
-        TR_TRY(read_inner(m, true, &m->times, err));
+        TR_TRY(read_inner(m, BESIDE_TIME, &m->times, err));
+    if (has_marks(m))
+        TR_TRY(read_inner(m, BESIDE_MARK, &m->marks, err));
     m->slice_of = tr_arena_alloc(m->arena, (size_t)rows->end * sizeof *m->slice_of);
     if (m->slice_of == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a map of %u rows", rows->end);
@@ -270,11 +296,32 @@ static tr_code collect_row(mapper *m, uint32_t number, uint32_t *count, tr_err *
             c->outer = m->place[c->outer];
             c->inner = tr_united_code(&m->inner_table, s, code);
         }
+        if (has_marks(m) && m->gather->rows->slices[s].run >= m->gather->marks_run) {
+            const tr_column *marks = &m->marks.columns[s];
+            c->is_mark = true;
+            c->is_anchor = m->marks.is_there[s] && marks->codes[e] != 0 && tr_column_word(marks, e) != 0;
+        }
         if (m->rule == MAP_SEGMENTS && m->times.is_there[s] && m->times.columns[s].codes[e] != 0)
             c->time = (int64_t)tr_column_word(&m->times.columns[s], e);
         ++*count;
     }
     return TR_OK;
+}
+
+/* Who is primary is the members' row's to say, when the profile has one. */
+static void mark_pieces(mapper *m, uint32_t count, uint32_t kept)
+{
+    const candidate *anchor = NULL;
+    bool is_marked = false;
+    for (uint32_t i = 0; i < count; i++) {
+        is_marked = is_marked || m->candidates[i].is_mark;
+        if (m->candidates[i].is_anchor)
+            anchor = &m->candidates[i];
+    }
+    for (uint32_t i = 0; i < kept && is_marked; i++) {
+        const bool is_anchor = anchor != NULL && is_same_key(m, anchor, &m->candidates[m->index[i]]);
+        m->pieces.mark[m->pieces.count + i] = is_anchor ? MARK_TRUE : MARK_FALSE;
+    }
 }
 
 static void add_piece(chosen *to, uint32_t slice, uint32_t piece, uint8_t rep)
@@ -295,6 +342,8 @@ static void choose(mapper *m, uint32_t count)
             m->index[kept++] = m->index[i];
     if (m->rule != MAP_SEGMENTS)
         tr_sort_rows(m->index, m->spare, kept, compare_places, m);
+    if (m->pieces.mark != NULL)
+        mark_pieces(m, count, kept);
     for (uint32_t i = 0; i < kept; i++) {
         const candidate *c = &m->candidates[m->index[i]];
         const bool is_new_outer = i == 0 || c->outer != m->candidates[m->index[i - 1]].outer;
@@ -351,6 +400,10 @@ static tr_code choose_all(mapper *m, tr_err *err)
     }
     TR_TRY(make_chosen(m, pieces, &m->pieces, err));
     TR_TRY(make_chosen(m, m->rule == MAP_BY_KEY ? 1 : outer_pieces, &m->outer_pieces, err));
+    if (has_marks(m))
+        m->pieces.mark = tr_arena_array(m->arena, pieces, sizeof *m->pieces.mark);
+    if (has_marks(m) && m->pieces.mark == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %llu map entries", (unsigned long long)pieces);
     for (uint32_t g = 0; g < groups->count; g++) {
         const uint32_t from = groups->start[g], to = groups->start[g + 1];
         uint32_t count = 0;
@@ -468,6 +521,47 @@ static tr_code copy_pieces(const mapper *m, uint32_t leaf, const chosen *pieces,
     return tr_entries_put(m->gather, leaf, &c.entries, &c.united, err);
 }
 
+/* `primary`, true where the mark says so: a table of false and true. A row that has the item has the entry,
+ * its own or borrowed. */
+static tr_code put_marked(const mapper *m, uint32_t leaf, tr_arena *arena, tr_err *err)
+{
+    static const uint64_t words[] = {false, true};
+    tr_parts parts;
+    tr_entries entries;
+    const chosen *pieces = &m->pieces;
+    const uint32_t groups = m->gather->groups->count;
+    const tr_united table = {.values = {.storage = TR_STORAGE_WORD, .is_distinct = true, .count = 2, .words = words}};
+    const uint8_t full = tr_type_def(m->unit->type, m->gather->shape->leaves[leaf].type);
+    TR_TRY(tr_gather_parts(m->gather, leaf, arena, &parts, err));
+    TR_TRY(tr_entries_begin(arena, groups, (uint64_t)pieces->count + groups, &entries, err));
+    for (uint32_t g = 0; g < groups; g++) {
+        entries.row_start[g] = entries.count;
+        if (pieces->start[g] == pieces->start[g + 1])
+            tr_entries_absent(&entries);
+        for (uint32_t i = pieces->start[g]; i < pieces->start[g + 1]; i++) {
+            const uint32_t s = pieces->slice[i], e = pieces->piece[i], at = entries.count++;
+            const tr_column *from = &parts.columns[s];
+            const bool is_marked = pieces->mark[i] != MARK_AS_LISTED;
+            entries.rep[at] = pieces->rep[i];
+            entries.def[at] = is_marked ? full : from->def[e];
+            if (is_marked)
+                entries.codes[at] = pieces->mark[i] == MARK_TRUE ? 2 : 1;
+            else
+                entries.codes[at] = from->codes[e] == 0 ? 0 : tr_column_word(from, e) != 0 ? 2 : 1;
+        }
+    }
+    entries.row_start[groups] = entries.count;
+    return tr_entries_put(m->gather, leaf, &entries, &table, err);
+}
+
+/* The leaf of the output that marks decide, or UINT32_MAX. */
+static uint32_t marked_leaf(const mapper *m)
+{
+    const tr_type *member =
+        has_marks(m) ? tr_type_member(m->unit->type->children[0]->children[0], tr_str_of("primary")) : NULL;
+    return member == NULL || member->kind != TR_KIND_BOOLEAN ? UINT32_MAX : member->first_leaf;
+}
+
 /* How many groups have each outer key: what export jobs report by namespace. */
 static tr_code count_keys(const mapper *m, tr_err *err)
 {
@@ -498,6 +592,10 @@ tr_code tr_gather_map(const tr_gather *gather, const tr_unit *unit, tr_arena *ar
     for (uint32_t i = 0; i < unit->leaf_count; i++) {
         const bool is_outer = i == 0 && m.rule != MAP_BY_KEY;
         tr_arena_reset(&gather->arenas[1]);
+        if (unit->first_leaf + i == marked_leaf(&m)) {
+            TR_TRY(put_marked(&m, unit->first_leaf + i, &gather->arenas[1], err));
+            continue;
+        }
         TR_TRY(copy_pieces(&m, unit->first_leaf + i, is_outer ? &m.outer_pieces : &m.pieces,
                            is_outer || m.rule == MAP_BY_KEY ? 1 : 2, &gather->arenas[1], err));
     }

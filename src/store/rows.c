@@ -129,33 +129,50 @@ static void groups_of_key(const tr_run *run, const uint8_t key[16], uint32_t *fr
     *to = lower_group(run, partition + 1);
 }
 
-tr_code tr_rows_of_key(const tr_run *const *runs, uint32_t run_count, const uint8_t key[16],
-                       tr_arena *arena, tr_rows *out, tr_err *err)
+/* Adds the slices of one key in one run. */
+static tr_code add_key(tr_rows *rows, uint32_t r, const uint8_t key[16], tr_err *err)
+{
+    const tr_run *run = rows->runs[r];
+    uint32_t from, to;
+    groups_of_key(run, key, &from, &to);
+    for (uint32_t g = from; g < to; g++) {
+        tr_slice slice = {.run = r, .group = g, .base = rows->end};
+        TR_TRY(tr_parquet_find_key(run->file, g, run->key_leaf, key, &slice.from, &slice.rows, err));
+        if (slice.rows == 0)
+            continue;
+        if (__builtin_add_overflow(rows->end, slice.rows, &rows->end))
+            return TR_FAIL(err, TR_LIMIT, "an identity has more than 2^32 rows");
+        rows->slices[rows->slice_count++] = slice;
+    }
+    return TR_OK;
+}
+
+tr_code tr_rows_of_keys(const tr_run *const *runs, uint32_t run_count, const uint8_t (*keys)[16],
+                        uint32_t key_count, tr_arena *arena, tr_rows *out, uint32_t **key_of, tr_err *err)
 {
     tr_rows rows = {.runs = runs, .run_count = run_count, .end = 1};
     uint32_t slices = 0, from, to;
-    for (uint32_t r = 0; r < run_count; r++) {
-        groups_of_key(runs[r], key, &from, &to);
-        slices += to - from;
-    }
+    for (uint32_t r = 0; r < run_count; r++)
+        for (uint32_t k = 0; k < key_count; k++) {
+            groups_of_key(runs[r], keys[k], &from, &to);
+            slices += to - from;
+        }
+    uint32_t *numbers = tr_arena_array(arena, slices, sizeof *numbers);
     rows.slices = tr_arena_array(arena, slices, sizeof *rows.slices);
     rows.first_slice = tr_arena_array(arena, (size_t)run_count + 1, sizeof *rows.first_slice);
-    if (rows.slices == NULL || rows.first_slice == NULL)
+    if (rows.slices == NULL || rows.first_slice == NULL || numbers == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to look into %u row groups", slices);
     for (uint32_t r = 0; r < run_count; r++) {
-        groups_of_key(runs[r], key, &from, &to);
-        for (uint32_t g = from; g < to; g++) {
-            tr_slice slice = {.run = r, .group = g, .base = rows.end};
-            TR_TRY(tr_parquet_find_key(runs[r]->file, g, runs[r]->key_leaf, key, &slice.from,
-                                       &slice.rows, err));
-            if (slice.rows == 0)
-                continue;
-            if (__builtin_add_overflow(rows.end, slice.rows, &rows.end))
-                return TR_FAIL(err, TR_LIMIT, "an identity has more than 2^32 rows");
-            rows.slices[rows.slice_count++] = slice;
+        for (uint32_t k = 0; k < key_count; k++) {
+            const uint32_t before = rows.slice_count;
+            TR_TRY(add_key(&rows, r, keys[k], err));
+            for (uint32_t s = before; s < rows.slice_count; s++)
+                numbers[s] = k;
         }
         rows.first_slice[r + 1] = rows.slice_count;
     }
+    if (key_of != NULL)
+        *key_of = numbers;
     *out = rows;
     return TR_OK;
 }

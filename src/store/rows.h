@@ -52,10 +52,11 @@ typedef struct tr_rows {
 TR_MUST_CHECK tr_code tr_rows_of(const tr_borders *borders, uint32_t partition, tr_arena *arena,
                                  tr_rows *out, tr_err *err);
 
-/* The rows of one key: a slice per run and row group that has any. runs  as tr_borders.runs */
-TR_MUST_CHECK tr_code tr_rows_of_key(const tr_run *const *runs, uint32_t run_count,
-                                     const uint8_t key[16], tr_arena *arena, tr_rows *out,
-                                     tr_err *err);
+/* The rows of some keys: of each run those of keys[0], then of keys[1], a slice per key and row group that has
+ * any. runs  as tr_borders.runs; *key_of  per slice the number of its key; NULL: not asked for */
+TR_MUST_CHECK tr_code tr_rows_of_keys(const tr_run *const *runs, uint32_t run_count,
+                                      const uint8_t (*keys)[16], uint32_t key_count, tr_arena *arena,
+                                      tr_rows *out, uint32_t **key_of, tr_err *err);
 
 /* The slice of a row number; its run is .slices[...].run. */
 uint32_t tr_rows_slice(const tr_rows *rows, uint32_t number);

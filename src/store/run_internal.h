@@ -25,10 +25,13 @@ enum {
 TR_MUST_CHECK tr_code tr_run_find_bookkeeping(const tr_shape *shape,
                                               uint32_t leaves[TR_RUN_MEMBER_COUNT], tr_err *err);
 
+/* UINT32_MAX: it has none. */
+uint32_t tr_run_find_identity_key(const tr_shape *shape);
+
 /* How a run is cut into row groups: what its footer says. */
 typedef struct tr_run_cut {
     uint8_t bits;
-    bool is_event;
+    bool is_event, is_members;
     int64_t ingested_min_us, ingested_max_us;
     uint32_t group_count, group_cap;
     uint32_t *partition; /* [group_count], in an arena */

@@ -43,13 +43,15 @@ static tr_code read_footer(tr_run *run, tr_err *err)
     const json_t *ingested = json_object_get(footer, "ingested");
     if (bits < 0 || bits > TR_RUN_PARTITION_BITS_MAX)
         code = TR_FAIL(err, TR_CORRUPT, "run: the footer's number of partitions is not one we write");
-    else if (strcmp(behavior, "event") != 0 && strcmp(behavior, "record") != 0)
-        code = TR_FAIL(err, TR_CORRUPT, "run: behavior is neither \"record\" nor \"event\"");
+    else if (strcmp(behavior, "event") != 0 && strcmp(behavior, "record") != 0 &&
+             strcmp(behavior, "members") != 0)
+        code = TR_FAIL(err, TR_CORRUPT, "run: behavior is none of \"record\", \"event\" and \"members\"");
     else if (!json_is_integer(json_array_get(ingested, 0)) || !json_is_integer(json_array_get(ingested, 1)))
         code = TR_FAIL(err, TR_CORRUPT, "run: the footer has no ingestion times");
     if (code == TR_OK) {
         run->partition_bits = (uint8_t)bits;
         run->is_event = behavior[0] == 'e';
+        run->is_members = behavior[0] == 'm';
         run->ingested_min_us = json_integer_value(json_array_get(ingested, 0));
         run->ingested_us = json_integer_value(json_array_get(ingested, 1));
         run->written_us = run->ingested_us;
@@ -83,7 +85,17 @@ tr_code tr_run_open(tr_str bytes, const char *id, const char *dataset, tr_run **
     run->updated_leaf = leaves[TR_RUN_UPDATED];
     run->ingested_leaf = leaves[TR_RUN_INGESTED];
     run->batch_leaf = leaves[TR_RUN_BATCH];
+    run->identity_key_leaf = tr_run_find_identity_key(tr_parquet_shape(run->file));
     *out = run;
+    return TR_OK;
+}
+
+tr_code tr_run_read(const tr_run *run, uint32_t group, uint32_t leaf, uint32_t from, uint32_t rows,
+                    tr_arena *arena, tr_column *out, tr_err *err)
+{
+    if (run->file != NULL)
+        return tr_parquet_read(run->file, group, leaf, from, rows, arena, out, err);
+    *out = run->held[leaf];
     return TR_OK;
 }
 

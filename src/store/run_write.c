@@ -75,13 +75,20 @@ tr_code tr_run_find_bookkeeping(const tr_shape *shape, uint32_t leaves[TR_RUN_ME
     return TR_OK;
 }
 
+uint32_t tr_run_find_identity_key(const tr_shape *shape)
+{
+    const tr_type *book = tr_type_member(shape->root, tr_str_of(TR_BOOKKEEPING));
+    const tr_type *member = book == NULL ? NULL : tr_type_member(book, tr_str_of(TR_RUN_IDENTITY_KEY));
+    return member == NULL || member->kind != TR_KIND_KEY ? UINT32_MAX : member->first_leaf;
+}
+
 tr_code tr_run_footer(const tr_run_cut *cut, tr_buf *out, tr_err *err)
 {
     TR_TRY(tr_buf_format(out, err, "{\"bits\":%u,\"partitions\":[", cut->bits));
     for (uint32_t g = 0; g < cut->group_count; g++)
         TR_TRY(tr_buf_format(out, err, g == 0 ? "%u" : ",%u", cut->partition[g]));
     return tr_buf_format(out, err, "],\"behavior\":\"%s\",\"ingested\":[%lld,%lld]}%c",
-                         cut->is_event ? "event" : "record", (long long)cut->ingested_min_us,
+                         cut->is_members ? "members" : cut->is_event ? "event" : "record", (long long)cut->ingested_min_us,
                          (long long)cut->ingested_max_us, '\0');
 }
 
@@ -169,7 +176,8 @@ tr_code tr_run_write(const tr_run_rows *rows, tr_sink sink, tr_err *err)
 {
     tr_code code;
     uint32_t leaves[TR_RUN_MEMBER_COUNT];
-    tr_run_cut cut = {.bits = tr_run_bits_for(rows->rows), .is_event = rows->is_event};
+    tr_run_cut cut = {.bits = tr_run_bits_for(rows->rows), .is_event = rows->is_event,
+                      .is_members = rows->is_members};
     tr_arena arena = {0};
     tr_buf footer = {0};
     tr_parquet_writer *writer = NULL;

@@ -24,6 +24,11 @@
  * which writing began (`written_us`), in `ingested` and, where a row has no time of its own, in `updated`;
  * both mean the catalog's `ingestedUs` of the file. A compaction writes the real times.
  *
+ * STITCHED RUNS (docs/decisions/0008) have the key of the identity that a row's cluster stands for as profile
+ * key, and the row's own beside it in the leaf `identityKey`, which is missing or empty where both are the
+ * same. Their rows of one key are ordered by (namespace, id), then arrival. A run of MEMBERS has no fragments:
+ * a row per cluster with its identities as identityMap, `primary` at the one it stands for.
+ *
  * A SNAPSHOT is the list of live runs of a tenant at one moment, opened and counted. Compaction
  * publishes new runs and retires old ones; a snapshot keeps the files it holds.
  *
@@ -48,6 +53,7 @@ typedef struct tr_run {
     char batch[32];    /* "" for a compacted run */
     bool is_event;
     bool is_upsert;    /* the dataset's isUpsert tag when the run was made */
+    bool is_members;   /* the members of clusters, and no fragments */
     uint8_t partition_bits;
     int64_t ingested_us;   /* of its newest row */
     int64_t ingested_min_us; /* of its oldest: equal unless compacted */
@@ -57,7 +63,18 @@ typedef struct tr_run {
     const uint32_t *group_partition; /* [group count] partition of each row group, ascending */
     /* leaves of the bookkeeping columns */
     uint32_t key_leaf, namespace_leaf, id_leaf, updated_leaf, ingested_leaf, batch_leaf;
+    uint32_t identity_key_leaf; /* UINT32_MAX: every row's key is its own */
+    const tr_shape *held_shape; /* without a file: */
+    const tr_column *held;      /* its rows, in memory */
 } tr_run;
+
+static inline const tr_shape *tr_run_shape(const tr_run *run)
+{
+    return run->file == NULL ? run->held_shape : tr_parquet_shape(run->file);
+}
+/* Rows of a leaf, wherever they are: of a run in memory all of them. */
+TR_MUST_CHECK tr_code tr_run_read(const tr_run *run, uint32_t group, uint32_t leaf, uint32_t from,
+                                  uint32_t rows, tr_arena *arena, tr_column *out, tr_err *err);
 
 typedef struct tr_snapshot {
     const tr_run *const *runs; /* ordered by (dataset, ingested_us, id): the same list, the same order */
@@ -109,13 +126,14 @@ typedef struct tr_run_rows {
     const tr_shape *shape;
     const tr_column *columns; /* [shape->leaf_count] */
     uint32_t rows;
-    bool is_event;
+    bool is_event, is_members;
     uint8_t bits_min; /* at least so many partition bits; 0: as the rows need */
 } tr_run_rows;
 TR_MUST_CHECK tr_code tr_run_write(const tr_run_rows *rows, tr_sink sink, tr_err *err);
 
 /* Adds the bookkeeping struct to a row type. NULL: no memory. */
 tr_type *tr_run_add_bookkeeping(tr_arena *arena, tr_type *root);
+#define TR_RUN_IDENTITY_KEY "identityKey"
 
 /* Folds runs of a dataset when there are more than a few of a size class: newest record per identity
  * (upsert: rows merged), events deduplicated by _id. Publishes in one transaction. *folded: how many
