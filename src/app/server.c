@@ -132,6 +132,8 @@ static tr_code open_sql(tr_server *s, const tr_settings *settings, tr_err *err)
     const tr_sql_options sql = {.catalog = s->catalog,
                                 .lake = s->lake,
                                 .query = s->query,
+                                .export = s->export,
+                                .compute = s->compute,
                                 .guard = {.ctx = s->api, .admit = tr_api_sign_in},
                                 .listen = settings->pg_listen,
                                 .tls_certificate = settings->tls_certificate,

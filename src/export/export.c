@@ -197,9 +197,9 @@ static tr_code make_plan(tr_export *export, const tr_tenant *tenant,
     return code;
 }
 
-/* The policy and the plan of a request; both are returned. */
-static tr_code decide(tr_export *export, const tr_tenant *tenant, const tr_export_request *request,
-                      json_t **policy, json_t **plan, tr_err *err)
+tr_code tr_export_plan_of(tr_export *export, const tr_tenant *tenant,
+                          const tr_export_request *request, json_t **policy, json_t **plan,
+                          tr_err *err)
 {
     json_t *own = json_array();
     if (own == NULL)
@@ -209,8 +209,10 @@ static tr_code decide(tr_export *export, const tr_tenant *tenant, const tr_expor
         code = find_policy(export, tenant, request, own, policy, err);
     if (code == TR_OK) {
         code = make_plan(export, tenant, request, *policy, own, plan, err);
-        if (code != TR_OK)
+        if (code != TR_OK) {
             json_decref(*policy);
+            *policy = NULL;
+        }
     }
     json_decref(own);
     return code;
@@ -265,7 +267,7 @@ tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_
     TR_TRY(check_dataset(export, tenant, request.dataset, err));
     int64_t created_us = 0; /* before the snapshot: an incremental export goes on from there */
     TR_TRY(tr_catalog_clock(export->parts.catalog, tenant, &created_us, err));
-    TR_TRY(decide(export, tenant, &request, &policy, &plan, err));
+    TR_TRY(tr_export_plan_of(export, tenant, &request, &policy, &plan, err));
     tr_code code = TR_OK;
     if (request.is_evaluated)
         code = tr_export_evaluate(export, tenant, &request, request_id, plan, err);
@@ -367,7 +369,7 @@ tr_code tr_export_decide(tr_export *export, const tr_tenant *tenant, const json_
     tr_export_request request;
     TR_TRY(tr_export_request_read(body, &request, err));
     TR_TRY(check_dataset(export, tenant, request.dataset, err));
-    return decide(export, tenant, &request, policy, plan, err);
+    return tr_export_plan_of(export, tenant, &request, policy, plan, err);
 }
 
 static tr_code resume_one(void *ctx, const tr_tenant *tenant, const char *id, tr_err *err)

@@ -9,6 +9,7 @@
  *     run.c           partitions into parts
  *     publish.c       parts into a batch; the three ways a job ends
  *     list.c          lists and pages
+ *     live.c          merged profiles without a job: live.h
  *
  * In the catalog, beside kind "export" (the job's document, with a member "_" that no answer
  * shows):
@@ -135,6 +136,10 @@ typedef struct tr_export_run { /* a job while its coordinator works on it */
     int64_t export_begin_ms, export_end_ms, write_begin_ms;
 } tr_export_run;
 
+/* The policy and the plan of a request, as of now; both are returned. */
+TR_MUST_CHECK tr_code tr_export_plan_of(tr_export *export, const tr_tenant *tenant,
+                                        const tr_export_request *request, json_t **policy,
+                                        json_t **plan, tr_err *err);
 /* A body checked whole; its policy and its plan are returned. Nothing is stored. */
 TR_MUST_CHECK tr_code tr_export_decide(tr_export *export, const tr_tenant *tenant,
                                        const json_t *body, json_t **policy, json_t **plan,

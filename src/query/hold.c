@@ -5,8 +5,8 @@
  *     lake/.../data/<dataset>/<batch>/part-0.parquet     removed meanwhile, perhaps
  *     scratch/held-<pid>-<n>/7.parquet                   the same bytes by another name
  *
- * A file that the next statement does not name keeps its name here, so that the worker need not look
- * at it again; it goes when it was removed from the lake, or when there are many.
+ * A file that the next statement does not name keeps its name here, so that the worker need not
+ * look at it again; it goes when it was removed from the lake, or when there are many.
  */
 #include "os/os.h"
 #include "query_internal.h"
@@ -130,7 +130,8 @@ static bool is_shared(const char *path)
     return stat(path, &about) == 0 && about.st_nlink > 1;
 }
 
-/* Removes what `links` has and `kept` has not; what costs nothing is added to `kept`, unless NULL. */
+/* Removes what `links` has and `kept` has not; what costs nothing is added to `kept`, unless
+ * NULL. */
 static void drop_others(const json_t *links, const json_t *kept, json_t *idle)
 {
     const char *path;

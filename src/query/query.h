@@ -28,6 +28,7 @@ typedef struct tr_query_options {
 
 TR_MUST_CHECK tr_code tr_query_open(const tr_query_options *options, tr_query **out, tr_err *err);
 void tr_query_close(tr_query *query); /* accepts NULL */
+uint32_t tr_query_deadline_s(const tr_query *query);
 
 /* Turns a foreign Parquet or CSV file into JSON lines at out_path, one XDM-shaped object a row:
  * nulls are left out, maps are objects, timestamps RFC 3339 UTC with a Z, dates YYYY-MM-DD; CSV

@@ -64,7 +64,6 @@ TR_MUST_CHECK tr_code tr_query_session_request(tr_query *query, tr_query_hold *h
 /* Scratch that could not be removed is swept later; it changes no answer. */
 void tr_query_note_kept(tr_code code);
 const char *tr_query_worker_path(const tr_query *query);
-uint32_t tr_query_deadline_s(const tr_query *query);
 void tr_query_drop_spill(char *spill); /* taken; accepts NULL */
 
 /* Starts the worker, waits for its end, never longer than the deadline. *verdict is returned: what

@@ -363,6 +363,7 @@ static void simple_query(tr_sql_connection *c, tr_body *body)
     tr_err err = {0};
     tr_code code = TR_OK;
     bool is_empty = true;
+    atomic_store(&c->is_cancelled, false);
     while (code == TR_OK && script.len > 0) {
         size_t next;
         const tr_str sql = tr_lex_first(script, &next);

@@ -6,6 +6,8 @@
  */
 #include "sql/sql_internal.h"
 
+#include "base/clock.h"
+#include "sql/live_tables.h"
 #include "sql/rewrite_internal.h"
 #include "sql/tables.h"
 
@@ -40,14 +42,21 @@ static tr_code take_worker(tr_sql_connection *c, tr_query_session **out, tr_err 
 static tr_code list_tables(tr_sql_connection *c, tr_buf *sql, tr_err *err)
 {
     size_t i;
-    json_t *list = NULL, *row;
+    json_t *list = NULL, *row, *live = NULL;
     TR_TRY(tr_tables_list(c->sql->options.catalog, &c->tenant, &list, err));
-    tr_code code = tr_buf_append(sql, tr_str_of("SELECT * FROM (VALUES (NULL,NULL,NULL,NULL,NULL)"),
+    tr_code code = c->sql->live == NULL
+                       ? TR_OK : tr_live_tables_list(c->sql->live, &c->tenant, &live, err);
+    if (code == TR_OK && live != NULL && json_array_extend(list, live) != 0)
+        code = no_memory(err);
+    json_decref(live);
+    if (code == TR_OK)
+        code = tr_buf_append(sql, tr_str_of("SELECT * FROM (VALUES (NULL,NULL,NULL,NULL,NULL)"),
                                  err);
     json_array_foreach (list, i, row) {
         const char *const cells[] = {tr_json_text(row, "table", ""),
                                      tr_json_text(row, "dataset", ""),
-                                     tr_json_text(row, "name", ""), "", "true"};
+                                     tr_json_text(row, "name", ""),
+                                     tr_json_text(row, "description", ""), "true"};
         for (size_t k = 0; k < 5 && code == TR_OK; k++) {
             code = tr_buf_append(sql, tr_str_of(k == 0 ? ",(" : ","), err);
             if (code == TR_OK)
@@ -62,6 +71,39 @@ static tr_code list_tables(tr_sql_connection *c, tr_buf *sql, tr_err *err)
                                         "resolved) WHERE name IS NOT NULL ORDER BY name"), err);
 }
 
+/* A statement from its text to its first answer. */
+typedef struct begin {
+    const char *verb; /* "run" or "describe" */
+    const tr_plan *plan;
+    tr_str sql;
+    const json_t *formats;
+    bool is_whole;     /* of live tables, all columns */
+    bool is_narrow;    /* some were left out */
+    json_t *temporary; /* files that go once they are held */
+} begin;
+
+/* Adds the tables that are no dataset. */
+static tr_code find_live(tr_sql_connection *c, begin *b, json_t *tables, tr_err *err)
+{
+    tr_err why = {0};
+    const int64_t deadline_s = tr_query_deadline_s(c->sql->options.query);
+    const tr_live_wanted wanted = {
+        .sql = b->sql,
+        .is_columns_only = strcmp(b->verb, "describe") == 0,
+        .is_whole = b->is_whole,
+        .is_listed = b->plan->is_probe,
+        .patience = {.cancel = &c->is_cancelled,
+                     .client_fd = c->wire.fd,
+                     .deadline_us = tr_time_monotonic_us() + deadline_s * 1000000}};
+    if (c->sql->live == NULL)
+        return TR_OK;
+    const tr_code code = tr_live_tables_add(c->sql->live, &c->tenant, &wanted, tables,
+                                            &b->temporary, &b->is_narrow, &why);
+    if (code == TR_SEMANTIC)
+        return tr_sql_fail(c, "0A000", err, "%s", why.text);
+    return code == TR_OK ? TR_OK : worker_failed(c, code, &why, err);
+}
+
 static tr_code find_tables(tr_sql_connection *c, const tr_plan *plan, tr_str sql, json_t **out,
                            tr_err *err)
 {
@@ -74,30 +116,41 @@ static tr_code find_tables(tr_sql_connection *c, const tr_plan *plan, tr_str sql
                           err);
 }
 
-static tr_code make_command(tr_sql_connection *c, const char *verb, const tr_plan *plan, tr_str sql,
-                            const json_t *formats, json_t **out, tr_err *err)
+static tr_code pack_command(tr_sql_connection *c, const begin *b, tr_str sql, json_t *tables,
+                            json_t **out, tr_err *err)
+{
+    json_t *text = tr_json_str(sql);
+    if (text == NULL || memchr(sql.at, '\0', sql.len) != NULL) {
+        json_decref(text);
+        return tr_sql_fail(c, "22021", err, "the statement is not UTF-8 text");
+    }
+    json_t *command = json_pack("{s:s,s:o,s:O,s:b,s:s,s:s}", "do", b->verb, "sql", text, "tables",
+                                tables, "probe", b->plan->is_probe, "user", c->user, "database",
+                                c->database);
+    if (command == NULL ||
+        (b->formats != NULL &&
+         json_object_set(command, "formats", (json_t *)(uintptr_t)b->formats) != 0)) {
+        json_decref(command);
+        return no_memory(err);
+    }
+    *out = command;
+    return TR_OK;
+}
+
+static tr_code make_command(tr_sql_connection *c, begin *b, json_t **out, tr_err *err)
 {
     tr_buf listing = {0};
+    tr_str sql = b->sql;
     json_t *tables = NULL;
-    tr_code code = find_tables(c, plan, sql, &tables, err);
-    if (code == TR_OK && plan->shows_tables) {
+    tr_code code = find_tables(c, b->plan, sql, &tables, err);
+    if (code == TR_OK && b->plan->shows_tables) {
         code = list_tables(c, &listing, err);
         sql = tr_buf_str(&listing);
+    } else if (code == TR_OK) {
+        code = find_live(c, b, tables, err);
     }
-    json_t *text = code == TR_OK ? tr_json_str(sql) : NULL;
-    if (code == TR_OK && (text == NULL || memchr(sql.at, '\0', sql.len) != NULL))
-        code = tr_sql_fail(c, "22021", err, "the statement is not UTF-8 text");
-    if (code == TR_OK) {
-        *out = json_pack("{s:s,s:O,s:O,s:b,s:s,s:s}", "do", verb, "sql", text, "tables", tables,
-                         "probe", plan->is_probe, "user", c->user, "database", c->database);
-        if (*out == NULL ||
-            (formats != NULL &&
-             json_object_set(*out, "formats", (json_t *)(uintptr_t)formats) != 0)) {
-            json_decref(*out);
-            code = no_memory(err);
-        }
-    }
-    json_decref(text);
+    if (code == TR_OK)
+        code = pack_command(c, b, sql, tables, out, err);
     json_decref(tables);
     tr_buf_free(&listing);
     return code;
@@ -143,21 +196,35 @@ static tr_code start(tr_sql_connection *c, tr_sql_run *run, const json_t *comman
     return tr_json_parse(answer.bytes, first, err);
 }
 
-/* A statement of which a file went between the catalog's answer and the link to it: again. */
-static tr_code try_start(tr_sql_connection *c, const char *verb, const tr_plan *plan, tr_str sql,
-                         const json_t *formats, tr_sql_run *run, json_t **first, tr_err *err)
+static tr_code start_once(tr_sql_connection *c, begin *b, tr_sql_run *run, json_t **first,
+                          tr_err *err)
+{
+    json_t *command = NULL;
+    tr_sql_run_end(c, run);
+    *run = (tr_sql_run){.has_begun = true};
+    tr_code code = make_command(c, b, &command, err);
+    if (code == TR_OK)
+        code = start(c, run, command, first, err);
+    run->is_done = run->is_done || code == TR_NOT_FOUND; /* the worker has not been asked */
+    json_decref(command);
+    tr_live_tables_forget(b->temporary);
+    b->temporary = NULL;
+    return code;
+}
+
+/* Again, when a file went between the catalog's answer and the link to it; and once, when a column
+ * is not there of which some were left out: the engine's words then tell of all of them. */
+static tr_code start_run(tr_sql_connection *c, begin *b, tr_sql_run *run, json_t **first,
+                         tr_err *err)
 {
     enum { TRIES = 20 };
     tr_code code = TR_NOT_FOUND;
     for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
-        json_t *command = NULL;
-        tr_sql_run_end(c, run);
-        *run = (tr_sql_run){.has_begun = true};
-        code = make_command(c, verb, plan, sql, formats, &command, err);
-        if (code == TR_OK)
-            code = start(c, run, command, first, err);
-        run->is_done = run->is_done || code == TR_NOT_FOUND; /* the worker has not been asked */
-        json_decref(command);
+        code = start_once(c, b, run, first, err);
+        if (code == TR_INVALID && b->is_narrow && strcmp(c->error_state, "42703") == 0) {
+            *b = (begin){b->verb, b->plan, b->sql, b->formats, .is_whole = true};
+            code = TR_NOT_FOUND;
+        }
     }
     return code == TR_NOT_FOUND
                ? tr_sql_fail(c, "58000", err, "the data changes too fast to read it") : code;
@@ -167,8 +234,9 @@ tr_code tr_sql_run_begin(tr_sql_connection *c, const tr_plan *plan, tr_str sql,
                          const json_t *formats, tr_sql_run *out, tr_err *err)
 {
     json_t *first = NULL;
+    begin b = {"run", plan, sql, formats, .is_whole = false};
     *out = (tr_sql_run){0};
-    const tr_code code = try_start(c, "run", plan, sql, formats, out, &first, err);
+    const tr_code code = start_run(c, &b, out, &first, err);
     if (code == TR_OK)
         out->columns = json_incref(json_object_get(first, "columns"));
     json_decref(first);
@@ -182,7 +250,8 @@ tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *plan, tr_str sq
 {
     tr_query_answer answer;
     tr_sql_run run = {0};
-    tr_code code = try_start(c, "describe", plan, sql, NULL, &run, out, err);
+    begin b = {"describe", plan, sql, NULL, .is_whole = true};
+    tr_code code = start_run(c, &b, &run, out, err);
     if (code == TR_OK) {
         code = next(c, &run, &answer, err);
         if (code != TR_OK)

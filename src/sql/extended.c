@@ -397,6 +397,7 @@ tr_code tr_sql_execute(tr_sql_connection *c, tr_body *body, tr_err *err)
     if (body->is_bad)
         return malformed(c, err);
     portal *p = *find_portal(c->named, name);
+    atomic_store(&c->is_cancelled, false);
     if (p == NULL)
         return tr_sql_fail(c, "34000", err, "portal \"%.100s\" does not exist", name);
     if (c->state == 'E' && p->plan.effect != TR_EFFECT_COMMIT &&

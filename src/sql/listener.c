@@ -28,8 +28,11 @@ void tr_sql_cancel(tr_sql *sql, uint32_t number, uint32_t secret)
 {
     (void)pthread_mutex_lock(&sql->mutex);
     for (tr_sql_connection *c = sql->connections; c != NULL; c = c->next)
-        if (c->number == number && c->secret == secret && c->running != NULL)
-            tr_query_session_kill(c->running);
+        if (c->number == number && c->secret == secret) {
+            atomic_store(&c->is_cancelled, true);
+            if (c->running != NULL)
+                tr_query_session_kill(c->running);
+        }
     (void)pthread_mutex_unlock(&sql->mutex);
 }
 
@@ -213,6 +216,15 @@ static tr_code start(tr_sql *sql, tr_err *err)
     return TR_OK;
 }
 
+static tr_code open_live(tr_sql *sql, tr_err *err)
+{
+    const tr_live_cache_parts parts = {.export = sql->options.export,
+                                       .compute = sql->options.compute,
+                                       .scratch_folder = tr_lake_scratch(sql->options.lake)};
+    return parts.export == NULL
+               ? TR_OK : tr_live_tables_open(&parts, sql->options.catalog, &sql->live, err);
+}
+
 tr_code tr_sql_open(const tr_sql_options *options, tr_sql **out, tr_err *err)
 {
     tr_sql *sql = tr_alloc_zeroed(1, sizeof *sql);
@@ -224,7 +236,9 @@ tr_code tr_sql_open(const tr_sql_options *options, tr_sql **out, tr_err *err)
     sql->listen_fd = sql->stop_fd[0] = sql->stop_fd[1] = -1;
     (void)pthread_mutex_init(&sql->mutex, NULL);
     (void)pthread_cond_init(&sql->changed, NULL);
-    const tr_code code = start(sql, err);
+    tr_code code = open_live(sql, err);
+    if (code == TR_OK)
+        code = start(sql, err);
     if (code == TR_OK)
         *out = sql;
     else
@@ -242,6 +256,7 @@ static void end_connections(tr_sql *sql)
     (void)pthread_mutex_lock(&sql->mutex);
     for (tr_sql_connection *c = sql->connections; c != NULL; c = c->next) {
         (void)shutdown(c->wire.fd, SHUT_RD);
+        atomic_store(&c->is_cancelled, true);
         if (c->running != NULL)
             tr_query_session_kill(c->running);
     }
@@ -265,6 +280,7 @@ void tr_sql_close(tr_sql *sql)
         if (fds[i] >= 0)
             (void)close(fds[i]);
     SSL_CTX_free(sql->tls);
+    tr_live_tables_close(sql->live);
     (void)pthread_cond_destroy(&sql->changed);
     (void)pthread_mutex_destroy(&sql->mutex);
     tr_free(sql);

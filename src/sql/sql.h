@@ -13,6 +13,7 @@
 #ifndef TR_SQL_SQL_H
 #define TR_SQL_SQL_H
 
+#include "export/export.h"
 #include "lake/lake.h"
 #include "query/query.h"
 
@@ -30,6 +31,8 @@ typedef struct tr_sql_options {
     tr_catalog *catalog;
     tr_lake *lake;
     tr_query *query;
+    tr_export *export;   /* NULL: no live tables (live_tables.h) */
+    tr_compute *compute; /* with export */
     tr_sql_guard guard;
     const char *listen;          /* "127.0.0.1:5433"; port 0: any */
     const char *tls_certificate; /* PEM files; NULL: no TLS */

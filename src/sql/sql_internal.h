@@ -9,6 +9,7 @@
 #ifndef TR_SQL_SQL_INTERNAL_H
 #define TR_SQL_SQL_INTERNAL_H
 
+#include "sql/live_tables.h"
 #include "sql/sql.h"
 #include "sql/translate.h"
 #include "sql/wire.h"
@@ -29,6 +30,7 @@ typedef struct tr_sql_connection {
     tr_tenant tenant;
     bool is_local;
     char state;                /* 'I' idle, 'T' in a transaction, 'E' in a failed one */
+    atomic_bool is_cancelled;  /* what it does, without a worker, too; reset by every statement */
     bool is_skipping;          /* after an error, up to Sync */
     char error_state[6];       /* of the failure last met */
     tr_query_session *idle;    /* a worker that waits; NULL: none */
@@ -42,6 +44,7 @@ struct tr_sql {
     int listen_fd, stop_fd[2];
     char address[128];
     SSL_CTX *tls;
+    tr_live_tables *live; /* NULL: none */
     pthread_t thread;
     bool has_thread;
     pthread_mutex_t mutex;

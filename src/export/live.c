@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* live.c - see live.h. */
+#include "export/live.h"
+
+#include "export/export_internal.h"
+
+struct tr_live {
+    tr_export *export;
+    tr_tenant tenant;
+    json_t *json; /* the plan */
+    char key[33];
+    tr_export_plan plan; /* once it has begun */
+    bool has_begun;
+};
+
+static tr_code no_memory(tr_err *err)
+{
+    return TR_FAIL(err, TR_NO_MEMORY, "no memory for live profiles");
+}
+
+/* Of all that the plan says but the columns. */
+static tr_code make_key(tr_live *live, tr_err *err)
+{
+    tr_buf text = {0};
+    json_t *rest = json_copy(live->json);
+    tr_code code = rest == NULL || json_object_del(rest, "output") != 0
+                       ? no_memory(err)
+                       : tr_json_write(rest, &text, err);
+    if (code == TR_OK)
+        tr_hash128_text(tr_hash128_of(tr_buf_str(&text)), live->key);
+    json_decref(rest);
+    tr_buf_free(&text);
+    return code;
+}
+
+static tr_code decide(tr_live *live, const char *policy_id, tr_err *err)
+{
+    const tr_export_request request = {.policy_id = policy_id,
+                                       .with_event_only = true,
+                                       .updated_after_us = TR_TIME_NONE,
+                                       .event_after_us = TR_TIME_NONE,
+                                       .event_before_us = TR_TIME_NONE,
+                                       .qualified_from_us = TR_TIME_NONE,
+                                       .qualified_until_us = TR_TIME_NONE};
+    json_t *policy = NULL;
+    json_decref(live->json);
+    live->json = NULL;
+    const tr_code code =
+        tr_export_plan_of(live->export, &live->tenant, &request, &policy, &live->json, err);
+    json_decref(policy);
+    return code;
+}
+
+/* Policy, members and runs of one moment: nothing was committed between the first and the last. */
+static tr_code decide_at_once(tr_live *live, const char *policy_id, tr_err *err)
+{
+    enum { TRIES = 8 };
+    tr_catalog *catalog = live->export->parts.catalog;
+    for (int i = 0; i < TRIES; i++) {
+        const uint64_t version = tr_catalog_profile_version(catalog);
+        const tr_code code = decide(live, policy_id, err);
+        if (version % 2 == 0 && tr_catalog_profile_version(catalog) == version)
+            return code;
+    }
+    TR_TRY(tr_catalog_begin(catalog, err));
+    return tr_catalog_end(catalog, decide(live, policy_id, err), err);
+}
+
+tr_code tr_live_open(tr_export *export, const tr_tenant *tenant, const char *policy_id,
+                     tr_live **out, tr_err *err)
+{
+    tr_live *live = tr_alloc_zeroed(1, sizeof *live);
+    if (live == NULL)
+        return no_memory(err);
+    live->export = export;
+    live->tenant = *tenant;
+    tr_code code = decide_at_once(live, policy_id, err);
+    if (code == TR_OK)
+        code = make_key(live, err);
+    if (code == TR_OK)
+        *out = live;
+    else
+        tr_live_close(live);
+    return code;
+}
+
+void tr_live_close(tr_live *live)
+{
+    if (live == NULL)
+        return;
+    if (live->has_begun)
+        tr_export_plan_close(&live->plan);
+    json_decref(live->json);
+    tr_free(live);
+}
+
+const char *tr_live_key(const tr_live *live)
+{
+    return live->key;
+}
+
+const json_t *tr_live_columns(const tr_live *live)
+{
+    return json_object_get(json_object_get(live->json, "output"), "c");
+}
+
+const char *tr_live_policy(const tr_live *live)
+{
+    return tr_json_text(json_object_get(live->json, "policy"), "id", "");
+}
+
+tr_code tr_live_narrow(tr_live *live, bool (*wants)(void *ctx, const char *column), void *ctx,
+                       tr_err *err)
+{
+    size_t i;
+    json_t *column, *kept = json_array(), *columns = NULL;
+    columns = json_object_get(json_object_get(live->json, "output"), "c");
+    tr_code code = kept == NULL ? no_memory(err) : TR_OK;
+    json_array_foreach(columns, i,
+                       column) if (code == TR_OK && wants(ctx, tr_json_text(column, "n", "")) &&
+                                   json_array_append(kept, column) != 0) code = no_memory(err);
+    if (code == TR_OK && json_array_size(kept) == 0 && json_array_size(columns) > 0 &&
+        json_array_append(kept, json_array_get(columns, 0)) != 0) /* rows need a column */
+        code = no_memory(err);
+    if (code != TR_OK) {
+        json_decref(kept);
+        return code;
+    }
+    if (json_object_set_new(json_object_get(live->json, "output"), "c", kept) != 0)
+        return no_memory(err);
+    return TR_OK;
+}
+
+tr_code tr_live_begin(tr_live *live, tr_err *err)
+{
+    TR_TRY(tr_export_plan_open(live->json, &live->export->parts, &live->tenant, &live->plan, err));
+    live->has_begun = true;
+    return TR_OK;
+}
+
+uint32_t tr_live_partitions(const tr_live *live)
+{
+    return live->plan.partitions;
+}
+
+tr_code tr_live_write(const tr_live *live, uint32_t partition, tr_sink sink,
+                      const atomic_bool *cancel, uint64_t *profiles, tr_err *err)
+{
+    tr_merge_stats stats = {0};
+    TR_TRY(tr_merge_partition(live->plan.slots[0].merge, partition, sink, cancel, NULL, NULL,
+                              &stats, err));
+    *profiles = stats.profiles;
+    return TR_OK;
+}
+
+tr_code tr_live_write_columns(tr_live *live, tr_sink sink, tr_err *err)
+{
+    uint64_t none;
+    json_t *whole = live->json;
+    live->json = json_copy(whole);
+    tr_code code = TR_OK;
+    if (live->json == NULL || json_object_set_new(live->json, "runs", json_array()) != 0 ||
+        json_object_set_new(live->json, "memberships", json_array()) != 0)
+        code = no_memory(err);
+    if (code == TR_OK)
+        code = tr_live_begin(live, err);
+    if (code == TR_OK)
+        code = tr_live_write(live, 0, sink, NULL, &none, err);
+    json_decref(whole);
+    return code;
+}
