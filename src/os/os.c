@@ -327,8 +327,7 @@ void tr_crash_point(const char *name)
         (void)kill(getpid(), SIGKILL);
 }
 
-/* Links
- * ------------------------------------------------------------------------------------------ */
+/* Links --------------------------------------------------------------------------------------- */
 
 static tr_code copy_file(const char *from, const char *to, tr_err *err)
 {

@@ -2,9 +2,8 @@
 /* live_cache.h - merged profiles as Parquet files in the scratch folder, made when a statement
  * names them and kept while they are what merging would give again.
  *
- *     tenant, key (runs, policy, members: export/live.h)  columns   files
- *     7       4f0c...                                     a b c    
- *     scratch/live-812/3/part-*.parquet
+ *     tenant, key (runs, policy, members: export/live.h)   columns   files
+ *     7       4f0c...                                      a b c     live-812-0/3/part-*.parquet
  *
  * RIGHT AT EVERY MOMENT. A statement asks the catalog first what there is now; the answer is the
  * key. An entry of that key with the statement's columns, or more, is what it reads. Nobody has

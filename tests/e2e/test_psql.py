@@ -99,7 +99,7 @@ def test_another_org_s_tables_are_not_there(shop, server):
     how = {**shop.how, "user": other["org_id"], "password": f"{other['client_id']}:{other['client_secret']}"}
     with psycopg.connect(**how, autocommit=True) as connection:
         assert state_of(connection, "SELECT * FROM crm") == "42P01"
-        assert connection.execute("SHOW TABLES").fetchall() == []
+        assert [row for row in connection.execute("SHOW TABLES").fetchall() if row[1] != ""] == []
 
 
 # Statements -----------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_another_org_s_tables_are_not_there(shop, server):
 
 def test_tables_are_the_datasets(db, shop):
     rows = db.execute("SHOW TABLES").fetchall()
-    assert [(row[0], row[1]) for row in rows][1] == ("crm", shop.crm)
+    assert [(row[0], row[1]) for row in rows if row[1] != ""][1] == ("crm", shop.crm)
     assert db.execute(f"SELECT {shop.tenant}.p.firstName FROM public.crm ORDER BY 1").fetchall()[0] == ("n0",)
 
 
