@@ -52,6 +52,8 @@
 #define TR_LOOKUP_EVENTS_MAX 1000               /* events of one page: AEP's default, and more is another page */
 #define TR_LOOKUP_ANSWER_BYTES_MAX ((size_t)256 << 20) /* of one request for many: it stands in memory */
 #define TR_LOOKUP_FIELDS_BYTES_MAX (64 * 1024)  /* a choice of fields: it is kept with its view */
+#define TR_SELECTOR_DEPTH_MAX 32               /* parentheses within each other in a choice of fields */
+#define TR_SELECTOR_BYTES_MAX (1024 * 1024)    /* of its paths written out */
 #define TR_LOOKUP_VIEWS_MAX 64                  /* policies and choices of fields that are kept ready */
 #define TR_SQL_BYTES_MAX (1024 * 1024)          /* one statement */
 #define TR_CONVERT_BYTES_LEAST ((uint64_t)4 << 30) /* JSON lines that any foreign file may become, */

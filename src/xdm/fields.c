@@ -15,6 +15,8 @@
  */
 #include "xdm/fields.h"
 
+#include "base/limits.h"
+
 enum { MARK_NONE, MARK_PATH, MARK_WHOLE };
 
 static tr_code no_memory(tr_err *err)
@@ -30,6 +32,100 @@ static tr_str trim(tr_str s)
                          s.at[s.len - 1] == '\n' || s.at[s.len - 1] == '\r'))
         s.len--;
     return s;
+}
+
+/* A selector on its way to paths. */
+typedef struct selector {
+    tr_str text;
+    size_t at;
+    tr_buf below; /* "addresses.city.": what stands before every path within these parentheses */
+    tr_buf *out;
+} selector;
+
+static tr_code put_path(selector *s, tr_str path, tr_err *err)
+{
+    if (s->out->len > 0)
+        TR_TRY(tr_buf_append(s->out, tr_str_of(","), err));
+    TR_TRY(tr_buf_append(s->out, tr_buf_str(&s->below), err));
+    return tr_buf_append(s->out, path, err);
+}
+
+/* Up to the next of ",()", or to the end. */
+static tr_str take_path(selector *s)
+{
+    const size_t from = s->at;
+    while (s->at < s->text.len && memchr(",()", s->text.at[s->at], 3) == NULL)
+        s->at++;
+    return trim((tr_str){s->text.at + from, s->at - from});
+}
+
+static tr_code put_items(selector *s, uint32_t depth, tr_err *err);
+
+/* What stands within the '(' behind `path`, up to behind its ')'. */
+static tr_code put_group(selector *s, tr_str path, uint32_t depth, tr_err *err)
+{
+    const size_t opened_at = s->at + 1, below = s->below.len, before = s->out->len;
+    if (path.len == 0)
+        return TR_FAIL(err, TR_INVALID, "fields: '(' at %zu stands behind no path", opened_at);
+    s->at++;
+    TR_TRY(tr_buf_append(&s->below, path, err));
+    TR_TRY(tr_buf_append(&s->below, tr_str_of("."), err));
+    TR_TRY(put_items(s, depth + 1, err));
+    s->below.len = below;
+    if (s->at == s->text.len)
+        return TR_FAIL(err, TR_INVALID, "fields: '(' at %zu is never closed", opened_at);
+    if (s->out->len == before)
+        return TR_FAIL(err, TR_INVALID, "fields: nothing stands within '(' at %zu", opened_at);
+    s->at++;
+    if (take_path(s).len > 0 || (s->at < s->text.len && s->text.at[s->at] == '('))
+        return TR_FAIL(err, TR_INVALID, "fields: expected ',' or ')' before %zu", s->at + 1);
+    return TR_OK;
+}
+
+/* The items up to the ')' that closes them, which is left where it stands, or to the end. */
+static tr_code put_items(selector *s, uint32_t depth, tr_err *err)
+{
+    if (depth > TR_SELECTOR_DEPTH_MAX)
+        return TR_FAIL(err, TR_INVALID, "fields: more than %d parentheses within each other at %zu",
+                       TR_SELECTOR_DEPTH_MAX, s->at);
+    for (;; s->at++) {
+        const tr_str path = take_path(s);
+        if (s->at < s->text.len && s->text.at[s->at] == '(')
+            TR_TRY(put_group(s, path, depth, err));
+        else if (path.len > 0)
+            TR_TRY(put_path(s, path, err));
+        if (s->at == s->text.len || s->text.at[s->at] == ')')
+            return TR_OK;
+    }
+}
+
+tr_code tr_xdm_selector_paths(tr_str text, tr_buf *out, tr_err *err)
+{
+    selector s = {.text = text, .below = {.bytes_max = TR_SELECTOR_BYTES_MAX}, .out = out};
+    tr_code code = put_items(&s, 0, err);
+    if (code == TR_OK && s.at < text.len)
+        code = TR_FAIL(err, TR_INVALID, "fields: ')' at %zu closes nothing", s.at + 1);
+    tr_buf_free(&s.below);
+    return code;
+}
+
+/* A list of paths without parentheses; *out is in the arena when it is another text. */
+static tr_code plain_list(tr_str list, tr_arena *arena, tr_str *out, tr_err *err)
+{
+    *out = list;
+    if (list.len == 0 || memchr(list.at, '(', list.len) == NULL)
+        return list.len == 0 || memchr(list.at, ')', list.len) == NULL
+                   ? TR_OK
+                   : TR_FAIL(err, TR_INVALID, "fields: ')' closes nothing");
+    tr_buf paths = {.bytes_max = TR_SELECTOR_BYTES_MAX};
+    tr_code code = tr_xdm_selector_paths(list, &paths, err);
+    if (code == TR_OK) {
+        *out = tr_arena_copy(arena, tr_buf_str(&paths));
+        if (out->at == NULL)
+            code = no_memory(err);
+    }
+    tr_buf_free(&paths);
+    return code;
 }
 
 /* Takes what stands before the next `mark` off the front of *rest; false at the end. */
@@ -167,7 +263,10 @@ tr_code tr_xdm_fields_select(const tr_type *root, const tr_xdm_fields *fields, t
     uint8_t *marks = tr_arena_array(arena, count_types(root), sizeof *marks);
     if (marks == NULL)
         return no_memory(err);
-    TR_TRY(mark_root(root, fields, marks, err));
+    tr_xdm_fields plain = *fields;
+    TR_TRY(plain_list(fields->fields, arena, &plain.fields, err));
+    TR_TRY(plain_list(fields->event_fields, arena, &plain.event_fields, err));
+    TR_TRY(mark_root(root, &plain, marks, err));
     tr_type *copy = copy_kept(root, marks, arena);
     if (copy == NULL)
         return no_memory(err);
@@ -188,6 +287,7 @@ tr_code tr_xdm_event_fields_select(const tr_type *element, tr_str event_fields, 
     uint8_t *marks = tr_arena_array(arena, count_types(root), sizeof *marks);
     if (marks == NULL)
         return no_memory(err);
+    TR_TRY(plain_list(event_fields, arena, &event_fields, err));
     TR_TRY(mark_list(element, event_fields, true, marks, err));
     tr_type *copy = copy_kept(element, marks, arena);
     if (copy == NULL)

@@ -5,6 +5,7 @@
  */
 #include "base/limits.h"
 #include "base/test.h"
+#include "xdm/fields.h"
 #include "xdm/xdm.h"
 #include "xdm/xdm_internal.h"
 
@@ -465,6 +466,42 @@ static void the_order_of_groups_never_shows(void)
     }
 }
 
+static void a_selector_is_a_list_of_paths(void)
+{
+    static const struct {
+        const char *selector, *paths; /* NULL: refused */
+    } rows[] = {{"addresses(type,city.country)", "addresses.type,addresses.city.country"},
+                {" person ( name ( firstName , lastName ) , birthYear ) , _id ",
+                 "person.name.firstName,person.name.lastName,person.birthYear,_id"},
+                {"a,,b", "a,b"},
+                {"", ""},
+                {"a.b(c(d.e))", "a.b.c.d.e"},
+                {"a(b", NULL},
+                {"a)", NULL},
+                {"(a)", NULL},
+                {"a()", NULL},
+                {"a(b)c", NULL},
+                {"a(b)(c)", NULL},
+                {"a(b,(c))", NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        tr_buf out = {0};
+        tr_err err = {0};
+        const tr_code code = tr_xdm_selector_paths(tr_str_of(rows[i].selector), &out, &err);
+        CHECK(code == (rows[i].paths == NULL ? TR_INVALID : TR_OK));
+        if (code == TR_OK)
+            CHECK(tr_str_is(tr_buf_str(&out), rows[i].paths));
+        else
+            CHECK(strstr(err.text, "fields: ") == err.text);
+        tr_buf_free(&out);
+    }
+    tr_buf deep = {0}, out = {0};
+    for (int i = 0; i < 100000; i++)
+        CHECK(tr_buf_append(&deep, tr_str_of("a("), NULL) == TR_OK);
+    CHECK(tr_xdm_selector_paths(tr_buf_str(&deep), &out, NULL) == TR_INVALID);
+    tr_buf_free(&deep);
+    tr_buf_free(&out);
+}
+
 static void out_of_memory_is_an_answer(void)
 {
     json_t *docs = acme();
@@ -503,6 +540,7 @@ int main(void)
     RUN(the_full_form_speaks_both_vocabularies);
     RUN(a_tenants_name_means_the_standard_field);
     RUN(the_order_of_groups_never_shows);
+    RUN(a_selector_is_a_list_of_paths);
     RUN(out_of_memory_is_an_answer);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
