@@ -94,6 +94,7 @@ extern const tr_endpoint tr_api_previews[];       /* /data/core/ups/preview..., 
 extern const tr_endpoint tr_api_query_service[];  /* /data/foundation/query/... */
 extern const tr_endpoint tr_api_audiences[];      /* /data/core/ups/audiences... */
 extern const tr_endpoint tr_api_system_jobs[];    /* /data/core/ups/system/jobs... */
+extern const tr_endpoint tr_api_projections[];    /* /data/core/ups/config/destinations, /projections */
 extern const tr_endpoint tr_api_export_jobs[];    /* /data/core/ups/export/jobs... */
 
 #endif

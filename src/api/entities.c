@@ -255,16 +255,15 @@ static tr_code put_answer(tr_call *call, const tr_entity_ask *ask, tr_profile_vi
     return put_link(call, found.next, out, err);
 }
 
-static tr_code get_entity(tr_call *call, tr_err *err)
+/* code  of what was read so far */
+static tr_code reply(tr_call *call, tr_code code, const tr_entity_ask *ask,
+                     const tr_entity_name *name, tr_err *err)
 {
-    tr_entity_ask ask;
-    tr_entity_name name;
     tr_profile_view *view = NULL;
-    tr_code code = read_query(call, &ask, &name, err);
     if (code == TR_OK)
-        code = open_view(call, &ask, &view, err);
+        code = open_view(call, ask, &view, err);
     if (code == TR_OK)
-        code = put_answer(call, &ask, view, &name, err);
+        code = put_answer(call, ask, view, name, err);
     tr_profile_view_close(call->parts->profiles, view);
     if (code == TR_BUSY && call->request->may_defer) {
         call->response->is_deferred = true;
@@ -273,6 +272,23 @@ static tr_code get_entity(tr_call *call, tr_err *err)
     if (code == TR_OK)
         call->response->status = 200;
     return code == TR_OK ? TR_OK : refuse(call, code, err, err);
+}
+
+static tr_code get_entity(tr_call *call, tr_err *err)
+{
+    tr_entity_ask ask;
+    tr_entity_name name;
+    const tr_code code = read_query(call, &ask, &name, err);
+    return reply(call, code, &ask, &name, err);
+}
+
+tr_code tr_entity_reply(tr_call *call, const tr_entity_ask *ask, tr_err *err)
+{
+    tr_entity_name name;
+    const tr_code code = read_name(call, query(call, "entityId"),
+                                   query_either(call, "entityIdNS", "entityIdNs"), "entityId",
+                                   &name, err);
+    return reply(call, code, ask, &name, err);
 }
 
 /* POST --------------------------------------------------------------------------------------- */

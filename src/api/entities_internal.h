@@ -24,6 +24,9 @@ typedef struct tr_entity_name {
     bool is_by_namespace; /* else it was an XID */
 } tr_entity_name;
 
+/* Answers with the profile that the query's entityId and entityIdNS name, or why there is none. */
+TR_MUST_CHECK tr_code tr_entity_reply(tr_call *call, const tr_entity_ask *ask, tr_err *err);
+
 /* Appends "<xid>":{...}. TR_NOT_FOUND: nobody has it, and nothing was appended. */
 TR_MUST_CHECK tr_code tr_entity_put_profile(const tr_entity_ask *ask, const tr_profile_view *view,
                                             const tr_entity_name *name, tr_arena *arena,

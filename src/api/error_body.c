@@ -44,6 +44,7 @@ static const service_row services[] = {
     {"/data/foundation/query", "QUERY", 100000, DRESS_PLATFORM},
     {"/data/core/ups/config/mergePolicies", "UPLIB", 101221, DRESS_PROFILE},
     {"/data/core/ups/config/schedules", "UPAPI", 113430, DRESS_SEGMENT},
+    {"/data/core/ups/config", "UPAPI", 113430, DRESS_PROFILE},
     {"/data/core/ups/segment", "NEBULA", 100058, DRESS_SEGMENT},
     {"/data/core/ups/preview", "UPAPI", 100001, DRESS_SEGMENT},
     {"/data/core/ups/estimate", "UPAPI", 100001, DRESS_SEGMENT},

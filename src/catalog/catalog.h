@@ -15,6 +15,7 @@
  *     export      decimal       ""             NEW, PROCESSING, SUCCEEDED, FAILED, CANCELLED
  *     schema class fieldgroup datatype   $id   "" or the class id      ""
  *     descriptor  hex40         schema $id     @type
+ *     destination projection  uuid  ""         "": which fields of profiles are kept ready
  *     table       SQL name      dataset id     "": keeps names of tables apart
  *
  * Kept in SQLite, WAL, synchronous=FULL: an acknowledged commit survives power loss.

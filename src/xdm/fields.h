@@ -4,9 +4,9 @@
  * fields is a comma-separated list of dotted paths below the root of a profile union, event_fields
  * one below an event of its timeSeriesEvents. A path to an object selects all below it; arrays are
  * stepped through silently; "*" stands for the keys of a map; "identities" means identityMap. A
- * blank list is everything. Parentheses restrict what is below a path, as in a projection's selector:
- * "addresses(type,city.country)" is "addresses.type,addresses.city.country" (reference: profile API,
- * 6.4). The members of the result stand in the order of the union.
+ * blank list is everything. Parentheses restrict what is below a path, as in a projection's
+ * selector (reference: profile API, 6.4): "addresses(type,city.country)" is
+ * "addresses.type,addresses.city.country". The members of the result stand in the union's order.
  */
 #ifndef TR_XDM_FIELDS_H
 #define TR_XDM_FIELDS_H
