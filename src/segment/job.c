@@ -31,10 +31,14 @@ static tr_segment_active *find_active(const tr_segment *segment, const tr_tenant
 
 static void drop_active(void *ctx);
 
-/* Starts a job that waits. Failing that it runs after the next start. */
+/* Starts what waits. Failing that it runs after the next start. */
 static void start(tr_segment_active *active)
 {
     tr_err err = {0};
+    if (active->begin != NULL) {
+        active->begin(active->ctx);
+        return;
+    }
     if (tr_compute_submit(active->segment->parts.compute, tr_segment_run_job, drop_active, active,
                           &err) != TR_OK)
         tr_log(TR_LOG_WARN, "segment", "segment_not_queued", "reason=\"%s\"", err.text);
@@ -57,11 +61,42 @@ static void drop_active(void *ctx)
     if (next != NULL)
         next->is_running = true;
     pthread_mutex_unlock(&segment->lock);
-    if (segment->tell_end != NULL)
+    if (segment->tell_end != NULL && active->begin == NULL)
         segment->tell_end(segment->tell_ctx, &active->tenant, active->id);
     tr_free(active);
     if (next != NULL && !tr_compute_is_stopping(segment->parts.compute))
         start(next);
+}
+
+tr_code tr_segment_ask_turn(tr_segment *segment, const tr_tenant *tenant, const char *id,
+                            void (*begin)(void *ctx), void *ctx, tr_err *err)
+{
+    tr_segment_active *active = tr_alloc_zeroed(1, sizeof *active);
+    if (active == NULL)
+        return no_memory(err);
+    active->segment = segment;
+    active->tenant = *tenant;
+    active->begin = begin;
+    active->ctx = ctx;
+    (void)snprintf(active->id, sizeof active->id, "%s", id);
+    pthread_mutex_lock(&segment->lock);
+    const bool is_first = !is_tenant_busy(segment, tenant);
+    active->is_running = is_first;
+    active->next = segment->active;
+    segment->active = active;
+    pthread_mutex_unlock(&segment->lock);
+    if (is_first)
+        begin(ctx);
+    return TR_OK;
+}
+
+void tr_segment_end_turn(tr_segment *segment, const tr_tenant *tenant, const char *id)
+{
+    pthread_mutex_lock(&segment->lock);
+    tr_segment_active *active = find_active(segment, tenant, id);
+    pthread_mutex_unlock(&segment->lock);
+    if (active != NULL)
+        drop_active(active);
 }
 
 static tr_code mark_queued(void *ctx, tr_object *job, tr_err *err)
@@ -95,40 +130,6 @@ static tr_code submit(tr_segment *segment, const tr_tenant *tenant, const char *
 
 /* ---- a request */
 
-static tr_code add_definition(tr_segment *segment, const tr_tenant *tenant, const char *id,
-                              size_t index, json_t *definitions, tr_err *err)
-{
-    tr_object object = {0};
-    for (size_t i = 0; i < json_array_size(definitions); i++)
-        if (strcmp(tr_json_text(json_array_get(definitions, i), "id", ""), id) == 0)
-            return TR_OK;
-    tr_code code = tr_catalog_get(segment->parts.catalog, tenant, "segment", id, &object, err);
-    if (code == TR_NOT_FOUND)
-        return TR_FAIL(err, TR_INVALID, "segments[%zu].segmentId: no segment with id \"%.60s\"",
-                       index, id);
-    TR_TRY(code);
-    if (strcmp(object.state, "inactive") == 0 || strcmp(object.state, "archived") == 0)
-        code = TR_FAIL(err, TR_INVALID, "segments[%zu].segmentId: segment \"%.60s\" is %s", index,
-                       id, object.state);
-    else if (json_array_append(definitions, object.doc) != 0)
-        code = no_memory(err);
-    tr_object_clear(&object);
-    return code;
-}
-
-static tr_code add_published(void *ctx, const tr_object *object, tr_err *err)
-{
-    return json_array_append(ctx, object->doc) == 0 ? TR_OK : no_memory(err);
-}
-
-static tr_code add_all(tr_segment *segment, const tr_tenant *tenant, json_t *definitions,
-                       tr_err *err)
-{
-    const tr_catalog_filter published = {.state = "published"};
-    return tr_catalog_list(segment->parts.catalog, tenant, "segment", &published, add_published,
-                           definitions, err);
-}
-
 static tr_code read_body(tr_segment *segment, const tr_tenant *tenant, const json_t *body,
                          json_t *definitions, tr_err *err)
 {
@@ -140,18 +141,7 @@ static tr_code read_body(tr_segment *segment, const tr_tenant *tenant, const jso
     if (json_array_size(list) > TR_SEGMENT_JOB_IDS_MAX)
         return TR_FAIL(err, TR_INVALID, "%zu segments, at most %d are named at once: \"*\" is all",
                        json_array_size(list), TR_SEGMENT_JOB_IDS_MAX);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *item = json_array_get(list, i);
-        const char *id =
-            json_is_string(item) ? json_string_value(item) : tr_json_text(item, "segmentId", NULL);
-        if (id == NULL || id[0] == '\0')
-            return TR_FAIL(err, TR_INVALID, "segments[%zu].segmentId is required: a string", i);
-        if (strcmp(id, "*") == 0)
-            TR_TRY(add_all(segment, tenant, definitions, err));
-        else
-            TR_TRY(add_definition(segment, tenant, id, i, definitions, err));
-    }
-    return TR_OK;
+    return tr_evaluation_find(segment, tenant, list, definitions, err);
 }
 
 static tr_code store(tr_segment *segment, const tr_tenant *tenant, json_t *job,

@@ -4,7 +4,6 @@
  *     job.c          create, look up, cancel, resume; who runs and who waits
  *     job_doc.c      the job's document: states, times, links
  *     job_plan.c     what a job needs to run anywhere: made once, stored, opened
- *     job_part.c     one partition: masks, old entries, new entries, counts, a file
  *     job_run.c      the coordinator, and the three ways a job ends
  *
  * In the catalog, beside kind "segment_job":
@@ -15,12 +14,11 @@
 #ifndef TR_SEGMENT_JOB_INTERNAL_H
 #define TR_SEGMENT_JOB_INTERNAL_H
 
-#include "segment/evaluate.h"
+#include "segment/evaluation.h"
 #include "segment/jobs.h"
-#include "segment/membership.h"
 #include "segment/segment_internal.h"
 
-/* ---- a job under way, in memory */
+/* ---- a job under way, or an export that evaluates, in memory */
 struct tr_segment_active {
     tr_segment_active *next;
     tr_segment *segment;
@@ -28,6 +26,8 @@ struct tr_segment_active {
     char id[48];
     bool is_running;
     atomic_bool cancel;
+    void (*begin)(void *ctx); /* not a job but somebody else's turn; NULL: a job */
+    void *ctx;
 };
 void tr_segment_run_job(void *ctx); /* a tr_job_fn; ctx: tr_segment_active */
 
@@ -49,24 +49,13 @@ TR_MUST_CHECK tr_code tr_segment_job_edit(const tr_segment_active *active, tr_se
 TR_MUST_CHECK tr_code tr_segment_plan_make(const tr_segment_active *active,
                                            const json_t *definitions, json_t **out, tr_err *err);
 
-typedef struct tr_segment_part { /* of one group and partition */
-    bool is_done;
-    char name[48]; /* "": nobody has an entry, no file */
-    tr_lake_written written;
-    uint64_t rows, profiles;
-    json_t *segments; /* {id: {"realized","existing","exited","us","namespaces":{}}}; owned */
-} tr_segment_part;
-
 typedef struct tr_segment_group { /* the definitions of one merge policy */
-    const json_t *json;           /* of the plan */
-    const json_t *definitions;
-    uint32_t *order; /* definitions by id, in byte order */
-    tr_evaluator *evaluator;
-    tr_membership *before;
+    const json_t *json;              /* of the plan */
+    tr_evaluation *evaluation;
     tr_merge_plan *merge;
     uint32_t partitions;
     uint8_t bits;
-    tr_segment_part *parts;
+    tr_evaluated *parts;
 } tr_segment_group;
 
 typedef struct tr_segment_run { /* a job while its coordinator works on it */
@@ -75,8 +64,6 @@ typedef struct tr_segment_run { /* a job while its coordinator works on it */
     json_t *plan;     /* owned */
     json_t *problems; /* owned: definitions that were left out */
     tr_snapshot *snapshot;
-    int64_t now_us;
-    bool has_three_states;
     tr_segment_group *groups;
     uint32_t group_count;
     uint32_t (*todo)[2]; /* group, partition */
@@ -89,12 +76,10 @@ void tr_segment_plan_close(tr_segment_run *run); /* idempotent */
 
 /* "segment-<job>-<group>" */
 void tr_segment_stage(const tr_segment_active *active, uint32_t group, char out[64]);
-/* The keeper of a group's merge plan: makes the part of a partition. ctx: tr_segment_task. */
+/* What the keeper of a group's merge plan needs. */
 typedef struct tr_segment_task {
     tr_segment_run *run;
     uint32_t group;
 } tr_segment_task;
-tr_code tr_segment_keep(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep,
-                        tr_err *err);
 
 #endif

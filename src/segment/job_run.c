@@ -25,15 +25,12 @@ static void part_id(const tr_segment_run *run, const uint32_t at[2], char out[25
 
 static tr_code record_part(tr_segment_run *run, const uint32_t at[2], tr_err *err)
 {
-    const tr_segment_part *part = &run->groups[at[0]].parts[at[1]];
+    const tr_evaluated *part = &run->groups[at[0]].parts[at[1]];
     tr_catalog *catalog = run->active->segment->parts.catalog;
     tr_object object = {0}, old = {0};
     part_id(run, at, object.id);
     (void)snprintf(object.parent, sizeof object.parent, "%s", run->active->id);
-    object.doc = json_pack("{s:s, s:I, s:I, s:I, s:s, s:O}", "name", part->name, "rows",
-                           (json_int_t)part->rows, "profiles", (json_int_t)part->profiles, "bytes",
-                           (json_int_t)part->written.bytes, "xxh128", part->written.xxh128,
-                           "segments", part->segments);
+    object.doc = tr_evaluated_to_json(part);
     if (object.doc == NULL)
         return no_memory(err);
     tr_code code = tr_catalog_begin(catalog, err);
@@ -74,20 +71,11 @@ static tr_code load_part(void *ctx, const tr_object *object, tr_err *err)
         !tr_str_to_i64(tr_str_of(second + 1), &partition) || group < 0 ||
         group >= run->group_count || partition < 0 || partition >= run->groups[group].partitions)
         return TR_OK;
-    tr_segment_part *part = &run->groups[group].parts[partition];
-    *part = (tr_segment_part){.is_done = true,
-                              .rows = (uint64_t)tr_json_int(object->doc, "rows", 0),
-                              .profiles = (uint64_t)tr_json_int(object->doc, "profiles", 0),
-                              .written.bytes = (uint64_t)tr_json_int(object->doc, "bytes", 0),
-                              .segments = json_incref(json_object_get(object->doc, "segments"))};
-    (void)snprintf(part->name, sizeof part->name, "%s", tr_json_text(object->doc, "name", ""));
-    (void)snprintf(part->written.xxh128, sizeof part->written.xxh128, "%s",
-                   tr_json_text(object->doc, "xxh128", ""));
-    return part->segments == NULL ? no_memory(err) : TR_OK;
+    return tr_evaluated_of_json(object->doc, &run->groups[group].parts[partition], err);
 }
 
 /* Staged, or already where the membership will be. */
-static bool is_there(const tr_segment_run *run, uint32_t group, const tr_segment_part *part)
+static bool is_there(const tr_segment_run *run, uint32_t group, const tr_evaluated *part)
 {
     const tr_segment_active *active = run->active;
     tr_lake *lake = active->segment->parts.lake;
@@ -114,11 +102,11 @@ static tr_code choose_todo(tr_segment_run *run, tr_err *err)
         return no_memory(err);
     for (uint32_t g = 0; g < run->group_count; g++)
         for (uint32_t p = 0; p < run->groups[g].partitions; p++) {
-            tr_segment_part *part = &run->groups[g].parts[p];
+            tr_evaluated *part = &run->groups[g].parts[p];
             if (part->is_done && is_there(run, g, part))
                 continue;
             json_decref(part->segments);
-            *part = (tr_segment_part){0};
+            *part = (tr_evaluated){0};
             run->todo[run->todo_count][0] = g;
             run->todo[run->todo_count++][1] = p;
         }
@@ -228,17 +216,7 @@ static tr_code open_plan(tr_segment_run *run, const json_t *definitions, tr_err 
 
 static json_t *list_files(const tr_segment_group *group)
 {
-    json_t *files = json_array();
-    for (uint32_t p = 0; p < group->partitions; p++) {
-        const tr_segment_part *part = &group->parts[p];
-        if (part->name[0] == '\0')
-            continue;
-        (void)json_array_append_new(files, json_pack("{s:s, s:I, s:I, s:s}", "name", part->name,
-                                                     "bytes", (json_int_t)part->written.bytes,
-                                                     "rows", (json_int_t)part->rows, "xxh128",
-                                                     part->written.xxh128));
-    }
-    return files;
+    return tr_evaluated_files(group->parts, group->partitions);
 }
 
 static tr_code publish_files(tr_segment_run *run, tr_err *err)
@@ -261,61 +239,13 @@ static tr_code publish_files(tr_segment_run *run, tr_err *err)
     return TR_OK;
 }
 
-static int64_t add_to(json_t *object, const char *key, int64_t more)
-{
-    const int64_t sum = tr_json_int(object, key, 0) + more;
-    (void)json_object_set_new(object, key, json_integer(sum));
-    return sum;
-}
-
-/* One segment's counts of one part into the job's metrics. */
-static void add_counts(json_t *metrics, const char *id, const json_t *counts, bool has_three)
-{
-    const char *code;
-    json_t *value;
-    json_t *statuses = json_object_get(metrics, "segmentedProfileByStatusCounter");
-    json_t *namespaces = json_object_get(metrics, "segmentedProfileByNamespaceCounter");
-    if (json_object_get(statuses, id) == NULL) {
-        (void)json_object_set_new(statuses, id, json_object());
-        (void)json_object_set_new(namespaces, id, json_object());
-    }
-    const int64_t realized = tr_json_int(counts, "realized", 0);
-    const int64_t existing = tr_json_int(counts, "existing", 0);
-    (void)add_to(json_object_get(statuses, id), "realized", realized);
-    if (has_three)
-        (void)add_to(json_object_get(statuses, id), "existing", existing);
-    (void)add_to(json_object_get(statuses, id), "exited", tr_json_int(counts, "exited", 0));
-    (void)add_to(json_object_get(metrics, "segmentedProfileCounter"), id, realized + existing);
-    (void)add_to(json_object_get(metrics, "segmentEvaluationTimeInUs"), id,
-                 tr_json_int(counts, "us", 0));
-    json_object_foreach (json_object_get(counts, "namespaces"), code, value)
-        (void)add_to(json_object_get(namespaces, id), code, json_integer_value(value));
-}
-
 static tr_code tell_metrics(const tr_segment_run *run, tr_object *job, tr_err *err)
 {
     json_t *metrics = json_object_get(job->doc, "metrics");
-    json_t *fresh = json_pack("{s:i, s:{}, s:{}, s:{}, s:{}, s:{}}", "totalProfiles", 0,
-                              "totalProfilesByMergePolicy", "segmentedProfileCounter",
-                              "segmentedProfileByNamespaceCounter",
-                              "segmentedProfileByStatusCounter", "segmentEvaluationTimeInUs");
-    const int bad = fresh == NULL ? 1 : json_object_update(metrics, fresh);
-    json_decref(fresh);
-    if (bad != 0)
-        return no_memory(err);
-    for (uint32_t g = 0; g < run->group_count; g++) {
-        const tr_segment_group *group = &run->groups[g];
-        const char *policy = tr_json_text(json_object_get(group->json, "policy"), "id", "");
-        for (uint32_t p = 0; p < group->partitions; p++) {
-            const char *id;
-            json_t *counts;
-            (void)add_to(metrics, "totalProfiles", (int64_t)group->parts[p].profiles);
-            (void)add_to(json_object_get(metrics, "totalProfilesByMergePolicy"), policy,
-                         (int64_t)group->parts[p].profiles);
-            json_object_foreach (group->parts[p].segments, id, counts)
-                add_counts(metrics, id, counts, run->has_three_states);
-        }
-    }
+    TR_TRY(tr_evaluated_begin_metrics(metrics, err));
+    for (uint32_t g = 0; g < run->group_count; g++)
+        TR_TRY(tr_evaluated_add_metrics(metrics, run->plan, g, run->groups[g].parts,
+                                        run->groups[g].partitions, err));
     return TR_OK;
 }
 
@@ -335,9 +265,10 @@ static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
     for (uint32_t g = 0; g < run->group_count; g++) {
         const json_t *group = run->groups[g].json;
         json_t *files = list_files(&run->groups[g]);
-        const tr_code code = tr_membership_replace(
-            catalog, &active->tenant, tr_json_text(json_object_get(group, "policy"), "id", ""),
-            tr_json_text(group, "run", ""), files, s->gone[g], err);
+        const tr_code code =
+            files == NULL ? no_memory(err)
+                          : tr_membership_replace(catalog, &active->tenant, group, files,
+                                                  s->gone[g], err);
         json_decref(files);
         TR_TRY(code);
     }

@@ -101,9 +101,11 @@ static tr_code put(tr_catalog *catalog, const tr_tenant *tenant, const char *pol
     return code;
 }
 
-tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant, const char *policy,
-                              const char *run, const json_t *files, char gone[32], tr_err *err)
+tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant, const json_t *group,
+                              const json_t *files, char gone[32], tr_err *err)
 {
+    const char *policy = tr_json_text(json_object_get(group, "policy"), "id", "");
+    const char *run = tr_json_text(group, "run", "");
     tr_object before = {0}, object = {0};
     char last[32] = "", oldest[32] = "";
     tr_code code = tr_catalog_get(catalog, tenant, "membership", policy, &before, err);
@@ -115,6 +117,9 @@ tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant, cons
         (void)snprintf(oldest, sizeof oldest, "%s", tr_json_text(before.doc, "before", ""));
     }
     tr_object_clear(&before);
+    if (strcmp(last, tr_json_text(group, "before", "")) != 0)
+        return TR_FAIL(err, TR_CONFLICT,
+                       "the membership of merge policy \"%.60s\" was replaced meanwhile", policy);
     (void)snprintf(object.id, sizeof object.id, "%s", run);
     (void)snprintf(object.parent, sizeof object.parent, "%s", policy);
     object.doc = json_pack("{s:O}", "files", files);

@@ -33,12 +33,14 @@ TR_MUST_CHECK tr_code tr_membership_open(tr_catalog *catalog, tr_lake *lake,
 void tr_membership_close(tr_membership *membership); /* accepts NULL */
 const tr_run *const *tr_membership_runs(const tr_membership *membership, uint32_t *count);
 
-/* Puts a run in force and forgets the one before the last; its id in *gone ("": none), whose folder
- * is the caller's to remove after the commit. Within a transaction. files
- * [{"name","bytes","rows","xxh128"}] */
+/* Puts what an evaluation made in force and forgets the run before the last; its id in *gone ("":
+ * none), whose folder is the caller's to remove after the commit. Within a transaction.
+ * group        of the evaluation's plan
+ * files        [{"name","bytes","rows","xxh128"}]
+ * TR_CONFLICT  another run is in force than the one it began with */
 TR_MUST_CHECK tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant,
-                                            const char *policy, const char *run,
-                                            const json_t *files, char gone[32], tr_err *err);
+                                            const json_t *group, const json_t *files, char gone[32],
+                                            tr_err *err);
 
 /* ---- the entries of a column of segmentMembership */
 

@@ -8,6 +8,7 @@
  *     list.c          lists of documents
  *     job*.c          segment jobs: job_internal.h
  *     evaluate.c      many definitions over a partition
+ *     evaluation*.c   and what becomes of their members: evaluation_internal.h
  *     membership*.c   who is in which segment: runs of the lake
  *     life.c          one membership, from one evaluation to the next
  *     select.c        the segment filter of exports

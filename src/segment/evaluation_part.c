@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* job_part.c - one partition of a segment job: who matches, who was in, who is in now.
- *
- *     merged columns --program--> masks        [definition][profile]
- *     member rows ----------------> entries before
- *                                    life.h    per profile and definition
- *                                  entries now --> a run file, and counts
+/* evaluation_part.c - one partition of an evaluation: who matches, who was in, who is in now; see
+ * evaluation.h.
  *
  * Segment ids of the old entries are looked up once per dictionary code, not once per entry.
  */
-#include "segment/job_internal.h"
+#include "segment/evaluation_internal.h"
 
 #define ENTRY_CARRIED (UINT32_MAX - 1) /* another segment of this policy: it stays as it is */
 #define ENTRY_ENDS UINT32_MAX          /* deleted, or of another policy */
@@ -25,8 +21,8 @@ typedef struct entry { /* of one profile, after the job */
 } entry;
 
 typedef struct maker {
-    tr_segment_run *run;
-    tr_segment_group *group;
+    const tr_evaluation *evaluation;
+    const atomic_bool *cancel;
     tr_merge_view *view;
     tr_arena arena;
     uint32_t profiles, definitions;
@@ -51,17 +47,17 @@ static tr_code no_memory(tr_err *err)
 
 static const char *id_of(const maker *m, uint32_t definition)
 {
-    return tr_json_text(json_array_get(m->group->definitions, definition), "id", "");
+    return tr_json_text(json_array_get(m->evaluation->definitions, definition), "id", "");
 }
 
 /* ---- what was */
 
 static uint32_t meaning_of(const maker *m, tr_str id)
 {
-    const json_t *carried = json_object_get(m->group->json, "carried");
+    const json_t *carried = json_object_get(m->evaluation->json, "carried");
     for (uint32_t d = 0; d < m->definitions; d++)
         if (tr_str_is(id, id_of(m, d)))
-            return tr_evaluator_has(m->group->evaluator, d) ? d : ENTRY_CARRIED;
+            return tr_evaluator_has(m->evaluation->evaluator, d) ? d : ENTRY_CARRIED;
     for (size_t i = 0; i < json_array_size(carried); i++)
         if (tr_str_is(id, json_string_value(json_array_get(carried, i))))
             return ENTRY_CARRIED;
@@ -70,7 +66,7 @@ static uint32_t meaning_of(const maker *m, tr_str id)
 
 static tr_code read_members(maker *m, tr_err *err)
 {
-    const tr_shape *probe = tr_evaluator_probe(m->group->evaluator);
+    const tr_shape *probe = tr_evaluator_probe(m->evaluation->evaluator);
     const uint32_t unit = tr_shape_unit(probe, tr_str_of("segmentMembership"));
     if (unit == UINT32_MAX)
         return TR_FAIL(err, TR_INVALID, "the profile schema has no segmentMembership");
@@ -95,7 +91,7 @@ static tr_code read_members(maker *m, tr_err *err)
 
 static tr_code read_namespaces(maker *m, tr_err *err)
 {
-    const tr_shape *probe = tr_evaluator_probe(m->group->evaluator);
+    const tr_shape *probe = tr_evaluator_probe(m->evaluation->evaluator);
     const uint32_t unit = tr_shape_unit(probe, tr_str_of("identityMap"));
     uint32_t codes = 0;
     if (unit != UINT32_MAX && probe->units[unit].type->kind == TR_KIND_MAP) {
@@ -119,7 +115,7 @@ static tr_code read_namespaces(maker *m, tr_err *err)
 static tr_code prepare(maker *m, tr_err *err)
 {
     m->profiles = tr_merge_view_count(m->view);
-    m->definitions = (uint32_t)json_array_size(m->group->definitions);
+    m->definitions = (uint32_t)json_array_size(m->evaluation->definitions);
     m->masks = tr_arena_array(&m->arena, m->definitions, sizeof *m->masks);
     m->times = tr_arena_array(&m->arena, m->definitions, sizeof *m->times);
     m->counts = tr_arena_array(&m->arena, m->definitions, sizeof *m->counts);
@@ -132,14 +128,14 @@ static tr_code prepare(maker *m, tr_err *err)
             return no_memory(err);
     }
     TR_TRY(tr_merge_view_keys(m->view, &m->keys, err));
-    TR_TRY(tr_evaluate(m->group->evaluator, m->view, m->masks, m->times, &m->run->active->cancel,
+    TR_TRY(tr_evaluate(m->evaluation->evaluator, m->view, m->masks, m->times, m->cancel,
                        err));
     TR_TRY(read_members(m, err));
     TR_TRY(read_namespaces(m, err));
     m->entries = tr_arena_array(&m->arena, m->entry_cap, sizeof *m->entries);
     if (m->entries == NULL)
         return no_memory(err);
-    return tr_membership_writer_open(m->run->now_us, tr_json_text(m->group->json, "run", ""),
+    return tr_membership_writer_open(m->evaluation->now_us, tr_json_text(m->evaluation->json, "run", ""),
                                      &m->writer, err);
 }
 
@@ -171,7 +167,7 @@ static void step_definition(maker *m, uint32_t profile, uint32_t d)
     if (!matches && m->before[d].status == TR_STATUS_NONE)
         return;
     const tr_member now =
-        tr_member_step(m->before[d], matches, m->run->has_three_states, m->run->now_us);
+        tr_member_step(m->before[d], matches, m->evaluation->has_three_states, m->evaluation->now_us);
     m->before[d] = (tr_member){0}; /* for the next profile */
     if (now.status == TR_STATUS_NONE)
         return;
@@ -189,12 +185,12 @@ static tr_code step_profile(maker *m, uint32_t profile, tr_err *err)
         const uint32_t meaning = m->meaning[code];
         if (meaning < m->definitions)
             m->before[meaning] = walk.member;
-        else if (meaning == ENTRY_CARRIED && !tr_member_is_over(&walk.member, m->run->now_us))
+        else if (meaning == ENTRY_CARRIED && !tr_member_is_over(&walk.member, m->evaluation->now_us))
             add_entry(m, walk.segment, walk.member);
     }
     for (uint32_t i = 0; i < m->definitions; i++)
-        if (tr_evaluator_has(m->group->evaluator, m->group->order[i]))
-            step_definition(m, profile, m->group->order[i]);
+        if (tr_evaluator_has(m->evaluation->evaluator, m->evaluation->order[i]))
+            step_definition(m, profile, m->evaluation->order[i]);
     for (uint32_t i = 0; i < m->entry_count; i++)
         TR_TRY(tr_membership_add(m->writer, m->keys[profile], m->entries[i].segment,
                                  m->entries[i].member, err));
@@ -223,7 +219,7 @@ static tr_code tell_counts(const maker *m, json_t *out, tr_err *err)
 {
     for (uint32_t d = 0; d < m->definitions; d++) {
         const counts *c = &m->counts[d];
-        if (!tr_evaluator_has(m->group->evaluator, d))
+        if (!tr_evaluator_has(m->evaluation->evaluator, d))
             continue;
         json_t *shown = json_pack("{s:I, s:I, s:I, s:I, s:o}", "realized",
                                   (json_int_t)c->by_status[TR_REALIZED], "existing",
@@ -236,46 +232,31 @@ static tr_code tell_counts(const maker *m, json_t *out, tr_err *err)
     return TR_OK;
 }
 
-static tr_code write_file(maker *m, uint32_t group, uint32_t partition, tr_segment_part *part,
-                          tr_err *err)
+static tr_code append(void *ctx, tr_str bytes, tr_err *err)
 {
-    const tr_segment_active *active = m->run->active;
-    tr_lake_file file = {.file = TR_FILE_NONE};
-    char stage[64];
-    part->rows = tr_membership_writer_rows(m->writer);
-    if (part->rows == 0)
-        return TR_OK;
-    tr_segment_stage(active, group, stage);
-    (void)snprintf(part->name, sizeof part->name, "part-%05u.parquet", partition);
-    tr_code code =
-        tr_lake_create(active->segment->parts.lake, &active->tenant, stage, part->name, &file, err);
-    if (code == TR_OK)
-        code = tr_membership_write(m->writer, m->group->bits, (tr_sink){tr_lake_write, &file}, err);
-    if (code == TR_OK)
-        code = tr_lake_finish(&file, &part->written, err);
-    tr_lake_abandon(&file);
-    return code;
+    return tr_buf_append(ctx, bytes, err);
 }
 
-tr_code tr_segment_keep(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err)
+tr_code tr_evaluation_run(const tr_evaluation *evaluation, tr_merge_view *view, uint8_t bits,
+                          const atomic_bool *cancel, tr_buf *file, tr_evaluated *out, tr_err *err)
 {
-    const tr_segment_task *task = ctx;
-    maker m = {.run = task->run, .group = &task->run->groups[task->group], .view = view};
-    tr_segment_part part = {.segments = json_object()};
-    (void)keep; /* nothing is written of them */
+    maker m = {.evaluation = evaluation, .cancel = cancel, .view = view};
+    tr_evaluated part = {.segments = json_object()};
     tr_code code = part.segments == NULL ? no_memory(err) : prepare(&m, err);
     for (uint32_t p = 0; p < m.profiles && code == TR_OK; p++)
         code = step_profile(&m, p, err);
     if (code == TR_OK)
         code = tell_counts(&m, part.segments, err);
-    if (code == TR_OK)
-        code = write_file(&m, task->group, partition, &part, err);
-    part.profiles = m.profiles;
-    part.is_done = true;
+    if (code == TR_OK) {
+        part.profiles = m.profiles;
+        part.rows = tr_membership_writer_rows(m.writer);
+        if (part.rows > 0)
+            code = tr_membership_write(m.writer, bits, (tr_sink){append, file}, err);
+    }
     tr_membership_writer_close(m.writer);
     tr_arena_free(&m.arena);
     if (code == TR_OK)
-        m.group->parts[partition] = part;
+        *out = part;
     else
         json_decref(part.segments);
     return code;
