@@ -176,7 +176,6 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
     TR_TRY(tr_api_open(&parts, &s->api, err));
     TR_TRY(tr_ingest_resume(s->ingest, err));
     TR_TRY(tr_removals_resume(s->removals, err));
-    TR_TRY(tr_segment_resume(s->segment, err));
     TR_TRY(tr_export_resume(s->export, err));
     const tr_http_options http = {.listen = s->listen,
                                   .thread_count = settings->http_threads,

@@ -62,7 +62,9 @@ static tr_code add_export(void *ctx, const tr_tenant *tenant, const tr_object *j
 static tr_code add_plan(void *ctx, const tr_tenant *tenant, const tr_object *plan, tr_err *err)
 {
     known *k = ctx;
-    const json_t *groups = json_object_get(plan->doc, "groups");
+    const json_t *evaluation = json_object_get(plan->doc, "evaluation"); /* of an export */
+    const json_t *groups =
+        json_object_get(evaluation == NULL ? plan->doc : evaluation, "groups");
     for (size_t i = 0; i < json_array_size(groups); i++) {
         char name[128];
         (void)snprintf(name, sizeof name, "%s/%.64s", tenant->folder,
@@ -221,6 +223,8 @@ tr_code tr_sweep(tr_catalog *catalog, tr_lake *lake, tr_err *err)
         code = tr_catalog_scan(catalog, "export", "PROCESSING", add_export, &k, err);
     if (code == TR_OK)
         code = tr_catalog_scan(catalog, "segment_plan", NULL, add_plan, &k, err);
+    if (code == TR_OK)
+        code = tr_catalog_scan(catalog, "export_plan", NULL, add_plan, &k, err);
     if (code == TR_OK)
         code = tr_lake_sweep(lake, is_known, &k, err);
     tr_free(k.tenants);

@@ -45,8 +45,8 @@ static tr_code sample(void *ctx, uint32_t index, tr_err *err)
     const uint32_t at = d->sampled[index];
     const tr_sink sink = {count_bytes, &d->sample_bytes[index]};
     tr_merge_stats stats;
-    return tr_merge_partition(d->plan.slots[at / d->plan.partitions].merge,
-                              at % d->plan.partitions, sink, NULL, NULL, NULL, &stats, err);
+    return tr_merge_partition(d->plan.slots[at / d->plan.partitions].merge, at % d->plan.partitions,
+                              sink, NULL, NULL, NULL, &stats, err);
 }
 
 /* Partitions with profiles, spread over all. */
@@ -92,17 +92,18 @@ static tr_code count_all(dry_run *d, const json_t *plan, const tr_tenant *tenant
     (void)json_object_del(wide, "segments");
     (void)json_object_del(wide, "perSegment");
     (void)json_object_del(wide, "updatedAfter");
-    tr_code code = tr_export_plan_open(wide, &d->export->parts, tenant, &open.plan, err);
-    json_decref(wide);
-    TR_TRY(code);
-    open.stats = tr_alloc_zeroed(open.plan.partitions, sizeof *open.stats);
-    code = open.stats == NULL ? no_memory(err)
-                              : tr_compute_run(d->export->parts.compute, open.plan.partitions, look,
-                                               &open, NULL, err);
+    tr_code code = tr_export_plan_open(wide, &d->export->parts, tenant, NULL, &open.plan, err);
+    if (code == TR_OK)
+        open.stats = tr_alloc_zeroed(open.plan.partitions, sizeof *open.stats);
+    if (code == TR_OK)
+        code = open.stats == NULL ? no_memory(err)
+                                  : tr_compute_run(d->export->parts.compute, open.plan.partitions,
+                                                   look, &open, NULL, err);
     for (uint32_t p = 0; code == TR_OK && p < open.plan.partitions; p++)
         *out += open.stats[p].profiles_seen;
     tr_free(open.stats);
     tr_export_plan_close(&open.plan);
+    json_decref(wide);
     return code;
 }
 
@@ -147,12 +148,11 @@ static tr_code tell(const dry_run *d, const json_t *plan, uint64_t all, json_t *
     }
     for (uint32_t i = 0; i < d->sample_count; i++)
         bytes += d->sample_bytes[i];
-    const double scale =
-        d->sampled_profiles == 0 ? 0 : (double)rows / (double)d->sampled_profiles;
+    const double scale = d->sampled_profiles == 0 ? 0 : (double)rows / (double)d->sampled_profiles;
     const uint64_t in = d->plan.slot_count > 1 || rows > kept ? 0 : kept - rows;
-    json_t *removed = json_pack("{s:I, s:I}", "emptyProfiles",
-                                (json_int_t)(all > seen ? all - seen : 0), "fromIngestTimestamp",
-                                (json_int_t)(seen - kept));
+    json_t *removed =
+        json_pack("{s:I, s:I}", "emptyProfiles", (json_int_t)(all > seen ? all - seen : 0),
+                  "fromIngestTimestamp", (json_int_t)(seen - kept));
     if (d->plan.slot_count == 1)
         (void)json_object_set_new(removed, "segments", json_integer((json_int_t)in));
     json_t *told = json_pack(
@@ -180,7 +180,7 @@ static tr_code open_plan(dry_run *d, const tr_tenant *tenant, const json_t *body
         *plan = NULL;
         TR_TRY(tr_export_decide(d->export, tenant, body, &policy, plan, err));
         json_decref(policy);
-        code = tr_export_plan_open(*plan, &d->export->parts, tenant, &d->plan, err);
+        code = tr_export_plan_open(*plan, &d->export->parts, tenant, NULL, &d->plan, err);
     }
     return code == TR_NOT_FOUND ? TR_FAIL(err, TR_BUSY, "the data changes too fast to look at it")
                                 : code;

@@ -31,6 +31,18 @@ void tr_export_close(tr_export *export)
     tr_free(export);
 }
 
+static void name_turn(const tr_export_active *active, char out[48])
+{
+    (void)snprintf(out, 48, "export-%.24s", active->id);
+}
+
+static void end_turn(const tr_export_active *active)
+{
+    char name[48];
+    name_turn(active, name);
+    tr_segment_end_turn(active->export->parts.segment, &active->tenant, name);
+}
+
 static void drop_active(void *ctx)
 {
     tr_export_active *active = ctx;
@@ -42,6 +54,8 @@ static void drop_active(void *ctx)
     if (*at != NULL)
         *at = active->next;
     pthread_mutex_unlock(&export->lock);
+    if (active->has_turn)
+        end_turn(active);
     tr_free(active);
 }
 
@@ -83,10 +97,18 @@ static void start_waiting(void *ctx, const tr_tenant *tenant, const char *segmen
     }
 }
 
-/* waits_for  the segment job that must end first; "": none */
-static tr_code submit(tr_export *export, const tr_tenant *tenant, const char *id,
-                      const char *waits_for, tr_err *err)
+static void begin_turn(void *ctx)
 {
+    start(ctx);
+}
+
+/* plan  says what must come first: a segment job, or the job's turn to evaluate; NULL: nothing */
+static tr_code submit(tr_export *export, const tr_tenant *tenant, const char *id,
+                      const json_t *plan, tr_err *err)
+{
+    const bool is_settled = tr_json_bool(plan, "isEvaluated", false);
+    const char *waits_for = is_settled ? "" : tr_json_text(plan, "segmentJob", "");
+    char turn[48];
     char state[32] = "";
     tr_export_active *active = tr_alloc_zeroed(1, sizeof *active);
     if (active == NULL)
@@ -95,10 +117,14 @@ static tr_code submit(tr_export *export, const tr_tenant *tenant, const char *id
     active->tenant = *tenant;
     (void)snprintf(active->id, sizeof active->id, "%s", id);
     (void)snprintf(active->waits_for, sizeof active->waits_for, "%s", waits_for);
+    active->has_turn = json_object_get(plan, "evaluate") != NULL;
+    name_turn(active, turn);
     pthread_mutex_lock(&export->lock);
     active->next = export->active;
     export->active = active;
     pthread_mutex_unlock(&export->lock);
+    if (json_object_get(plan, "evaluate") != NULL)
+        return tr_segment_ask_turn(export->parts.segment, tenant, turn, begin_turn, active, err);
     if (waits_for[0] == '\0') {
         start(active);
         return TR_OK;
@@ -276,11 +302,9 @@ tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_
                                   &doc, err);
     if (code == TR_OK)
         code = store(export, tenant, doc, plan, client_id, err);
-    char waits_for[48];
-    (void)snprintf(waits_for, sizeof waits_for, "%s", tr_json_text(plan, "segmentJob", ""));
     json_decref(policy);
-    json_decref(plan);
     if (code != TR_OK) {
+        json_decref(plan);
         json_decref(doc);
         return code;
     }
@@ -288,8 +312,9 @@ tr_code tr_export_create(tr_export *export, const tr_tenant *tenant, const json_
     tr_crash_point("export_created");
     tr_log(TR_LOG_INFO, "export", "export_created", "job=%s tenant=%s", id, tenant->folder);
     tr_err late = {0};
-    if (submit(export, tenant, id, waits_for, &late) != TR_OK) /* it runs after the next start */
+    if (submit(export, tenant, id, plan, &late) != TR_OK) /* it runs after the next start */
         tr_log(TR_LOG_WARN, "export", "export_not_queued", "job=%s reason=\"%s\"", id, late.text);
+    json_decref(plan);
     *job = doc;
     return TR_OK;
 }
@@ -372,23 +397,31 @@ tr_code tr_export_decide(tr_export *export, const tr_tenant *tenant, const json_
     return tr_export_plan_of(export, tenant, &request, policy, plan, err);
 }
 
+typedef struct resuming {
+    tr_export *export;
+    bool are_evaluating; /* those that have begun to; else all others */
+} resuming;
+
 static tr_code resume_one(void *ctx, const tr_tenant *tenant, const char *id, tr_err *err)
 {
-    tr_export *export = ctx;
+    const resuming *r = ctx;
     tr_object plan = {0};
-    char waits_for[48] = "";
-    const tr_code code =
-        tr_catalog_get(export->parts.catalog, tenant, "export_plan", id, &plan, err);
+    tr_code code = tr_catalog_get(r->export->parts.catalog, tenant, "export_plan", id, &plan, err);
     if (code != TR_OK && code != TR_NOT_FOUND)
         return code;
-    if (code == TR_OK && !tr_json_bool(plan.doc, "isEvaluated", false))
-        (void)snprintf(waits_for, sizeof waits_for, "%s", tr_json_text(plan.doc, "segmentJob", ""));
+    const bool is_evaluating = json_object_get(plan.doc, "evaluation") != NULL;
+    code =
+        is_evaluating == r->are_evaluating ? submit(r->export, tenant, id, plan.doc, err) : TR_OK;
     tr_object_clear(&plan);
-    return submit(export, tenant, id, waits_for, err);
+    return code;
 }
 
 tr_code tr_export_resume(tr_export *export, tr_err *err)
 {
     static const char *const states[] = {"PROCESSING", "NEW", NULL};
-    return tr_catalog_resume(export->parts.catalog, "export", states, resume_one, export, err);
+    resuming r = {.export = export, .are_evaluating = true};
+    TR_TRY(tr_catalog_resume(export->parts.catalog, "export", states, resume_one, &r, err));
+    TR_TRY(tr_segment_resume(export->parts.segment, err));
+    r.are_evaluating = false;
+    return tr_catalog_resume(export->parts.catalog, "export", states, resume_one, &r, err);
 }

@@ -10,6 +10,10 @@
  * by name, rows, bytes and hash and are not made again. One catalog transaction publishes the batch
  * and ends the job.
  *
+ * With evaluationInfo.segmentation the job waits for its turn among the sandbox's evaluations, then
+ * evaluates the segments of its filter while it merges; the same transaction puts the membership in
+ * force.
+ *
  * Threads: any.
  */
 #ifndef TR_EXPORT_EXPORT_H
@@ -20,6 +24,7 @@
 #include "lake/lake.h"
 #include "merge/merge.h"
 #include "policy/policy.h"
+#include "segment/evaluation.h"
 #include "segment/jobs.h"
 #include "segment/membership.h"
 #include "segment/select.h"
@@ -35,7 +40,9 @@ typedef struct tr_export_parts {
 
 TR_MUST_CHECK tr_code tr_export_open(const tr_export_parts *parts, tr_export **out, tr_err *err);
 void tr_export_close(tr_export *export);                                /* accepts NULL */
-TR_MUST_CHECK tr_code tr_export_resume(tr_export *export, tr_err *err); /* once, at start-up */
+/* Once, at start-up: exports and segment jobs that were under way go on. An export that had begun to
+ * evaluate comes before the segment jobs: it has begun with the membership in force. */
+TR_MUST_CHECK tr_code tr_export_resume(tr_export *export, tr_err *err);
 
 /* Every *job is the wire document of 2.6 (with `progress` while it runs); returned.
  * TR_INVALID (400) names the member at fault; TR_NOT_FOUND (404) an unknown dataset, policy or

@@ -8,6 +8,8 @@
  *     export.c        the door: create, look up, cancel, resume
  *     run.c           partitions into parts
  *     publish.c       parts into a batch; the three ways a job ends
+ *     segments.c      the policies and the memberships of its segments
+ *     evaluated.c     segments evaluated while it merges
  *     list.c          lists and pages
  *     live.c          merged profiles without a job: live.h
  *
@@ -68,9 +70,17 @@ TR_MUST_CHECK tr_code tr_export_plan_make(const tr_export_request *request, cons
 typedef struct tr_export_plan tr_export_plan;
 typedef struct tr_export_slot { /* what goes into one batch */
     const tr_export_plan *plan;
+    uint32_t number;
     uint32_t segment; /* of the selection; UINT32_MAX: all */
     tr_merge_plan *merge;
 } tr_export_slot;
+/* The members that one part is merged with, while it is made. */
+typedef struct tr_export_fresh {
+    tr_buf bytes; /* of the first slot: evaluated here */
+    tr_evaluated part;
+    tr_map map;  /* of the others: staged by the first */
+    tr_run *run; /* of either; NULL: nobody is a member */
+} tr_export_fresh;
 struct tr_export_plan {
     tr_arena arena;
     tr_store *store;
@@ -79,16 +89,25 @@ struct tr_export_plan {
     uint32_t membership_count;
     const tr_run **members; /* the runs of all of them */
     uint32_t member_count;
-    tr_shape shape, probe;
-    tr_selection selection; /* no items: no filter */
-    tr_export_slot *slots;  /* one a batch */
+    tr_shape shape, own_probe;
+    const tr_shape *probe;
+    tr_selection selection;    /* no items: no filter */
+    const json_t *evaluated;   /* of the plan; NULL: by the memberships in force */
+    tr_evaluation *evaluation; /* likewise */
+    json_t *problems;          /* of opening it; owned */
+    tr_export_fresh *fresh;    /* [slots * partitions] likewise */
+    const atomic_bool *cancel;
+    tr_export_slot *slots; /* one a batch */
     uint32_t slot_count;
     uint32_t partitions;
+    uint8_t bits; /* partitions are 2^bits */
 };
-/* TR_NOT_FOUND: a run of the snapshot or a membership is gone. */
+/* json          borrowed until close
+ * cancel        may be NULL; borrowed until close
+ * TR_NOT_FOUND  a run of the snapshot or a membership is gone */
 TR_MUST_CHECK tr_code tr_export_plan_open(const json_t *json, const tr_export_parts *parts,
-                                          const tr_tenant *tenant, tr_export_plan *out,
-                                          tr_err *err);
+                                          const tr_tenant *tenant, const atomic_bool *cancel,
+                                          tr_export_plan *out, tr_err *err);
 void tr_export_plan_close(tr_export_plan *plan); /* idempotent */
 /* The ids of a snapshot's runs. NULL: no memory. */
 json_t *tr_export_run_ids(const tr_snapshot *snapshot);
@@ -101,6 +120,7 @@ struct tr_export_active {
     tr_tenant tenant;
     char id[24];
     char waits_for[48]; /* a segment job; "": nothing. Guarded by the export's lock */
+    bool has_turn;      /* it evaluates segments, and has asked for its turn */
     atomic_bool cancel;
     _Atomic uint32_t partitions_done, partitions_total;
     _Atomic uint64_t profiles, bytes;
@@ -133,6 +153,12 @@ typedef struct tr_export_run { /* a job while its coordinator works on it */
     uint32_t slot_count, partitions; /* of the plan, outliving it */
     uint32_t *todo;                  /* partitions without a part */
     uint32_t todo_count;
+    uint32_t todo_from;       /* of them, the first that the tasks of now are for */
+    json_t *json;             /* the stored plan, outliving the open one; owned */
+    const json_t *evaluation; /* of it; NULL: none */
+    json_t *problems;         /* definitions that were left out; owned */
+    tr_evaluated *members;    /* [partitions] with an evaluation */
+    char members_gone[32];    /* the membership that is no longer kept after the commit; "": none */
     int64_t export_begin_ms, export_end_ms, write_begin_ms;
 } tr_export_run;
 
@@ -157,16 +183,40 @@ TR_MUST_CHECK tr_code tr_export_memberships(tr_export *export, const tr_tenant *
                                             const json_t *policy, const json_t *own, json_t *out,
                                             tr_err *err);
 
-/* Starts the evaluation of the segments a request names, and notes its job in the plan:
- * "segmentJob". */
+/* Notes in the plan how the segments a request names are evaluated: "evaluate" (documents), within
+ * the export; or "segmentJob", started here, when they are of another policy. */
 TR_MUST_CHECK tr_code tr_export_evaluate(tr_export *export, const tr_tenant *tenant,
                                          const tr_export_request *request, const char *request_id,
                                          json_t *plan, tr_err *err);
-/* Takes the new membership into a stored plan, once its evaluation has succeeded.
- * TR_SEMANTIC   it failed or was cancelled
+/* What could not be planned before: "evaluation" and its runs, or the membership of a segment job.
+ * TR_SEMANTIC   the job failed or was cancelled
  * TR_CANCELLED  it has not ended: the server stops */
 TR_MUST_CHECK tr_code tr_export_settle(tr_export *export, const tr_tenant *tenant,
                                        tr_object *stored, tr_err *err);
+
+/* ---- segments evaluated while the export merges */
+/* "export-7-members" */
+void tr_export_members_stage(const char *job, char out[48]);
+/* A keeper: who is in now, and whom the filter keeps. */
+TR_MUST_CHECK tr_code tr_export_keep_evaluated(const tr_export_slot *slot, uint32_t partition,
+                                               tr_merge_view *view, bool *keep, tr_err *err);
+/* What the first slot staged for the partition of a part. */
+TR_MUST_CHECK tr_code tr_export_members_load(tr_export_run *run, uint32_t index, tr_err *err);
+/* Stages what the first slot's part evaluated. */
+TR_MUST_CHECK tr_code tr_export_members_save(tr_export_run *run, uint32_t partition, tr_err *err);
+void tr_export_fresh_close(tr_export_fresh *fresh); /* idempotent */
+/* True when all of it is there: staged, of one partition; in its folder. */
+bool tr_export_members_are_staged(const tr_export_run *run, uint32_t partition);
+bool tr_export_members_are_placed(const tr_export_run *run);
+TR_MUST_CHECK tr_code tr_export_members_publish(const tr_export_run *run, tr_err *err);
+/* The membership in force, and metrics.segmentation. Within the job's last transaction. */
+TR_MUST_CHECK tr_code tr_export_members_commit(tr_export_run *run, json_t *job, tr_err *err);
+/* The id of the membership that a job's plan makes, "" for none; and what a job that does not
+ * succeed leaves of it. */
+TR_MUST_CHECK tr_code tr_export_members_run(const tr_export_active *active, char out[32],
+                                            tr_err *err);
+TR_MUST_CHECK tr_code tr_export_members_drop(const tr_export_active *active, const char *id,
+                                             tr_err *err);
 
 /* ---- the job's batches */
 enum { TR_EXPORT_SEGMENTS_MAX = 1500 }; /* of one request */

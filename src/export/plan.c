@@ -4,7 +4,8 @@
  *     {"format":1, "runs":[ids], "policy":{document}, "output":{row type}, "partitions":n,
  *      "emptyProfiles":b, "events":b, "updatedAfter":us, "eventAfter":us, "eventBefore":us,
  *      "memberships":[ids], "segments":[as sent], "perSegment":b, "qualifiedFrom":us,
- *      "qualifiedUntil":us, "now":us}
+ *      "qualifiedUntil":us, "now":us, "evaluate":[documents], "evaluation":{segment/evaluation.h},
+ *      "segmentJob":id, "isEvaluated":b}
  *
  * Nothing else decides what an export holds, so two runs of one plan write the same bytes. Open
  * bounds are left out; `partitions` appears when the plan is first opened.
@@ -94,8 +95,9 @@ static tr_code keep_selected(void *ctx, uint32_t partition, tr_merge_view *view,
                              tr_err *err)
 {
     const tr_export_slot *slot = ctx;
-    (void)partition;
-    return tr_selection_apply(&slot->plan->selection, slot->segment, &slot->plan->probe, view, keep,
+    if (slot->plan->evaluation != NULL)
+        return tr_export_keep_evaluated(slot, partition, view, keep, err);
+    return tr_selection_apply(&slot->plan->selection, slot->segment, slot->plan->probe, view, keep,
                               err);
 }
 
@@ -109,13 +111,32 @@ static tr_code open_selection(const json_t *json, tr_export_plan *plan, tr_merge
     plan->selection.from_us = tr_json_int(json, "qualifiedFrom", TR_TIME_NONE);
     plan->selection.until_us = tr_json_int(json, "qualifiedUntil", TR_TIME_NONE);
     plan->selection.now_us = tr_json_int(json, "now", 0);
+    spec->keep = keep_selected;
+    if (plan->evaluation != NULL) {
+        tr_evaluation_ask(plan->evaluation, spec);
+        spec->keep_evaluates = true;
+        plan->probe = spec->probe;
+        return TR_OK;
+    }
     tr_type *root = tr_selection_probe(&plan->arena);
     if (root == NULL)
         return no_memory(err);
-    TR_TRY(tr_shape_make(&plan->arena, root, &plan->probe, err));
-    spec->probe = &plan->probe;
-    spec->keep = keep_selected;
+    TR_TRY(tr_shape_make(&plan->arena, root, &plan->own_probe, err));
+    spec->probe = plan->probe = &plan->own_probe;
     return TR_OK;
+}
+
+static tr_code open_evaluation(const json_t *json, const tr_export_parts *parts,
+                               const tr_tenant *tenant, tr_export_plan *plan, tr_err *err)
+{
+    plan->evaluated = json_object_get(json, "evaluation");
+    if (plan->evaluated == NULL)
+        return open_memberships(json, parts, tenant, plan, err);
+    plan->problems = json_array();
+    if (plan->problems == NULL)
+        return no_memory(err);
+    return tr_evaluation_open(parts->segment, tenant, plan->evaluated, 0, plan->problems,
+                              &plan->evaluation, err);
 }
 
 static tr_code open_slots(const json_t *json, tr_export_plan *plan, tr_merge_spec *spec,
@@ -128,13 +149,20 @@ static tr_code open_slots(const json_t *json, tr_export_plan *plan, tr_merge_spe
         return no_memory(err);
     for (uint32_t i = 0; i < count; i++) {
         tr_export_slot *slot = &plan->slots[i];
-        *slot = (tr_export_slot){.plan = plan, .segment = is_per_segment ? i : UINT32_MAX};
+        *slot =
+            (tr_export_slot){.plan = plan, .number = i, .segment = is_per_segment ? i : UINT32_MAX};
         spec->keep_ctx = slot;
         TR_TRY(tr_merge_plan_open(spec, &slot->merge, err));
         plan->slot_count++;
     }
     plan->partitions = tr_merge_partition_count(plan->slots[0].merge);
-    return TR_OK;
+    while (plan->partitions >> plan->bits > 1)
+        plan->bits++;
+    if (plan->evaluation == NULL)
+        return TR_OK;
+    plan->fresh =
+        tr_arena_array(&plan->arena, (size_t)count * plan->partitions, sizeof *plan->fresh);
+    return plan->fresh == NULL ? no_memory(err) : TR_OK;
 }
 
 static tr_code open_plan(const json_t *json, const tr_export_parts *parts, const tr_tenant *tenant,
@@ -152,19 +180,20 @@ static tr_code open_plan(const json_t *json, const tr_export_parts *parts, const
     TR_TRY(tr_policy_read(json_object_get(json, "policy"), &plan->arena, &spec.policy, err));
     TR_TRY(tr_store_snapshot_of(plan->store, tenant, json_object_get(json, "runs"), &plan->snapshot,
                                 err));
-    TR_TRY(open_memberships(json, parts, tenant, plan, err));
-    TR_TRY(open_selection(json, plan, &spec, err));
-    spec.snapshot = plan->snapshot;
+    TR_TRY(open_evaluation(json, parts, tenant, plan, err));
     spec.members = plan->members;
     spec.member_count = plan->member_count;
+    TR_TRY(open_selection(json, plan, &spec, err));
+    spec.snapshot = plan->snapshot;
     return open_slots(json, plan, &spec, err);
 }
 
 /* The slots point at the plan: it must not move afterwards. */
 tr_code tr_export_plan_open(const json_t *json, const tr_export_parts *parts,
-                            const tr_tenant *tenant, tr_export_plan *out, tr_err *err)
+                            const tr_tenant *tenant, const atomic_bool *cancel, tr_export_plan *out,
+                            tr_err *err)
 {
-    *out = (tr_export_plan){.store = parts->store};
+    *out = (tr_export_plan){.store = parts->store, .cancel = cancel};
     const tr_code code = open_plan(json, parts, tenant, out, err);
     if (code != TR_OK)
         tr_export_plan_close(out);
@@ -173,8 +202,12 @@ tr_code tr_export_plan_open(const json_t *json, const tr_export_parts *parts,
 
 void tr_export_plan_close(tr_export_plan *plan)
 {
+    for (uint32_t i = 0; plan->fresh != NULL && i < plan->slot_count * plan->partitions; i++)
+        tr_export_fresh_close(&plan->fresh[i]);
     for (uint32_t i = 0; i < plan->slot_count; i++)
         tr_merge_plan_close(plan->slots[i].merge);
+    tr_evaluation_close(plan->evaluation);
+    json_decref(plan->problems);
     for (uint32_t i = 0; i < plan->membership_count; i++)
         tr_membership_close(plan->memberships[i]);
     if (plan->snapshot != NULL)

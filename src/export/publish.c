@@ -43,6 +43,8 @@ static tr_code find_place(const tr_export_active *active, uint32_t slot, place *
 
 bool tr_export_is_placed(const tr_export_run *run)
 {
+    if (!tr_export_members_are_placed(run))
+        return false;
     for (uint32_t p = 0; p < run->part_count; p++)
         if (!run->parts[p].is_done)
             return false;
@@ -84,7 +86,8 @@ static tr_code add_up(const tr_export_run *run, uint32_t first, uint32_t end, to
         out->profiles += part->profiles;
         out->bytes += part->written.bytes;
         out->files += part->name[0] != '\0';
-        json_object_foreach (part->namespaces, code, count) {
+        json_object_foreach(part->namespaces, code, count)
+        {
             const json_int_t sum = json_integer_value(json_object_get(out->namespaces, code)) +
                                    json_integer_value(count);
             if (json_object_set_new(out->namespaces, code, json_integer(sum)) != 0) {
@@ -148,13 +151,14 @@ static tr_code put_batch(const tr_export_run *run, const place *at, const totals
     return code;
 }
 
-static tr_code finish_job(const tr_export_run *run, tr_object *job, const totals *sum, int64_t now,
+static tr_code finish_job(tr_export_run *run, tr_object *job, const totals *sum, int64_t now,
                           tr_err *err)
 {
     json_t *metrics = json_object_get(job->doc, "metrics");
     json_t *gateway = json_object_get(job->doc, "computeGatewayJobId");
     TR_TRY(tr_export_job_timer(job->doc, "profileExportTime", run->export_begin_ms,
                                run->export_end_ms, err));
+    TR_TRY(tr_export_members_commit(run, job->doc, err));
     TR_TRY(tr_export_job_timer(job->doc, "aCPDatasetWriteTime", run->write_begin_ms, now, err));
     if (json_object_set_new(metrics, "totalExportedProfileCounter",
                             json_integer((json_int_t)sum->profiles)) != 0 ||
@@ -178,7 +182,7 @@ static tr_code finish_batch(const tr_export_run *run, const tr_object *job, uint
 
 static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
 {
-    const tr_export_run *run = ctx;
+    tr_export_run *run = ctx;
     const tr_export_active *active = run->active;
     tr_catalog *catalog = active->export->parts.catalog;
     const int64_t now = tr_time_now_ms();
@@ -213,6 +217,10 @@ tr_code tr_export_commit(tr_export_run *run, tr_err *err)
         run->export_end_ms = run->write_begin_ms = tr_time_now_ms();
     TR_TRY(tr_export_job_edit(active->export, &active->tenant, active->id, succeed, run, err));
     tr_crash_point("export_committed");
+    if (run->members_gone[0] != '\0' &&
+        tr_lake_remove_batch(active->export->parts.lake, &active->tenant, TR_MEMBERSHIP_FOLDER,
+                             run->members_gone, NULL) != TR_OK)
+        tr_log(TR_LOG_WARN, "export", "membership_folder_kept", "run=%s", run->members_gone);
     uint64_t profiles = 0, bytes = 0;
     for (uint32_t p = 0; p < run->part_count; p++) {
         profiles += run->parts[p].profiles;
@@ -239,6 +247,7 @@ tr_code tr_export_publish(tr_export_run *run, tr_err *err)
         TR_TRY(tr_lake_publish(lake, &active->tenant, stage, at.dataset, at.batch, err));
         tr_crash_point("export_published");
     }
+    TR_TRY(tr_export_members_publish(run, err));
     return tr_export_commit(run, err);
 }
 
@@ -250,8 +259,9 @@ typedef struct ending {
     const char *error_code; /* NULL: cancelled */
     const char *error_text;
     char dataset[32];
-    json_t *batches; /* ids of its batches, once it has ended; owned */
-    bool has_ended;  /* by this edit, not before */
+    char members[32]; /* the membership that will not be; "": none */
+    json_t *batches;  /* ids of its batches, once it has ended; owned */
+    bool has_ended;   /* by this edit, not before */
 } ending;
 
 static bool note_batches(ending *end, const tr_object *job)
@@ -274,6 +284,7 @@ static tr_code end_job(void *ctx, tr_object *job, tr_err *err)
     end->has_ended = false;
     if (tr_export_is_finished(job->state))
         return TR_OK;
+    TR_TRY(tr_export_members_run(end->active, end->members, err));
     json_t *errors = json_array();
     bool is_good = errors != NULL && note_batches(end, job);
     if (is_good && end->error_code != NULL)
@@ -331,6 +342,9 @@ static void remove_folders(const ending *end)
                                  json_string_value(json_array_get(end->batches, i)), &err) != TR_OK)
             tr_log(TR_LOG_WARN, "export", "export_folder_kept", "job=%s reason=\"%s\"", active->id,
                    err.text);
+    if (tr_export_members_drop(active, end->members, &err) != TR_OK)
+        tr_log(TR_LOG_WARN, "export", "export_folder_kept", "job=%s reason=\"%s\"", active->id,
+               err.text);
 }
 
 static void write_end(ending *end)
@@ -340,7 +354,8 @@ static void write_end(ending *end)
     tr_err err = {0};
     enum { WAIT_US = 500 * 1000 };
     /* First the stage: on a full disk the catalog needs the room. */
-    if (tr_export_drop_stages(active, count_slots(active), &err) != TR_OK)
+    if (tr_export_drop_stages(active, count_slots(active), &err) != TR_OK ||
+        tr_export_members_drop(active, "", &err) != TR_OK)
         tr_log(TR_LOG_WARN, "export", "export_stage_kept", "job=%s reason=\"%s\"", active->id,
                err.text);
     tr_crash_point("export_ending");

@@ -43,6 +43,8 @@ static tr_code write_part(tr_export_run *run, uint32_t index, bool is_kept, tr_e
     tr_export_stage(active->id, slot, run->slot_count, stage);
     tr_code code =
         tr_lake_create(active->export->parts.lake, &active->tenant, stage, part->name, &file, err);
+    if (code == TR_OK && run->evaluation != NULL && slot > 0)
+        code = tr_export_members_load(run, index, err);
     if (code == TR_OK)
         code = tr_merge_partition(run->plan.slots[slot].merge, partition,
                                   (tr_sink){tr_lake_write, &file}, &active->cancel, count_namespace,
@@ -55,6 +57,10 @@ static tr_code write_part(tr_export_run *run, uint32_t index, bool is_kept, tr_e
     else if (code == TR_OK)
         code = tr_lake_finish(&file, &part->written, err);
     tr_lake_abandon(&file);
+    if (code == TR_OK && run->evaluation != NULL && slot == 0)
+        code = tr_export_members_save(run, partition, err);
+    if (run->evaluation != NULL)
+        tr_export_fresh_close(&run->plan.fresh[index]);
     part->is_done = code == TR_OK;
     return code;
 }
@@ -75,8 +81,13 @@ static tr_code record_part(tr_export_run *run, uint32_t partition, const tr_expo
     object.doc = json_pack("{s:s, s:I, s:I, s:s, s:O}", "name", part->name, "rows",
                            (json_int_t)part->profiles, "bytes", (json_int_t)part->written.bytes,
                            "xxh128", part->written.xxh128, "namespaces", part->namespaces);
-    if (object.doc == NULL)
+    if (object.doc == NULL ||
+        (run->evaluation != NULL && partition < run->partitions &&
+         json_object_set_new(object.doc, "members",
+                             tr_evaluated_to_json(&run->members[partition])) != 0)) {
+        json_decref(object.doc);
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to note a part");
+    }
     tr_code code = tr_catalog_begin(catalog, err);
     if (code == TR_OK) {
         code = tr_catalog_get(catalog, &active->tenant, "export_part", object.id, &old, NULL);
@@ -111,7 +122,7 @@ static tr_code make_part(tr_export_run *run, uint32_t partition, bool is_kept, t
 static tr_code run_task(void *ctx, uint32_t index, tr_err *err)
 {
     tr_export_run *run = ctx;
-    TR_TRY(make_part(run, run->todo[index], false, err));
+    TR_TRY(make_part(run, run->todo[run->todo_from + index], false, err));
     atomic_fetch_add(&run->active->partitions_done, 1);
     return TR_OK;
 }
@@ -135,6 +146,9 @@ static tr_code load_part(void *ctx, const tr_object *object, tr_err *err)
     if (part.namespaces == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to keep a part");
     run->parts[partition] = part;
+    const json_t *members = json_object_get(object->doc, "members");
+    if (run->evaluation != NULL && partition < run->partitions && members != NULL)
+        return tr_evaluated_of_json(members, &run->members[partition], err);
     return TR_OK;
 }
 
@@ -147,7 +161,10 @@ static tr_code load_parts(tr_export_run *run, tr_err *err)
     run->part_count = run->slot_count * run->partitions;
     run->parts = tr_alloc_zeroed(run->part_count, sizeof *run->parts);
     run->todo = tr_alloc_zeroed(run->part_count, sizeof *run->todo);
-    if (run->parts == NULL || run->todo == NULL)
+    if (run->evaluation != NULL)
+        run->members = tr_alloc_zeroed(run->partitions, sizeof *run->members);
+    if (run->parts == NULL || run->todo == NULL ||
+        (run->evaluation != NULL && run->members == NULL))
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u parts", run->part_count);
     return tr_catalog_list(active->export->parts.catalog, &active->tenant, "export_part", &of_job,
                            load_part, run, err);
@@ -159,6 +176,9 @@ static bool is_staged(const tr_export_run *run, uint32_t index)
     const tr_export_part *part = &run->parts[index];
     char stage[48];
     tr_export_stage(active->id, index / run->partitions, run->slot_count, stage);
+    if (run->evaluation != NULL && index < run->partitions &&
+        !tr_export_members_are_staged(run, index))
+        return false;
     return part->name[0] == '\0' || tr_lake_stage_has(active->export->parts.lake, &active->tenant,
                                                       stage, part->name, &part->written);
 }
@@ -207,6 +227,20 @@ static tr_code begin(void *ctx, tr_object *job, tr_err *err)
     return is_good ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory to begin an export");
 }
 
+static tr_code evaluate_again(const tr_export_active *active, tr_object *stored, tr_err *err)
+{
+    tr_export *export = active->export;
+    char run[32];
+    TR_TRY(tr_export_members_run(active, run, err));
+    TR_TRY(tr_export_members_drop(active, run, err));
+    (void)json_object_del(stored->doc, "evaluation");
+    TR_TRY(tr_catalog_begin(export->parts.catalog, err));
+    tr_code code = tr_export_parts_forget(export, &active->tenant, active->id, err);
+    if (code == TR_OK)
+        code = tr_export_settle(export, &active->tenant, stored, err);
+    return tr_catalog_end(export->parts.catalog, code, err);
+}
+
 /* The runs of the plan are gone: a later attempt starts over, from the newest snapshot. */
 static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *err)
 {
@@ -218,6 +252,8 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
     tr_log(TR_LOG_WARN, "export", "export_planned_again",
            "job=%s reason=\"runs of its snapshot are gone\"", active->id);
     TR_TRY(tr_export_drop_stages(active, slots, err));
+    if (json_object_get(stored->doc, "evaluate") != NULL)
+        return evaluate_again(active, stored, err);
     TR_TRY(tr_store_snapshot(export->parts.store, &active->tenant, &snapshot, err));
     json_t *ids = tr_export_run_ids(snapshot);
     tr_store_release(export->parts.store, snapshot);
@@ -238,6 +274,19 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
     return tr_catalog_end(export->parts.catalog, code, err);
 }
 
+/* The plan, and what of it outlives it. */
+static tr_code open_stored(tr_export_run *run, json_t *stored, tr_err *err)
+{
+    tr_export_active *active = run->active;
+    json_decref(run->json);
+    run->json = json_incref(stored);
+    TR_TRY(tr_export_plan_open(stored, &active->export->parts, &active->tenant, &active->cancel,
+                               &run->plan, err));
+    run->evaluation = json_object_get(stored, "evaluation");
+    run->problems = json_incref(run->plan.problems);
+    return TR_OK;
+}
+
 /* Planning again is tried again: data may be taken back between the new list and its opening. */
 static tr_code open_plan(tr_export_run *run, tr_err *err)
 {
@@ -249,12 +298,11 @@ static tr_code open_plan(tr_export_run *run, tr_err *err)
                           &stored, err));
     tr_code code = tr_export_settle(export, &active->tenant, &stored, err);
     if (code == TR_OK)
-        code = tr_export_plan_open(stored.doc, &export->parts, &active->tenant, &run->plan, err);
+        code = open_stored(run, stored.doc, err);
     for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
         code = plan_again(active, &stored, err);
         if (code == TR_OK)
-            code =
-                tr_export_plan_open(stored.doc, &export->parts, &active->tenant, &run->plan, err);
+            code = open_stored(run, stored.doc, err);
     }
     tr_object_clear(&stored);
     return code;
@@ -277,6 +325,19 @@ static tr_code check_parts(tr_export_run *run, tr_err *err)
     return TR_OK;
 }
 
+/* With an evaluation, the first slot's parts come before the others. */
+static tr_code run_tasks(tr_export_run *run, tr_err *err)
+{
+    tr_export_active *active = run->active;
+    tr_compute *compute = active->export->parts.compute;
+    uint32_t first = run->todo_count;
+    while (run->evaluation != NULL && first > 0 && run->todo[first - 1] >= run->partitions)
+        first--;
+    TR_TRY(tr_compute_run(compute, first, run_task, run, &active->cancel, err));
+    run->todo_from = first;
+    return tr_compute_run(compute, run->todo_count - first, run_task, run, &active->cancel, err);
+}
+
 static tr_code work(tr_export_run *run, tr_err *err)
 {
     tr_export_active *active = run->active;
@@ -290,8 +351,7 @@ static tr_code work(tr_export_run *run, tr_err *err)
     if (tr_export_is_placed(run)) /* a crash came between the rename and the catalog */
         return tr_export_commit(run, err);
     choose_todo(run);
-    TR_TRY(tr_compute_run(export->parts.compute, run->todo_count, run_task, run, &active->cancel,
-                          err));
+    TR_TRY(run_tasks(run, err));
     TR_TRY(check_parts(run, err));
     tr_crash_point("export_checked");
     return tr_export_publish(run, err);
@@ -324,6 +384,11 @@ void tr_export_run_job(void *ctx)
     /* else: done; or the server stops, and the job goes on at its next start */
     for (uint32_t p = 0; run.parts != NULL && p < run.part_count; p++)
         json_decref(run.parts[p].namespaces);
+    for (uint32_t p = 0; run.members != NULL && p < run.partitions; p++)
+        json_decref(run.members[p].segments);
+    json_decref(run.problems);
+    json_decref(run.json);
+    tr_free(run.members);
     tr_free(run.parts);
     tr_free(run.todo);
 }

@@ -281,15 +281,21 @@ static bool is_same(tr_str bytes, const tr_lake_written *expected)
     return strcmp(hash, expected->xxh128) == 0;
 }
 
+tr_code tr_lake_map_stage(tr_lake *lake, const tr_tenant *tenant, const char *stage,
+                          const char *name, tr_map *out, tr_err *err)
+{
+    char path[TR_LAKE_PATH_BYTES];
+    TR_TRY(tr_lake_check_id("stage", stage, err));
+    TR_TRY(check_name(name, err));
+    TR_TRY(tr_lake_inside(lake, tenant, path, err, TR_LAKE_STAGING "/%s/%s", stage, name));
+    return tr_map_open(path, out, err);
+}
+
 bool tr_lake_stage_has(tr_lake *lake, const tr_tenant *tenant, const char *stage, const char *name,
                        const tr_lake_written *expected)
 {
-    char path[TR_LAKE_PATH_BYTES];
     tr_map map;
-    if (!tr_lake_is_id(stage) || !tr_lake_is_name(name))
-        return false;
-    if (tr_lake_inside(lake, tenant, path, NULL, TR_LAKE_STAGING "/%s/%s", stage, name) != TR_OK ||
-        tr_map_open(path, &map, NULL) != TR_OK)
+    if (tr_lake_map_stage(lake, tenant, stage, name, &map, NULL) != TR_OK)
         return false;
     const bool has = is_same(map.bytes, expected);
     tr_map_close(&map);

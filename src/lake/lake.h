@@ -60,6 +60,9 @@ TR_MUST_CHECK tr_code tr_lake_drop_stage(tr_lake *lake, const tr_tenant *tenant,
 /* True when stage/name is there with exactly these bytes and hash: what resume asks. */
 bool tr_lake_stage_has(tr_lake *lake, const tr_tenant *tenant, const char *stage, const char *name,
                        const tr_lake_written *expected);
+/* A finished file of a stage. */
+TR_MUST_CHECK tr_code tr_lake_map_stage(tr_lake *lake, const tr_tenant *tenant, const char *stage,
+                                        const char *name, tr_map *out, tr_err *err);
 /* The same of a published file. */
 bool tr_lake_has(tr_lake *lake, const tr_tenant *tenant, const char *dataset, const char *batch,
                  const char *name, const tr_lake_written *expected);

@@ -128,15 +128,14 @@ static tr_code prepare(maker *m, tr_err *err)
             return no_memory(err);
     }
     TR_TRY(tr_merge_view_keys(m->view, &m->keys, err));
-    TR_TRY(tr_evaluate(m->evaluation->evaluator, m->view, m->masks, m->times, m->cancel,
-                       err));
+    TR_TRY(tr_evaluate(m->evaluation->evaluator, m->view, m->masks, m->times, m->cancel, err));
     TR_TRY(read_members(m, err));
     TR_TRY(read_namespaces(m, err));
     m->entries = tr_arena_array(&m->arena, m->entry_cap, sizeof *m->entries);
     if (m->entries == NULL)
         return no_memory(err);
-    return tr_membership_writer_open(m->evaluation->now_us, tr_json_text(m->evaluation->json, "run", ""),
-                                     &m->writer, err);
+    return tr_membership_writer_open(m->evaluation->now_us,
+                                     tr_json_text(m->evaluation->json, "run", ""), &m->writer, err);
 }
 
 /* ---- one profile */
@@ -166,8 +165,8 @@ static void step_definition(maker *m, uint32_t profile, uint32_t d)
     const bool matches = m->masks[d][profile] != 0;
     if (!matches && m->before[d].status == TR_STATUS_NONE)
         return;
-    const tr_member now =
-        tr_member_step(m->before[d], matches, m->evaluation->has_three_states, m->evaluation->now_us);
+    const tr_member now = tr_member_step(m->before[d], matches, m->evaluation->has_three_states,
+                                         m->evaluation->now_us);
     m->before[d] = (tr_member){0}; /* for the next profile */
     if (now.status == TR_STATUS_NONE)
         return;
@@ -185,7 +184,8 @@ static tr_code step_profile(maker *m, uint32_t profile, tr_err *err)
         const uint32_t meaning = m->meaning[code];
         if (meaning < m->definitions)
             m->before[meaning] = walk.member;
-        else if (meaning == ENTRY_CARRIED && !tr_member_is_over(&walk.member, m->evaluation->now_us))
+        else if (meaning == ENTRY_CARRIED &&
+                 !tr_member_is_over(&walk.member, m->evaluation->now_us))
             add_entry(m, walk.segment, walk.member);
     }
     for (uint32_t i = 0; i < m->definitions; i++)

@@ -50,7 +50,7 @@ TR_MUST_CHECK tr_code tr_segment_plan_make(const tr_segment_active *active,
                                            const json_t *definitions, json_t **out, tr_err *err);
 
 typedef struct tr_segment_group { /* the definitions of one merge policy */
-    const json_t *json;              /* of the plan */
+    const json_t *json;           /* of the plan */
     tr_evaluation *evaluation;
     tr_merge_plan *merge;
     uint32_t partitions;

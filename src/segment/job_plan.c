@@ -55,8 +55,8 @@ static tr_code keep(void *ctx, uint32_t partition, tr_merge_view *view, bool *ke
     char stage[64];
     (void)keep_it;
     tr_segment_stage(active, task->group, stage);
-    tr_code code = tr_evaluation_run(group->evaluation, view, group->bits, &active->cancel, &file,
-                                     &part, err);
+    tr_code code =
+        tr_evaluation_run(group->evaluation, view, group->bits, &active->cancel, &file, &part, err);
     if (code == TR_OK)
         code = tr_evaluated_write(&part, active->segment->parts.lake, &active->tenant, stage,
                                   partition, tr_buf_str(&file), err);

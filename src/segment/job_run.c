@@ -265,10 +265,9 @@ static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
     for (uint32_t g = 0; g < run->group_count; g++) {
         const json_t *group = run->groups[g].json;
         json_t *files = list_files(&run->groups[g]);
-        const tr_code code =
-            files == NULL ? no_memory(err)
-                          : tr_membership_replace(catalog, &active->tenant, group, files,
-                                                  s->gone[g], err);
+        const tr_code code = files == NULL ? no_memory(err)
+                                           : tr_membership_replace(catalog, &active->tenant, group,
+                                                                   files, s->gone[g], err);
         json_decref(files);
         TR_TRY(code);
     }

@@ -236,23 +236,6 @@ def test_the_tutorials_own_request_exports_two_segments_in_two_batches(people, a
     assert job["metrics"]["exportedProfileByNamespaceCounter"] == {"CRMID": len(silvers)}
 
 
-def test_an_export_evaluates_its_segments_first_when_asked(people, api):
-    gold = people.tier("gold")
-    inner = people.segment(f'inSegment("{gold}")')
-    body = people.world.body(filter={"segments": [{"segmentId": gold}, {"segmentId": inner}]},
-                             evaluationInfo={"segmentation": True}, fields="identityMap,segmentMembership")
-    for status in ("realized", "existing"):
-        job = people.world.finish(api.call("POST", EXPORTS, 200, body)["id"])
-        golds = {who for who, tier in people.tiers.items() if tier == "gold"}
-        rows = people.world.rows(job)
-        assert {int(person_of(row)[1:]) for row in rows} == golds
-        assert {dict(dict(row["segmentMembership"])["ups"])[gold]["status"] for row in rows} == {status}
-    runs = api.call("GET", JOBS, params={"property": f"segments~segmentId=={gold}"})["children"]
-    assert [run["source"] for run in runs] == ["export", "export"]
-    assert people.world.finish(api.call("POST", EXPORTS, 200, people.world.body(
-        evaluationInfo={"segmentation": True}))["id"])["metrics"]["totalExportedProfileCounter"] == len(people.tiers)
-
-
 def test_random_lives_agree_with_a_slow_model(people):
     """Eight people change tiers at random; every run is compared with the table of the reference, said in Python."""
     rng = random.Random(7)
@@ -361,22 +344,3 @@ def test_a_killed_job_leaves_the_last_membership_until_it_goes_on(own, point):
     folders = list((server.folder / "data").glob("lake/*/data/membership/*"))
     assert len(folders) == 2, folders
     assert not list((server.folder / "data").glob("lake/*/staging/segment-*"))
-
-
-@pytest.mark.parametrize("point", ["segment_part_written", "export_planned"])
-def test_a_killed_export_goes_on_behind_its_evaluation(own, point):
-    server = own()
-    people = People(server.api)
-    people.set(c1="gold", c2="none")
-    gold = people.tier("gold")
-    server.stop()
-    server.start(TR_CRASH_AT=point)
-    people.api = people.world.api = server.api
-    job = server.api.call("POST", EXPORTS, 200, people.world.body(
-        filter={"segments": [{"segmentId": gold}]}, evaluationInfo={"segmentation": True}))["id"]
-    server.wait_killed()
-    server.start()
-    people.api = people.world.api = server.api
-    done = people.world.finish(job)
-    assert [int(person_of(row)[1:]) for row in people.world.rows(done)] == [1]
-    assert people.statuses(gold) == {1: "realized"}
