@@ -133,7 +133,7 @@ tr_code tr_live_narrow(tr_live *live, bool (*wants)(void *ctx, const char *colum
 
 tr_code tr_live_begin(tr_live *live, tr_err *err)
 {
-    TR_TRY(tr_export_plan_open(live->json, &live->export->parts, &live->tenant, &live->plan, err));
+    TR_TRY(tr_export_plan_open(live->json, &live->export->parts, &live->tenant, NULL, &live->plan, err));
     live->has_begun = true;
     return TR_OK;
 }

@@ -54,7 +54,8 @@ tr_code tr_merge_view_keys(tr_merge_view *view, const uint8_t (**out)[16], tr_er
 }
 
 /* The profile of every row, or `count`: both lists ascend within a slice. */
-static void own_rows(const tr_merge_work *work, const tr_rows *rows, const uint8_t (*keys)[16], uint32_t *owner)
+static void own_rows(const tr_merge_work *work, const tr_rows *rows, const uint8_t (*keys)[16],
+                     uint32_t *owner)
 {
     const uint32_t count = work->record_groups.count;
     for (uint32_t s = 0; s < rows->slice_count; s++) {
@@ -99,8 +100,8 @@ static tr_code find_members(tr_merge_work *work, tr_err *err)
 {
     if (work->member_groups.start != NULL)
         return TR_OK;
-    TR_TRY(tr_rows_of(work->fresh.is_set ? &work->fresh.borders : &work->plan->members.borders, work->index,
-                      &work->memory->rows, &work->members, err));
+    TR_TRY(tr_rows_of(work->fresh.is_set ? &work->fresh.borders : &work->plan->members.borders,
+                      work->index, &work->memory->rows, &work->members, err));
     return tr_merge_assign(work, &work->members, &work->member_groups, err);
 }
 
@@ -136,7 +137,7 @@ typedef struct keeping {
     tr_merge_work *work;
     const tr_unit *unit;
     uint32_t marks_run; /* gather.h */
-    tr_arena *arena; /* the caller's */
+    tr_arena *arena;    /* the caller's */
     tr_column *columns;
 } keeping;
 
@@ -213,7 +214,8 @@ tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wante
         return gather(&k, &view->identity_rows, &view->identity_groups, plan->probe.identities,
                       plan->all_lanes, err);
     }
-    if (unit == plan->probe.membership_unit && (plan->members.run_count > 0 || work->fresh.is_set)) {
+    if (unit == plan->probe.membership_unit &&
+        (plan->members.run_count > 0 || work->fresh.is_set)) {
         if (!view->has_members)
             TR_TRY(tr_merge_member_rows(work, &view->member_rows, &view->member_groups, err));
         view->has_members = true;
@@ -266,8 +268,8 @@ tr_code tr_merge_view_set_members(tr_merge_view *view, const tr_run *run, tr_err
     TR_ASSERT(plan->spec.keep_evaluates);
     work->fresh.run[0] = run;
     TR_TRY(match_fresh(work, plan->spec.output, plan->records.matches, &work->fresh.matches, err));
-    TR_TRY(match_fresh(work, plan->spec.probe, plan->probe.records, &work->fresh.probe_matches,
-                       err));
+    TR_TRY(
+        match_fresh(work, plan->spec.probe, plan->probe.records, &work->fresh.probe_matches, err));
     TR_TRY(tr_borders_make(work->fresh.run, run == NULL ? 0 : 1, plan->bits, &work->memory->rows,
                            &work->fresh.borders, err));
     work->fresh.is_set = true;

@@ -7,7 +7,7 @@
  *                                    life.h    per profile and definition
  *                                  entries now --> a run file, and counts
  *
- * PLAN    {"now":us, "states":2|3, "groups":[GROUP]}
+ * PLAN   {"now":us, "states":2|3, "groups":[GROUP]}
  * GROUP   {"policy":{document}, "before":run, "run":run, "definitions":[documents],
  *          "carried":[ids]}: what one merge policy evaluates. `carried` are the other segments of
  *         that policy, whose entries stay as they are; entries of all others (deleted, or of another
