@@ -25,6 +25,7 @@ typedef struct tr_owners {
     const uint32_t *run_of;    /* by row number */
     const uint32_t *lane;      /* per run: its dataset's number */
     const uint8_t (*keys)[16]; /* by row number: the owner's key; zeros: the profile's own */
+    bool is_unordered;         /* within a run the rows of a key do not stand by namespace and id yet */
     const tr_str *codes, *ids; /* by row number; NULL until a comparison needs them */
     tr_arena *arena;           /* as long as the rows */
     tr_code code;              /* why they could not be read: orders mean nothing then */

@@ -108,7 +108,7 @@ int tr_owners_compare(tr_owners *owners, uint32_t a, uint32_t b)
         return owners->lane[run_a] < owners->lane[run_b] ? -1 : 1;
     if (tr_owners_are_same(owners, a, b))
         return 0;
-    if (run_a == run_b || !has_texts(owners))
+    if ((run_a == run_b && !owners->is_unordered) || !has_texts(owners))
         return a < b ? -1 : 1;
     return tr_identity_compare(owners->codes[a], owners->ids[a], owners->codes[b], owners->ids[b]);
 }

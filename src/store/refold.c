@@ -3,10 +3,11 @@
  * as output. Two passes over the keys: the first counts rows, because a run's footer says how it is cut
  * before its first row group is written.
  */
-#include "store/refold.h"
+#include "store/rekey.h"
 #include "store/fold.h"
 #include "store/gather.h"
 #include "store/run_internal.h"
+#include "store/sort.h"
 
 #include <string.h>
 
@@ -14,6 +15,8 @@ typedef struct refolder {
     const tr_run *const *runs;
     uint32_t run_count;
     bool is_event;
+    const tr_moves *moves; /* NULL: rows keep their keys, and are folded */
+    bool is_counting;      /* the first pass: which rows, in any order */
     tr_arena arena;     /* as long as the refolding */
     tr_arena rows;      /* as long as a partition */
     tr_arena scratch[2];
@@ -64,6 +67,7 @@ static tr_code prepare(refolder *f, tr_err *err)
         rows += f->runs[r]->rows;
         TR_TRY(tr_match_make(&f->arena, &f->shape, root, tr_parquet_shape(f->runs[r]->file), &f->matches[r], err));
     }
+    rows = f->moves != NULL ? f->runs[0]->rows : rows;
     f->cut = (tr_run_cut){.bits = tr_run_bits_for(rows), .is_event = f->is_event,
                           .ingested_min_us = INT64_MAX, .ingested_max_us = INT64_MIN};
     return tr_borders_make(f->runs, f->run_count, f->cut.bits, &f->arena, &f->borders, err);
@@ -84,6 +88,41 @@ static tr_code one_row_each(tr_groups *groups, const tr_fold *fold, tr_arena *ar
     return TR_OK;
 }
 
+static int compare_owners(const void *ctx, uint32_t a, uint32_t b)
+{
+    const tr_fold *fold = ctx;
+    const int order = tr_owners_compare(fold->owners, a, b);
+    return order != 0 ? order : a < b ? -1 : a > b;
+}
+
+/* Every row but those that moved away, each as a row of the output. */
+static tr_code arrange_moved(refolder *f, const tr_rows *rows, tr_groups *groups, tr_fold *fold, tr_err *err)
+{
+    const uint8_t(*keys)[16] = NULL;
+    uint32_t to = 0;
+    TR_TRY(tr_rows_keys(rows, &f->rows, &keys, err));
+    TR_TRY(tr_owners_make(rows, fold->run_of, f->lanes, &f->rows, &fold->owners, err));
+    fold->owners->is_unordered = true;
+    for (uint32_t g = 0; g < groups->count; g++) {
+        uint32_t *own = groups->rows + groups->start[g];
+        const uint32_t count = groups->start[g + 1] - groups->start[g];
+        const bool is_gone = fold->run_of[own[0]] == 0 && tr_moves_find(f->moves, keys[own[0]]) != NULL;
+        if (is_gone)
+            continue;
+        if (count > 1 && !f->is_counting)
+            tr_sort_rows(own, fold->spare, count, compare_owners, fold);
+        memmove(groups->rows + to, own, count * sizeof *own);
+        to += count;
+    }
+    uint32_t *start = tr_arena_alloc(&f->rows, ((size_t)to + 1) * sizeof *start);
+    if (start == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u rows", to);
+    for (uint32_t i = 0; i <= to; i++)
+        start[i] = i;
+    *groups = (tr_groups){.count = to, .start = start, .rows = groups->rows};
+    return tr_owners_check(fold->owners, err);
+}
+
 /* The output rows of a partition: groups of rows, best first. */
 static tr_code select_rows(refolder *f, uint32_t partition, tr_rows *rows, tr_groups *groups, tr_fold *fold,
                            tr_err *err)
@@ -93,6 +132,8 @@ static tr_code select_rows(refolder *f, uint32_t partition, tr_rows *rows, tr_gr
     TR_TRY(tr_rows_of(&f->borders, partition, arena, rows, err));
     TR_TRY(tr_walk_profiles(&(tr_walk){.records = rows, .scratch = &f->scratch[0]}, arena, groups, NULL, err));
     TR_TRY(tr_fold_make(rows, groups, arena, fold, err));
+    if (f->moves != NULL)
+        return arrange_moved(f, rows, groups, fold, err);
     if (f->is_event) {
         tr_event_ids ids;
         TR_TRY(tr_fold_events(fold, groups, arena, &ids, err));
@@ -171,8 +212,8 @@ static tr_code write_partition(refolder *f, uint32_t partition, uint32_t *next, 
     tr_groups groups;
     tr_fold fold;
     tr_gather gather = {.shape = &f->shape, .rows = &rows, .matches = f->matches, .lane = f->lanes,
-                        .is_one_per_lane = f->is_event || !f->runs[0]->is_upsert,
-                        .is_verbatim = f->is_event || !f->runs[0]->is_upsert, .arenas = f->scratch,
+                        .is_one_per_lane = f->is_event || !f->runs[0]->is_upsert || f->moves != NULL,
+                        .is_verbatim = f->is_event || !f->runs[0]->is_upsert || f->moves != NULL, .arenas = f->scratch,
                         .put = put_column, .ctx = f};
     tr_code code = select_rows(f, partition, &rows, &groups, &fold, err);
     for (uint32_t from = 0; code == TR_OK && *next < f->cut.group_count && f->cut.partition[*next] == partition;
@@ -207,25 +248,39 @@ static tr_code write_all(refolder *f, tr_sink sink, tr_err *err)
     return code;
 }
 
-tr_code tr_refold(const tr_run *const *runs, uint32_t run_count, tr_sink sink, tr_refolded *out, tr_err *err)
+static tr_code refold(refolder *f, tr_sink sink, tr_refolded *out, tr_err *err)
 {
-    refolder f = {.runs = runs, .run_count = run_count, .is_event = runs[0]->is_event};
     tr_refolded refolded = {0};
-    tr_code code = prepare(&f, err);
-    for (uint32_t p = 0; code == TR_OK && p < 1u << f.cut.bits; p++)
-        code = count_partition(&f, p, &refolded.rows, err);
+    tr_code code = prepare(f, err);
+    f->is_counting = true;
+    for (uint32_t p = 0; code == TR_OK && p < 1u << f->cut.bits; p++)
+        code = count_partition(f, p, &refolded.rows, err);
+    f->is_counting = false;
     if (code == TR_OK && refolded.rows == 0) /* only rows without an identity */
-        f.cut.ingested_min_us = f.cut.ingested_max_us = runs[run_count - 1]->ingested_us;
+        f->cut.ingested_min_us = f->cut.ingested_max_us = f->runs[f->run_count - 1]->ingested_us;
     if (code == TR_OK)
-        code = write_all(&f, sink, err);
-    refolded.partition_bits = f.cut.bits;
-    refolded.ingested_us = f.cut.ingested_max_us;
-    tr_parquet_writer_close(f.writer);
-    tr_arena_free(&f.arena);
-    tr_arena_free(&f.rows);
-    tr_arena_free(&f.scratch[0]);
-    tr_arena_free(&f.scratch[1]);
+        code = write_all(f, sink, err);
+    refolded.partition_bits = f->cut.bits;
+    refolded.ingested_us = f->cut.ingested_max_us;
+    tr_parquet_writer_close(f->writer);
+    tr_arena_free(&f->arena);
+    tr_arena_free(&f->rows);
+    tr_arena_free(&f->scratch[0]);
+    tr_arena_free(&f->scratch[1]);
     if (code == TR_OK)
         *out = refolded;
     return code;
+}
+
+tr_code tr_refold(const tr_run *const *runs, uint32_t run_count, tr_sink sink, tr_refolded *out, tr_err *err)
+{
+    refolder f = {.runs = runs, .run_count = run_count, .is_event = runs[0]->is_event};
+    return refold(&f, sink, out, err);
+}
+
+tr_code tr_refold_moved(const tr_run *const *runs, uint32_t run_count, const tr_moves *moves, tr_sink sink,
+                        tr_refolded *out, tr_err *err)
+{
+    refolder f = {.runs = runs, .run_count = run_count, .is_event = runs[0]->is_event, .moves = moves};
+    return refold(&f, sink, out, err);
 }

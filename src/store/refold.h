@@ -16,4 +16,11 @@ typedef struct tr_refolded {
 TR_MUST_CHECK tr_code tr_refold(const tr_run *const *runs, uint32_t run_count, tr_sink sink, tr_refolded *out,
                                 tr_err *err);
 
+typedef struct tr_moves tr_moves; /* rekey.h */
+
+/* A run and those of its rows that move, under their new keys: every row once, those of a key by namespace and id,
+ * then as they came. runs[0] is the run; its moved rows are left out. */
+TR_MUST_CHECK tr_code tr_refold_moved(const tr_run *const *runs, uint32_t run_count, const tr_moves *moves,
+                                      tr_sink sink, tr_refolded *out, tr_err *err);
+
 #endif
