@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* asked.c - the identities a lookup asks for: the rows of their keys, whose each row is, and the cluster's
- * members as a run in memory. In a partition the same comes from stitched runs.
+/* asked.c - the identities a lookup asks for: the rows of their keys, whose each row is, and the
+ * cluster's members as a run in memory. In a partition the same comes from stitched runs.
  */
 #include "merge/merge_internal.h"
 

@@ -15,7 +15,8 @@ static tr_code gather_identities(const tr_merge_out *out, uint32_t from, uint32_
     const tr_groups groups = part_of(&out->identity_groups, from, to);
     tr_gather gather = {.rows = &out->identity_rows,
                         .lane = plan->all_lanes,
-                        .marks_run = out->work->clusters.slice_count > 0 ? tr_merge_marks_run(plan) : 0,
+                        .marks_run =
+                            out->work->clusters.slice_count > 0 ? tr_merge_marks_run(plan) : 0,
                         .shape = is_written ? plan->spec.output : &plan->identity_shape,
                         .matches = is_written ? plan->identity_matches : plan->counting_matches,
                         .put = is_written ? out->put : NULL,

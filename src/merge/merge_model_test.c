@@ -7,8 +7,9 @@
  */
 #include "base/test.h"
 #include "merge/model_internal.h"
-#include "store/refold.h"
+#include "store/rekey.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { PROFILES_MIN = 20000 };
@@ -144,6 +145,84 @@ static tr_code compact(model_world *world, tr_err *err)
         CHECK(refolded.ingested_us == dataset->runs[0]->ingested_us);
     }
     return TR_OK;
+}
+
+static int compare_moves(const void *a, const void *b)
+{
+    return memcmp(((const tr_moved *)a)->from, ((const tr_moved *)b)->from, 16);
+}
+
+/* The rows of a file that have an identity. */
+static json_t *read_known(const tr_run *run)
+{
+    json_t *all = NULL, *known = json_array(), *row;
+    size_t i;
+    CHECK(tr_model_read(run->file, &all, NULL) == TR_OK);
+    json_array_foreach(all, i, row) {
+        const char *key = json_string_value(json_object_get(json_object_get(row, TR_BOOKKEEPING), "key"));
+        if (strspn(key, "0") < 32)
+            (void)json_array_append(known, row);
+    }
+    json_decref(all);
+    return known;
+}
+
+/* A run stitched by the store is the run stitched by the model. */
+static bool check_rekeyed(const model_world *world, const tr_run *run, const tr_run *expected, uint32_t chunk_rows)
+{
+    tr_moved moved[MODEL_PEOPLE_MAX];
+    tr_moves moves = {.at = moved};
+    tr_buf bytes = {0};
+    tr_run *got = NULL;
+    tr_refolded refolded;
+    tr_rekey_look look;
+    tr_err err = {0};
+    for (uint32_t p = 0; p < world->people; p++)
+        if (world->anchor[p] != p) {
+            memcpy(moved[moves.count].from, world->keys[p], 16);
+            memcpy(moved[moves.count++].to, world->keys[world->anchor[p]], 16);
+        }
+    qsort(moved, moves.count, sizeof *moved, compare_moves);
+    tr_code code = tr_rekey_look_at(run, &moves, &look, &err);
+    CHECK(code == TR_OK && (look.rows > 0) == (expected != NULL));
+    if (expected == NULL)
+        return code == TR_OK;
+    if (code == TR_OK)
+        code = tr_rekey(run, &moves, "/tmp/tributary-rekey-test", chunk_rows, (tr_sink){tr_model_sink, &bytes},
+                        &refolded, &err);
+    if (code == TR_OK)
+        code = tr_run_open(tr_buf_str(&bytes), run->id, run->dataset, &got, &err);
+    json_t *a = code == TR_OK ? read_known(expected) : NULL, *b = code == TR_OK ? read_known(got) : NULL;
+    const bool is_good = code == TR_OK && check_rows(a, b) && refolded.rows == json_array_size(b);
+    if (code != TR_OK)
+        printf("%s\n", err.text);
+    json_decref(a);
+    json_decref(b);
+    tr_run_close(got);
+    tr_buf_free(&bytes);
+    return is_good;
+}
+
+static void a_stitched_run_has_every_row_under_its_anchors_key(void)
+{
+    uint64_t seed = tr_test_seed(0x5717c4);
+    bool is_good = true;
+    for (int i = 0; i < 40 && is_good; i++, (void)tr_test_random(&seed)) {
+        model_world *world = NULL;
+        model_stitched stitched;
+        const tr_run *runs[MODEL_RUNS_MAX * MODEL_DATASETS_MAX];
+        CHECK(model_world_open(seed, &world, NULL) == TR_OK);
+        CHECK(i % 3 != 0 || compact(world, NULL) == TR_OK);
+        const uint32_t count = model_list_runs(world, runs);
+        CHECK(model_stitch(world, &stitched, NULL) == TR_OK);
+        for (uint32_t r = 0; r < count && is_good; r++)
+            is_good = check_rekeyed(world, runs[r], stitched.owned[r], i % 2 == 0 ? 7 : TR_REKEY_CHUNK_ROWS);
+        if (!is_good)
+            printf("TR_SEED=0x%llx\n", (unsigned long long)seed);
+        CHECK(is_good);
+        model_stitched_close(&stitched);
+        model_world_close(world);
+    }
 }
 
 static uint32_t check_world(uint64_t seed)
@@ -412,6 +491,7 @@ int main(void)
 {
     int passed = 0, failed = 0;
     RUN(an_export_is_what_the_model_says);
+    RUN(a_stitched_run_has_every_row_under_its_anchors_key);
     RUN(running_out_of_memory_is_an_answer);
     RUN(a_cancelled_merge_says_so);
     RUN(profiles_that_a_keeper_drops_are_not_exported);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model_stitch.c - a world's runs re-keyed by its clusters, on JSON rows: read, changed, sorted, written. */
+/* model_stitch.c - a world's runs re-keyed by its clusters, on JSON rows: read, changed, sorted,
+ * written. */
 #include "merge/model_internal.h"
 #include "base/check.h"
 

@@ -219,9 +219,10 @@ static json_t *random_row(model_world *w, const model_dataset *dataset, const tr
         (void)snprintf(key + 2 * i, 3, "%02x", w->keys[person][i]);
     (void)snprintf(batch_id, sizeof batch_id, "batch-%u", batch);
     (void)json_object_set_new(row, TR_BOOKKEEPING,
-                              json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "key", key, "namespace",
-                                        code, "id", person == UINT32_MAX ? "" : w->id[person], "updated", (json_int_t)updated_us, "ingested",
-                                        (json_int_t)batch * 1000, "batch", batch_id));
+                              json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "key", key, "namespace", code, "id",
+                                        person == UINT32_MAX ? "" : w->id[person], "updated",
+                                        (json_int_t)updated_us, "ingested", (json_int_t)batch * 1000, "batch",
+                                        batch_id));
     return row;
 }
 
@@ -252,7 +253,9 @@ static tr_code add_batch(model_world *w, model_dataset *dataset, tr_err *err)
     const uint32_t batch = ++w->batches, share = 10 + below(w, 80);
     tr_shape *shape = tr_arena_alloc(&w->arena, sizeof *shape);
     tr_type *root = part_of(w, dataset->is_event ? w->event : w->record, 85, 6);
-    TR_ASSERT(shape != NULL && root != NULL);
+    while (root == NULL) /* nothing was left of it */
+        root = part_of(w, dataset->is_event ? w->event : w->record, 85, 6);
+    TR_ASSERT(shape != NULL);
     TR_ASSERT(tr_run_add_bookkeeping(&w->arena, root) != NULL);
     TR_TRY(tr_shape_make(&w->arena, root, shape, err));
     for (uint32_t person = 0; person < w->people; person++)
@@ -419,7 +422,8 @@ static int64_t random_bound(model_world *w)
 void model_request_make(model_world *w, model_request *request)
 {
     *request = (model_request){.is_precedence = chance(w, 40), .with_event_only = chance(w, 50),
-                               .with_events = chance(w, 70), .is_stitched = chance(w, 50), .updated_after_us = random_bound(w),
+                               .with_events = chance(w, 70), .is_stitched = chance(w, 50),
+                               .updated_after_us = random_bound(w),
                                .event_after_us = random_bound(w), .event_before_us = random_bound(w),
                                .bits_min = (uint8_t)below(w, 4)};
     make_output(w, request);

@@ -2,8 +2,8 @@
 /* profile.c - one profile, or a page of its events, by keys: the steps of a partition on few rows.
  *
  * Every row of a key is found by its run's sorted keys, so a profile is a partition with one
- * group. Keys of a cluster are walked in the order in which a stitched run has them, and its members are a run
- * in memory: what follows is the same.
+ * group. Keys of a cluster are walked in the order in which a stitched run has them, and its
+ * members are a run in memory: what follows is the same.
  * Its columns are cut out into the caller's arena: what gathering makes lives as long as a
  * column.
  */
@@ -124,8 +124,8 @@ static tr_code list_all(const tr_merge_work *work, const tr_merge_asked *who, tr
     return list_fragments(rows, groups, fold, identity_of, arena, out, err);
 }
 
-static tr_code merge_one(tr_merge_work *work, const tr_merge_asked *who, tr_arena *arena, tr_merge_profile *out,
-                         tr_err *err)
+static tr_code merge_one(tr_merge_work *work, const tr_merge_asked *who, tr_arena *arena,
+                         tr_merge_profile *out, tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
     tr_merge_profile profile = {.columns = NULL};
@@ -147,7 +147,8 @@ static tr_code merge_one(tr_merge_work *work, const tr_merge_asked *who, tr_aren
 }
 
 tr_code tr_merge_profile_get(const tr_merge_plan *plan, const tr_merge_identity *identities,
-                             uint32_t identity_count, tr_arena *arena, tr_merge_profile *out, tr_err *err)
+                             uint32_t identity_count, tr_arena *arena, tr_merge_profile *out,
+                             tr_err *err)
 {
     tr_merge_work work = {.plan = plan, .memory = tr_merge_memory_take(plan->pool)};
     tr_merge_asked who;
@@ -167,15 +168,16 @@ tr_code tr_merge_who_has(const tr_merge_plan *plan, const tr_merge_profile *prof
 {
     const tr_merge_side *side = profile->is_event_only ? &plan->events : &plan->records;
     const tr_rows rows = {.runs = side->runs, .run_count = side->run_count};
-    const tr_gather gather = {.shape = plan->spec.output, .rows = &rows,
+    const tr_gather gather = {.shape = plan->spec.output,
+                              .rows = &rows,
                               .matches = profile->is_event_only
                                              ? plan->identity_matches + plan->records.run_count
                                              : plan->records.matches};
     const bool is_taken = !profile->is_event_only || unit == plan->identity_unit;
     for (uint32_t i = 0; i < profile->fragment_count; i++) {
         const tr_merge_fragment *fragment = &profile->fragments[i];
-        const tr_slice slice = {.run = fragment->place, .group = fragment->group,
-                                .from = fragment->row, .rows = 1};
+        const tr_slice slice = {
+            .run = fragment->place, .group = fragment->group, .from = fragment->row, .rows = 1};
         tr_column column;
         bool is_there = false;
         if (is_taken)

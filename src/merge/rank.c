@@ -82,9 +82,10 @@ static uint32_t rank_profile(ranker *r, uint32_t *rows, uint32_t count)
             to = end_of_owner(fold, rows, from, end);
             const uint32_t stay = tr_fold_records(fold, rows + from, to - from);
             memmove(rows + kept, rows + from, stay * sizeof *rows);
+            const uint32_t lane = plan->records.lane[fold->run_of[rows[kept]]];
             r->spans[spans++] = (lane_span){.from = kept,
                                             .count = stay,
-                                            .place = plan->is_precedence ? plan->records.lane[fold->run_of[rows[kept]]] : 0,
+                                            .place = plan->is_precedence ? lane : 0,
                                             .updated_us = r->updated == NULL ? 0 : r->updated[rows[kept]]};
             kept += stay;
         }

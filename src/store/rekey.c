@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHUNK_ROWS = 256 * 1024 };
-
 /* The first move whose `from` is not below the key. */
 static uint32_t lower_bound(const tr_moves *moves, const uint8_t key[16])
 {
@@ -103,6 +101,7 @@ typedef struct rekeyer {
     const tr_run *run;
     const tr_moves *moves;
     const char *scratch;
+    uint32_t chunk_rows;
     tr_arena arena; /* as long as the work */
     tr_arena chunk; /* as long as a chunk */
     tr_shape shape; /* the run's, with identityKey */
@@ -144,11 +143,11 @@ static tr_code choose_rows(rekeyer *r, chunk *c, tr_err *err)
     c->picked = tr_arena_array(&r->chunk, groups - c->from, sizeof *c->picked);
     if (c->pick == NULL || c->picked == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u row groups", groups);
-    c->keys = tr_alloc_array(CHUNK_ROWS, sizeof *c->keys);
-    uint32_t cap = CHUNK_ROWS;
+    c->keys = tr_alloc_array(r->chunk_rows, sizeof *c->keys);
+    uint32_t cap = r->chunk_rows;
     tr_code code =
         c->keys == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a chunk of keys") : TR_OK;
-    for (; code == TR_OK && c->to < groups && c->rows < CHUNK_ROWS; c->to++) {
+    for (; code == TR_OK && c->to < groups && c->rows < r->chunk_rows; c->to++) {
         const uint32_t rows = tr_parquet_group_rows(r->run->file, c->to), g = c->to - c->from;
         uint32_t moved = 0;
         code = find_moves(r->run, c->to, r->moves, r->found, &moved, err);
@@ -263,10 +262,8 @@ static tr_code spill_chunk(rekeyer *r, uint32_t *group, tr_err *err)
                                    : choose_rows(r, &c, err);
     if (code == TR_OK && c.rows > 0)
         code = pick_columns(r, &c, columns, err);
-    const tr_run_rows rows = {.shape = &r->shape,
-                              .columns = columns,
-                              .rows = c.rows,
-                              .is_event = r->run->is_event};
+    const tr_run_rows rows = {
+        .shape = &r->shape, .columns = columns, .rows = c.rows, .is_event = r->run->is_event};
     if (code == TR_OK && c.rows > 0)
         code = write_spill(r, &rows, err);
     *group = c.to;
@@ -301,10 +298,10 @@ static void close_all(rekeyer *r)
     tr_arena_free(&r->chunk);
 }
 
-tr_code tr_rekey(const tr_run *run, const tr_moves *moves, const char *scratch, tr_sink sink,
-                 tr_refolded *out, tr_err *err)
+tr_code tr_rekey(const tr_run *run, const tr_moves *moves, const char *scratch, uint32_t chunk_rows,
+                 tr_sink sink, tr_refolded *out, tr_err *err)
 {
-    rekeyer r = {.run = run, .moves = moves, .scratch = scratch};
+    rekeyer r = {.run = run, .moves = moves, .scratch = scratch, .chunk_rows = chunk_rows};
     tr_code code = spill_all(&r, err);
     const tr_run **runs =
         code == TR_OK ? tr_arena_array(&r.arena, (size_t)r.spill_count + 1, sizeof *runs) : NULL;

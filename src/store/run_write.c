@@ -87,9 +87,9 @@ tr_code tr_run_footer(const tr_run_cut *cut, tr_buf *out, tr_err *err)
     TR_TRY(tr_buf_format(out, err, "{\"bits\":%u,\"partitions\":[", cut->bits));
     for (uint32_t g = 0; g < cut->group_count; g++)
         TR_TRY(tr_buf_format(out, err, g == 0 ? "%u" : ",%u", cut->partition[g]));
-    return tr_buf_format(out, err, "],\"behavior\":\"%s\",\"ingested\":[%lld,%lld]}%c",
-                         cut->is_members ? "members" : cut->is_event ? "event" : "record", (long long)cut->ingested_min_us,
-                         (long long)cut->ingested_max_us, '\0');
+    const char *behavior = cut->is_members ? "members" : cut->is_event ? "event" : "record";
+    return tr_buf_format(out, err, "],\"behavior\":\"%s\",\"ingested\":[%lld,%lld]}%c", behavior,
+                         (long long)cut->ingested_min_us, (long long)cut->ingested_max_us, '\0');
 }
 
 tr_code tr_run_cut_add(tr_run_cut *cut, tr_arena *arena, uint32_t partition, uint32_t rows, tr_err *err)
