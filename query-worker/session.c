@@ -5,6 +5,7 @@
  *
  *     {"do":"describe","sql","tables","probe"}             T params and columns, then Z
  *     {"do":"run","sql","tables","probe","formats"}        T columns, D* rows, Z
+ *     {"do":"write","sql","tables"}                        T columns, J* lines, Z: write_rows.h
  *     what fails                                           E {"state","text","code"}, then Z
  *
  * D holds whole DataRow messages of the PostgreSQL protocol (pg_rows.h): the server only counts
@@ -17,6 +18,7 @@
 #include "statement.h"
 #include "views.h"
 #include "worker.h"
+#include "write_rows.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -297,12 +299,15 @@ static tr_code obey(session *s, tr_err *err)
     const tr_statement_rules rules = {.tables = tables,
                                       .may_have_parameters = is_describe,
                                       .is_probe = tr_json_bool(s->command, "probe", false)};
-    if (!is_describe && strcmp(verb, "run") != 0)
+    const bool is_write = strcmp(verb, "write") == 0;
+    if (!is_describe && !is_write && strcmp(verb, "run") != 0)
         return TR_FAIL(err, TR_INVALID, "nothing is known about \"%.40s\"", verb);
     TR_TRY(make_views(s, tables, err));
     if (rules.is_probe)
         TR_TRY(make_catalog(s, tables, err));
     TR_TRY(tr_statement_check(s->engine, &rules, sql, err));
+    if (is_write)
+        return tr_write_rows(s->engine, sql, answer, err);
     return is_describe ? describe(s, sql, err)
                        : run(s, sql, json_object_get(s->command, "formats"), err);
 }

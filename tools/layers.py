@@ -31,7 +31,7 @@ ROOMS = {
     "removal": "base os codec parquet identity xdm catalog lake compute query store segment ingest",
     "export":  "base os codec parquet xdm catalog lake compute store merge policy segment",
     "profile": "base codec parquet identity xdm catalog lake store merge policy segment",
-    "sql":     "base os codec catalog lake compute query policy export",
+    "sql":     "base os codec parquet xdm catalog lake compute query ingest policy export",
     "api":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest removal export profile sql",
     "app":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest removal export profile sql api",
 }

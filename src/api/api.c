@@ -34,6 +34,7 @@ static const tr_endpoint *const tables[] = {tr_api_health,
                                             tr_api_export_jobs,
                                             tr_api_system_jobs,
                                             tr_api_query_service,
+                                            tr_api_queries,
                                             NULL};
 
 static tr_code open_parts(tr_api *api, tr_err *err)
@@ -77,6 +78,11 @@ void tr_api_close(tr_api *api)
 void tr_api_tell_sql(tr_api *api, const char *address)
 {
     api->sql_address = address;
+}
+
+void tr_api_tell_jobs(tr_api *api, tr_query_jobs *jobs)
+{
+    api->jobs = jobs;
 }
 
 bool tr_api_may_log(tr_api *api)

@@ -15,6 +15,7 @@
 #include "segment/preview.h"
 #include "segment/schedule.h"
 #include "segment/segment.h"
+#include "sql/query_job.h"
 
 typedef struct tr_api_parts {
     tr_catalog *catalog;
@@ -40,6 +41,11 @@ tr_http_handler tr_api_handler(tr_api *api);
 /* What tr_sql_guard asks; ctx is the tr_api. */
 tr_code tr_api_sign_in(void *ctx, const char *user, const char *sandbox, tr_str password,
                        tr_tenant *out, tr_err *err);
+
+/* What SQL that writes asks of Catalog and registry. */
+tr_table_maker tr_api_table_maker(tr_api *api);
+/* Who runs queries; borrowed; before requests come. */
+void tr_api_tell_jobs(tr_api *api, tr_query_jobs *jobs);
 
 /* Where SQL is served: "127.0.0.1:5433", borrowed; before requests come. NULL: nowhere. */
 void tr_api_tell_sql(tr_api *api, const char *address);

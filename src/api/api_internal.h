@@ -91,7 +91,8 @@ extern const tr_endpoint tr_api_segment_jobs[];   /* /data/core/ups/segment/jobs
 extern const tr_endpoint tr_api_entities[];       /* /data/core/ups/access/entities */
 extern const tr_endpoint tr_api_schedules[];      /* /data/core/ups/config/schedules... */
 extern const tr_endpoint tr_api_previews[];       /* /data/core/ups/preview..., /estimate... */
-extern const tr_endpoint tr_api_query_service[];  /* /data/foundation/query/... */
+extern const tr_endpoint tr_api_query_service[];  /* /data/foundation/query/connection_parameters */
+extern const tr_endpoint tr_api_queries[];        /* /data/foundation/query/queries... */
 extern const tr_endpoint tr_api_audiences[];      /* /data/core/ups/audiences... */
 extern const tr_endpoint tr_api_system_jobs[];    /* /data/core/ups/system/jobs... */
 extern const tr_endpoint tr_api_projections[];    /* /data/core/ups/config/destinations, /projections */

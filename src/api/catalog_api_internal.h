@@ -16,6 +16,7 @@
 #define TR_API_CATALOG_API_INTERNAL_H
 
 #include "api/api_internal.h"
+#include "base/limits.h"
 
 #include <regex.h>
 
@@ -137,6 +138,9 @@ TR_MUST_CHECK tr_code tr_dataset_check_tags(json_t *doc, const json_t *before,
  * with it. Inside the transaction that inserts the dataset. */
 TR_MUST_CHECK tr_code tr_dataset_take_table(tr_call *call, const char *id, json_t *doc,
                                             tr_err *err);
+/* The table that a dataset of that name asks for: of letters, digits and single "_"; it may be
+ * empty. */
+void tr_dataset_table_name(const char *name, char out[TR_TABLE_NAME_BYTES_MAX + 1]);
 /* The dataset, its table, its batches' data; TR_NOT_FOUND. */
 TR_MUST_CHECK tr_code tr_dataset_remove(tr_call *call, const char *id, tr_err *err);
 /* Answers with the file entries of the batches of a dataset, or of one batch (NULL: any). */

@@ -121,6 +121,7 @@ struct tr_api {
     tr_buf openapi;
     int64_t started_ms;
     const char *sql_address; /* NULL: none */
+    tr_query_jobs *jobs;     /* of Query Service */
     _Atomic int64_t log_second;
     _Atomic int log_count;
 };

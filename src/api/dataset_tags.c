@@ -168,7 +168,7 @@ tr_code tr_dataset_check_tags(json_t *doc, const json_t *before, const tr_datase
 /* ---- The table */
 
 /* "Loyalty members (EU)" -> loyalty_members_eu; room for a suffix is left. */
-static void table_name(const char *name, char out[TR_TABLE_NAME_BYTES_MAX + 1])
+void tr_dataset_table_name(const char *name, char out[TR_TABLE_NAME_BYTES_MAX + 1])
 {
     enum { ROOM = 8 };
     size_t len = 0;
@@ -203,7 +203,7 @@ tr_code tr_dataset_take_table(tr_call *call, const char *id, json_t *doc, tr_err
     json_t *tags = json_object_get(doc, "tags");
     const char *wish = json_string_value(json_array_get(json_object_get(tags, TR_TABLE_TAG), 0));
     char base[TR_TABLE_NAME_BYTES_MAX + 1], table[TR_TABLE_NAME_BYTES_MAX + 1];
-    table_name(wish != NULL ? wish : tr_json_text(doc, "name", ""), base);
+    tr_dataset_table_name(wish != NULL ? wish : tr_json_text(doc, "name", ""), base);
     if (base[0] == '\0') /* a name without any latin letter or digit */
         (void)snprintf(base, sizeof base, "dataset_%.24s", id);
     (void)snprintf(table, sizeof table, "%s", base);

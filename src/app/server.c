@@ -20,6 +20,8 @@ struct tr_server {
     tr_store *store;
     tr_compute *compute;
     tr_query *query;
+    tr_query *job_query; /* with the limits of queries that run as jobs */
+    tr_query_jobs *query_jobs;
     tr_ingest *ingest;
     tr_segment *segment;
     tr_scheduler *scheduler;
@@ -88,6 +90,28 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
     const tr_profiles_parts profiles = {
         .catalog = s->catalog, .lake = s->lake, .store = s->store};
     return tr_profiles_open(&profiles, &s->profiles, err);
+}
+
+static tr_code open_query_jobs(tr_server *s, const tr_settings *settings, tr_err *err)
+{
+    enum { DAY_S = 24 * 3600 };
+    const tr_query_options query = {
+        .worker_path = settings->query_worker,
+        .scratch_folder = tr_lake_scratch(s->lake),
+        .memory_mb = settings->query_memory_mb,
+        .deadline_s = settings->query_job_deadline_s > 0 ? settings->query_job_deadline_s : DAY_S,
+        .thread_count = settings->query_threads};
+    TR_TRY(tr_query_open(&query, &s->job_query, err));
+    const tr_query_jobs_parts parts = {.catalog = s->catalog,
+                                       .lake = s->lake,
+                                       .ingest = s->ingest,
+                                       .query = s->job_query,
+                                       .deadline_s = query.deadline_s,
+                                       .job_count = settings->query_jobs,
+                                       .maker = tr_api_table_maker(s->api)};
+    TR_TRY(tr_query_jobs_open(&parts, &s->query_jobs, err));
+    tr_api_tell_jobs(s->api, s->query_jobs);
+    return tr_query_jobs_resume(s->query_jobs, err);
 }
 
 /* What a schedule of type export does. */
@@ -177,6 +201,7 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
     TR_TRY(tr_ingest_resume(s->ingest, err));
     TR_TRY(tr_removals_resume(s->removals, err));
     TR_TRY(tr_export_resume(s->export, err));
+    TR_TRY(open_query_jobs(s, settings, err));
     const tr_http_options http = {.listen = s->listen,
                                   .thread_count = settings->http_threads,
                                   .connections_max = settings->connections_max,
@@ -224,6 +249,7 @@ void tr_server_close(tr_server *s)
     tr_http_stop(s->http);
     tr_scheduler_close(s->scheduler);
     tr_sql_close(s->sql);
+    tr_query_jobs_close(s->query_jobs); /* before ingest's jobs, which they wait for */
     tr_compute_close(s->compute); /* before what its jobs use */
     tr_api_close(s->api);
     tr_profiles_close(s->profiles);
@@ -232,6 +258,7 @@ void tr_server_close(tr_server *s)
     tr_previews_close(s->previews);
     tr_segment_close(s->segment);
     tr_ingest_close(s->ingest);
+    tr_query_close(s->job_query);
     tr_query_close(s->query);
     tr_store_close(s->store);
     tr_lake_close(s->lake);

@@ -28,10 +28,12 @@ typedef struct tr_settings {     /* texts live in the arena, or in argv */
     uint32_t query_memory_mb;
     uint32_t query_deadline_s;
     uint32_t query_threads;
+    uint32_t query_jobs; /* of Query Service at a time */
+    uint32_t query_job_deadline_s;
     uint32_t segment_states; /* 2 or 3 */
 } tr_settings;
 
-enum { TR_SETTINGS_ARGS_MAX = 20 };
+enum { TR_SETTINGS_ARGS_MAX = 24 };
 /* The table of all settings, each to its place in *settings; ends with a NULL name. */
 void tr_settings_args(tr_settings *settings, tr_arg out[TR_SETTINGS_ARGS_MAX]);
 

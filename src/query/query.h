@@ -57,6 +57,7 @@ TR_MUST_CHECK tr_code tr_query_select(tr_query *query, const json_t *tables, tr_
  * dies with the thread that opened it. What it answers to a statement, in this order:
  *     T   {"columns":[{"name","oid","bytes","modifier"}], "params":[oid]}   (params: of describe)
  *     D   DataRow messages of the PostgreSQL protocol, each whole
+ *     J   of "write": lines of JSON, each whole; T then has types (query-worker/write_rows.h)
  *     E   {"state":"42601","text":"...","code":n}: the statement failed; no more rows
  *     Z   the end
  * Threads: one, but tr_query_session_kill from any. */
@@ -68,8 +69,9 @@ typedef struct tr_query_answer {
 
 TR_MUST_CHECK tr_code tr_query_session_open(tr_query *query, tr_query_session **out, tr_err *err);
 void tr_query_session_close(tr_query_session *session); /* accepts NULL */
-/* command  {"do":"run","sql","tables","formats"?,"probe"?} or "describe"; the deadline begins. The
- *          tables' files are held until the next command: removing them changes nothing for it.
+/* command  {"do":"run","sql","tables","formats"?,"probe"?}, "write" or "describe"; the deadline
+ *          begins. The tables' files are held until the next command: removing them changes
+ *          nothing for it.
  * TR_NOT_FOUND  a file has gone already, and nothing was sent: ask the catalog again */
 TR_MUST_CHECK tr_code tr_query_session_send(tr_query_session *session, const json_t *command,
                                             tr_err *err);

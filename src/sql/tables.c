@@ -73,6 +73,8 @@ static tr_code find_files(files *f, const char *dataset, tr_err *err)
 
 static tr_code add_dataset(void *ctx, const tr_object *dataset, tr_err *err)
 {
+    if (tr_json_bool(dataset->doc, "_hidden", false)) /* a table that is being made */
+        return TR_OK;
     json_t *row = json_pack("{s:s, s:s, s:s}", "table", table_name(dataset), "dataset", dataset->id,
                             "name", tr_json_text(dataset->doc, "name", ""));
     return row != NULL && json_array_append_new(ctx, row) == 0 ? TR_OK : no_memory(err);
@@ -129,6 +131,24 @@ static bool occurs(tr_str sql, const char *name)
             return true;
     }
     return false;
+}
+
+tr_code tr_tables_named(tr_catalog *catalog, const tr_tenant *tenant, tr_str sql, json_t **out,
+                        tr_err *err)
+{
+    size_t i;
+    json_t *list = NULL, *row, *ids = json_array();
+    tr_code code = ids == NULL ? no_memory(err) : list_datasets(catalog, tenant, &list, err);
+    json_array_foreach (list, i, row)
+        if (code == TR_OK && occurs(sql, tr_json_text(row, "table", "")) &&
+            json_array_append(ids, json_object_get(row, "dataset")) != 0)
+            code = no_memory(err);
+    json_decref(list);
+    if (code == TR_OK)
+        *out = ids;
+    else
+        json_decref(ids);
+    return code;
 }
 
 static tr_code tell_names(const json_t *list, tr_err *err)

@@ -23,6 +23,9 @@ typedef struct tr_tables_wanted {
 } tr_tables_wanted;
 TR_MUST_CHECK tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
                                      const tr_tables_wanted *wanted, json_t **out, tr_err *err);
+/* The ids of the datasets whose tables `sql` names: an array, returned. */
+TR_MUST_CHECK tr_code tr_tables_named(tr_catalog *catalog, const tr_tenant *tenant, tr_str sql,
+                                      json_t **out, tr_err *err);
 /* The only org with a dataset in a sandbox of this name.
  * TR_NOT_FOUND  none has;  TR_INVALID  several have: the text names two */
 TR_MUST_CHECK tr_code tr_tables_org(tr_catalog *catalog, const char *sandbox, char out[80],

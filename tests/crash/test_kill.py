@@ -29,7 +29,7 @@ SEED = int(os.environ.get("CRASH_SEED", "1"))
 PEOPLE = 120_000
 SMALL = 10          # so many small batches that runs are compacted
 OCTETS = {"Content-Type": "application/octet-stream"}
-ELSEWHERE = {"segment"}     # tests/e2e/test_segment_jobs.py and test_segment_export.py tell that story
+ELSEWHERE = {"segment", "query"}     # tests/e2e/test_segment_jobs.py, test_segment_export.py, tests/crash/test_query_kill.py tell those stories
 # Passed so often that the first passage says little.
 BUSY = {"catalog_committing": (1, 2, 5, 11, 23, 47), "catalog_committed": (1, 3, 7, 15, 31, 63)}
 

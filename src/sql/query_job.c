@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* query_job.c - jobs kept, started, cancelled, found again after a crash; see query_job.h. */
+#include "sql/query_job_internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sql/stamp.h"
+
+#include <stdio.h>
+#include <time.h>
+
+enum { JOBS_AT_A_TIME = 2 };
+
+static tr_code no_memory(tr_err *err)
+{
+    return TR_FAIL(err, TR_NO_MEMORY, "no memory for a query");
+}
+
+bool tr_query_has_ended(const char *state)
+{
+    return strcmp(state, "SUBMITTED") != 0 && strcmp(state, "IN_PROGRESS") != 0;
+}
+
+tr_code tr_query_get(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id, tr_object *out,
+                     tr_err *err)
+{
+    const tr_code code = tr_catalog_get(jobs->parts.catalog, tenant, TR_QUERY_KIND, id, out, err);
+    return code == TR_NOT_FOUND ? TR_FAIL(err, TR_NOT_FOUND, "no query with id \"%.60s\"", id)
+                                : code;
+}
+
+tr_code tr_query_note(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id,
+                      const char *state, json_t *members, tr_err *err)
+{
+    tr_object object = {0};
+    tr_code code = members == NULL ? no_memory(err) : tr_catalog_begin(jobs->parts.catalog, err);
+    if (code != TR_OK) {
+        json_decref(members);
+        return code;
+    }
+    code = tr_query_get(jobs, tenant, id, &object, err);
+    if (code == TR_OK && json_object_update(object.doc, members) != 0)
+        code = no_memory(err);
+    if (code == TR_OK && state != NULL) {
+        (void)snprintf(object.state, sizeof object.state, "%s", state);
+        code = json_object_set_new(object.doc, "state", json_string(state)) == 0 ? TR_OK
+                                                                                 : no_memory(err);
+    }
+    object.updated_ms = 0;
+    if (code == TR_OK)
+        code = tr_catalog_put(jobs->parts.catalog, tenant, TR_QUERY_KIND, &object, 0, err);
+    tr_object_clear(&object);
+    json_decref(members);
+    return tr_catalog_end(jobs->parts.catalog, code, err);
+}
+
+/* The pool ------------------------------------------------------------------------------------ */
+
+static void run_job(void *ctx)
+{
+    tr_query_run(ctx);
+}
+
+static void drop_job(void *ctx)
+{
+    tr_query_active *active = ctx;
+    tr_query_jobs *jobs = active->jobs;
+    pthread_mutex_lock(&jobs->lock);
+    tr_query_active **at = &jobs->active;
+    while (*at != active)
+        at = &(*at)->next;
+    *at = active->next;
+    pthread_cond_broadcast(&jobs->changed);
+    pthread_mutex_unlock(&jobs->lock);
+    tr_free(active);
+}
+
+static tr_code start(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id, tr_err *err)
+{
+    tr_query_active *active = tr_alloc_zeroed(1, sizeof *active);
+    if (active == NULL)
+        return no_memory(err);
+    *active = (tr_query_active){.jobs = jobs, .tenant = *tenant};
+    (void)snprintf(active->id, sizeof active->id, "%s", id);
+    pthread_mutex_lock(&jobs->lock);
+    active->next = jobs->active;
+    jobs->active = active;
+    pthread_mutex_unlock(&jobs->lock);
+    return tr_compute_submit(jobs->compute, run_job, drop_job, active, err);
+}
+
+static tr_code resume_one(void *ctx, const tr_tenant *tenant, const char *id, tr_err *err)
+{
+    return start(ctx, tenant, id, err);
+}
+
+tr_code tr_query_jobs_resume(tr_query_jobs *jobs, tr_err *err)
+{
+    static const char *const states[] = {"IN_PROGRESS", "SUBMITTED", NULL};
+    return tr_catalog_resume(jobs->parts.catalog, TR_QUERY_KIND, states, resume_one, jobs, err);
+}
+
+tr_code tr_query_jobs_open(const tr_query_jobs_parts *parts, tr_query_jobs **out, tr_err *err)
+{
+    tr_query_jobs *jobs = tr_alloc_zeroed(1, sizeof *jobs);
+    if (jobs == NULL)
+        return no_memory(err);
+    jobs->parts = *parts;
+    pthread_mutex_init(&jobs->lock, NULL);
+    pthread_cond_init(&jobs->changed, NULL);
+    const tr_compute_options options = {.worker_count = 1, /* no tasks are fanned out here */
+                                        .job_count = parts->job_count > 0 ? parts->job_count
+                                                                          : JOBS_AT_A_TIME};
+    const tr_code code = tr_compute_open(&options, &jobs->compute, err);
+    if (code == TR_OK)
+        *out = jobs;
+    else
+        tr_query_jobs_close(jobs);
+    return code;
+}
+
+void tr_query_jobs_close(tr_query_jobs *jobs)
+{
+    if (jobs == NULL)
+        return;
+    pthread_mutex_lock(&jobs->lock);
+    jobs->is_stopping = true;
+    for (tr_query_active *a = jobs->active; a != NULL; a = a->next)
+        if (a->session != NULL)
+            tr_query_session_kill(a->session);
+    pthread_cond_broadcast(&jobs->changed);
+    pthread_mutex_unlock(&jobs->lock);
+    tr_compute_close(jobs->compute);
+    pthread_cond_destroy(&jobs->changed);
+    pthread_mutex_destroy(&jobs->lock);
+    tr_free(jobs);
+}
+
+/* Submitted ----------------------------------------------------------------------------------- */
+
+static json_t *make_document(const tr_query_order *order, const tr_query_text *text, const char *id)
+{
+    const bool is_schedule = order->schedule != NULL;
+    json_t *doc =
+        json_pack("{s:s,s:O,s:s%,s:b,s:b,s:s,s:i,s:i,s:[],s:s,s:s,s:s,s:i,s:b}", "id", id,
+                  "request", order->request, "effectiveSQL", (const char *)text->sql.at,
+                  text->sql.len, "isCTAS", text->write.kind == TR_WRITE_TABLE, "isInsertInto",
+                  text->write.kind == TR_WRITE_INSERT, "state", "SUBMITTED", "rowCount", 0,
+                  "elapsedTime", 0, "errors", "clientId", order->client_id, "client", order->client,
+                  "userId", order->client_id, "version", 1, "isSoftDeleted", 0);
+    json_t *more = json_pack(
+        "{s:s*,s:s*,s:s*,s:s*,s:b}", "templateName", text->template_name, "templateId",
+        text->template_name == NULL ? NULL : tr_json_text(order->request, "templateId", NULL),
+        "scheduleId", order->schedule, "scheduleRunId", order->schedule_run, "_isExternal",
+        is_schedule && order->is_external != 0);
+    if (doc != NULL && (more == NULL || json_object_update(doc, more) != 0)) {
+        json_decref(doc);
+        doc = NULL;
+    }
+    json_decref(more);
+    return doc;
+}
+
+/* A statement that DuckDB cannot parse is the request's fault: told at once, by the worker. */
+static tr_code check_syntax(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_query_text *text,
+                            const char **state, tr_err *err)
+{
+    tr_query_active here = {.jobs = jobs, .tenant = *tenant};
+    json_t *first = NULL;
+    tr_err why = {0};
+    *state = "58000";
+    if (text->write.kind == TR_WRITE_DROP)
+        return TR_OK;
+    const tr_code code = tr_query_session_start(&here, "describe", text, &first, state, &why);
+    json_decref(first);
+    tr_query_session_close(here.session);
+    return code == TR_INVALID && strcmp(*state, "42601") == 0
+               ? TR_FAIL(err, TR_INVALID, "sql: %s", why.text)
+               : TR_OK; /* anything else is the job's to meet */
+}
+
+static tr_code read_checked(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t *request,
+                            tr_arena *arena, tr_query_text *text, tr_err *err)
+{
+    const char *state = NULL;
+    TR_TRY(tr_query_read(jobs, tenant, request, arena, text, &state, err));
+    return check_syntax(jobs, tenant, text, &state, err);
+}
+
+tr_code tr_query_check(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t *request,
+                       tr_err *err)
+{
+    tr_arena arena = {0};
+    tr_query_text text;
+    const tr_code code = read_checked(jobs, tenant, request, &arena, &text, err);
+    tr_arena_free(&arena);
+    return code;
+}
+
+static tr_code keep(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_query_order *order,
+                    tr_object *object, tr_err *err)
+{
+    (void)snprintf(object->parent, sizeof object->parent, "%s",
+                   order->schedule == NULL ? "" : order->schedule);
+    (void)snprintf(object->state, sizeof object->state, "SUBMITTED");
+    TR_TRY(tr_stamp_insert(jobs->parts.catalog, tenant, TR_QUERY_KIND, object, err));
+    tr_crash_point("query_submitted");
+    tr_log(TR_LOG_INFO, "sql", "query_submitted", "query=%s client=%s", object->id,
+           order->client_id);
+    return start(jobs, tenant, object->id, err);
+}
+
+tr_code tr_query_submit(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_query_order *order,
+                        json_t **out, tr_err *err)
+{
+    tr_arena arena = {0};
+    tr_query_text text;
+    tr_object object = {0};
+    tr_code code = read_checked(jobs, tenant, order->request, &arena, &text, err);
+    if (code == TR_OK) {
+        (void)snprintf(object.id, sizeof object.id, "%s", tr_id_uuid().text);
+        object.doc = make_document(order, &text, object.id);
+        code = object.doc == NULL ? no_memory(err) : keep(jobs, tenant, order, &object, err);
+    }
+    tr_arena_free(&arena);
+    if (code == TR_OK)
+        *out = object.doc;
+    else
+        json_decref(object.doc);
+    return code;
+}
+
+/* Cancelled, hidden, awaited ------------------------------------------------------------------- */
+
+/* False: nobody runs it here. */
+static bool stop_active(tr_query_jobs *jobs, const char *id)
+{
+    bool is_there = false;
+    pthread_mutex_lock(&jobs->lock);
+    for (tr_query_active *a = jobs->active; a != NULL; a = a->next)
+        if (strcmp(a->id, id) == 0) {
+            is_there = a->is_cancelled = true;
+            if (a->session != NULL)
+                tr_query_session_kill(a->session);
+        }
+    pthread_mutex_unlock(&jobs->lock);
+    return is_there;
+}
+
+tr_code tr_query_cancel(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id, tr_err *err)
+{
+    tr_object object = {0};
+    TR_TRY(tr_query_get(jobs, tenant, id, &object, err));
+    const bool has_ended = tr_query_has_ended(object.state);
+    tr_code code = TR_OK;
+    if (has_ended || !stop_active(jobs, object.id))
+        code = TR_FAIL(err, TR_CONFLICT, "the query has ended: it is %s", object.state);
+    tr_object_clear(&object);
+    return code;
+}
+
+tr_code tr_query_hide(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id, tr_err *err)
+{
+    tr_object object = {0};
+    TR_TRY(tr_query_get(jobs, tenant, id, &object, err));
+    const bool has_ended = tr_query_has_ended(object.state);
+    tr_object_clear(&object);
+    if (!has_ended)
+        return TR_FAIL(err, TR_CONFLICT, "the query runs: cancel it first");
+    return tr_query_note(jobs, tenant, id, NULL, json_pack("{s:b}", "isSoftDeleted", 1), err);
+}
+
+/* True: somebody runs it here, or will. */
+static bool is_active(const tr_query_jobs *jobs, const char *id)
+{
+    for (const tr_query_active *a = jobs->active; a != NULL; a = a->next)
+        if (strcmp(a->id, id) == 0)
+            return true;
+    return false;
+}
+
+tr_code tr_query_wait(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id, int64_t wait_ms,
+                      tr_object *out, tr_err *err)
+{
+    const int64_t until_us = tr_time_now_us() + wait_ms * 1000;
+    const struct timespec until = {.tv_sec = until_us / 1000000,
+                                   .tv_nsec = until_us % 1000000 * 1000};
+    int waited = 0;
+    pthread_mutex_lock(&jobs->lock);
+    while (waited == 0 && !jobs->is_stopping && is_active(jobs, id))
+        waited = pthread_cond_timedwait(&jobs->changed, &jobs->lock, &until);
+    pthread_mutex_unlock(&jobs->lock);
+    return tr_query_get(jobs, tenant, id, out, err);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* query_job_internal.h - a job, seen by the files that keep, run and end it.
+ *
+ *     query_request.c  a request into the statement that runs
+ *     query_job.c      jobs kept, started, cancelled, found again after a crash
+ *     query_run.c      one job: the worker's rows, the batch
+ *     query_target.c   what a statement writes to
+ */
+#ifndef TR_SQL_QUERY_JOB_INTERNAL_H
+#define TR_SQL_QUERY_JOB_INTERNAL_H
+
+#include "sql/query_job.h"
+#include "sql/translate.h"
+#include "sql/write.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct tr_query_active { /* a job that waits or runs */
+    tr_query_jobs *jobs;
+    tr_tenant tenant;
+    char id[40];
+    bool is_cancelled;         /* guarded by the jobs' lock, as are the next two */
+    tr_query_session *session; /* its worker now; NULL: none */
+    struct tr_query_active *next;
+} tr_query_active;
+
+struct tr_query_jobs {
+    tr_query_jobs_parts parts;
+    tr_compute *compute;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* a job has ended */
+    tr_query_active *active;
+    bool is_stopping;
+};
+
+/* query_request.c: the statement that a request means, in the arena.
+ * state  SQLSTATE of TR_INVALID; NULL inside when the request itself is wrong */
+typedef struct tr_query_text {
+    tr_str sql; /* effectiveSQL */
+    tr_write write;
+    tr_plan plan; /* of the query in it; none of a DROP */
+    const char *template_name; /* NULL: none */
+} tr_query_text;
+TR_MUST_CHECK tr_code tr_query_read(tr_query_jobs *jobs, const tr_tenant *tenant,
+                                    const json_t *request, tr_arena *arena, tr_query_text *out,
+                                    const char **state, tr_err *err);
+/* The same of a statement that has been made of a request before. */
+TR_MUST_CHECK tr_code tr_query_read_sql(const tr_tenant *tenant, tr_str sql, tr_arena *arena,
+                                        tr_query_text *out, const char **state, tr_err *err);
+
+/* query_job.c: members (taken) over those of the stored document; state NULL: stays. */
+TR_MUST_CHECK tr_code tr_query_note(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id,
+                                    const char *state, json_t *members, tr_err *err);
+
+/* query_run.c */
+void tr_query_run(tr_query_active *active);
+TR_MUST_CHECK tr_code tr_query_session_start(tr_query_active *active, const char *verb,
+                                             const tr_query_text *text, json_t **first,
+                                             const char **state, tr_err *err);
+
+/* query_target.c */
+/* The dataset whose table, or whose own name or id, this is. TR_NOT_FOUND */
+TR_MUST_CHECK tr_code tr_query_find_table(tr_query_jobs *jobs, const tr_tenant *tenant,
+                                          const char *name, tr_object *dataset, tr_err *err);
+/* Whether the columns fit the schema. */
+TR_MUST_CHECK tr_code tr_query_check_columns(tr_query_jobs *jobs, const tr_tenant *tenant,
+                                             const char *schema, const json_t *columns,
+                                             const char **state, tr_err *err);
+/* Makes the hidden dataset of a new table. */
+TR_MUST_CHECK tr_code tr_query_make_table(tr_query_jobs *jobs, const tr_tenant *tenant,
+                                          const tr_object *job, const tr_write *write,
+                                          const char *dataset, const json_t *columns,
+                                          const char **state, tr_err *err);
+TR_MUST_CHECK tr_code tr_query_drop_table(tr_query_jobs *jobs, const tr_tenant *tenant,
+                                          const tr_write *write, const char **state, tr_err *err);
+/* Within the transaction that ends the job. */
+TR_MUST_CHECK tr_code tr_query_show_table(tr_query_jobs *jobs, const tr_tenant *tenant,
+                                          const char *dataset, tr_err *err);
+
+#endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* write.c - see write.h: a descent by hand over the tokens of one statement. */
+#include "sql/write.h"
+
+typedef struct reader {
+    tr_str sql;
+    tr_tokens tokens;
+    size_t at;
+    tr_arena *arena;
+    const char **state;
+} reader;
+
+static bool is(const reader *r, const char *word)
+{
+    return tr_token_is(&r->tokens, r->at, word);
+}
+
+static bool take(reader *r, const char *word)
+{
+    if (!is(r, word))
+        return false;
+    r->at++;
+    return true;
+}
+
+/* Fails where the reader stands. */
+static tr_code refuse(reader *r, const char *state, const char *expected, tr_err *err)
+{
+    const bool is_end = r->at >= r->tokens.count;
+    const tr_str token = is_end ? (tr_str){0} : r->tokens.at[r->at].text;
+    const uint8_t *end = is_end ? r->sql.at + r->sql.len : token.at;
+    size_t line = 1, column = 1;
+    for (const uint8_t *p = r->sql.at; p < end; p++) {
+        column = *p == '\n' ? 1 : column + ((*p & 0xc0) != 0x80);
+        line += *p == '\n';
+    }
+    *r->state = state;
+    return TR_FAIL(err, TR_INVALID, "line %zu, column %zu: %s%.*s%s: expected %s", line, column,
+                   is_end ? "the end of the statement" : "\"", token.len > 40 ? 40 : (int)token.len,
+                   (const char *)token.at, is_end ? "" : "\"", expected);
+}
+
+static tr_code read_name(reader *r, const char *what, tr_str *out, tr_err *err)
+{
+    const tr_token *token = r->at < r->tokens.count ? r->tokens.at + r->at : NULL;
+    if (token == NULL || (token->kind != TR_TOKEN_WORD && token->kind != TR_TOKEN_QUOTED))
+        return refuse(r, "42601", what, err);
+    const tr_str name = tr_token_name(token, r->arena);
+    if (name.len == 0)
+        return refuse(r, "42601", what, err);
+    r->at++;
+    *out = name;
+    return TR_OK;
+}
+
+/* t, or public.t */
+static tr_code read_table(reader *r, tr_str *out, tr_err *err)
+{
+    TR_TRY(read_name(r, "the name of a table", out, err));
+    if (is(r, ".") && tr_str_equal_folded(*out, tr_str_of("public"))) {
+        r->at++;
+        TR_TRY(read_name(r, "the name of a table", out, err));
+    }
+    return is(r, ".") ? refuse(r, "0A000", "a table of this database: there are no others", err)
+                      : TR_OK;
+}
+
+/* 'text' without its quotes. */
+static tr_code read_text(reader *r, tr_str *out, tr_err *err)
+{
+    const tr_token *token = r->at < r->tokens.count ? r->tokens.at + r->at : NULL;
+    if (token == NULL || token->kind != TR_TOKEN_STRING || token->text.at[0] != '\'' ||
+        token->text.len < 2)
+        return refuse(r, "42601", "a text in single quotes", err);
+    uint8_t *to = tr_arena_alloc(r->arena, token->text.len);
+    size_t len = 0;
+    if (to == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+    for (size_t i = 1; i + 1 < token->text.len; i++) {
+        to[len++] = token->text.at[i];
+        i += token->text.at[i] == '\'';
+    }
+    *out = (tr_str){to, len};
+    r->at++;
+    return TR_OK;
+}
+
+/* The rest of the statement. */
+static tr_code read_query(reader *r, tr_str *out, tr_err *err)
+{
+    static const char *const words[] = {"select", "with", "values", "from", "("};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (is(r, words[i])) {
+            const uint8_t *from = r->tokens.at[r->at].text.at;
+            *out = (tr_str){from, (size_t)(r->sql.at + r->sql.len - from)};
+            return TR_OK;
+        }
+    return refuse(r, "42601", "SELECT", err);
+}
+
+/* CREATE TABLE -------------------------------------------------------------------------------- */
+
+static tr_code read_option(reader *r, tr_write *w, tr_err *err)
+{
+    tr_str value;
+    const char *const known[] = {"schema", "rowvalidation", "label"};
+    size_t which = 0;
+    while (which < 3 && !is(r, known[which]))
+        which++;
+    if (which == 3)
+        return refuse(r, "42601", "schema, rowvalidation or label", err);
+    r->at++;
+    if (!take(r, "="))
+        return refuse(r, "42601", "=", err);
+    TR_TRY(read_text(r, &value, err));
+    if (which == 0)
+        w->schema = value;
+    else if (which == 1)
+        w->is_unchecked = tr_str_equal_folded(value, tr_str_of("false"));
+    else
+        w->is_profile = tr_str_equal_folded(value, tr_str_of("PROFILE"));
+    return TR_OK;
+}
+
+static tr_code read_options(reader *r, tr_write *w, tr_err *err)
+{
+    if (!take(r, "with"))
+        return TR_OK;
+    if (!take(r, "("))
+        return refuse(r, "42601", "(schema='...')", err);
+    do
+        TR_TRY(read_option(r, w, err));
+    while (take(r, ","));
+    return take(r, ")") ? TR_OK : refuse(r, "42601", ")", err);
+}
+
+static tr_code read_create(reader *r, tr_write *w, tr_err *err)
+{
+    if (is(r, "temp") || is(r, "temporary"))
+        return refuse(r, "0A000", "TABLE: a table for this session only is not there", err);
+    if (!take(r, "table"))
+        return TR_OK; /* not here */
+    w->kind = TR_WRITE_TABLE;
+    if (take(r, "if")) {
+        if (!take(r, "not") || !take(r, "exists"))
+            return refuse(r, "42601", "IF NOT EXISTS", err);
+        w->is_lenient = true;
+    }
+    TR_TRY(read_table(r, &w->table, err));
+    TR_TRY(read_options(r, w, err));
+    if (!take(r, "as"))
+        return refuse(r, is(r, "(") ? "0A000" : "42601", "AS SELECT: a table is made from a query",
+                      err);
+    return read_query(r, &w->query, err);
+}
+
+/* SELECT ... INTO t FROM: the same query without INTO t. */
+static tr_code read_select_into(reader *r, tr_write *w, tr_err *err)
+{
+    size_t depth = 0, i = 0;
+    for (; i < r->tokens.count; i++) {
+        depth += tr_token_is(&r->tokens, i, "(");
+        depth -= depth > 0 && tr_token_is(&r->tokens, i, ")");
+        if (depth == 0 &&
+            (tr_token_is(&r->tokens, i, "from") || (i > 0 && tr_token_is(&r->tokens, i, "into"))))
+            break;
+    }
+    if (!tr_token_is(&r->tokens, i, "into"))
+        return TR_OK;
+    const uint8_t *cut = r->tokens.at[i].text.at;
+    r->at = i + 1;
+    if (is(r, "temp") || is(r, "temporary"))
+        return refuse(r, "0A000", "a table: one for this session only is not there", err);
+    TR_TRY(read_table(r, &w->table, err));
+    const uint8_t *rest =
+        r->at < r->tokens.count ? r->tokens.at[r->at].text.at : r->sql.at + r->sql.len;
+    const size_t before = (size_t)(cut - r->sql.at);
+    const size_t after = (size_t)(r->sql.at + r->sql.len - rest);
+    uint8_t *text = tr_arena_alloc(r->arena, before + after + 1);
+    if (text == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+    memcpy(text, r->sql.at, before);
+    memcpy(text + before, rest, after);
+    w->query = (tr_str){text, before + after};
+    w->kind = TR_WRITE_TABLE;
+    return TR_OK;
+}
+
+/* INSERT -------------------------------------------------------------------------------------- */
+
+tr_code tr_put_name(tr_buf *sql, tr_str name, tr_err *err)
+{
+    TR_TRY(tr_buf_append(sql, tr_str_of("\""), err));
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.at[i] == '"')
+            TR_TRY(tr_buf_append(sql, tr_str_of("\""), err));
+        TR_TRY(tr_buf_append(sql, (tr_str){name.at + i, 1}, err));
+    }
+    return tr_buf_append(sql, tr_str_of("\""), err);
+}
+
+/* (a, b): the names of the query's columns, in its order. The reader stands behind "(". */
+static tr_code read_columns(reader *r, tr_buf *names, tr_err *err)
+{
+    do {
+        tr_str name;
+        TR_TRY(read_name(r, "the name of a column", &name, err));
+        if (names->len > 0)
+            TR_TRY(tr_buf_append(names, tr_str_of(", "), err));
+        TR_TRY(tr_put_name(names, name, err));
+    } while (take(r, ","));
+    return take(r, ")") ? TR_OK : refuse(r, "42601", ")", err);
+}
+
+static tr_code name_columns(reader *r, const tr_buf *names, tr_write *w, tr_err *err)
+{
+    tr_buf sql = {0};
+    tr_code code = tr_buf_format(&sql, err, "SELECT * FROM (%.*s\n) AS given(%.*s)",
+                                 TR_STR_ARG(w->query), TR_STR_ARG(tr_buf_str(names)));
+    if (code == TR_OK) {
+        w->query = tr_arena_copy(r->arena, tr_buf_str(&sql));
+        if (w->query.at == NULL)
+            code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+    }
+    tr_buf_free(&sql);
+    return code;
+}
+
+static bool begins_query(const reader *r)
+{
+    return is(r, "select") || is(r, "with") || is(r, "values") || is(r, "from") || is(r, "(");
+}
+
+static tr_code read_insert(reader *r, tr_write *w, tr_err *err)
+{
+    tr_buf names = {0};
+    if (!take(r, "into"))
+        return refuse(r, "0A000", "INTO: rows are only added", err);
+    w->kind = TR_WRITE_INSERT;
+    TR_TRY(read_table(r, &w->table, err));
+    tr_code code = TR_OK;
+    const size_t open = r->at;
+    if (take(r, "(") && !begins_query(r))
+        code = read_columns(r, &names, err);
+    else
+        r->at = open;
+    if (code == TR_OK) {
+        (void)take(r, "as");
+        code = read_query(r, &w->query, err);
+    }
+    if (code == TR_OK && names.len > 0)
+        code = name_columns(r, &names, w, err);
+    tr_buf_free(&names);
+    return code;
+}
+
+/* DROP ---------------------------------------------------------------------------------------- */
+
+static tr_code read_drop(reader *r, tr_write *w, tr_err *err)
+{
+    if (!take(r, "table"))
+        return TR_OK; /* not here */
+    w->kind = TR_WRITE_DROP;
+    if (take(r, "if")) {
+        if (!take(r, "exists"))
+            return refuse(r, "42601", "IF EXISTS", err);
+        w->is_lenient = true;
+    }
+    TR_TRY(read_table(r, &w->table, err));
+    if (!take(r, "restrict"))
+        (void)take(r, "cascade");
+    return r->at == r->tokens.count
+               ? TR_OK
+               : refuse(r, "42601", "the end of the statement: one table at a time", err);
+}
+
+tr_code tr_write_read(tr_str sql, tr_arena *arena, tr_write *out, const char **state, tr_err *err)
+{
+    reader r = {.sql = sql, .arena = arena, .state = state};
+    tr_write w = {0};
+    TR_TRY(tr_lex(sql, arena, &r.tokens, err));
+    tr_code code = TR_OK;
+    if (take(&r, "create"))
+        code = read_create(&r, &w, err);
+    else if (take(&r, "insert"))
+        code = read_insert(&r, &w, err);
+    else if (take(&r, "drop"))
+        code = read_drop(&r, &w, err);
+    else if (is(&r, "select"))
+        code = read_select_into(&r, &w, err);
+    if (code == TR_OK)
+        *out = w;
+    return code;
+}

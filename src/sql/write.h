@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* write.h - statements that write: read into what they write to and the SELECT that it comes from.
+ *
+ *     CREATE TABLE [IF NOT EXISTS] t [WITH (schema='XDM title', rowvalidation='false',
+ *         label='PROFILE')] AS query                          a new dataset, its table and a batch
+ *     SELECT ... INTO t FROM ...                              the same
+ *     INSERT INTO t [(columns)] [AS] query                    a batch of a dataset that is there
+ *     DROP TABLE [IF EXISTS] t [RESTRICT | CASCADE]           the dataset and all its data
+ *
+ * The query is not looked at here: translate.h and the worker do that.
+ */
+#ifndef TR_SQL_WRITE_H
+#define TR_SQL_WRITE_H
+
+#include "sql/lex.h"
+
+typedef enum tr_write_kind {
+    TR_WRITE_NONE, /* it does not write, or not in a way that is there */
+    TR_WRITE_TABLE,
+    TR_WRITE_INSERT,
+    TR_WRITE_DROP
+} tr_write_kind;
+
+typedef struct tr_write {
+    tr_write_kind kind;
+    tr_str table;      /* arena, here and below */
+    tr_str query;
+    tr_str schema;     /* the title of an XDM schema; .len 0: one is made for the columns */
+    bool is_lenient;   /* IF NOT EXISTS, IF EXISTS */
+    bool is_unchecked; /* rowvalidation='false' */
+    bool is_profile;   /* label='PROFILE' */
+} tr_write;
+
+/* TR_INVALID  *state says which error it is; the text names line and column */
+TR_MUST_CHECK tr_code tr_write_read(tr_str sql, tr_arena *arena, tr_write *out, const char **state,
+                                    tr_err *err);
+/* Appends "name" as an SQL identifier, quotes doubled. */
+TR_MUST_CHECK tr_code tr_put_name(tr_buf *sql, tr_str name, tr_err *err);
+
+#endif

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""query_world.py - what tests of Query Service share: a sandbox with rows, and queries as jobs."""
+import psycopg
+
+import export_world
+from export_world import until
+
+QUERY = "/data/foundation/query"
+ROWS = 5
+
+
+class Shop:
+    """A sandbox of an org of its own: tables crm (5 rows) and loyalty (3), over REST and the PostgreSQL protocol."""
+
+    def __init__(self, server, role="admin"):
+        self.server = server
+        self.org = export_world.new_org()
+        self.client = server.add_client("sql", org=self.org)
+        self.enter()
+        self.world = export_world.World(self.api)
+        self.world.ingest(self.world.crm,
+                          [self.world.row(i, firstName=f"n{i}", tier="gold", points=i) for i in range(ROWS)])
+        self.world.ingest(self.world.loyalty, [self.world.row(i, tier="silver", points=i) for i in range(3)])
+
+    def enter(self):
+        """Also after a restart of the server: its port is another."""
+        self.api = export_world.Api(self.server.url, self.client)
+        self.how = self.how_of(self.client)
+
+    def how_of(self, client):
+        return {"host": "127.0.0.1", "port": self.server.pg_port, "user": client["org_id"], "dbname": "prod:all",
+                "password": f"{client['client_id']}:{client['client_secret']}"}
+
+    def connect(self, client=None, **more):
+        how = self.how if client is None else self.how_of(client)
+        return psycopg.connect(**{**how, "autocommit": True, **more})
+
+    def rows(self, sql):
+        with self.connect() as db:
+            return db.execute(sql).fetchall()
+
+    def post(self, sql=None, expected=202, **more):
+        body = {"name": "a query", "dbName": "prod:all", **more}
+        if sql is not None:
+            body["sql"] = sql
+        return self.api.call("POST", QUERY + "/queries", expected, body)
+
+    def get(self, query):
+        return self.api.call("GET", f"{QUERY}/queries/{query}")
+
+    def wait(self, query):
+        return until(f"query {query} ends",
+                     lambda: (now := self.get(query))["state"] not in ("SUBMITTED", "IN_PROGRESS") and now)
+
+    def run(self, sql=None, **more):
+        return self.wait(self.post(sql, **more)["id"])
+
+    def ok(self, sql=None, **more):
+        done = self.run(sql, **more)
+        assert (done["state"], done["errors"]) == ("SUCCESS", []), done
+        return done
+
+    def fails(self, code, sql=None, **more):
+        """The text of the one error."""
+        done = self.run(sql, **more)
+        assert done["state"] == "FAILED", done
+        assert [e["code"] for e in done["errors"]] == [code], done["errors"]
+        assert done["rowCount"] == 0
+        return done["errors"][0]["message"]
+
+    def dataset_of(self, table):
+        """Its id and document, by the catalog; None: no such table."""
+        found = self.api.call("GET", export_world.CATALOG + "/dataSets?limit=100")
+        for key, dataset in found.items():
+            if dataset["tags"].get("adobe/pqs/table") == [table]:
+                return {"id": key, **dataset}
+        return None
