@@ -160,6 +160,7 @@ static bool read_options(bench_options *options, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    tr_memory_keep_freed();
     bench_options options = {.world = {.profiles = 2000000, .copies = 1},
                              .threads = 2, .repeat = 1};
     if (!read_options(&options, argc, argv)) {

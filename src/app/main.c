@@ -102,6 +102,7 @@ static int show_help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    tr_memory_keep_freed();
     (void)signal(SIGPIPE, SIG_IGN);
     (void)umask(077); /* what it writes are secrets and other people's data */
     if (argc < 2) {

@@ -18,6 +18,8 @@
 #define TR_MERGE_POLICY_DATASETS_MAX 100        /* in one order: AEP lets 50 record and 50 event datasets be picked */
 
 /* Ours. */
+#define TR_MEMORY_KEPT_BYTES (64 * 1024 * 1024) /* freed, and kept for the next use: a partition's arenas */
+#define TR_MEMORY_MAPPED_BYTES (32 * 1024 * 1024) /* blocks from here on are mapped one by one: glibc's maximum */
 #define TR_EXPORT_LIST_MAX 1000                 /* jobs in one answer: what clients ask for at most */
 #define TR_DATASET_NAME_BYTES_MAX 255           /* what a table of datasets can show */
 #define TR_CATALOG_BODY_BYTES_MAX (1024 * 1024) /* a dataset's or batch's document: a hundred are in one answer */

@@ -2,6 +2,7 @@
 /* memory.c - see memory.h. Sizes are asked of malloc itself, so no header is put before a block. */
 #include "base/memory.h"
 #include "base/check.h"
+#include "base/limits.h"
 
 #include <malloc.h>
 #include <stdarg.h>
@@ -74,6 +75,12 @@ void tr_free(void *memory)
 {
     count_out(malloc_usable_size(memory));
     free(memory);
+}
+
+void tr_memory_keep_freed(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, TR_MEMORY_MAPPED_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, TR_MEMORY_KEPT_BYTES);
 }
 
 char *tr_copy_text(tr_str s)

@@ -22,6 +22,10 @@ void *tr_alloc_zeroed(size_t count, size_t size);  /* cleared */
 /* Grows (or makes) an array; on failure the old block stays as it was and NULL is returned. */
 void *tr_grow_array(void *old, size_t count, size_t size);
 void tr_free(void *memory); /* accepts NULL */
+/* Freed memory stays with the process (up to TR_MEMORY_KEPT_BYTES a thread) instead of going back to the
+ * kernel: a job frees what its next partition takes again, and fresh pages cost more than merging them.
+ * Once, at the start of main. */
+void tr_memory_keep_freed(void);
 char *tr_copy_text(tr_str s); /* a NUL-terminated copy */
 
 uint64_t tr_memory_bytes_now(void);

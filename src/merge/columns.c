@@ -25,7 +25,7 @@ static tr_code gather_identities(const tr_merge_out *out, uint32_t from, uint32_
                         .count_key = out->count,
                         .count_ctx = out->count_ctx};
     tr_code code =
-        tr_gather_index(&groups, out->identity_rows.end, &out->work->memory->index, &gather, err);
+        tr_gather_index(&groups, &out->work->memory->index, &gather, err);
     if (code == TR_OK)
         code = tr_gather_unit(&gather, is_written ? plan->identity_unit : 0, err);
     return code;
@@ -43,7 +43,7 @@ static tr_code gather_membership(const tr_merge_out *out, uint32_t from, uint32_
                         .put = out->put,
                         .ctx = out->ctx,
                         .arenas = out->work->memory->scratch};
-    TR_TRY(tr_gather_index(&groups, out->member_rows.end, &out->work->memory->index, &gather, err));
+    TR_TRY(tr_gather_index(&groups, &out->work->memory->index, &gather, err));
     return tr_gather_unit(&gather, plan->membership_unit, err);
 }
 
@@ -103,7 +103,7 @@ tr_code tr_merge_columns(const tr_merge_out *out, uint32_t from, uint32_t to, tr
                         .put = out->put,
                         .ctx = out->ctx};
     tr_arena_reset(&work->memory->index);
-    TR_TRY(tr_gather_index(&groups, work->records.end, &work->memory->index, &gather, err));
+    TR_TRY(tr_gather_index(&groups, &work->memory->index, &gather, err));
     if (out->count != NULL && plan->identity_unit == UINT32_MAX)
         TR_TRY(gather_identities(out, from, to, err));
     for (uint32_t unit = 0; unit < plan->spec.output->unit_count; unit++) {

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { FEW_EVENTS = 16 };
+
 static int compare_times(const void *ctx, uint32_t a, uint32_t b)
 {
     const tr_merge_work *work = ctx;
@@ -20,6 +22,23 @@ static int compare_times(const void *ctx, uint32_t a, uint32_t b)
     if (order == 0 && owners != NULL)
         order = tr_owners_compare(owners, a, b);
     return order != 0 ? order : a < b ? -1 : a > b;
+}
+
+/* By insertion: profiles have few events, and most of them in order. */
+static void sort_few(const tr_merge_work *work, uint32_t *rows, uint32_t count)
+{
+    const tr_event_ids *ids = &work->event_ids;
+    for (uint32_t i = 1; i < count; i++) {
+        const uint32_t row = rows[i];
+        const int64_t time = ids->times[row];
+        uint32_t at = i;
+        for (; at > 0 && ids->times[rows[at - 1]] >= time; at--) {
+            if (ids->times[rows[at - 1]] == time && compare_times(work, rows[at - 1], row) <= 0)
+                break;
+            rows[at] = rows[at - 1];
+        }
+        rows[at] = row;
+    }
 }
 
 /* The newest ingestion first. */
@@ -55,7 +74,11 @@ tr_code tr_merge_sort_events(tr_merge_work *work, bool is_bounded, tr_err *err)
         for (uint32_t i = from; i < end; i++)
             if (!is_bounded || is_within(&work->plan->spec, ingested[groups->rows[i]]))
                 groups->rows[to++] = groups->rows[i];
-        tr_sort_rows(groups->rows + start, work->event_fold.spare, to - start, compare_times, work);
+        if (to - start <= FEW_EVENTS)
+            sort_few(work, groups->rows + start, to - start);
+        else
+            tr_sort_rows(groups->rows + start, work->event_fold.spare, to - start, compare_times,
+                         work);
         groups->start[g] = start;
     }
     groups->start[groups->count] = to;

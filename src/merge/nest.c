@@ -39,6 +39,7 @@ static tr_code find_places(nester *n, tr_arena *arena, tr_err *err)
 {
     const tr_rows *rows = n->gather.rows;
     const uint32_t from = n->groups->start[0];
+    uint32_t slice = 0; /* of the event before */
     n->event_count = n->groups->start[n->groups->count] - from;
     n->slice_of = tr_arena_alloc(arena, (size_t)n->event_count * sizeof *n->slice_of);
     n->row_of = tr_arena_alloc(arena, (size_t)n->event_count * sizeof *n->row_of);
@@ -48,7 +49,9 @@ static tr_code find_places(nester *n, tr_arena *arena, tr_err *err)
     memset(n->place, 0xff, (size_t)rows->end * sizeof *n->place);
     for (uint32_t i = 0; i < n->event_count; i++) {
         const uint32_t number = n->groups->rows[from + i];
-        n->slice_of[i] = tr_rows_slice(rows, number);
+        if (number - rows->slices[slice].base >= rows->slices[slice].rows)
+            slice = tr_rows_slice(rows, number);
+        n->slice_of[i] = slice;
         n->row_of[i] = number - rows->slices[n->slice_of[i]].base;
         n->place[number] = i;
     }
@@ -185,6 +188,25 @@ static uint64_t count_entries(const leaf_out *out)
     return entries;
 }
 
+/* The same for a leaf that is in no array of the event. */
+static void add_flat_event(leaf_out *out, uint32_t event, bool is_first)
+{
+    const uint32_t s = out->n->slice_of[event];
+    const uint32_t code = out->is_there[s] ? out->parts[s].codes[out->n->row_of[event]] : 0;
+    const uint8_t absent = out->level == NULL ? out->anchor_def : out->level[event];
+    out->codes[out->count] = tr_united_code(&out->united, s, code);
+    out->def[out->count] = code == 0 ? absent : (uint8_t)(out->anchor_def + 1);
+    out->rep[out->count++] = !is_first;
+}
+
+static bool is_flat(const leaf_out *out)
+{
+    for (uint32_t s = 0; s < out->n->gather.rows->slice_count; s++)
+        if (out->is_there[s] && out->parts[s].row_start != NULL)
+            return false;
+    return true;
+}
+
 static tr_code read_parts(leaf_out *out, uint32_t leaf, tr_arena *arena, tr_err *err)
 {
     const tr_rows *rows = out->n->gather.rows;
@@ -217,10 +239,13 @@ static tr_code nest_leaf(const nester *n, uint32_t leaf, tr_arena *arena, tr_gat
     if (out.codes == NULL || out.def == NULL || out.rep == NULL || out.row_start == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %llu entries", (unsigned long long)entries);
     uint32_t event = 0;
+    const bool is_flat_leaf = is_flat(&out);
     for (uint32_t g = 0; g < n->groups->count; g++) {
         const uint32_t events = n->groups->start[g + 1] - n->groups->start[g];
         out.row_start[g] = out.count;
-        for (uint32_t i = 0; i < events; i++)
+        for (uint32_t i = 0; i < events && is_flat_leaf; i++)
+            add_flat_event(&out, event++, i == 0);
+        for (uint32_t i = 0; i < events && !is_flat_leaf; i++)
             add_event(&out, event++, i == 0);
         if (events == 0) {
             out.codes[out.count] = 0;

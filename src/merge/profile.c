@@ -272,7 +272,7 @@ static tr_code put_events(tr_merge_work *work, uint32_t *rows, uint32_t count, t
         groups.start[i] = i;
     TR_TRY(make_columns(plan->spec.output, count, arena, &c.columns, err));
     tr_arena_reset(&work->memory->index);
-    TR_TRY(tr_gather_index(&groups, work->events.end, &work->memory->index, &gather, err));
+    TR_TRY(tr_gather_index(&groups, &work->memory->index, &gather, err));
     for (uint32_t unit = 0; unit < plan->spec.output->unit_count; unit++)
         TR_TRY(tr_gather_unit(&gather, unit, err));
     out->columns = c.columns;

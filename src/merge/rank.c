@@ -235,6 +235,8 @@ void tr_merge_keep_groups(tr_merge_work *work, const bool *keep)
 {
     const uint32_t count = work->record_groups.count;
     uint32_t kept = 0;
+    if (memchr(keep, false, count) == NULL)
+        return;
     for (uint32_t g = 0; g < count; g++)
         if (keep[g])
             move_group(work, g, kept++);

@@ -15,6 +15,8 @@ struct tr_merge_view {
     bool has_identities, has_members;
     tr_rows identity_rows, member_rows;
     tr_groups identity_groups, member_groups;
+    bool has_index;
+    tr_gather index; /* of the records' rows: the same for all their units */
 };
 
 uint32_t tr_merge_view_count(const tr_merge_view *view)
@@ -134,6 +136,7 @@ tr_code tr_merge_member_rows(tr_merge_work *work, tr_rows *rows, tr_groups *grou
 /* ---- columns that stay */
 
 typedef struct keeping {
+    tr_merge_view *view;
     tr_merge_work *work;
     const tr_unit *unit;
     uint32_t marks_run; /* gather.h */
@@ -155,13 +158,40 @@ static tr_code keep_column(void *ctx, uint32_t leaf, const tr_column *column, tr
     return TR_OK;
 }
 
-static tr_code begin_columns(const tr_shape *shape, const tr_unit *unit, uint32_t rows,
-                             tr_arena *arena, tr_column *columns, tr_err *err)
+static void begin_columns(const keeping *k)
 {
-    for (uint32_t i = 0; i < unit->leaf_count; i++)
-        TR_TRY(
-            tr_column_absent(arena, &shape->leaves[unit->first_leaf + i], rows, &columns[i], err));
+    for (uint32_t i = 0; i < k->unit->leaf_count; i++)
+        k->columns[i].leaf = NULL;
+}
+
+/* Columns that nobody made are absent. */
+static tr_code end_columns(const keeping *k, tr_err *err)
+{
+    const tr_leaf *leaves = &k->work->plan->spec.probe->leaves[k->unit->first_leaf];
+    for (uint32_t i = 0; i < k->unit->leaf_count; i++)
+        if (k->columns[i].leaf == NULL)
+            TR_TRY(tr_column_absent(k->arena, &leaves[i], k->work->record_groups.count,
+                                    &k->columns[i], err));
     return TR_OK;
+}
+
+static tr_code index_records(tr_merge_view *view, tr_err *err)
+{
+    tr_merge_work *work = view->work;
+    if (view->has_index)
+        return TR_OK;
+    view->has_index = true;
+    view->index.rows = &work->records;
+    return tr_gather_index(&work->record_groups, &work->memory->rows, &view->index, err);
+}
+
+/* No profile has two rows: a map need not be united key by key. */
+static bool is_one_each(const tr_groups *groups)
+{
+    for (uint32_t g = 0; g < groups->count; g++)
+        if (groups->start[g + 1] - groups->start[g] > 1)
+            return false;
+    return true;
 }
 
 static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *groups,
@@ -180,51 +210,98 @@ static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *gr
                         .marks_run = k->marks_run,
                         .is_one_per_lane = rows == &k->work->records && !plan->has_upsert &&
                                            !k->work->is_lane_shared,
+                        .is_verbatim = rows == &k->work->members && is_one_each(groups),
                         .arenas = k->work->memory->scratch,
                         .put = keep_column,
                         .ctx = self.ctx};
-    tr_arena_reset(&k->work->memory->index);
-    TR_TRY(tr_gather_index(groups, rows->end, &k->work->memory->index, &gather, err));
+    if (rows == &k->work->records && groups == &k->work->record_groups) {
+        TR_TRY(index_records(k->view, err));
+        gather.groups = k->view->index.groups;
+        gather.owner = k->view->index.owner;
+        gather.slice_of = k->view->index.slice_of;
+        gather.first = k->view->index.first;
+    } else {
+        tr_arena_reset(&k->work->memory->index);
+        TR_TRY(tr_gather_index(groups, &k->work->memory->index, &gather, err));
+    }
     return tr_gather_unit(&gather, (uint32_t)(k->unit - probe->units), err);
 }
 
-tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wanted, tr_arena *arena,
-                           tr_column *columns, tr_err *err)
+/* Whether some record run has the unit. */
+static bool is_in_records(const tr_merge_plan *plan, const tr_unit *unit)
 {
-    tr_merge_work *work = view->work;
+    for (uint32_t r = 0; r < plan->records.run_count; r++) {
+        const tr_twin *twin = &plan->probe.records[r].twins[unit->first_leaf];
+        if (twin->leaf != UINT32_MAX || twin->beside != UINT32_MAX)
+            return true;
+    }
+    return false;
+}
+
+static tr_code gather_memberships(const keeping *k, tr_err *err)
+{
+    tr_merge_view *view = k->view;
+    tr_merge_work *work = k->work;
+    const tr_merge_plan *plan = work->plan;
+    const tr_match *matches =
+        work->fresh.is_set ? work->fresh.probe_matches : plan->probe.records;
+    if (!is_in_records(plan, k->unit)) { /* then only the server knows of memberships */
+        TR_TRY(find_members(work, err));
+        return gather(k, &work->members, &work->member_groups, matches + plan->records.run_count,
+                      plan->all_lanes, err);
+    }
+    if (!view->has_members)
+        TR_TRY(tr_merge_member_rows(work, &view->member_rows, &view->member_groups, err));
+    view->has_members = true;
+    return gather(k, &view->member_rows, &view->member_groups, matches, plan->all_lanes, err);
+}
+
+static tr_code view_unit(const keeping *k, uint32_t unit, const bool *wanted, tr_err *err)
+{
+    tr_merge_view *view = k->view;
+    tr_merge_work *work = k->work;
     const tr_merge_plan *plan = work->plan;
     const tr_shape *probe = plan->spec.probe;
-    keeping k = {.work = work, .unit = &probe->units[unit], .arena = arena, .columns = columns};
-    TR_TRY(begin_columns(probe, k.unit, work->record_groups.count, arena, columns, err));
+    union { /* keep_column takes what every sink of columns takes */
+        const keeping *own;
+        void *ctx;
+    } self = {.own = k};
     if (unit == plan->probe.events_unit) {
         const tr_merge_nest as = {probe, unit, plan->probe.events, wanted};
         TR_TRY(tr_merge_fold_events(work, err));
         if (!view->is_sorted)
             TR_TRY(tr_merge_sort_events(work, false, err));
         view->is_sorted = true;
-        return tr_merge_nest_events(work, &as, &work->event_groups, keep_column, &k, err);
+        return tr_merge_nest_events(work, &as, &work->event_groups, keep_column, self.ctx, err);
     }
-    if (tr_str_is(k.unit->path, "timeSeriesEvents"))
+    if (tr_str_is(k->unit->path, "timeSeriesEvents"))
         return TR_OK; /* not asked for when the plan was made */
     if (unit == plan->probe.identity_unit) {
         if (!view->has_identities)
             TR_TRY(tr_merge_identity_rows(work, &view->identity_rows, &view->identity_groups, err));
         view->has_identities = true;
-        k.marks_run = work->clusters.slice_count > 0 ? tr_merge_marks_run(plan) : 0;
-        return gather(&k, &view->identity_rows, &view->identity_groups, plan->probe.identities,
+        keeping marked = *k;
+        marked.marks_run = work->clusters.slice_count > 0 ? tr_merge_marks_run(plan) : 0;
+        return gather(&marked, &view->identity_rows, &view->identity_groups, plan->probe.identities,
                       plan->all_lanes, err);
     }
-    if (unit == plan->probe.membership_unit &&
-        (plan->members.run_count > 0 || work->fresh.is_set)) {
-        if (!view->has_members)
-            TR_TRY(tr_merge_member_rows(work, &view->member_rows, &view->member_groups, err));
-        view->has_members = true;
-        return gather(&k, &view->member_rows, &view->member_groups,
-                      work->fresh.is_set ? work->fresh.probe_matches : plan->probe.records,
-                      plan->all_lanes, err);
-    }
-    return gather(&k, &work->records, &work->record_groups, plan->probe.records, plan->records.lane,
+    if (unit == plan->probe.membership_unit && (plan->members.run_count > 0 || work->fresh.is_set))
+        return gather_memberships(k, err);
+    return gather(k, &work->records, &work->record_groups, plan->probe.records, plan->records.lane,
                   err);
+}
+
+tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wanted, tr_arena *arena,
+                           tr_column *columns, tr_err *err)
+{
+    const keeping k = {.view = view,
+                       .work = view->work,
+                       .unit = &view->work->plan->spec.probe->units[unit],
+                       .arena = arena,
+                       .columns = columns};
+    begin_columns(&k);
+    TR_TRY(view_unit(&k, unit, wanted, err));
+    return end_columns(&k, err);
 }
 
 tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *columns, tr_err *err)
@@ -232,17 +309,18 @@ tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *c
     tr_merge_work *work = view->work;
     const tr_merge_plan *plan = work->plan;
     const tr_shape *probe = plan->spec.probe;
-    const uint32_t count = work->record_groups.count;
-    keeping k = {.work = work,
-                 .unit = &probe->units[plan->probe.membership_unit],
-                 .arena = arena,
-                 .columns = columns};
-    TR_TRY(begin_columns(probe, k.unit, count, arena, columns, err));
-    if (plan->members.run_count == 0)
-        return TR_OK;
-    TR_TRY(find_members(work, err));
-    return gather(&k, &work->members, &work->member_groups,
-                  plan->probe.records + plan->records.run_count, plan->all_lanes, err);
+    const keeping k = {.view = view,
+                       .work = work,
+                       .unit = &probe->units[plan->probe.membership_unit],
+                       .arena = arena,
+                       .columns = columns};
+    begin_columns(&k);
+    if (plan->members.run_count > 0) {
+        TR_TRY(find_members(work, err));
+        TR_TRY(gather(&k, &work->members, &work->member_groups,
+                      plan->probe.records + plan->records.run_count, plan->all_lanes, err));
+    }
+    return end_columns(&k, err);
 }
 
 static tr_code match_fresh(const tr_merge_work *work, const tr_shape *shape,

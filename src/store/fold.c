@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { FEW_ROWS = 16 };
+
 tr_code tr_fold_make(const tr_rows *rows, const tr_groups *groups, tr_arena *arena, tr_fold *out, tr_err *err)
 {
     tr_fold fold = {.rows = rows};
@@ -110,6 +112,18 @@ static bool is_same_event(const tr_event_ids *ids, uint32_t a, uint32_t b)
            tr_str_equal(ids->ids[a], ids->ids[b]);
 }
 
+/* Whether two of the rows may be versions of one event. */
+static bool may_repeat(const tr_event_ids *ids, const uint32_t *rows, uint32_t count)
+{
+    if (count > FEW_ROWS)
+        return true;
+    for (uint32_t i = 1; i < count; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (ids->hashes[rows[i]] == ids->hashes[rows[j]])
+                return true;
+    return false;
+}
+
 tr_code tr_fold_events(const tr_fold *fold, tr_groups *groups, tr_arena *arena, tr_event_ids *ids, tr_err *err)
 {
     const uint32_t end = fold->rows->end;
@@ -128,8 +142,12 @@ tr_code tr_fold_events(const tr_fold *fold, tr_groups *groups, tr_arena *arena, 
         const uint32_t from = groups->start[g], count = groups->start[g + 1] - from;
         uint32_t *rows = groups->rows + from;
         groups->start[g] = to;
-        if (count > 1)
-            tr_sort_rows(rows, fold->spare, count, compare_versions, &order);
+        if (!may_repeat(ids, rows, count)) {
+            memmove(groups->rows + to, rows, count * sizeof *rows);
+            to += count;
+            continue;
+        }
+        tr_sort_rows(rows, fold->spare, count, compare_versions, &order);
         for (uint32_t i = 0; i < count; i++)
             if (to == groups->start[g] || !is_same_event(ids, groups->rows[to - 1], rows[i]))
                 groups->rows[to++] = rows[i];

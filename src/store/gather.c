@@ -8,25 +8,52 @@
 
 #include <string.h>
 
-tr_code tr_gather_index(const tr_groups *groups, uint32_t rows_end, tr_arena *arena, tr_gather *gather,
-                        tr_err *err)
+enum { FEW_OF = 4 }; /* rows are few when there are so many times as many */
+
+/* Which group each row is in. */
+static tr_code index_owners(const tr_groups *groups, uint32_t rows_end, tr_arena *arena, tr_gather *gather,
+                            tr_err *err)
 {
     uint32_t *owner = tr_arena_alloc(arena, (size_t)rows_end * sizeof *owner);
-    uint32_t *first = tr_arena_alloc(arena, (size_t)groups->count * sizeof *first);
-    if (owner == NULL || first == NULL)
+    if (owner == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to index %u rows", rows_end);
     for (uint32_t row = 0; row < rows_end; row++)
         owner[row] = groups->count;
-    for (uint32_t g = 0; g < groups->count; g++) {
-        const uint32_t from = groups->start[g], to = groups->start[g + 1];
-        first[g] = from < to ? groups->rows[from] : 0;
-        for (uint32_t i = from; i < to; i++)
+    for (uint32_t g = 0; g < groups->count; g++)
+        for (uint32_t i = groups->start[g]; i < groups->start[g + 1]; i++)
             owner[groups->rows[i]] = g;
-    }
-    gather->groups = groups;
     gather->owner = owner;
-    gather->first = first;
+    gather->slice_of = NULL;
     return TR_OK;
+}
+
+/* Which slice each row of the groups is in. */
+static tr_code index_slices(const tr_groups *groups, tr_arena *arena, tr_gather *gather, tr_err *err)
+{
+    const uint32_t from = groups->start[0], count = groups->start[groups->count] - from;
+    uint32_t *slice_of = tr_arena_alloc(arena, (size_t)count * sizeof *slice_of + 1);
+    if (slice_of == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to index %u rows", count);
+    for (uint32_t i = 0; i < count; i++)
+        slice_of[i] = tr_rows_slice(gather->rows, groups->rows[from + i]);
+    gather->owner = NULL;
+    gather->slice_of = slice_of;
+    return TR_OK;
+}
+
+tr_code tr_gather_index(const tr_groups *groups, tr_arena *arena, tr_gather *gather, tr_err *err)
+{
+    const uint32_t rows_end = gather->rows->end;
+    const uint64_t taken = groups->start[groups->count] - groups->start[0];
+    uint32_t *first = tr_arena_alloc(arena, (size_t)groups->count * sizeof *first);
+    if (first == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to index %u rows", rows_end);
+    for (uint32_t g = 0; g < groups->count; g++)
+        first[g] = groups->start[g] < groups->start[g + 1] ? groups->rows[groups->start[g]] : 0;
+    gather->groups = groups;
+    gather->first = first;
+    return taken * FEW_OF < rows_end ? index_slices(groups, arena, gather, err)
+                                     : index_owners(groups, rows_end, arena, gather, err);
 }
 
 /* The words of an INT32 column as DOUBLE. */
@@ -174,30 +201,64 @@ static void take_first(const tr_gather *gather, const uint32_t *codes, uint32_t 
     }
 }
 
+/* Codes of a scalar that is taken from few of its rows. */
+static tr_code pick_few(const tr_gather *gather, const tr_parts *parts, tr_arena *arena, uint32_t *out,
+                        tr_values *values, tr_err *err)
+{
+    const tr_groups *groups = gather->groups;
+    const uint32_t from = groups->start[0];
+    tr_picker *picker;
+    TR_TRY(tr_picker_open(parts->columns, gather->rows->slice_count, groups->count, arena, &picker, err));
+    for (uint32_t g = 0; g < groups->count; g++) {
+        out[g] = 0;
+        for (uint32_t i = groups->start[g]; i < groups->start[g + 1] && out[g] == 0; i++) {
+            const uint32_t s = gather->slice_of[i - from];
+            const uint32_t row = groups->rows[i] - gather->rows->slices[s].base;
+            if (parts->is_there[s] && parts->columns[s].codes[row] != 0)
+                out[g] = tr_picker_code(picker, s, parts->columns[s].codes[row]);
+        }
+    }
+    *values = tr_picker_values(picker);
+    return TR_OK;
+}
+
+static tr_code pick_many(const tr_gather *gather, const tr_parts *parts, tr_arena *arena, uint32_t *out,
+                         tr_values *values, tr_err *err)
+{
+    tr_united united;
+    const uint32_t count = gather->groups->count;
+    TR_TRY(tr_unite(parts->columns, gather->rows->slice_count, false, arena, &united, err));
+    *values = united.values;
+    if (united.values.count == 0)
+        return TR_OK;
+    if (parts->is_one_lane && gather->is_one_per_lane) {
+        scatter(gather, parts, &united, out);
+        return TR_OK;
+    }
+    uint32_t *codes = tr_arena_alloc(arena, (size_t)gather->rows->end * sizeof *codes);
+    uint32_t *left = tr_arena_alloc(arena, ((size_t)count + 1) * sizeof *left);
+    if (codes == NULL || left == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u rows", gather->rows->end);
+    lay_out(gather, parts, &united, codes);
+    take_first(gather, codes, left, out);
+    return TR_OK;
+}
+
 static tr_code gather_scalar(const tr_gather *gather, uint32_t leaf, tr_arena *arena, tr_err *err)
 {
     tr_parts parts;
-    tr_united united;
+    tr_values values;
     const uint32_t count = gather->groups->count;
     TR_TRY(tr_gather_parts(gather, leaf, arena, &parts, err));
-    TR_TRY(tr_unite(parts.columns, gather->rows->slice_count, false, arena, &united, err));
-    if (united.values.count == 0)
-        return TR_OK;
-    uint32_t *out = tr_arena_alloc(arena, ((size_t)count + 1) * sizeof *out);
+    uint32_t *out = tr_arena_alloc(arena, ((size_t)count + 1) * sizeof *out); /* one more for no group */
     if (out == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u rows", count);
-    if (parts.is_one_lane && gather->is_one_per_lane) {
-        scatter(gather, &parts, &united, out);
-    } else {
-        uint32_t *codes = tr_arena_alloc(arena, (size_t)gather->rows->end * sizeof *codes);
-        uint32_t *left = tr_arena_alloc(arena, ((size_t)count + 1) * sizeof *left);
-        if (codes == NULL || left == NULL)
-            return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u rows", gather->rows->end);
-        lay_out(gather, &parts, &united, codes);
-        take_first(gather, codes, left, out);
-    }
+    TR_TRY(gather->slice_of != NULL ? pick_few(gather, &parts, arena, out, &values, err)
+                                    : pick_many(gather, &parts, arena, out, &values, err));
+    if (values.count == 0)
+        return TR_OK;
     const tr_column column = {.leaf = &gather->shape->leaves[leaf], .rows = count, .entries = count,
-                              .codes = out, .values = united.values};
+                              .codes = out, .values = values};
     return gather->put(gather->ctx, leaf, &column, err);
 }
 

@@ -14,6 +14,9 @@
  * of the output its twin in a run by structure and kind. An array that lacks one of the output's leaves still
  * has its entries: their levels are borrowed from a leaf beside it.
  *
+ * FEW OF MANY. When most rows are in no group (a filter removed their profiles), scalars are looked up row by
+ * row, and only values that are taken come into the output's table.
+ *
  * Threads: a match is immutable; a gather belongs to one thread. Memory: one unit's key columns and one
  * leaf of all runs at a time, in an arena that is reset per leaf.
  */
@@ -56,8 +59,9 @@ typedef struct tr_gather {
                                   0: there are none */
     bool is_one_per_lane;      /* no group has two rows of one lane */
     bool is_verbatim;          /* groups have one row each: maps are copied as they are, like arrays */
-    const uint32_t *owner;     /* [rows->end] the group of a row, groups->count when it is in none */
+    const uint32_t *owner;     /* [rows->end] the group of a row, groups->count when it is in none; NULL: few */
     const uint32_t *first;     /* [groups->count] the first row of each group, or 0 */
+    const uint32_t *slice_of;  /* per row of the groups, in their order: its slice; NULL unless few */
     tr_arena *arenas;          /* [2] for a unit, for a leaf: reset by each use, memory kept */
     tr_gather_put put;         /* NULL: only count keys */
     void *ctx;
@@ -66,9 +70,9 @@ typedef struct tr_gather {
     void *count_ctx;
 } tr_gather;
 
-/* Fills owner and first for groups; in the arena. */
-TR_MUST_CHECK tr_code tr_gather_index(const tr_groups *groups, uint32_t rows_end, tr_arena *arena,
-                                      tr_gather *gather, tr_err *err);
+/* Fills owner (or slice_of) and first for groups of gather->rows; in the arena. */
+TR_MUST_CHECK tr_code tr_gather_index(const tr_groups *groups, tr_arena *arena, tr_gather *gather,
+                                      tr_err *err);
 
 /* Hands every leaf of the unit that has any value to `put`, in ascending order. */
 TR_MUST_CHECK tr_code tr_gather_unit(const tr_gather *gather, uint32_t unit, tr_err *err);

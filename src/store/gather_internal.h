@@ -16,6 +16,15 @@ typedef struct tr_parts {
 TR_MUST_CHECK tr_code tr_gather_parts(const tr_gather *gather, uint32_t leaf, tr_arena *arena, tr_parts *out,
                                       tr_err *err);
 
+/* A table of only those values of some parts that were asked for, in the order of asking. Equal values are one when
+ * all parts are dictionaries. */
+typedef struct tr_picker tr_picker;
+/* picks  at most so many will be asked for */
+TR_MUST_CHECK tr_code tr_picker_open(const tr_column *parts, uint32_t part_count, uint32_t picks, tr_arena *arena,
+                                     tr_picker **out, tr_err *err);
+uint32_t tr_picker_code(tr_picker *picker, uint32_t part, uint32_t code); /* code: not 0 */
+tr_values tr_picker_values(const tr_picker *picker);
+
 /* A column with levels while it is filled. */
 typedef struct tr_entries {
     uint32_t *codes;

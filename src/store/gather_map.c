@@ -366,7 +366,8 @@ static bool choose_single(mapper *m, uint32_t from, uint32_t to)
         const uint32_t row = number - gather->rows->slices[s].base;
         const tr_column *inner = &m->inner.columns[s], *outer = &m->outer.columns[s];
         const uint32_t e = inner->row_start[row], at = outer->row_start[row];
-        if (inner->row_start[row + 1] - e != 1)
+        const bool is_mark = has_marks(m) && gather->rows->slices[s].run >= gather->marks_run;
+        if (inner->row_start[row + 1] - e != 1 || is_mark)
             return false;
         if (inner->codes[e] == 0 || outer->codes[at] == 0)
             continue;

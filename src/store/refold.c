@@ -222,7 +222,7 @@ static tr_code write_partition(refolder *f, uint32_t partition, uint32_t *next, 
         from += part.count;
         code = tr_parquet_begin_group(f->writer, part.count, err);
         if (code == TR_OK)
-            code = tr_gather_index(&part, rows.end, &f->rows, &gather, err);
+            code = tr_gather_index(&part, &f->rows, &gather, err);
         for (uint32_t unit = 0; unit < f->shape.unit_count && code == TR_OK; unit++)
             code = put_unit(f, &gather, &part, unit, err);
         if (code == TR_OK)

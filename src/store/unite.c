@@ -2,7 +2,7 @@
 /* unite.c - several tables of values as one. Dictionaries are united by value in a hash table of codes (open
  * addressing, at most half full); plain tables follow each other, and codes shift.
  */
-#include "store/gather.h"
+#include "store/gather_internal.h"
 #include "codec/hash.h"
 
 #include <string.h>
@@ -146,4 +146,81 @@ tr_code tr_unite(const tr_column *parts, uint32_t part_count, bool is_whole, tr_
                                 .count = u.count, .words = u.words};
     *out = united;
     return TR_OK;
+}
+
+struct tr_picker {
+    uniter table;
+    const tr_column *parts;
+    uint32_t **remap; /* per part: code of the table, 0: not asked for yet; NULL: values are taken again each time */
+    bool is_distinct, is_one_part;
+};
+
+tr_code tr_picker_open(const tr_column *parts, uint32_t part_count, uint32_t picks, tr_arena *arena,
+                       tr_picker **out, tr_err *err)
+{
+    uint64_t slots = 16;
+    uint32_t filled = 0;
+    tr_picker *picker = tr_arena_array(arena, 1, sizeof *picker);
+    if (picker == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to pick %u values", picks);
+    *picker = (tr_picker){.parts = parts, .is_distinct = true,
+                          .remap = tr_arena_array(arena, part_count, sizeof *picker->remap)};
+    picker->table.storage = part_count == 0 ? TR_STORAGE_WORD : parts[0].values.storage;
+    for (uint32_t i = 0; i < part_count; i++) {
+        filled += parts[i].values.count > 0;
+        picker->is_distinct = picker->is_distinct && (parts[i].values.count == 0 || parts[i].values.is_distinct);
+    }
+    picker->is_one_part = filled <= 1;
+    while (slots < (uint64_t)picks * 2)
+        slots *= 2;
+    picker->table.mask = slots - 1;
+    picker->table.words = tr_arena_alloc(arena, picks * value_bytes(picker->table.storage) + 1);
+    picker->table.slots = tr_arena_array(arena, picker->is_distinct ? slots : 1, sizeof *picker->table.slots);
+    if (picker->remap == NULL || picker->table.words == NULL || picker->table.slots == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to pick %u values", picks);
+    for (uint32_t i = 0; picker->is_distinct && i < part_count; i++) {
+        picker->remap[i] = tr_arena_array(arena, (size_t)parts[i].values.count + 1, sizeof *picker->remap[i]);
+        if (picker->remap[i] == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory to pick %u values", picks);
+    }
+    *out = picker;
+    return TR_OK;
+}
+
+static uint32_t append_one(uniter *u, const tr_values *values, uint32_t at)
+{
+    switch (u->storage) {
+    case TR_STORAGE_WORD: u->words[u->count] = values->words[at]; break;
+    case TR_STORAGE_STRING: u->strings[u->count] = values->strings[at]; break;
+    case TR_STORAGE_KEY: memcpy(u->keys[u->count], values->keys[at], 16); break;
+    }
+    return ++u->count;
+}
+
+static uint32_t find_or_append(uniter *u, const tr_values *values, uint32_t at)
+{
+    switch (u->storage) {
+    case TR_STORAGE_WORD: return code_of_word(u, values->words[at]);
+    case TR_STORAGE_STRING: return code_of_string(u, values->strings[at]);
+    case TR_STORAGE_KEY: break;
+    }
+    return code_of_key(u, values->keys[at]);
+}
+
+uint32_t tr_picker_code(tr_picker *picker, uint32_t part, uint32_t code)
+{
+    const tr_values *values = &picker->parts[part].values;
+    if (!picker->is_distinct)
+        return append_one(&picker->table, values, code - 1);
+    uint32_t *known = &picker->remap[part][code];
+    if (*known == 0)
+        *known = picker->is_one_part ? append_one(&picker->table, values, code - 1)
+                                     : find_or_append(&picker->table, values, code - 1);
+    return *known;
+}
+
+tr_values tr_picker_values(const tr_picker *picker)
+{
+    return (tr_values){.storage = picker->table.storage, .is_distinct = picker->is_distinct,
+                       .count = picker->table.count, .words = picker->table.words};
 }

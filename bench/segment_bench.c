@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* segment_bench.c - what segments cost, without server, catalog or lake.
+ *
+ *     segment_bench merged DIR                    the five datasets of DIR (merge_bench generate) as one
+ *                                                 run of merged profiles, DIR/merged.parquet
+ *     segment_bench evaluate DIR --out DIR2       who is in the segments: membership runs, as a segment
+ *                                                 job writes them
+ *     segment_bench export DIR --out DIR2 [--members DIR3]
+ *                                                 an export of all leaves; of the members of "s0" alone
+ *
+ *     --source fragments|merged   the five datasets (default), or the run of merged profiles
+ *     --segments FILE             expressions, one a line: "s0", "s1", ...
+ *     --threads T
+ *
+ * Events stand in DIR/events.parquet and are read only when an expression asks for them.
+ */
+#include "bench_world.h"
+#include "merge/merge.h"
+#include "os/os.h"
+#include "pql/check.h"
+#include "pql/pql.h"
+#include "pql/program.h"
+#include "segment/membership.h"
+#include "segment/select.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { THREADS_MAX = 64, RUNS_MAX = 8, MEMBER_RUNS_MAX = 4096, SEGMENTS_MAX = 1000 };
+
+#define NOW_US INT64_C(1710504000000000)
+
+typedef struct options {
+    const char *dir, *out, *source, *segments, *members;
+    uint32_t threads;
+} options;
+
+typedef struct runs {
+    tr_map maps[MEMBER_RUNS_MAX];
+    tr_run *runs[MEMBER_RUNS_MAX];
+    uint32_t count;
+} runs;
+
+/* Shared by the threads of one measurement. */
+typedef struct bench {
+    const options *options;
+    tr_arena arena;
+    tr_shape shape; /* of profiles, with their events */
+    tr_pql_program *program;
+    bool *wanted;          /* per leaf of the shape */
+    tr_selection selection;
+    tr_shape probe;        /* of the selection */
+    const tr_merge_plan *plan;
+    uint8_t bits; /* of its partitions */
+    atomic_uint next;
+    atomic_ullong profiles, members, bytes;
+} bench;
+
+static void add_run(runs *list, const char *dir, const char *file, const char *id)
+{
+    char path[512];
+    tr_err err = {0};
+    (void)snprintf(path, sizeof path, "%s/%s", dir, file);
+    if (list->count == MEMBER_RUNS_MAX || tr_map_open(path, &list->maps[list->count], &err) != TR_OK ||
+        tr_run_open(list->maps[list->count].bytes, id, id, &list->runs[list->count], &err) != TR_OK)
+        tr_bench_fail(path, &err);
+    list->count++;
+}
+
+/* Sorted by dataset id, as a snapshot has them. */
+static void open_sources(const options *o, bool with_events, runs *list)
+{
+    static const char *const fragments[] = {"crm", "events", "loyalty", "mobile", "shop", "web"};
+    static const char *const merged[] = {"events", "merged"};
+    const bool is_merged = strcmp(o->source, "merged") == 0;
+    const char *const *names = is_merged ? merged : fragments;
+    char file[64];
+    for (size_t i = 0; i < (is_merged ? 2 : sizeof fragments / sizeof *fragments); i++) {
+        if (strcmp(names[i], "events") == 0 && !with_events)
+            continue;
+        (void)snprintf(file, sizeof file, "%s.parquet", names[i]);
+        add_run(list, o->dir, file, names[i]);
+    }
+}
+
+static void close_runs(runs *list)
+{
+    for (uint32_t r = 0; r < list->count; r++) {
+        tr_run_close(list->runs[r]);
+        tr_map_close(&list->maps[r]);
+    }
+}
+
+/* ---- evaluating */
+
+static void compile(bench *b)
+{
+    tr_err err = {0};
+    static char line[4096];
+    const tr_pql_schema schema = {.profile = b->shape.root};
+    FILE *file = fopen(b->options->segments, "r");
+    tr_code code = tr_pql_program_open(&b->shape, NULL, &b->program, &err);
+    while (code == TR_OK && file != NULL && fgets(line, sizeof line, file) != NULL) {
+        tr_pql_node *tree = NULL;
+        char id[16];
+        line[strcspn(line, "\n")] = '\0';
+        (void)snprintf(id, sizeof id, "s%u", tr_pql_program_count(b->program));
+        const char *text = tr_arena_text(&b->arena, tr_str_of(line));
+        code = tr_pql_parse(tr_str_of(text), &b->arena, &tree, &err);
+        if (code == TR_OK)
+            code = tr_pql_check(tree, &schema, &b->arena, &err);
+        if (code == TR_OK)
+            code = tr_pql_program_add(b->program, tr_arena_copy(&b->arena, tr_str_of(id)), tree, &err);
+    }
+    if (code != TR_OK || file == NULL)
+        tr_bench_fail(b->options->segments, &err);
+    (void)fclose(file);
+    b->wanted = tr_arena_array(&b->arena, b->shape.leaf_count, sizeof *b->wanted);
+    for (uint32_t leaf = 0; b->wanted != NULL && leaf < b->shape.leaf_count; leaf++)
+        b->wanted[leaf] = tr_pql_program_reads(b->program, TR_PQL_PROFILES, leaf);
+}
+
+typedef struct reading {
+    const bench *bench;
+    tr_merge_view *view;
+    tr_arena arena;
+    tr_column **units;
+} reading;
+
+static tr_code read_column(void *ctx, tr_pql_table table, uint32_t leaf, const tr_column **out,
+                           tr_err *err)
+{
+    reading *r = ctx;
+    const tr_shape *shape = &r->bench->shape;
+    const uint32_t at = shape->leaves[leaf].unit;
+    const tr_unit *unit = &shape->units[at];
+    (void)table;
+    if (r->units[at] == NULL) {
+        r->units[at] = tr_arena_array(&r->arena, unit->leaf_count, sizeof(tr_column));
+        TR_TRY(tr_merge_view_unit(r->view, at, r->bench->wanted, &r->arena, r->units[at], err));
+    }
+    *out = &r->units[at][leaf - unit->first_leaf];
+    return TR_OK;
+}
+
+static tr_code write_members(bench *b, uint32_t partition, reading *r, uint8_t **masks, tr_err *err)
+{
+    const uint8_t(*keys)[16];
+    const uint32_t profiles = tr_merge_view_count(r->view), count = tr_pql_program_count(b->program);
+    tr_membership_writer *writer = NULL;
+    tr_file file = TR_FILE_NONE;
+    char path[512], id[16];
+    uint64_t members = 0;
+    TR_TRY(tr_merge_view_keys(r->view, &keys, err));
+    TR_TRY(tr_membership_writer_open(NOW_US, "bench", &writer, err));
+    tr_code code = TR_OK;
+    for (uint32_t p = 0; p < profiles && code == TR_OK; p++)
+        for (uint32_t s = 0; s < count && code == TR_OK; s++) {
+            if (!masks[s][p])
+                continue;
+            (void)snprintf(id, sizeof id, "s%u", s);
+            code = tr_membership_add(writer, keys[p], tr_str_of(id),
+                                     (tr_member){TR_REALIZED, NOW_US}, err);
+            members++;
+        }
+    (void)snprintf(path, sizeof path, "%s/part-%05u.parquet", b->options->out, partition);
+    if (code == TR_OK)
+        code = tr_file_replace(path, &file, err);
+    if (code == TR_OK)
+        code = tr_membership_write(writer, b->bits, (tr_sink){tr_bench_to_file, &file}, err);
+    atomic_fetch_add(&b->members, members);
+    atomic_fetch_add(&b->bytes, file.bytes);
+    tr_file_close(&file);
+    tr_membership_writer_close(writer);
+    return code;
+}
+
+static tr_code evaluate(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err)
+{
+    bench *b = ctx;
+    reading r = {.bench = b, .view = view};
+    const uint32_t profiles = tr_merge_view_count(view), count = tr_pql_program_count(b->program);
+    tr_pql_run *run = NULL;
+    uint8_t **masks = tr_arena_array(&r.arena, count, sizeof *masks);
+    r.units = tr_arena_array(&r.arena, b->shape.unit_count, sizeof *r.units);
+    for (uint32_t s = 0; s < count; s++)
+        masks[s] = tr_arena_alloc(&r.arena, profiles);
+    const tr_pql_input input = {.profiles = profiles, .column = read_column, .ctx = &r};
+    (void)keep;
+    tr_code code = tr_pql_run_open(b->program, NOW_US, &run, err);
+    if (code == TR_OK)
+        code = tr_pql_run_masks(run, &input, masks, err);
+    if (code == TR_OK)
+        code = write_members(b, partition, &r, masks, err);
+    tr_pql_run_close(run);
+    tr_arena_free(&r.arena);
+    return code;
+}
+
+static void *look(void *ctx)
+{
+    bench *b = ctx;
+    tr_err err = {0};
+    for (uint32_t p; (p = atomic_fetch_add(&b->next, 1)) < tr_merge_partition_count(b->plan);) {
+        tr_merge_stats stats;
+        if (tr_merge_look(b->plan, p, NULL, &stats, &err) != TR_OK)
+            tr_bench_fail("evaluate", &err);
+        atomic_fetch_add(&b->profiles, stats.profiles);
+    }
+    return NULL;
+}
+
+/* ---- exporting */
+
+static tr_code select_members(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err)
+{
+    const bench *b = ctx;
+    (void)partition;
+    return tr_selection_apply(&b->selection, UINT32_MAX, &b->probe, view, keep, err);
+}
+
+static void *merge_some(void *ctx)
+{
+    bench *b = ctx;
+    tr_err err = {0};
+    for (uint32_t p; (p = atomic_fetch_add(&b->next, 1)) < tr_merge_partition_count(b->plan);) {
+        tr_merge_stats stats;
+        tr_file file = TR_FILE_NONE;
+        char path[512];
+        (void)snprintf(path, sizeof path, "%s/part-%05u.parquet", b->options->out, p);
+        if (tr_file_replace(path, &file, &err) != TR_OK ||
+            tr_merge_partition(b->plan, p, (tr_sink){tr_bench_to_file, &file}, NULL, NULL, NULL, &stats,
+                               &err) != TR_OK)
+            tr_bench_fail("export", &err);
+        atomic_fetch_add(&b->bytes, file.bytes);
+        tr_file_close(&file);
+        atomic_fetch_add(&b->profiles, stats.profiles);
+    }
+    return NULL;
+}
+
+static void open_selection(bench *b)
+{
+    tr_err err = {0};
+    json_t *json = json_pack("[{s:s, s:s}]", "segmentId", "s0", "segmentNs", "ups");
+    tr_type *root = tr_selection_probe(&b->arena);
+    if (root == NULL || tr_selection_read(json, &b->arena, &b->selection, &err) != TR_OK ||
+        tr_shape_make(&b->arena, root, &b->probe, &err) != TR_OK)
+        tr_bench_fail("selection", &err);
+    b->selection.from_us = b->selection.until_us = TR_TIME_NONE;
+    b->selection.now_us = NOW_US;
+    json_decref(json);
+}
+
+static void open_members(const options *o, runs *members)
+{
+    char file[64];
+    for (uint32_t p = 0; p < 32; p++) {
+        (void)snprintf(file, sizeof file, "part-%05u.parquet", p);
+        add_run(members, o->members, file, file);
+    }
+}
+
+/* ---- all */
+
+static void in_threads(bench *b, void *(*work)(void *))
+{
+    pthread_t ids[THREADS_MAX];
+    for (uint32_t t = 0; t < b->options->threads; t++)
+        if (pthread_create(&ids[t], NULL, work, b) != 0)
+            exit(3);
+    for (uint32_t t = 0; t < b->options->threads; t++)
+        (void)pthread_join(ids[t], NULL);
+}
+
+static void run(const options *o, bool is_export)
+{
+    static runs sources, members;
+    static bench b;
+    tr_err err = {0};
+    tr_merge_plan *plan = NULL;
+    const tr_bench_world world = {.profiles = 1, .copies = 1, .events = !is_export};
+    const int64_t start_us = tr_time_monotonic_us();
+    b.options = o;
+    b.shape = tr_bench_output(&b.arena, &world, NULL);
+    tr_merge_spec spec = {.updated_after_us = TR_TIME_NONE, .event_after_us = TR_TIME_NONE,
+                          .event_before_us = TR_TIME_NONE, .output = &b.shape, .keep_ctx = &b};
+    bool reads_events = false;
+    if (!is_export) {
+        compile(&b);
+        spec.keep = evaluate;
+        spec.probe = &b.shape;
+        for (uint32_t leaf = 0; leaf < b.shape.leaf_count; leaf++)
+            reads_events = reads_events ||
+                           (b.wanted[leaf] && tr_str_is(b.shape.units[b.shape.leaves[leaf].unit].path,
+                                                        "timeSeriesEvents"));
+        spec.with_probe_events = reads_events;
+    } else if (o->members != NULL) {
+        open_selection(&b);
+        open_members(o, &members);
+        spec.keep = select_members;
+        spec.probe = &b.probe;
+        spec.members = (const tr_run *const *)members.runs;
+        spec.member_count = members.count;
+    }
+    open_sources(o, reads_events, &sources);
+    const tr_snapshot snapshot = {(const tr_run *const *)sources.runs, sources.count};
+    spec.snapshot = &snapshot;
+    if (tr_merge_plan_open(&spec, &plan, &err) != TR_OK)
+        tr_bench_fail("plan", &err);
+    b.plan = plan;
+    while (tr_merge_partition_count(plan) >> b.bits > 1)
+        b.bits++;
+    const int64_t planned_us = tr_time_monotonic_us();
+    in_threads(&b, is_export ? merge_some : look);
+    const int64_t done_us = tr_time_monotonic_us();
+    printf("open %.3f s, work %.3f s, %u threads, %u partitions: %llu profiles, %llu members, %.1f MB\n",
+           (double)(planned_us - start_us) / 1e6, (double)(done_us - planned_us) / 1e6, o->threads,
+           tr_merge_partition_count(plan), atomic_load(&b.profiles), atomic_load(&b.members),
+           (double)atomic_load(&b.bytes) / 1e6);
+    tr_merge_plan_close(plan);
+    tr_pql_program_close(b.program);
+    close_runs(&sources);
+    close_runs(&members);
+    tr_arena_free(&b.arena);
+}
+
+int main(int argc, char **argv)
+{
+    tr_memory_keep_freed();
+    options o = {.dir = argc > 2 ? argv[2] : NULL, .source = "fragments", .threads = 2};
+    const struct {
+        const char *name;
+        const char **text;
+    } known[] = {{"--out", &o.out}, {"--source", &o.source}, {"--segments", &o.segments},
+                 {"--members", &o.members}};
+    for (int i = 3; i + 1 < argc; i += 2) {
+        for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
+            if (strcmp(argv[i], known[k].name) == 0)
+                *known[k].text = argv[i + 1];
+        if (strcmp(argv[i], "--threads") == 0)
+            o.threads = (uint32_t)strtoul(argv[i + 1], NULL, 10);
+    }
+    const bool is_export = argc > 2 && strcmp(argv[1], "export") == 0;
+    if (argc < 3 || o.threads == 0 || o.threads > THREADS_MAX || o.out == NULL)
+        return 2;
+    run(&o, is_export);
+    return 0;
+}
