@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - tributary: one binary, a command for each thing it does. */
 #include "app/commands.h"
+#include "base/memory.h"
 
 #include <signal.h>
 #include <stdio.h>
