@@ -96,6 +96,7 @@ extern const tr_endpoint tr_api_queries[];        /* /data/foundation/query/quer
 extern const tr_endpoint tr_api_audiences[];      /* /data/core/ups/audiences... */
 extern const tr_endpoint tr_api_system_jobs[];    /* /data/core/ups/system/jobs... */
 extern const tr_endpoint tr_api_projections[];    /* /data/core/ups/config/destinations, /projections */
+extern const tr_endpoint tr_api_reports[];        /* /data/core/ups/previewsamplestatus... */
 extern const tr_endpoint tr_api_export_jobs[];    /* /data/core/ups/export/jobs... */
 
 #endif

@@ -2,8 +2,9 @@
 /* projections.c - /data/core/ups/config/destinations and projections (reference: profile API, 6),
  * and the projected profile itself, at /data/core/ups/projections/{id}/entities.
  *
- * Bodies come as "application/vnd.adobe.platform.projectionDestination+json" or "...projectionConfig";
- * plain JSON is taken too, because a client of AEP's sends it. Any other type is 415.
+ * Bodies come as "application/vnd.adobe.platform.projectionDestination+json" or
+ * "...projectionConfig"; plain JSON is taken too, because a client of AEP's sends it. Any other
+ * type is 415.
  */
 #include "api/entities_internal.h"
 #include "profile/projection.h"

@@ -16,6 +16,7 @@
  *     schema class fieldgroup datatype   $id   "" or the class id      ""
  *     descriptor  hex40         schema $id     @type
  *     destination projection  uuid  ""         "": which fields of profiles are kept ready
+ *     profile_report  day      ""             "": how profiles are made up
  *     table       SQL name      dataset id     "": keeps names of tables apart
  *
  * Kept in SQLite, WAL, synchronous=FULL: an acknowledged commit survives power loss.

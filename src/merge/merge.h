@@ -131,6 +131,20 @@ TR_MUST_CHECK tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, con
 /* The probe's segmentMembership out of the spec's `members` alone. */
 TR_MUST_CHECK tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *columns,
                                             tr_err *err);
+/* Where the profiles come from; events count when the plan reads them. In the arena. */
+typedef struct tr_merge_origin {
+    uint32_t fragments; /* what one dataset knows of one identity: a record, or a set of events */
+    uint32_t events;
+    int64_t newest_event_us; /* `timestamp`; TR_TIME_NONE: no event */
+} tr_merge_origin;
+typedef struct tr_merge_origins {
+    const char *const *datasets; /* ids, ascending */
+    uint32_t dataset_count, words;
+    const uint64_t *sets; /* [profiles * words] bit i: datasets[i] has rows of it */
+    const tr_merge_origin *profiles;
+} tr_merge_origins;
+TR_MUST_CHECK tr_code tr_merge_view_origins(tr_merge_view *view, tr_arena *arena, tr_merge_origins *out,
+                                            tr_err *err);
 /* From now on the partition's members are those of `run` (NULL: none) instead of the spec's, for the view and for
  * the columns that are written. With keep_evaluates.
  * run  has rows of this partition alone; borrowed until tr_merge_partition or tr_merge_look returns */

@@ -165,6 +165,8 @@ TR_MUST_CHECK tr_code tr_merge_filter(tr_merge_work *work, tr_err *err);
 TR_MUST_CHECK tr_code tr_merge_sort_events(tr_merge_work *work, bool is_bounded, tr_err *err);
 /* Leaves only the groups whose flag is set. */
 void tr_merge_keep_groups(tr_merge_work *work, const bool *keep);
+TR_MUST_CHECK tr_code tr_merge_work_origins(tr_merge_work *work, tr_arena *arena, tr_merge_origins *out,
+                                            tr_err *err);
 /* Asks the plan's `keep` and leaves what it keeps. */
 TR_MUST_CHECK tr_code tr_merge_ask_keeper(tr_merge_work *work, tr_err *err);
 /* The rows that segmentMembership is united from, in *rows' numbers: the profile's member rows, then its

@@ -37,6 +37,9 @@ struct tr_profiles {
     pthread_mutex_t lock;   /* guards the list */
     pthread_mutex_t making; /* held while a view is made */
     tr_profile_view *views; /* the last used first */
+    pthread_mutex_t reporting; /* held while a report is made; guards the rest */
+    uint64_t report_version;   /* of the catalog when the last report was made, */
+    int64_t report_tenant;     /* and whose it is */
 };
 
 #endif

@@ -2,8 +2,9 @@
 /* projection.h - which fields of a profile are kept ready, and for where (reference: profile, 6).
  *
  * A DESTINATION says where projected profiles go and how; a PROJECTION says which fields, by a
- * selector (xdm/fields.h), and by which policy. Both are objects of the catalog, kinds "destination"
- * and "projection", whose documents are what a client sent, its defaults, id and version.
+ * selector (xdm/fields.h), and by which policy. Both are objects of the catalog, kinds
+ * "destination" and "projection", whose documents are what a client sent, its defaults, id and
+ * version.
  *
  * This server is its own edge: a projection is served from the view of its policy and fields
  * (profile.h), which reads its columns only. Writing a projection makes its view.

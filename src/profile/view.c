@@ -27,6 +27,7 @@ tr_code tr_profiles_open(const tr_profiles_parts *parts, tr_profiles **out, tr_e
     profiles->parts = *parts;
     (void)pthread_mutex_init(&profiles->lock, NULL);
     (void)pthread_mutex_init(&profiles->making, NULL);
+    (void)pthread_mutex_init(&profiles->reporting, NULL);
     tr_store_on_retire(parts->store, drop_stale, profiles);
     *out = profiles;
     return TR_OK;
@@ -56,6 +57,7 @@ void tr_profiles_close(tr_profiles *profiles)
     }
     (void)pthread_mutex_destroy(&profiles->lock);
     (void)pthread_mutex_destroy(&profiles->making);
+    (void)pthread_mutex_destroy(&profiles->reporting);
     tr_free(profiles);
 }
 
