@@ -16,7 +16,7 @@
 
 #include "lake/lake.h"
 #include "segment/life.h"
-#include "store/store.h"
+#include "store/remove.h"
 
 #define TR_MEMBERSHIP_FOLDER "membership" /* stands for a dataset in the lake */
 
@@ -41,6 +41,25 @@ const tr_run *const *tr_membership_runs(const tr_membership *membership, uint32_
 TR_MUST_CHECK tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant,
                                             const json_t *group, const json_t *files, char gone[32],
                                             tr_err *err);
+
+/* ---- identities taken out: as store/remove.h does with the store's runs, in the same steps. A run of members keeps its
+ * id: who opens it later sees it without them. */
+typedef struct tr_membership_removal tr_membership_removal;
+typedef struct tr_membership_place {
+    tr_catalog *catalog;
+    tr_lake *lake;
+    const tr_tenant *tenant;
+    int64_t number; /* of the removal */
+} tr_membership_place;
+TR_MUST_CHECK tr_code tr_membership_removal_open(const tr_membership_place *place,
+                                                 const tr_forget_list *list,
+                                                 tr_membership_removal **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_membership_removal_prepare(tr_membership_removal *removal, tr_err *err);
+TR_MUST_CHECK tr_code tr_membership_removal_apply(tr_membership_removal *removal, json_t *bytes,
+                                                  bool *is_complete, tr_err *err);
+void tr_membership_removal_close(tr_membership_removal *removal, bool is_in_force);
+/* Removes what a killed attempt left. */
+TR_MUST_CHECK tr_code tr_membership_removal_clean(const tr_membership_place *place, tr_err *err);
 
 /* ---- the entries of a column of segmentMembership */
 
