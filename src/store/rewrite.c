@@ -140,11 +140,11 @@ static tr_code find_mentions(rewriter *w, uint32_t g, tr_err *err)
     return is_named ? mark_mentions(w, g, &ids, codes, err) : TR_OK;
 }
 
-static tr_code find_rows(rewriter *w, const uint8_t key[16], tr_err *err)
+static tr_code find_rows(rewriter *w, const uint8_t (*key)[16], tr_err *err)
 {
     tr_rows rows;
     tr_arena_reset(&w->scratch);
-    TR_TRY(tr_rows_of_key(&w->run, 1, key, &w->scratch, &rows, err));
+    TR_TRY(tr_rows_of_keys(&w->run, 1, key, 1, &w->scratch, &rows, NULL, err));
     for (uint32_t s = 0; s < rows.slice_count; s++) {
         const tr_slice *slice = &rows.slices[s];
         group *own = &w->groups[slice->group];
@@ -172,7 +172,7 @@ static tr_code open_rewriter(rewriter *w, tr_err *err)
         w->groups[g].rows = w->groups[g].left = tr_parquet_group_rows(w->run->file, g);
     find_map(w);
     for (uint32_t i = 0; i < w->list->count; i++)
-        TR_TRY(find_rows(w, w->list->at[i].key, err));
+        TR_TRY(find_rows(w, &w->list->at[i].key, err));
     return TR_OK;
 }
 
@@ -321,6 +321,7 @@ static tr_code write_footer(rewriter *w, tr_buf *out, tr_err *err)
     const bool is_of_batch = run->batch[0] != '\0';
     tr_run_cut cut = {.bits = run->partition_bits,
                       .is_event = run->is_event,
+                      .is_members = run->is_members,
                       .ingested_min_us = is_of_batch ? run->written_us : run->ingested_min_us,
                       .ingested_max_us = run->written_us};
     cut.partition = tr_arena_array(&w->arena, w->group_count, sizeof *cut.partition);
