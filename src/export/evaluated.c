@@ -129,12 +129,9 @@ static tr_code take_memberships(tr_export *export, const tr_tenant *tenant, json
                        id, state[0] == '\0' ? "with the sandbox" : state);
     if (strcmp(state, "SUCCEEDED") != 0)
         return TR_FAIL(err, TR_CANCELLED, "segment job %s has not ended", id);
-    json_t *memberships = json_array();
-    if (memberships == NULL || json_object_set_new(plan, "memberships", memberships) != 0 ||
-        json_object_set_new(plan, "isEvaluated", json_true()) != 0)
+    if (json_object_set_new(plan, "isEvaluated", json_true()) != 0)
         return no_memory(err);
-    return tr_export_memberships(export, tenant, json_object_get(plan, "policy"),
-                                 json_object_get(plan, "segmentPolicies"), memberships, err);
+    return tr_export_memberships(export, tenant, plan, err);
 }
 
 tr_code tr_export_settle(tr_export *export, const tr_tenant *tenant, tr_object *stored, tr_err *err)

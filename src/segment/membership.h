@@ -5,6 +5,9 @@
  * profile,
  *     _tributary { key ... }                                                          in key order
  *
+ * The entries of a definition that is deleted are hidden at once: "membership" lists its id until a
+ * run without them is in force.
+ *
  * A file a partition of the evaluation; all of them are one "membership_run" (id: ulid), a folder
  * of the lake. "membership" (id: the policy's) names the run in force. A run is written once and
  * never changed; the one before is kept, so that jobs that began with it can end with it.
@@ -15,6 +18,7 @@
 #define TR_SEGMENT_MEMBERSHIP_H
 
 #include "lake/lake.h"
+#include "merge/merge.h"
 #include "segment/life.h"
 #include "store/remove.h"
 
@@ -25,6 +29,15 @@ typedef struct tr_membership tr_membership;
 /* The id of a policy's run in force in *out; "" when there was no evaluation yet. */
 TR_MUST_CHECK tr_code tr_membership_now(tr_catalog *catalog, const tr_tenant *tenant,
                                         const char *policy, char out[32], tr_err *err);
+/* Adds the hidden segments of a policy to `ids` (an array, the caller's), each once. */
+TR_MUST_CHECK tr_code tr_membership_hidden(tr_catalog *catalog, const tr_tenant *tenant,
+                                           const char *policy, json_t *ids, tr_err *err);
+/* Hides a segment from all memberships of the tenant. Within a transaction. */
+TR_MUST_CHECK tr_code tr_membership_hide(tr_catalog *catalog, const tr_tenant *tenant,
+                                         const char *segment, tr_err *err);
+/* Such ids for a merge plan, in the arena; json may be NULL. */
+TR_MUST_CHECK tr_code tr_membership_hidden_of(const json_t *ids, tr_arena *arena,
+                                              tr_merge_spec *spec, tr_err *err);
 /* run            "": no members
  * TR_NOT_FOUND   it has been replaced twice since */
 TR_MUST_CHECK tr_code tr_membership_open(tr_catalog *catalog, tr_lake *lake,
