@@ -212,7 +212,7 @@ static bool admit(tr_sql_connection *c, const char *sandbox)
         return false;
     const tr_str password = {body.at, strnlen((const char *)body.at, body.len)};
     const tr_sql_guard *guard = &c->sql->options.guard;
-    const tr_code code = guard->admit(guard->ctx, c->user, sandbox, password, &c->tenant, &err);
+    const tr_code code = guard->admit(guard->ctx, c->user, sandbox, password, &c->person, &err);
     explicit_bzero((void *)(uintptr_t)body.at, body.len);
     if (code == TR_NOT_FOUND)
         return refuse(c, "3D000", err.text);
@@ -311,7 +311,8 @@ void tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan)
 void tr_sql_put_complete(tr_sql_connection *c, const tr_plan *plan, uint64_t rows)
 {
     char tag[64];
-    const bool has_rows = plan->kind == TR_PLAN_COPY || strcmp(plan->tag, "SELECT") == 0;
+    const bool has_rows = plan->kind == TR_PLAN_COPY || strcmp(plan->tag, "SELECT") == 0 ||
+                          strcmp(plan->tag, "INSERT 0") == 0;
     const bool is_failed = c->state == 'E' && plan->effect == TR_EFFECT_COMMIT;
     if (has_rows)
         (void)snprintf(tag, sizeof tag, "%s %llu", plan->tag, (unsigned long long)rows);
@@ -332,6 +333,12 @@ static tr_code run_one(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_err
     if (plan.kind == TR_PLAN_TAG) {
         tr_sql_put_complete(c, &plan, 0);
         tr_sql_take_effect(c, &plan);
+        return TR_OK;
+    }
+    if (plan.kind == TR_PLAN_WRITE) {
+        uint64_t rows = 0;
+        TR_TRY(tr_sql_write(c, plan.sql, &rows, err));
+        tr_sql_put_complete(c, &plan, rows);
         return TR_OK;
     }
     TR_TRY(tr_sql_run_begin(c, &plan, plan.sql, NULL, &run, err));

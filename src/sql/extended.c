@@ -227,7 +227,8 @@ static tr_code read_values(tr_sql_connection *c, tr_body *body, const statement 
     }
     if (body->is_bad)
         return malformed(c, err);
-    if (s->plan.kind != TR_PLAN_QUERY && s->plan.kind != TR_PLAN_COPY)
+    if (s->plan.kind != TR_PLAN_QUERY && s->plan.kind != TR_PLAN_COPY &&
+        s->plan.kind != TR_PLAN_WRITE)
         return TR_OK;
     if (tr_params_put(s->plan.sql, params, count, &p->arena, &p->sql, &state, &why) != TR_OK)
         return tr_sql_fail(c, state, err, "%s", why.text);
@@ -409,6 +410,12 @@ tr_code tr_sql_execute(tr_sql_connection *c, tr_body *body, tr_err *err)
         if (code != TR_OK)
             drop_portal(c, find_portal(c->named, name));
         return code;
+    }
+    if (p->plan.kind == TR_PLAN_WRITE) {
+        uint64_t rows = 0;
+        TR_TRY(tr_sql_write(c, p->sql, &rows, err));
+        tr_sql_put_complete(c, &p->plan, rows);
+        return TR_OK;
     }
     if (p->plan.kind == TR_PLAN_EMPTY) {
         tr_wire_begin(&c->wire, 'I');

@@ -5,6 +5,7 @@
  *     connection.c  start-up, password, messages one after the other, simple queries
  *     extended.c    Parse, Bind, Describe, Execute, Close: statements and portals by name
  *     execute.c     a statement on its way through a worker; its rows, COPY
+ *     session_write.c  one that writes, as a job
  */
 #ifndef TR_SQL_SQL_INTERNAL_H
 #define TR_SQL_SQL_INTERNAL_H
@@ -27,7 +28,7 @@ typedef struct tr_sql_connection {
     char user[80];
     char database[80];         /* "all" */
     char application_name[64];
-    tr_tenant tenant;
+    tr_sql_person person;
     bool is_local;
     char state;                /* 'I' idle, 'T' in a transaction, 'E' in a failed one */
     atomic_bool is_cancelled;  /* what it does, without a worker, too; reset by every statement */
@@ -44,7 +45,6 @@ struct tr_sql {
     int listen_fd, stop_fd[2];
     char address[128];
     SSL_CTX *tls;
-    tr_live_tables *live; /* NULL: none */
     pthread_t thread;
     bool has_thread;
     pthread_mutex_t mutex;
@@ -107,6 +107,8 @@ void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run);
 /* {"columns","params"}; returned. */
 TR_MUST_CHECK tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *plan, tr_str sql,
                                           json_t **out, tr_err *err);
+/* session_write.c: runs it to its end. */
+TR_MUST_CHECK tr_code tr_sql_write(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *err);
 /* RowDescription. */
 void tr_sql_put_columns(tr_sql_connection *c, const json_t *columns, const json_t *formats);
 

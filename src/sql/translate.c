@@ -5,6 +5,7 @@
 #include "sql/translate.h"
 
 #include "sql/rewrite_internal.h"
+#include "sql/write.h"
 
 #include <stdio.h>
 
@@ -168,7 +169,8 @@ static tr_code unsupported(const tr_tokens *tokens, const char **state, tr_err *
     *state = "0A000";
     if (tr_word_is_one_of(tokens, 0, writing))
         return TR_FAIL(err, TR_INVALID,
-                       "%.*s is not there: Query Service reads only. To write, ingest a batch",
+                       "%.*s is not there: CREATE TABLE ... AS, INSERT INTO ... SELECT and DROP "
+                       "TABLE are. Rows come by batches, too",
                        TR_STR_ARG(word));
     if (tr_word_is_one_of(tokens, 0, later) || tr_str_is(word, "$$"))
         return TR_FAIL(err, TR_INVALID, "%.*s is not there yet", TR_STR_ARG(word));
@@ -219,6 +221,23 @@ static tr_code write_query(tr_str sql, tr_tokens *tokens, const tr_plan_session 
     return code;
 }
 
+/* *is_write  false: in a way that is not there */
+static tr_code write_plan(tr_str sql, const tr_tokens *tokens, tr_arena *arena, tr_plan *out,
+                          bool *is_write, const char **state, tr_err *err)
+{
+    static const char *const tags[] = {NULL, "SELECT", "INSERT 0", "DROP TABLE"};
+    tr_write write = {0};
+    TR_TRY(tr_write_read(sql, arena, &write, state, err));
+    *is_write = write.kind != TR_WRITE_NONE;
+    if (!*is_write)
+        return TR_OK;
+    out->kind = TR_PLAN_WRITE;
+    out->tag = tags[write.kind];
+    out->sql = tr_arena_copy(arena, sql);
+    count_params(tokens, out);
+    return out->sql.at != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+}
+
 tr_code tr_translate(tr_str sql, const tr_plan_session *session, tr_arena *arena, tr_plan *out,
                      const char **state, tr_err *err)
 {
@@ -237,6 +256,12 @@ tr_code tr_translate(tr_str sql, const tr_plan_session *session, tr_arena *arena
             settle(&tokens, answered + i, arena, out);
             return TR_OK;
         }
+    if (tr_is_write(&tokens)) {
+        bool is_write;
+        TR_TRY(write_plan(sql, &tokens, arena, out, &is_write, state, err));
+        if (is_write)
+            return TR_OK;
+    }
     out->kind = TR_PLAN_QUERY;
     out->tag = "SELECT";
     if (tr_token_is(&tokens, 0, "show"))

@@ -4,6 +4,7 @@
  *     nothing, a comment                        EMPTY
  *     SET, BEGIN, COMMIT, DISCARD ...           TAG: answered here
  *     SELECT, WITH, VALUES, SHOW, DESCRIBE      QUERY: its text in DuckDB's words
+ *     CREATE TABLE AS, INSERT, DROP TABLE       WRITE: as it stands; write.h reads it
  *     COPY (SELECT ...) TO STDOUT               COPY: a QUERY, and how its rows leave
  *     all others                                an error that says so
  *
@@ -18,7 +19,13 @@
 #include "codec/json.h"
 #include "sql/lex.h"
 
-typedef enum tr_plan_kind { TR_PLAN_EMPTY, TR_PLAN_TAG, TR_PLAN_QUERY, TR_PLAN_COPY } tr_plan_kind;
+typedef enum tr_plan_kind {
+    TR_PLAN_EMPTY,
+    TR_PLAN_TAG,
+    TR_PLAN_QUERY,
+    TR_PLAN_COPY,
+    TR_PLAN_WRITE
+} tr_plan_kind;
 typedef enum tr_plan_effect {
     TR_EFFECT_NONE,
     TR_EFFECT_BEGIN,

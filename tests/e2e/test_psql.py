@@ -161,7 +161,7 @@ def test_a_large_result_streams(db):
 
 @pytest.mark.parametrize("sql, state", [
     ("SELEC 1", "42601"), ("SELECT nope", "42703"), ("SELECT * FROM nowhere", "42P01"), ("SELECT nope(1)", "42883"),
-    ("SELECT 'x'::INTEGER", "22P02"), ("INSERT INTO crm SELECT 1", "0A000"), ("CREATE TABLE t AS SELECT 1", "0A000"),
+    ("SELECT 'x'::INTEGER", "22P02"), ("INSERT INTO crm SELECT 1", "42703"), ("CREATE TABLE t AS SELECT 1", "42601"),
     ("SELECT * FROM crm SNAPSHOT SINCE 1", "0A000"), ("SELECT * FROM '/etc/passwd'", "42P01"),
     ("SELECT * FROM read_csv('/etc/passwd')", "42883"), ("COPY crm TO '/tmp/x'", "0A000"),
     ("ATTACH '/tmp/x'", "42601"), ("SET VARIABLE x = 1; SELECT getvariable('x')", "42883")])
