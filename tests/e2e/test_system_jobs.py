@@ -2,6 +2,8 @@
 """Delete requests: a dataset, a batch of events, an identity. After SUCCESS nobody finds the data; nothing else has gone."""
 import io
 import json
+import threading
+import time
 import uuid
 
 import psycopg
@@ -352,3 +354,71 @@ def test_members_and_previews_of_a_deleted_identity_go(place):
     assert place.exported(filter=asked) == ["c000000", "c000001", "c000003"]
     (found,) = place.lookup(2).values()
     assert "segmentMembership" not in found["entity"]
+
+
+def test_deletes_among_batches_compactions_and_segment_jobs(place):
+    """Batches, compactions and segment jobs go on while people are deleted, one after the other: none comes back."""
+    world, people = place.world, 12
+    world.ingest(world.crm, [world.row(n, firstName=f"A{n}", tier="gold") for n in range(people)])
+    segment = place.api.call("POST", DEFINITIONS, 200, {
+        "name": uuid.uuid4().hex, "schema": {"name": PROFILE},
+        "expression": {"type": "PQL", "format": "pql/text", "value": f'{world.tenant}.p.tier = "gold"'}})["id"]
+    present, lock, over, failures = set(range(people)), threading.Lock(), threading.Event(), []
+    keys = {row["_tributary"]["id"]: row["_tributary"]["key"] for row in place.downloaded(world.crm)}
+
+    def worker(act):
+        def loop():
+            own = export_world.Api(place.server.url, place.client)
+            try:
+                while not over.is_set():
+                    act(own)
+            except Exception as error:      # told by the test's thread
+                failures.append(error)
+        return threading.Thread(target=loop)
+
+    def ingest(own):
+        with lock:      # a batch that says something of a person is there before he is deleted, or never
+            rows = [world.row(n, firstName="again", tier="gold") for n in sorted(present)]
+            batch = own.call("POST", IMPORT, 201, {"datasetId": world.crm, "inputFormat": {"format": "json"}})["id"]
+            own.request("PUT", f"{IMPORT}/{batch}/datasets/{world.crm}/files/r.json", data="\n".join(map(json.dumps, rows)),
+                        headers={"Content-Type": "application/octet-stream"})
+            own.call("POST", f"{IMPORT}/{batch}?action=COMPLETE")
+            world.wait_batch(batch)
+        time.sleep(0.005)
+
+    def evaluate(own):
+        job = own.call("POST", "/data/core/ups/segment/jobs", 200, [{"segmentId": segment}])["id"]
+        done = until("a segment job", lambda: (lambda doc: doc["status"] in ("SUCCEEDED", "FAILED") and doc)(
+            own.call("GET", f"/data/core/ups/segment/jobs/{job}")))
+        assert done["status"] == "SUCCEEDED", done
+
+    folder = place.server.folder / "data" / "lake"
+    threads = [worker(ingest), worker(evaluate)]
+    for thread in threads:
+        thread.start()
+    try:
+        for victim in range(people - 2):
+            with lock:
+                present.discard(victim)
+            forget(place, victim)
+            assert not failures, failures
+            place.lookup(victim, 404)
+            text = f"c{victim:06}"
+            assert place.sql(f"SELECT count(*) FROM crm WHERE CAST(identityMap AS VARCHAR) LIKE '%{text}%'") == [(0,)]
+            for file in [*folder.glob(f"*/data/{world.crm}/*/*.parquet"), *folder.glob("*/data/membership/*/*.parquet")]:
+                try:
+                    rows = pq.read_table(file).to_pylist()
+                except FileNotFoundError:
+                    continue    # replaced meanwhile
+                if "membership" not in str(file) or place.world.crm in str(file):
+                    assert not mentions(rows, text), file
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures
+    members = {row["_tributary"]["key"] for file in folder.glob("*/data/membership/*/*.parquet")
+               for row in pq.read_table(file).to_pylist()}
+    assert {keys[f"c{n:06}"] for n in range(people - 2)} & members == set()
+    assert {keys[f"c{n:06}"] for n in range(people - 2, people)} <= members
+    assert place.exported() == [f"c{n:06}" for n in range(people - 2, people)]
