@@ -16,6 +16,7 @@
 #include "segment/schedule.h"
 #include "segment/segment.h"
 #include "sql/query_job.h"
+#include "sql/sql.h"
 
 typedef struct tr_api_parts {
     tr_catalog *catalog;
@@ -40,7 +41,7 @@ tr_http_handler tr_api_handler(tr_api *api);
 
 /* What tr_sql_guard asks; ctx is the tr_api. */
 tr_code tr_api_sign_in(void *ctx, const char *user, const char *sandbox, tr_str password,
-                       tr_tenant *out, tr_err *err);
+                       tr_sql_person *out, tr_err *err);
 
 /* What SQL that writes asks of Catalog and registry. */
 tr_table_maker tr_api_table_maker(tr_api *api);

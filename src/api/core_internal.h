@@ -67,7 +67,8 @@ TR_MUST_CHECK tr_code tr_rights_check(tr_call *call, const tr_endpoint *endpoint
 tr_str tr_rights_token(const tr_http_request *request); /* of its Authorization; .len 0: none */
 /* The claims of a valid token. TR_UNAUTHORIZED: it is none */
 TR_MUST_CHECK tr_code tr_rights_claims(tr_api *api, tr_str token, tr_jwt_claims *out, tr_err *err);
-/* The tenant of a sandbox for the call's client and org, proven with something made at made_ms.
+/* The tenant of a sandbox for the call's client and org, proven with something made at made_ms; the
+ * call's role is filled.
  * TR_UNAUTHORIZED  the client may do nothing (any more);  TR_NOT_FOUND  no such sandbox for it */
 TR_MUST_CHECK tr_code tr_rights_admit(tr_call *call, const char *sandbox, int64_t made_ms,
                                       tr_tenant *out, tr_err *err);

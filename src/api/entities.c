@@ -514,15 +514,41 @@ static tr_code post_entities(tr_call *call, tr_err *err)
 
 /* DELETE ------------------------------------------------------------------------------------- */
 
-/* It would have to take rows out of batches; datasets and batches can be removed as a whole. */
+static tr_code read_deletion(tr_call *call, tr_entity_name *name, tr_err *err)
+{
+    const tr_str schema = query(call, "schema.name"), policy = query(call, "mergePolicyId");
+    json_t *doc = NULL;
+    if (!tr_str_is(schema, PROFILE_SCHEMA))
+        return TR_FAIL(err, TR_INVALID, "schema.name: expected " PROFILE_SCHEMA);
+    TR_TRY(read_name(call, query(call, "entityId"), query_either(call, "entityIdNS", "entityIdNs"),
+                     "entityId", name, err));
+    if (policy.len == 0)
+        return TR_OK;
+    TR_TRY(tr_policy_get(call->parts->catalog, &call->tenant, tr_call_query(call, "mergePolicyId"),
+                         0, &doc, err));
+    json_decref(doc);
+    return TR_OK;
+}
+
+/* A delete request for the identity (removal/removal.h), whatever datasets the policy looks at: what is
+ * deleted is found by no other policy either. */
 static tr_code delete_entity(tr_call *call, tr_err *err)
 {
-    return tr_reply_json(call, 501,
-                         json_pack("{s:s, s:s, s:s}", "message",
-                                   "removing one profile's data is not available in this version: "
-                                   "remove a batch or a dataset",
-                                   "cause", "Not implemented", "statusCode", "501"),
-                         err);
+    tr_entity_name name;
+    json_t *job = NULL;
+    char href[200];
+    tr_code code = read_deletion(call, &name, err);
+    if (code == TR_OK)
+        code = tr_removal_create_identity(call->parts->removals, &call->tenant, name.identity, &job,
+                                          err);
+    if (code != TR_OK)
+        return refuse(call, code, err, err);
+    (void)snprintf(href, sizeof href, "%.100s/data/core/ups/system/jobs/%.60s",
+                   call->parts->public_url == NULL ? "" : call->parts->public_url,
+                   tr_json_text(job, "id", ""));
+    json_decref(job);
+    TR_TRY(tr_reply_header(call, "X-Location", href, err));
+    return tr_reply_empty(call, 202, err);
 }
 
 #define ENTITIES "/data/core/ups/access/entities"

@@ -341,6 +341,7 @@ tr_code tr_rights_admit(tr_call *call, const char *sandbox, int64_t made_ms, tr_
         return TR_FAIL(err, TR_UNAUTHORIZED, "the client is disabled or its token is void");
     if (!access.has_sandbox || !tr_scope_admits(TR_SCOPE_READ, access.role))
         return TR_FAIL(err, TR_NOT_FOUND, "the sandbox is not accessible");
+    (void)snprintf(call->role, sizeof call->role, "%s", access.role);
     *out = access.tenant;
     return TR_OK;
 }

@@ -35,7 +35,7 @@ static tr_code prove(tr_api *api, tr_str password, tr_call *call, int64_t *made_
 }
 
 tr_code tr_api_sign_in(void *ctx, const char *user, const char *sandbox, tr_str password,
-                       tr_tenant *out, tr_err *err)
+                       tr_sql_person *out, tr_err *err)
 {
     tr_api *api = ctx;
     int64_t made_ms;
@@ -45,5 +45,9 @@ tr_code tr_api_sign_in(void *ctx, const char *user, const char *sandbox, tr_str 
         return TR_FAIL(err, TR_UNAUTHORIZED, "the user is not the client's org");
     if (!tr_sandbox_name_is_valid(tr_str_of(sandbox)))
         return TR_FAIL(err, TR_NOT_FOUND, "the sandbox is not accessible");
-    return tr_rights_admit(&call, sandbox, made_ms, out, err);
+    TR_TRY(tr_rights_admit(&call, sandbox, made_ms, &call.tenant, err));
+    out->tenant = call.tenant;
+    out->may_write = tr_scope_admits(TR_SCOPE_WRITE, call.role);
+    (void)snprintf(out->client_id, sizeof out->client_id, "%s", call.client_id);
+    return TR_OK;
 }

@@ -22,6 +22,7 @@ struct tr_server {
     tr_query *query;
     tr_query *job_query; /* with the limits of queries that run as jobs */
     tr_query_jobs *query_jobs;
+    tr_live_tables *live;
     tr_ingest *ingest;
     tr_segment *segment;
     tr_scheduler *scheduler;
@@ -101,12 +102,16 @@ static tr_code open_query_jobs(tr_server *s, const tr_settings *settings, tr_err
         .memory_mb = settings->query_memory_mb,
         .deadline_s = settings->query_job_deadline_s > 0 ? settings->query_job_deadline_s : DAY_S,
         .thread_count = settings->query_threads};
+    const tr_live_cache_parts live = {.export = s->export,
+                                      .compute = s->compute,
+                                      .scratch_folder = tr_lake_scratch(s->lake)};
+    TR_TRY(tr_live_tables_open(&live, s->catalog, &s->live, err));
     TR_TRY(tr_query_open(&query, &s->job_query, err));
     const tr_query_jobs_parts parts = {.catalog = s->catalog,
                                        .lake = s->lake,
                                        .ingest = s->ingest,
                                        .query = s->job_query,
-                                       .deadline_s = query.deadline_s,
+                                       .live = s->live,
                                        .job_count = settings->query_jobs,
                                        .maker = tr_api_table_maker(s->api)};
     TR_TRY(tr_query_jobs_open(&parts, &s->query_jobs, err));
@@ -156,8 +161,8 @@ static tr_code open_sql(tr_server *s, const tr_settings *settings, tr_err *err)
     const tr_sql_options sql = {.catalog = s->catalog,
                                 .lake = s->lake,
                                 .query = s->query,
-                                .export = s->export,
-                                .compute = s->compute,
+                                .live = s->live,
+                                .jobs = s->query_jobs,
                                 .guard = {.ctx = s->api, .admit = tr_api_sign_in},
                                 .listen = settings->pg_listen,
                                 .tls_certificate = settings->tls_certificate,
@@ -251,6 +256,7 @@ void tr_server_close(tr_server *s)
     tr_sql_close(s->sql);
     tr_query_jobs_close(s->query_jobs); /* before ingest's jobs, which they wait for */
     tr_compute_close(s->compute); /* before what its jobs use */
+    tr_live_tables_close(s->live);
     tr_api_close(s->api);
     tr_profiles_close(s->profiles);
     tr_export_close(s->export);

@@ -295,7 +295,7 @@ void tr_catalog_note_write(tr_catalog *catalog, const char *kind)
 {
     static const char *const kinds[] = {"file",       "run",      "policy",    "schema",
                                         "class",      "datatype", "fieldgroup", "descriptor",
-                                        "membership"};
+                                        "membership", "namespace"};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(kind, kinds[i]) == 0)
             catalog->is_profile_change = true;

@@ -110,7 +110,7 @@ TR_MUST_CHECK tr_code tr_catalog_next(tr_catalog *catalog, const tr_tenant *tena
 TR_MUST_CHECK tr_code tr_catalog_clock(tr_catalog *catalog, const tr_tenant *tenant, int64_t *us, tr_err *err);
 
 /* Counts the changes of what profiles are made of, of any tenant: files, runs, policies, members of
- * segments, the registry. Odd while one is being committed. What was read between two equal, even
+ * segments, the registry, namespaces. Odd while one is being committed. What was read between two equal, even
  * answers is still so. */
 uint64_t tr_catalog_profile_version(tr_catalog *catalog);
 

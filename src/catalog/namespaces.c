@@ -4,6 +4,7 @@
  * {"next":10000003,"list":[documents]}. They are few, change rarely and are read together.
  */
 #include "catalog/namespaces.h"
+#include "catalog/catalog_internal.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -123,11 +124,13 @@ static tr_code read_own(tr_catalog *catalog, const char *org, json_t **out, tr_e
     return code;
 }
 
+/* Within a transaction. */
 static tr_code write_own(tr_catalog *catalog, const char *org, const json_t *own, tr_err *err)
 {
     char name[128];
     tr_buf text = {0};
     (void)snprintf(name, sizeof name, "namespaces:%s", org);
+    tr_catalog_note_write(catalog, "namespace");
     tr_code code = tr_json_write(own, &text, err);
     if (code == TR_OK)
         code = tr_catalog_value_put(catalog, name, tr_buf_str(&text), err);

@@ -129,12 +129,9 @@ static tr_code take_memberships(tr_export *export, const tr_tenant *tenant, json
                        id, state[0] == '\0' ? "with the sandbox" : state);
     if (strcmp(state, "SUCCEEDED") != 0)
         return TR_FAIL(err, TR_CANCELLED, "segment job %s has not ended", id);
-    json_t *memberships = json_array();
-    if (memberships == NULL || json_object_set_new(plan, "memberships", memberships) != 0 ||
-        json_object_set_new(plan, "isEvaluated", json_true()) != 0)
+    if (json_object_set_new(plan, "isEvaluated", json_true()) != 0)
         return no_memory(err);
-    return tr_export_memberships(export, tenant, json_object_get(plan, "policy"),
-                                 json_object_get(plan, "segmentPolicies"), memberships, err);
+    return tr_export_memberships(export, tenant, plan, err);
 }
 
 tr_code tr_export_settle(tr_export *export, const tr_tenant *tenant, tr_object *stored, tr_err *err)
@@ -271,6 +268,18 @@ tr_code tr_export_members_publish(const tr_export_run *run, tr_err *err)
     return TR_OK;
 }
 
+/* Members of data that is gone must not come back with this membership. */
+static tr_code check_runs(const tr_export_run *run, tr_err *err)
+{
+    const tr_export_active *active = run->active;
+    const tr_code code = tr_store_has_runs(active->export->parts.store, &active->tenant,
+                                           json_object_get(run->json, "runs"), err);
+    return code != TR_NOT_FOUND ? code
+                                : TR_FAIL(err, TR_SEMANTIC,
+                                          "data that its segments were evaluated over was taken "
+                                          "back meanwhile: make the job again");
+}
+
 tr_code tr_export_members_commit(tr_export_run *run, json_t *job, tr_err *err)
 {
     const tr_export_active *active = run->active;
@@ -281,6 +290,8 @@ tr_code tr_export_members_commit(tr_export_run *run, json_t *job, tr_err *err)
     }
     json_t *files = tr_evaluated_files(run->members, run->partitions);
     tr_code code = metrics == NULL || files == NULL ? no_memory(err) : TR_OK;
+    if (code == TR_OK)
+        code = check_runs(run, err);
     if (code == TR_OK)
         code = tr_membership_replace(active->export->parts.catalog, &active->tenant,
                                      group_of(run->evaluation), files, run->members_gone, err);

@@ -201,22 +201,23 @@ static tr_code make_plan(tr_export *export, const tr_tenant *tenant,
     tr_snapshot *snapshot = NULL;
     tr_arena arena = {0};
     tr_type *output = NULL;
-    json_t *memberships = json_array();
-    tr_code code = memberships == NULL
-                       ? TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export")
-                       : tr_export_memberships(export, tenant, policy, own, memberships, err);
-    if (code == TR_OK)
-        code = tr_catalog_schema_open(export->parts.catalog, tenant,
-                                      tr_str_of(TR_XDM_PROFILE_UNION), &schema, err);
+    json_t *plan = NULL;
+    tr_code code = tr_catalog_schema_open(export->parts.catalog, tenant,
+                                          tr_str_of(TR_XDM_PROFILE_UNION), &schema, err);
     if (code == TR_OK)
         code = tr_export_output(schema->shape.root, request, &arena, &output, err);
     if (code == TR_OK)
         code = tr_store_snapshot(export->parts.store, tenant, &snapshot, err);
     if (code == TR_OK)
-        code = tr_export_plan_make(request, output, policy, snapshot, memberships, out, err);
-    if (code == TR_OK && json_object_set_new(*out, "segmentPolicies", json_deep_copy(own)) != 0)
+        code = tr_export_plan_make(request, output, policy, snapshot, &plan, err);
+    if (code == TR_OK && json_object_set_new(plan, "segmentPolicies", json_deep_copy(own)) != 0)
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");
-    json_decref(memberships);
+    if (code == TR_OK)
+        code = tr_export_memberships(export, tenant, plan, err);
+    if (code == TR_OK)
+        *out = plan;
+    else
+        json_decref(plan);
     tr_store_release(export->parts.store, snapshot);
     tr_catalog_schema_close(export->parts.catalog, schema);
     tr_arena_free(&arena);

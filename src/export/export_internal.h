@@ -63,10 +63,10 @@ TR_MUST_CHECK tr_code tr_type_of_json(const json_t *json, tr_arena *arena, tr_ty
                                       tr_err *err);
 
 /* ---- a plan */
-/* memberships  ids of the membership runs that are united with the fragments' */
+/* Without memberships so far. */
 TR_MUST_CHECK tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *output,
                                           const json_t *policy, const tr_snapshot *snapshot,
-                                          const json_t *memberships, json_t **out, tr_err *err);
+                                          json_t **out, tr_err *err);
 typedef struct tr_export_plan tr_export_plan;
 typedef struct tr_export_slot { /* what goes into one batch */
     const tr_export_plan *plan;
@@ -178,10 +178,10 @@ TR_MUST_CHECK tr_code tr_export_decide(tr_export *export, const tr_tenant *tenan
  * TR_NOT_FOUND  names the definition that is not there */
 TR_MUST_CHECK tr_code tr_export_segment_policies(tr_export *export, const tr_tenant *tenant,
                                                  const json_t *segments, json_t *own, tr_err *err);
-/* The membership runs in force of the export's policy and of the segments' own, in *out. */
+/* The membership runs in force of the plan's policy and of the segments' own ("segmentPolicies"), as
+ * the plan's "memberships"; and what is hidden of them, as "hidden". */
 TR_MUST_CHECK tr_code tr_export_memberships(tr_export *export, const tr_tenant *tenant,
-                                            const json_t *policy, const json_t *own, json_t *out,
-                                            tr_err *err);
+                                            json_t *plan, tr_err *err);
 
 /* Notes in the plan how the segments a request names are evaluated: "evaluate" (documents), within
  * the export; or "segmentJob", started here, when they are of another policy. */

@@ -187,3 +187,10 @@ void tr_run_close(tr_run *run)
 {
     (void)run;
 }
+
+tr_code tr_membership_hidden(tr_catalog *catalog, const tr_tenant *tenant, const char *policy,
+                             json_t *ids, tr_err *err)
+{
+    (void)catalog, (void)tenant, (void)policy, (void)ids, (void)err;
+    return TR_OK;
+}

@@ -3,7 +3,7 @@
  *
  *     {"format":1, "runs":[ids], "policy":{document}, "output":{row type}, "partitions":n,
  *      "emptyProfiles":b, "events":b, "updatedAfter":us, "eventAfter":us, "eventBefore":us,
- *      "memberships":[ids], "segments":[as sent], "perSegment":b, "qualifiedFrom":us,
+ *      "memberships":[ids], "hidden":[ids], "segments":[as sent], "perSegment":b, "qualifiedFrom":us,
  *      "qualifiedUntil":us, "now":us, "evaluate":[documents], "evaluation":{segment/evaluation.h},
  *      "segmentJob":id, "isEvaluated":b}
  *
@@ -45,14 +45,14 @@ static bool set_segments(json_t *plan, const tr_export_request *request)
 }
 
 tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *output,
-                            const json_t *policy, const tr_snapshot *snapshot,
-                            const json_t *memberships, json_t **out, tr_err *err)
+                            const json_t *policy, const tr_snapshot *snapshot, json_t **out,
+                            tr_err *err)
 {
     json_t *plan =
-        json_pack("{s:i, s:o, s:o, s:o, s:b, s:b, s:o}", "format", 1, "runs",
+        json_pack("{s:i, s:o, s:o, s:o, s:b, s:b}", "format", 1, "runs",
                   tr_export_run_ids(snapshot), "policy", json_deep_copy(policy), "output",
                   tr_type_to_json(output), "emptyProfiles", request->with_event_only, "events",
-                  request->with_events, "memberships", json_deep_copy(memberships));
+                  request->with_events);
     if (plan == NULL || !set_bound(plan, "updatedAfter", request->updated_after_us) ||
         !set_bound(plan, "eventAfter", request->event_after_us) ||
         !set_bound(plan, "eventBefore", request->event_before_us) || !set_segments(plan, request)) {
@@ -183,6 +183,7 @@ static tr_code open_plan(const json_t *json, const tr_export_parts *parts, const
     TR_TRY(open_evaluation(json, parts, tenant, plan, err));
     spec.members = plan->members;
     spec.member_count = plan->member_count;
+    TR_TRY(tr_membership_hidden_of(json_object_get(json, "hidden"), &plan->arena, &spec, err));
     TR_TRY(open_selection(json, plan, &spec, err));
     spec.snapshot = plan->snapshot;
     return open_slots(json, plan, &spec, err);

@@ -259,12 +259,7 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
     tr_store_release(export->parts.store, snapshot);
     if (ids == NULL || json_object_set_new(stored->doc, "runs", ids) != 0)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");
-    json_t *memberships = json_array();
-    if (memberships == NULL || json_object_set_new(stored->doc, "memberships", memberships) != 0)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");
-    TR_TRY(tr_export_memberships(export, &active->tenant, json_object_get(stored->doc, "policy"),
-                                 json_object_get(stored->doc, "segmentPolicies"), memberships,
-                                 err));
+    TR_TRY(tr_export_memberships(export, &active->tenant, stored->doc, err));
     stored->updated_ms = 0;
     TR_TRY(tr_catalog_begin(export->parts.catalog, err));
     tr_code code = tr_export_parts_forget(export, &active->tenant, active->id, err);

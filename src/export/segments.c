@@ -51,19 +51,33 @@ tr_code tr_export_segment_policies(tr_export *export, const tr_tenant *tenant,
     return code;
 }
 
-tr_code tr_export_memberships(tr_export *export, const tr_tenant *tenant, const json_t *policy,
-                              const json_t *own, json_t *out, tr_err *err)
+static tr_code add_membership(tr_export *export, const tr_tenant *tenant, const char *policy,
+                              json_t *runs, json_t *hidden, tr_err *err)
 {
     char run[32];
-    const char *id = tr_json_text(policy, "id", "");
-    TR_TRY(tr_membership_now(export->parts.catalog, tenant, id, run, err));
-    if (run[0] != '\0')
-        TR_TRY(add_once(out, run, err));
-    for (size_t i = 0; i < json_array_size(own); i++) {
-        TR_TRY(tr_membership_now(export->parts.catalog, tenant,
-                                 json_string_value(json_array_get(own, i)), run, err));
-        if (run[0] != '\0')
-            TR_TRY(add_once(out, run, err));
-    }
-    return TR_OK;
+    TR_TRY(tr_membership_now(export->parts.catalog, tenant, policy, run, err));
+    if (run[0] == '\0')
+        return TR_OK;
+    TR_TRY(add_once(runs, run, err));
+    return tr_membership_hidden(export->parts.catalog, tenant, policy, hidden, err);
+}
+
+tr_code tr_export_memberships(tr_export *export, const tr_tenant *tenant, json_t *plan, tr_err *err)
+{
+    const json_t *own = json_object_get(plan, "segmentPolicies");
+    json_t *runs = json_array(), *hidden = json_array();
+    tr_code code = runs == NULL || hidden == NULL
+                       ? no_memory(err)
+                       : add_membership(export, tenant,
+                                        tr_json_text(json_object_get(plan, "policy"), "id", ""),
+                                        runs, hidden, err);
+    for (size_t i = 0; i < json_array_size(own) && code == TR_OK; i++)
+        code = add_membership(export, tenant, json_string_value(json_array_get(own, i)), runs,
+                              hidden, err);
+    if (code == TR_OK && (json_object_set(plan, "memberships", runs) != 0 ||
+                          json_object_set(plan, "hidden", hidden) != 0))
+        code = no_memory(err);
+    json_decref(runs);
+    json_decref(hidden);
+    return code;
 }

@@ -18,7 +18,17 @@
  * is. tr_graph_stitch also gives ONE run of kind `members` that no dataset wrote: for every cluster
  * its identities as identityMap, which merge ranks last.
  *
- * Threads: any. A tr_graph_reading is held briefly: never while reading files.
+ * WHICH ROWS. Those of every batch file that was made live in the store, folded since or not.
+ * Batches in the order of ingestion; within a batch by time of the link (an event's timestamp, a
+ * record's ingestion), then by profile key, then as they arrived. Namespaces link by their idType;
+ * an identity of a namespace that the org does not have links nothing until the org has it. Data
+ * that was taken back, and such a namespace, make all be read again.
+ *
+ * Threads: any. A tr_graph_reading is held briefly: never while reading files, nor while asking for
+ * another one of the same tenant.
+ *
+ * Under failure: a damaged file is TR_CORRUPT for whoever asks, until it is gone; the batches
+ * before it stay read.
  */
 #ifndef TR_GRAPH_GRAPH_H
 #define TR_GRAPH_GRAPH_H
@@ -44,6 +54,13 @@ const tr_clusters *tr_graph_clusters(const tr_graph_reading *reading);
 /* Catalog ids of the batch with a number in links, and of its dataset. */
 void tr_graph_batch(const tr_graph_reading *reading, uint32_t number, tr_str *batch,
                     tr_str *dataset);
+/* What was read, and what of it links nobody. */
+typedef struct tr_graph_counts {
+    uint64_t rows;
+    uint64_t unknown_namespaces; /* identities of a namespace that the org does not have */
+    uint64_t bad_values;         /* identities whose value is nobody's (identity.h) */
+} tr_graph_counts;
+tr_graph_counts tr_graph_counts_of(const tr_graph_reading *reading);
 /* Changes whenever a cluster may have. */
 uint64_t tr_graph_version(const tr_graph_reading *reading);
 

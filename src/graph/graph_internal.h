@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* graph_internal.h - the graphs of all tenants, and what one was made of. */
+/* graph_internal.h - the graphs of all tenants, and how files become links.
+ *
+ *     catalog --files.c--> files in order --feed.c--> sheets --update.c--> clusters
+ *                                            a sheet: the identities and rows of one row group,
+ *                                            read ahead on other cores, taken in order (sheet.c)
+ *     catalog --classes.c--> which namespaces link, and as what
+ */
 #ifndef TR_GRAPH_GRAPH_INTERNAL_H
 #define TR_GRAPH_GRAPH_INTERNAL_H
 
@@ -8,17 +14,107 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* The namespaces of an org (classes.c), ordered by code in lower case. */
+typedef struct tr_graph_class {
+    tr_str code; /* as the org writes it */
+    tr_node_class kind;
+} tr_graph_class;
+typedef struct tr_graph_classes {
+    tr_arena arena;
+    tr_graph_class *list;
+    uint32_t count;
+    uint64_t digest; /* of all codes and kinds */
+} tr_graph_classes;
+#define TR_GRAPH_NO_CLASS UINT32_MAX
+
+TR_MUST_CHECK tr_code tr_graph_classes_read(tr_catalog *catalog, const tr_tenant *tenant,
+                                            tr_graph_classes *out, tr_err *err);
+void tr_graph_classes_free(tr_graph_classes *classes);
+/* The place of a code, in any case of letters; TR_GRAPH_NO_CLASS: the org has no such namespace. */
+uint32_t tr_graph_class_find(const tr_graph_classes *classes, tr_str code);
+
+/* The files that make a tenant's graph (files.c). */
+typedef struct tr_graph_file {
+    char id[32], dataset[32], batch[32], name[104];
+    char xxh128[33]; /* of its bytes */
+    bool is_event;
+    uint64_t bytes, rows;
+    int64_t ingested_us;
+} tr_graph_file;
+typedef struct tr_graph_files {
+    tr_graph_file *list;
+    uint32_t count, cap;
+} tr_graph_files;
+
+/* In the order of ingestion; files of a batch by name. */
+TR_MUST_CHECK tr_code tr_graph_files_read(tr_catalog *catalog, const tr_tenant *tenant,
+                                          tr_graph_files *out, tr_err *err);
+void tr_graph_files_free(tr_graph_files *files);
+TR_MUST_CHECK tr_code tr_graph_files_add(tr_graph_files *files, const tr_graph_file *file,
+                                         tr_err *err);
+bool tr_graph_file_same(const tr_graph_file *a, const tr_graph_file *b);
+
+/* What a row group says (sheet.c). Rows that link nothing are left out. */
+typedef struct tr_sheet_identity {
+    uint8_t key[16];
+    tr_str id;      /* points into the sheet, or into the file's mapping */
+    uint32_t class; /* in tr_graph_classes */
+} tr_sheet_identity;
+typedef struct tr_sheet_row {
+    int64_t time_us;
+    uint64_t token;        /* of its profile key: the order among rows of one time */
+    uint32_t first, count; /* of `places` */
+} tr_sheet_row;
+typedef struct tr_sheet {
+    tr_arena arena;
+    tr_sheet_identity *identities;
+    uint32_t identity_count, identity_cap;
+    tr_sheet_row *rows;
+    uint32_t row_count, row_cap;
+    uint32_t *places; /* identities, row by row */
+    uint32_t place_count, place_cap;
+    tr_graph_counts counts;
+} tr_sheet;
+
+typedef struct tr_sheet_source {
+    const tr_run *run;
+    const tr_graph_file *file;
+    const tr_graph_classes *classes;
+    const uint8_t *secret; /* [192] */
+} tr_sheet_source;
+TR_MUST_CHECK tr_code tr_sheet_read(const tr_sheet_source *source, uint32_t group, tr_sheet *out,
+                                    tr_err *err);
+void tr_sheet_free(tr_sheet *sheet);
+
+/* The sheets of many files, in order (feed.c). */
+typedef struct tr_feed tr_feed;
+typedef struct tr_feed_spec { /* all borrowed until close */
+    tr_lake *lake;
+    const tr_tenant *tenant;
+    const tr_graph_file *files;
+    uint32_t file_count;
+    const tr_graph_classes *classes;
+    const uint8_t *secret;
+} tr_feed_spec;
+TR_MUST_CHECK tr_code tr_feed_open(const tr_feed_spec *spec, tr_feed **out, tr_err *err);
+/* *sheet: borrowed until the next call; NULL at the end. *file: whose it is. */
+TR_MUST_CHECK tr_code tr_feed_next(tr_feed *feed, const tr_sheet **sheet, uint32_t *file,
+                                   tr_err *err);
+void tr_feed_close(tr_feed *feed); /* accepts NULL */
+
 /* A batch that has rows in the graph; its number is its place in the list. */
 typedef struct tr_graph_batch_entry {
     char id[32], dataset[32];
-    int64_t ingested_us;
 } tr_graph_batch_entry;
 
-/* What is read under the lock, and replaced as a whole when data was taken back. */
 typedef struct tr_graph_state {
-    tr_clusters *clusters;
+    tr_clusters *clusters; /* NULL: nothing was read yet */
     tr_graph_batch_entry *batches;
     uint32_t batch_count, batch_cap;
+    tr_graph_files files;  /* whose rows are in */
+    uint64_t class_digest; /* of the namespaces by which they were read */
+    tr_graph_counts counts;
+    bool is_whole; /* false: a replay has begun and not ended */
 } tr_graph_state;
 
 /* A tenant's graph. What tr_graph_reading is. */
@@ -32,6 +128,7 @@ struct tr_graph_reading {
     _Atomic uint64_t seen;    /* the catalog's version that the state has all of; odd: none */
     tr_graph_state state;
     uint64_t version;
+    tr_graph *graph;
 };
 
 struct tr_graph {
@@ -42,6 +139,9 @@ struct tr_graph {
     tr_graph_reading *tenants;
 };
 
+/* Makes room for `more` in an array. `array` is a pointer to the array's pointer. */
+TR_MUST_CHECK tr_code tr_graph_room(void *array, uint32_t count, uint64_t more, uint32_t *cap,
+                                    size_t size, tr_err *err);
 /* Takes in what the catalog has and the state has not; `updating` is held. */
 TR_MUST_CHECK tr_code tr_graph_update(tr_graph *graph, const tr_tenant *tenant,
                                       tr_graph_reading *own, tr_err *err);

@@ -98,6 +98,11 @@ static uint32_t look_up(const tr_clusters *clusters, const uint8_t key[16], uint
     }
 }
 
+void tr_clusters_expect(const tr_clusters *clusters, const uint8_t key[16])
+{
+    __builtin_prefetch(&clusters->slots[slot_of(clusters, tag_of(key))]);
+}
+
 /* Twice as many slots. A slot's place depends on the part of the key that it holds. */
 static tr_code widen(tr_clusters *clusters, tr_err *err)
 {

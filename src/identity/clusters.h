@@ -58,6 +58,9 @@ void tr_clusters_free(tr_clusters *clusters); /* accepts NULL */
 TR_MUST_CHECK tr_code tr_clusters_node(tr_clusters *clusters, const uint8_t key[16], tr_str code,
                                        tr_str id, tr_node_class kind, uint32_t *out, tr_err *err);
 
+/* The key will be asked for soon: its place is fetched from memory meanwhile. */
+void tr_clusters_expect(const tr_clusters *clusters, const uint8_t key[16]);
+
 typedef struct tr_link_row {
     const uint32_t *nodes; /* repeats are allowed */
     uint32_t count;

@@ -265,6 +265,25 @@ tr_code tr_lake_publish(tr_lake *lake, const tr_tenant *tenant, const char *stag
     return TR_OK;
 }
 
+tr_code tr_lake_add(tr_lake *lake, const tr_tenant *tenant, const char *stage, const char *name,
+                    const char *dataset, const char *batch, const char *new_name, tr_err *err)
+{
+    char from[TR_LAKE_PATH_BYTES], to[TR_LAKE_PATH_BYTES];
+    TR_TRY(check_name(name, err));
+    TR_TRY(tr_lake_check_id("stage", stage, err));
+    TR_TRY(tr_lake_inside(lake, tenant, from, err, TR_LAKE_STAGING "/%s/%s", stage, name));
+    TR_TRY(batch_path(lake, tenant, dataset, batch, new_name, to, err));
+    return tr_path_rename(from, to, err);
+}
+
+tr_code tr_lake_remove_file(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
+                            const char *batch, const char *name, tr_err *err)
+{
+    char path[TR_LAKE_PATH_BYTES];
+    TR_TRY(batch_path(lake, tenant, dataset, batch, name, path, err));
+    return tr_file_remove(path, err);
+}
+
 tr_code tr_lake_drop_stage(tr_lake *lake, const tr_tenant *tenant, const char *stage, tr_err *err)
 {
     char path[TR_LAKE_PATH_BYTES];

@@ -40,6 +40,9 @@ static tr_code gather_membership(const tr_merge_out *out, uint32_t from, uint32_
                         .shape = plan->spec.output,
                         .matches = out->work->fresh.is_set ? out->work->fresh.matches
                                                            : plan->membership_matches,
+                        .hidden = plan->spec.hidden,
+                        .hidden_count = plan->spec.hidden_count,
+                        .hidden_run = plan->records.run_count,
                         .put = out->put,
                         .ctx = out->ctx,
                         .arenas = out->work->memory->scratch};

@@ -80,6 +80,8 @@ typedef struct tr_merge_spec {
     const tr_run *const *members;  /* runs whose segmentMembership is united with the fragments': what the server
                                       keeps itself; borrowed until close */
     uint32_t member_count;
+    const tr_str *hidden;          /* segments whose entries in `members` count as none; borrowed until close */
+    uint32_t hidden_count;
     bool is_lookup;                /* only for single profiles, below: nothing is cut into partitions */
     bool is_of_events;             /* with is_lookup: the rows of `output` are events */
 } tr_merge_spec;

@@ -138,6 +138,7 @@ tr_code tr_merge_member_rows(tr_merge_work *work, tr_rows *rows, tr_groups *grou
 typedef struct keeping {
     tr_merge_view *view;
     tr_merge_work *work;
+    bool is_membership; /* of segments: the records', then the server's own, or these alone */
     const tr_unit *unit;
     uint32_t marks_run; /* gather.h */
     tr_arena *arena;    /* the caller's */
@@ -199,6 +200,8 @@ static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *gr
 {
     const tr_merge_plan *plan = k->work->plan;
     const tr_shape *probe = plan->spec.probe;
+    const bool are_alone = rows == &k->work->members;
+    const uint32_t hidden = k->is_membership ? plan->spec.hidden_count : 0;
     union { /* keep_column takes what every sink of columns takes */
         const keeping *own;
         void *ctx;
@@ -208,9 +211,12 @@ static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *gr
                         .matches = matches,
                         .lane = lane,
                         .marks_run = k->marks_run,
+                        .hidden = plan->spec.hidden,
+                        .hidden_count = hidden,
+                        .hidden_run = are_alone ? 0 : plan->records.run_count,
                         .is_one_per_lane = rows == &k->work->records && !plan->has_upsert &&
                                            !k->work->is_lane_shared,
-                        .is_verbatim = rows == &k->work->members && is_one_each(groups),
+                        .is_verbatim = are_alone && hidden == 0 && is_one_each(groups),
                         .arenas = k->work->memory->scratch,
                         .put = keep_column,
                         .ctx = self.ctx};
@@ -243,17 +249,19 @@ static tr_code gather_memberships(const keeping *k, tr_err *err)
     tr_merge_view *view = k->view;
     tr_merge_work *work = k->work;
     const tr_merge_plan *plan = work->plan;
+    keeping own = *k;
+    own.is_membership = true;
     const tr_match *matches =
         work->fresh.is_set ? work->fresh.probe_matches : plan->probe.records;
     if (!is_in_records(plan, k->unit)) { /* then only the server knows of memberships */
         TR_TRY(find_members(work, err));
-        return gather(k, &work->members, &work->member_groups, matches + plan->records.run_count,
+        return gather(&own, &work->members, &work->member_groups, matches + plan->records.run_count,
                       plan->all_lanes, err);
     }
     if (!view->has_members)
         TR_TRY(tr_merge_member_rows(work, &view->member_rows, &view->member_groups, err));
     view->has_members = true;
-    return gather(k, &view->member_rows, &view->member_groups, matches, plan->all_lanes, err);
+    return gather(&own, &view->member_rows, &view->member_groups, matches, plan->all_lanes, err);
 }
 
 static tr_code view_unit(const keeping *k, uint32_t unit, const bool *wanted, tr_err *err)

@@ -159,8 +159,23 @@ static tr_code make_shape(tr_profiles *profiles, const tr_tenant *tenant,
     return code;
 }
 
+/* Those of deleted segments. */
+static tr_code hide_members(const tr_profiles *profiles, const tr_tenant *tenant,
+                            tr_profile_view *view, tr_merge_spec *merge, tr_err *err)
+{
+    json_t *ids = json_array();
+    tr_code code = ids == NULL ? no_memory(err)
+                               : tr_membership_hidden(profiles->parts.catalog, tenant,
+                                                      tr_json_text(view->policy, "id", ""), ids,
+                                                      err);
+    if (code == TR_OK)
+        code = tr_membership_hidden_of(ids, &view->arena, merge, err);
+    json_decref(ids);
+    return code;
+}
+
 static tr_code open_members(tr_profiles *profiles, const tr_tenant *tenant, tr_profile_view *view,
-                            tr_err *err)
+                            tr_merge_spec *merge, tr_err *err)
 {
     char run[32];
     uint32_t count = 0;
@@ -171,7 +186,9 @@ static tr_code open_members(tr_profiles *profiles, const tr_tenant *tenant, tr_p
     const tr_run *const *runs = tr_membership_runs(view->membership, &count);
     for (uint32_t i = 0; i < count; i++)
         TR_TRY(tr_store_use_cache(parts->store, runs[i], err));
-    return TR_OK;
+    merge->members = runs;
+    merge->member_count = count;
+    return hide_members(profiles, tenant, view, merge, err);
 }
 
 static tr_code fill_view(tr_profiles *profiles, const tr_tenant *tenant,
@@ -191,8 +208,7 @@ static tr_code fill_view(tr_profiles *profiles, const tr_tenant *tenant,
     if (view->shape.leaf_count == 0)
         return TR_OK;
     if (!spec->is_of_events) {
-        TR_TRY(open_members(profiles, tenant, view, err));
-        merge.members = tr_membership_runs(view->membership, &merge.member_count);
+        TR_TRY(open_members(profiles, tenant, view, &merge, err));
     }
     TR_TRY(tr_store_snapshot(parts->store, tenant, &view->snapshot, err));
     TR_TRY(tr_policy_read(view->policy, &view->arena, &merge.policy, err));

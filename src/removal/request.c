@@ -183,8 +183,6 @@ static tr_code read_body(tr_removals *r, const tr_tenant *tenant, const json_t *
                        "expected dataSetId, or batchId of a dataset of events, or entityId and "
                        "entityIdNS");
     if (t->identity.id.at != NULL)
-        return TR_FAIL(err, TR_SEMANTIC, "deleting an identity is not available in this version");
-    if (t->identity.id.at != NULL)
         return name_identity(r, tenant, t, err);
     if (t->batch[0] != '\0')
         TR_TRY(check_batch(r, tenant, t, err));

@@ -11,6 +11,8 @@
 
 #include <unistd.h>
 
+enum { PLANS = 8 }; /* that one job makes in a row */
+
 static tr_code no_memory(tr_err *err)
 {
     return TR_FAIL(err, TR_NO_MEMORY, "no memory to run a segment job");
@@ -183,10 +185,22 @@ static void drop_files(const tr_segment_run *run)
     }
 }
 
+/* What the plan reads is gone: nothing of it is kept. */
+static tr_code plan_again(tr_segment_run *run, const json_t *definitions, tr_err *err)
+{
+    const tr_segment_active *active = run->active;
+    tr_log(TR_LOG_WARN, "segment", "segment_planned_again",
+           "job=%s reason=\"what its plan reads is gone\"", active->id);
+    tr_segment_plan_close(run);
+    drop_files(run);
+    TR_TRY(forget_parts(active, err));
+    TR_TRY(store_plan(run, definitions, false, err));
+    return tr_segment_plan_open(run, err);
+}
+
 /* The stored plan; a new one when there is none, or when what it reads is gone. */
 static tr_code open_plan(tr_segment_run *run, const json_t *definitions, tr_err *err)
 {
-    enum { TRIES = 8 };
     const tr_segment_active *active = run->active;
     tr_object stored = {0};
     tr_code code = tr_catalog_get(active->segment->parts.catalog, &active->tenant, "segment_plan",
@@ -200,15 +214,8 @@ static tr_code open_plan(tr_segment_run *run, const json_t *definitions, tr_err 
     TR_TRY(code);
     tr_crash_point("segment_planned");
     code = tr_segment_plan_open(run, err);
-    for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) { /* data may go again meanwhile */
-        tr_log(TR_LOG_WARN, "segment", "segment_planned_again",
-               "job=%s reason=\"what its plan reads is gone\"", active->id);
-        tr_segment_plan_close(run);
-        drop_files(run);
-        TR_TRY(forget_parts(active, err));
-        TR_TRY(store_plan(run, definitions, false, err));
-        code = tr_segment_plan_open(run, err);
-    }
+    for (int i = 0; i < PLANS && code == TR_NOT_FOUND; i++) /* data may go again meanwhile */
+        code = plan_again(run, definitions, err);
     return code;
 }
 
@@ -252,16 +259,21 @@ static tr_code tell_metrics(const tr_segment_run *run, tr_object *job, tr_err *e
 typedef struct succeeding {
     tr_segment_run *run;
     char (*gone)[32]; /* per group: the run that is no longer kept */
+    bool is_stale;    /* data that was read has been taken back meanwhile */
 } succeeding;
 
 static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
 {
-    const succeeding *s = ctx;
+    succeeding *s = ctx;
     tr_segment_run *run = s->run;
     const tr_segment_active *active = run->active;
     tr_catalog *catalog = active->segment->parts.catalog;
     if (tr_segment_is_finished(job->state) || strcmp(job->state, "CANCELLING") == 0)
         return TR_FAIL(err, TR_CANCELLED, "the job was cancelled");
+    const tr_code there = tr_store_has_runs(active->segment->parts.store, &active->tenant,
+                                            json_object_get(run->plan, "runs"), err);
+    s->is_stale = there == TR_NOT_FOUND;
+    TR_TRY(there);
     for (uint32_t g = 0; g < run->group_count; g++) {
         const json_t *group = run->groups[g].json;
         json_t *files = list_files(&run->groups[g]);
@@ -285,14 +297,16 @@ static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
     return tr_segment_job_status(job, "SUCCEEDED", err);
 }
 
-static tr_code commit(tr_segment_run *run, tr_err *err)
+static tr_code commit(tr_segment_run *run, bool *is_stale, tr_err *err)
 {
     const tr_segment_active *active = run->active;
     succeeding s = {.run = run,
                     .gone = tr_arena_array(&run->arena, run->group_count + 1, sizeof *s.gone)};
     if (s.gone == NULL)
         return no_memory(err);
-    TR_TRY(tr_segment_job_edit(active, succeed, &s, err));
+    const tr_code code = tr_segment_job_edit(active, succeed, &s, err);
+    *is_stale = s.is_stale;
+    TR_TRY(code);
     tr_crash_point("segment_committed");
     for (uint32_t g = 0; g < run->group_count; g++)
         if (s.gone[g][0] != '\0' &&
@@ -303,20 +317,36 @@ static tr_code commit(tr_segment_run *run, tr_err *err)
     return TR_OK;
 }
 
+static tr_code evaluate(tr_segment_run *run, bool *is_stale, tr_err *err)
+{
+    tr_segment_active *active = run->active;
+    TR_TRY(choose_todo(run, err));
+    TR_TRY(tr_compute_run(active->segment->parts.compute, run->todo_count, run_task, run,
+                          &active->cancel, err));
+    TR_TRY(publish_files(run, err));
+    return commit(run, is_stale, err);
+}
+
 static tr_code work(tr_segment_run *run, tr_err *err)
 {
     tr_segment_active *active = run->active;
     json_t *definitions = NULL;
     TR_TRY(tr_segment_job_edit(active, begin, &definitions, err));
     tr_crash_point("segment_processing");
+    bool is_stale = false;
     tr_code code = open_plan(run, definitions, err);
+    if (code == TR_OK)
+        code = evaluate(run, &is_stale, err);
+    while (is_stale && code != TR_OK) { /* members of data that is gone must not come back */
+        is_stale = false;
+        code = plan_again(run, definitions, err);
+        for (int i = 0; i < PLANS && code == TR_NOT_FOUND; i++)
+            code = plan_again(run, definitions, err);
+        if (code == TR_OK)
+            code = evaluate(run, &is_stale, err);
+    }
     json_decref(definitions);
-    TR_TRY(code);
-    TR_TRY(choose_todo(run, err));
-    TR_TRY(tr_compute_run(active->segment->parts.compute, run->todo_count, run_task, run,
-                          &active->cancel, err));
-    TR_TRY(publish_files(run, err));
-    return commit(run, err);
+    return code;
 }
 
 /* ---- the other ends */

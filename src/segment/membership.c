@@ -27,6 +27,92 @@ tr_code tr_membership_now(tr_catalog *catalog, const tr_tenant *tenant, const ch
     return TR_OK;
 }
 
+/* ---- what is hidden */
+
+static tr_code add_once(json_t *ids, const char *id, tr_err *err)
+{
+    for (size_t i = 0; i < json_array_size(ids); i++)
+        if (strcmp(json_string_value(json_array_get(ids, i)), id) == 0)
+            return TR_OK;
+    return json_array_append_new(ids, json_string(id)) == 0 ? TR_OK : no_memory(err);
+}
+
+tr_code tr_membership_hidden(tr_catalog *catalog, const tr_tenant *tenant, const char *policy,
+                             json_t *ids, tr_err *err)
+{
+    tr_object object = {0};
+    tr_code code = tr_catalog_get(catalog, tenant, "membership", policy, &object, err);
+    if (code == TR_NOT_FOUND)
+        return TR_OK;
+    TR_TRY(code);
+    const json_t *hidden = json_object_get(object.doc, "hidden");
+    for (size_t i = 0; i < json_array_size(hidden) && code == TR_OK; i++)
+        code = add_once(ids, json_string_value(json_array_get(hidden, i)), err);
+    tr_object_clear(&object);
+    return code;
+}
+
+static tr_code add_membership(void *ctx, const tr_object *object, tr_err *err)
+{
+    return json_array_append_new(ctx, json_string(object->id)) == 0 ? TR_OK : no_memory(err);
+}
+
+static tr_code hide_in(tr_catalog *catalog, const tr_tenant *tenant, const char *policy,
+                       const char *segment, tr_err *err)
+{
+    tr_object object = {0};
+    TR_TRY(tr_catalog_get(catalog, tenant, "membership", policy, &object, err));
+    if (json_object_get(object.doc, "hidden") == NULL)
+        (void)json_object_set_new(object.doc, "hidden", json_array());
+    tr_code code = add_once(json_object_get(object.doc, "hidden"), segment, err);
+    if (code == TR_OK)
+        code = tr_catalog_put(catalog, tenant, "membership", &object, 0, err);
+    tr_object_clear(&object);
+    return code;
+}
+
+tr_code tr_membership_hide(tr_catalog *catalog, const tr_tenant *tenant, const char *segment,
+                           tr_err *err)
+{
+    const tr_catalog_filter all = {0};
+    json_t *policies = json_array();
+    tr_code code = policies == NULL ? no_memory(err)
+                                    : tr_catalog_list(catalog, tenant, "membership", &all,
+                                                      add_membership, policies, err);
+    for (size_t i = 0; i < json_array_size(policies) && code == TR_OK; i++)
+        code =
+            hide_in(catalog, tenant, json_string_value(json_array_get(policies, i)), segment, err);
+    json_decref(policies);
+    return code;
+}
+
+static bool lists(const json_t *ids, const char *id)
+{
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        const json_t *item = json_array_get(ids, i);
+        const char *own =
+            json_is_string(item) ? json_string_value(item) : tr_json_text(item, "id", "");
+        if (strcmp(own, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Of those hidden so far the ones that a run of this group may hold: deleted after it began. */
+static json_t *still_hidden(const json_t *hidden, const json_t *group)
+{
+    json_t *still = json_array();
+    for (size_t i = 0; i < json_array_size(hidden); i++) {
+        const char *id = json_string_value(json_array_get(hidden, i));
+        if (lists(json_object_get(group, "definitions"), id) ||
+            lists(json_object_get(group, "carried"), id))
+            (void)json_array_append_new(still, json_string(id));
+    }
+    return still;
+}
+
+/* ---- runs */
+
 static tr_code open_files(tr_membership *m, tr_lake *lake, const tr_tenant *tenant, const char *run,
                           const json_t *files, tr_err *err)
 {
@@ -108,6 +194,7 @@ tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant, cons
     const char *run = tr_json_text(group, "run", "");
     tr_object before = {0}, object = {0};
     char last[32] = "", oldest[32] = "";
+    json_t *hidden = NULL;
     tr_code code = tr_catalog_get(catalog, tenant, "membership", policy, &before, err);
     const bool is_new = code == TR_NOT_FOUND;
     if (code != TR_OK && !is_new)
@@ -116,6 +203,8 @@ tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant, cons
         (void)snprintf(last, sizeof last, "%s", tr_json_text(before.doc, "run", ""));
         (void)snprintf(oldest, sizeof oldest, "%s", tr_json_text(before.doc, "before", ""));
     }
+    if (strcmp(last, tr_json_text(group, "before", "")) == 0)
+        hidden = still_hidden(json_object_get(before.doc, "hidden"), group);
     tr_object_clear(&before);
     if (strcmp(last, tr_json_text(group, "before", "")) != 0)
         return TR_FAIL(err, TR_CONFLICT,
@@ -127,8 +216,10 @@ tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant, cons
                               : tr_catalog_insert(catalog, tenant, "membership_run", &object, err);
     json_decref(object.doc);
     if (code == TR_OK)
-        code = put(catalog, tenant, policy, json_pack("{s:s, s:s}", "run", run, "before", last),
+        code = put(catalog, tenant, policy,
+                   json_pack("{s:s, s:s, s:O}", "run", run, "before", last, "hidden", hidden),
                    is_new, err);
+    json_decref(hidden);
     if (code == TR_OK && oldest[0] != '\0')
         code = tr_catalog_remove(catalog, tenant, "membership_run", oldest, err);
     if (code == TR_OK)

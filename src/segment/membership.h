@@ -5,6 +5,9 @@
  * profile,
  *     _tributary { key ... }                                                          in key order
  *
+ * The entries of a definition that is deleted are hidden at once: "membership" lists its id until a
+ * run without them is in force.
+ *
  * A file a partition of the evaluation; all of them are one "membership_run" (id: ulid), a folder
  * of the lake. "membership" (id: the policy's) names the run in force. A run is written once and
  * never changed; the one before is kept, so that jobs that began with it can end with it.
@@ -15,8 +18,9 @@
 #define TR_SEGMENT_MEMBERSHIP_H
 
 #include "lake/lake.h"
+#include "merge/merge.h"
 #include "segment/life.h"
-#include "store/store.h"
+#include "store/remove.h"
 
 #define TR_MEMBERSHIP_FOLDER "membership" /* stands for a dataset in the lake */
 
@@ -25,6 +29,15 @@ typedef struct tr_membership tr_membership;
 /* The id of a policy's run in force in *out; "" when there was no evaluation yet. */
 TR_MUST_CHECK tr_code tr_membership_now(tr_catalog *catalog, const tr_tenant *tenant,
                                         const char *policy, char out[32], tr_err *err);
+/* Adds the hidden segments of a policy to `ids` (an array, the caller's), each once. */
+TR_MUST_CHECK tr_code tr_membership_hidden(tr_catalog *catalog, const tr_tenant *tenant,
+                                           const char *policy, json_t *ids, tr_err *err);
+/* Hides a segment from all memberships of the tenant. Within a transaction. */
+TR_MUST_CHECK tr_code tr_membership_hide(tr_catalog *catalog, const tr_tenant *tenant,
+                                         const char *segment, tr_err *err);
+/* Such ids for a merge plan, in the arena; json may be NULL. */
+TR_MUST_CHECK tr_code tr_membership_hidden_of(const json_t *ids, tr_arena *arena,
+                                              tr_merge_spec *spec, tr_err *err);
 /* run            "": no members
  * TR_NOT_FOUND   it has been replaced twice since */
 TR_MUST_CHECK tr_code tr_membership_open(tr_catalog *catalog, tr_lake *lake,
@@ -41,6 +54,25 @@ const tr_run *const *tr_membership_runs(const tr_membership *membership, uint32_
 TR_MUST_CHECK tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant *tenant,
                                             const json_t *group, const json_t *files, char gone[32],
                                             tr_err *err);
+
+/* ---- identities taken out: as store/remove.h does with the store's runs, in the same steps. A run of members keeps its
+ * id: who opens it later sees it without them. */
+typedef struct tr_membership_removal tr_membership_removal;
+typedef struct tr_membership_place {
+    tr_catalog *catalog;
+    tr_lake *lake;
+    const tr_tenant *tenant;
+    int64_t number; /* of the removal */
+} tr_membership_place;
+TR_MUST_CHECK tr_code tr_membership_removal_open(const tr_membership_place *place,
+                                                 const tr_forget_list *list,
+                                                 tr_membership_removal **out, tr_err *err);
+TR_MUST_CHECK tr_code tr_membership_removal_prepare(tr_membership_removal *removal, tr_err *err);
+TR_MUST_CHECK tr_code tr_membership_removal_apply(tr_membership_removal *removal, json_t *bytes,
+                                                  bool *is_complete, tr_err *err);
+void tr_membership_removal_close(tr_membership_removal *removal, bool is_in_force);
+/* Removes what a killed attempt left. */
+TR_MUST_CHECK tr_code tr_membership_removal_clean(const tr_membership_place *place, tr_err *err);
 
 /* ---- the entries of a column of segmentMembership */
 

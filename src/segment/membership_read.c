@@ -73,3 +73,20 @@ bool tr_membership_next(tr_membership_walk *walk)
     }
     return false;
 }
+
+tr_code tr_membership_hidden_of(const json_t *ids, tr_arena *arena, tr_merge_spec *spec,
+                                tr_err *err)
+{
+    const size_t count = json_array_size(ids);
+    tr_str *hidden = tr_arena_array(arena, count + 1, sizeof *hidden);
+    if (hidden == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to hide %zu segments", count);
+    for (size_t i = 0; i < count; i++) {
+        hidden[i] = tr_arena_copy(arena, tr_str_of(json_string_value(json_array_get(ids, i))));
+        if (hidden[i].at == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory to hide %zu segments", count);
+    }
+    spec->hidden = hidden;
+    spec->hidden_count = (uint32_t)count;
+    return TR_OK;
+}

@@ -205,8 +205,8 @@ static tr_code work(preview *p, tr_err *err)
     tr_code code = problems == NULL ? no_memory(err)
                                     : tr_policy_default(parts->catalog, &p->tenant, &policy, err);
     if (code == TR_OK)
-        code = tr_membership_now(parts->catalog, &p->tenant, tr_json_text(policy, "id", ""), run,
-                                 err);
+        code =
+            tr_membership_now(parts->catalog, &p->tenant, tr_json_text(policy, "id", ""), run, err);
     if (code == TR_OK)
         code = tr_membership_open(parts->catalog, parts->lake, &p->tenant, run, &members, err);
     if (code == TR_OK)
@@ -254,6 +254,27 @@ static void drop_preview(void *ctx)
 
 /* ---- requests */
 
+/* What inSegment names is there: of a deleted segment nobody is a member. */
+static tr_code check_uses(const tr_previews *previews, const tr_tenant *tenant,
+                          const tr_pql_node *root, tr_err *err)
+{
+    json_t *uses = json_array();
+    tr_code code = uses == NULL ? no_memory(err) : tr_expression_uses(root, uses, err);
+    for (size_t i = 0; i < json_array_size(uses) && code == TR_OK; i++) {
+        tr_object object = {0};
+        const char *id = json_string_value(json_array_get(uses, i));
+        code = tr_catalog_get(previews->parts.catalog, tenant, "segment", id, &object, err);
+        tr_object_clear(&object);
+        if (code == TR_NOT_FOUND)
+            code = TR_FAIL(err, TR_INVALID,
+                           "predicateExpression: inSegment names \"%.60s\", which is not a segment "
+                           "of this sandbox",
+                           id);
+    }
+    json_decref(uses);
+    return code;
+}
+
 static tr_code check_predicate(tr_previews *previews, const tr_tenant *tenant,
                                const json_t *definition, tr_err *err)
 {
@@ -266,6 +287,8 @@ static tr_code check_predicate(tr_previews *previews, const tr_tenant *tenant,
         tr_expression_read(json_object_get(definition, "expression"), &arena, &read, err);
     if (code == TR_OK)
         code = tr_expression_check(&read, schema, &arena, err);
+    if (code == TR_OK)
+        code = check_uses(previews, tenant, read.root, err);
     tr_arena_free(&arena);
     tr_catalog_schema_close(previews->parts.catalog, schema);
     return code;
@@ -307,9 +330,9 @@ tr_code tr_preview_create(tr_previews *previews, const tr_tenant *tenant, const 
     p->results = json_array();
     p->namespaces = json_object();
     (void)snprintf(p->id, sizeof p->id, "%s", id.text);
-    p->definitions = json_pack("[{s:s, s:{s:s, s:s, s:s}}]", "id", "preview", "expression", "type",
-                               "PQL", "format",
-                               type == NULL ? "pql/text" : json_string_value(type), "value", text);
+    p->definitions =
+        json_pack("[{s:s, s:{s:s, s:s, s:s}}]", "id", "preview", "expression", "type", "PQL",
+                  "format", type == NULL ? "pql/text" : json_string_value(type), "value", text);
     tr_code code = p->results == NULL || p->namespaces == NULL || p->definitions == NULL
                        ? no_memory(err)
                        : check_predicate(previews, tenant, json_array_get(p->definitions, 0), err);
@@ -375,9 +398,8 @@ static json_t *distribution(const preview *p)
     json_t *list = json_array();
     const char *code;
     json_t *count;
-    json_object_foreach (p->namespaces, code, count)
-        (void)json_array_append_new(list, json_pack("{s:s, s:O}", "namespaceId", code,
-                                                    "profilesMatchedSoFar", count));
+    json_object_foreach(p->namespaces, code, count)(void) json_array_append_new(
+        list, json_pack("{s:s, s:O}", "namespaceId", code, "profilesMatchedSoFar", count));
     return list;
 }
 
@@ -389,8 +411,7 @@ tr_code tr_preview_estimate(tr_previews *previews, const tr_tenant *tenant, cons
     pthread_mutex_lock(&previews->lock);
     tr_code code = find(previews, tenant, id, &p, err);
     if (code == TR_OK) {
-        const double scale =
-            p->sample_rows == 0 ? 1 : (double)p->all_rows / (double)p->sample_rows;
+        const double scale = p->sample_rows == 0 ? 1 : (double)p->all_rows / (double)p->sample_rows;
         shown = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:{s:s, s:s}}", "state",
                           state_names[p->state], "estimatedSize",
                           (json_int_t)((double)p->matched * scale + 0.5), "profilesMatchedSoFar",

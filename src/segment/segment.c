@@ -317,6 +317,8 @@ static tr_code remove_it(tr_segment *segment, const tr_tenant *tenant, const cha
         code = tr_catalog_remove(catalog, tenant, "segment", id, err);
     if (code == TR_OK)
         code = remove_versions(segment, tenant, id, err);
+    if (code == TR_OK)
+        code = tr_membership_hide(catalog, tenant, id, err);
     tr_object_clear(&object);
     return code;
 }

@@ -43,9 +43,10 @@ static tr_code list_tables(tr_sql_connection *c, tr_buf *sql, tr_err *err)
 {
     size_t i;
     json_t *list = NULL, *row, *live = NULL;
-    TR_TRY(tr_tables_list(c->sql->options.catalog, &c->tenant, &list, err));
-    tr_code code = c->sql->live == NULL
-                       ? TR_OK : tr_live_tables_list(c->sql->live, &c->tenant, &live, err);
+    TR_TRY(tr_tables_list(c->sql->options.catalog, &c->person.tenant, &list, err));
+    tr_code code = c->sql->options.live == NULL
+                       ? TR_OK
+                       : tr_live_tables_list(c->sql->options.live, &c->person.tenant, &live, err);
     if (code == TR_OK && live != NULL && json_array_extend(list, live) != 0)
         code = no_memory(err);
     json_decref(live);
@@ -95,10 +96,10 @@ static tr_code find_live(tr_sql_connection *c, begin *b, json_t *tables, tr_err 
         .patience = {.cancel = &c->is_cancelled,
                      .client_fd = c->wire.fd,
                      .deadline_us = tr_time_monotonic_us() + deadline_s * 1000000}};
-    if (c->sql->live == NULL)
+    if (c->sql->options.live == NULL)
         return TR_OK;
-    const tr_code code = tr_live_tables_add(c->sql->live, &c->tenant, &wanted, tables,
-                                            &b->temporary, &b->is_narrow, &why);
+    const tr_code code = tr_live_tables_add(c->sql->options.live, &c->person.tenant, &wanted,
+                                            tables, &b->temporary, &b->is_narrow, &why);
     if (code == TR_SEMANTIC)
         return tr_sql_fail(c, "0A000", err, "%s", why.text);
     return code == TR_OK ? TR_OK : worker_failed(c, code, &why, err);
@@ -107,23 +108,13 @@ static tr_code find_live(tr_sql_connection *c, begin *b, json_t *tables, tr_err 
 static tr_code find_tables(tr_sql_connection *c, const tr_plan *plan, tr_str sql, json_t **out,
                            tr_err *err)
 {
-    const json_t *fallback =
-        json_object_get(c->settings, "resolve_fallback_snapshot_on_failure");
-    const tr_tables_wanted wanted = {
-        .sql = sql,
-        .is_all = plan->is_probe,
-        .may_be_empty = true,
-        .falls_back = fallback != NULL && strcasecmp(json_string_value(fallback), "true") == 0};
-    tr_err why = {0};
+    const tr_tables_wanted wanted = {.sql = sql, .is_all = plan->is_probe, .may_be_empty = true};
     if (plan->shows_tables) {
         *out = json_object();
         return *out == NULL ? no_memory(err) : TR_OK;
     }
-    const tr_code code = tr_tables_find(c->sql->options.catalog, c->sql->options.lake, &c->tenant,
-                                        &wanted, out, &why);
-    if (code == TR_INVALID)
-        return tr_sql_fail(c, "22023", err, "%s", why.text);
-    return code == TR_OK ? TR_OK : TR_FAIL(err, code, "%s", why.text);
+    return tr_tables_find(c->sql->options.catalog, c->sql->options.lake, &c->person.tenant, &wanted,
+                          out, err);
 }
 
 static tr_code pack_command(tr_sql_connection *c, const begin *b, tr_str sql, json_t *tables,
@@ -139,9 +130,7 @@ static tr_code pack_command(tr_sql_connection *c, const begin *b, tr_str sql, js
                                 c->database);
     if (command == NULL ||
         (b->formats != NULL &&
-         json_object_set(command, "formats", (json_t *)(uintptr_t)b->formats) != 0) ||
-        (b->plan->explain != NULL &&
-         json_object_set_new(command, "explain", json_string(b->plan->explain)) != 0)) {
+         json_object_set(command, "formats", (json_t *)(uintptr_t)b->formats) != 0)) {
         json_decref(command);
         return no_memory(err);
     }
@@ -324,8 +313,7 @@ tr_code tr_sql_run_send(tr_sql_connection *c, tr_sql_run *run, uint64_t most, tr
         TR_TRY(next_row(c, run, &row, err));
         if (row.len == 0)
             break;
-        if (!run->is_quiet)
-            tr_wire_bytes(&c->wire, row);
+        tr_wire_bytes(&c->wire, row);
         TR_TRY(tr_wire_relieve(&c->wire, err));
     }
     tr_sql_set_running(c, NULL);

@@ -216,15 +216,6 @@ static tr_code start(tr_sql *sql, tr_err *err)
     return TR_OK;
 }
 
-static tr_code open_live(tr_sql *sql, tr_err *err)
-{
-    const tr_live_cache_parts parts = {.export = sql->options.export,
-                                       .compute = sql->options.compute,
-                                       .scratch_folder = tr_lake_scratch(sql->options.lake)};
-    return parts.export == NULL
-               ? TR_OK : tr_live_tables_open(&parts, sql->options.catalog, &sql->live, err);
-}
-
 tr_code tr_sql_open(const tr_sql_options *options, tr_sql **out, tr_err *err)
 {
     tr_sql *sql = tr_alloc_zeroed(1, sizeof *sql);
@@ -236,9 +227,7 @@ tr_code tr_sql_open(const tr_sql_options *options, tr_sql **out, tr_err *err)
     sql->listen_fd = sql->stop_fd[0] = sql->stop_fd[1] = -1;
     (void)pthread_mutex_init(&sql->mutex, NULL);
     (void)pthread_cond_init(&sql->changed, NULL);
-    tr_code code = open_live(sql, err);
-    if (code == TR_OK)
-        code = start(sql, err);
+    const tr_code code = start(sql, err);
     if (code == TR_OK)
         *out = sql;
     else
@@ -280,7 +269,6 @@ void tr_sql_close(tr_sql *sql)
         if (fds[i] >= 0)
             (void)close(fds[i]);
     SSL_CTX_free(sql->tls);
-    tr_live_tables_close(sql->live);
     (void)pthread_cond_destroy(&sql->changed);
     (void)pthread_mutex_destroy(&sql->mutex);
     tr_free(sql);

@@ -80,7 +80,8 @@ static tr_code start(tr_query_jobs *jobs, const tr_tenant *tenant, const char *i
     tr_query_active *active = tr_alloc_zeroed(1, sizeof *active);
     if (active == NULL)
         return no_memory(err);
-    *active = (tr_query_active){.jobs = jobs, .tenant = *tenant};
+    active->jobs = jobs;
+    active->tenant = *tenant;
     (void)snprintf(active->id, sizeof active->id, "%s", id);
     pthread_mutex_lock(&jobs->lock);
     active->next = jobs->active;
@@ -125,9 +126,11 @@ void tr_query_jobs_close(tr_query_jobs *jobs)
         return;
     pthread_mutex_lock(&jobs->lock);
     jobs->is_stopping = true;
-    for (tr_query_active *a = jobs->active; a != NULL; a = a->next)
+    for (tr_query_active *a = jobs->active; a != NULL; a = a->next) {
+        atomic_store(&a->must_end, true);
         if (a->session != NULL)
             tr_query_session_kill(a->session);
+    }
     pthread_cond_broadcast(&jobs->changed);
     pthread_mutex_unlock(&jobs->lock);
     tr_compute_close(jobs->compute);
@@ -152,7 +155,7 @@ static json_t *make_document(const tr_query_order *order, const tr_query_text *t
         "{s:s*,s:s*,s:s*,s:s*,s:b}", "templateName", text->template_name, "templateId",
         text->template_name == NULL ? NULL : tr_json_text(order->request, "templateId", NULL),
         "scheduleId", order->schedule, "scheduleRunId", order->schedule_run, "_isExternal",
-        is_schedule && order->is_external != 0);
+        is_schedule && order->is_external);
     if (doc != NULL && (more == NULL || json_object_update(doc, more) != 0)) {
         json_decref(doc);
         doc = NULL;
@@ -180,11 +183,10 @@ static tr_code check_syntax(tr_query_jobs *jobs, const tr_tenant *tenant, const 
 }
 
 static tr_code read_checked(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t *request,
-                            tr_arena *arena, tr_query_text *text, tr_err *err)
+                            tr_arena *arena, tr_query_text *text, const char **state, tr_err *err)
 {
-    const char *state = NULL;
-    TR_TRY(tr_query_read(jobs, tenant, request, arena, text, &state, err));
-    return check_syntax(jobs, tenant, text, &state, err);
+    TR_TRY(tr_query_read(jobs, tenant, request, arena, text, state, err));
+    return check_syntax(jobs, tenant, text, state, err);
 }
 
 tr_code tr_query_check(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t *request,
@@ -192,7 +194,8 @@ tr_code tr_query_check(tr_query_jobs *jobs, const tr_tenant *tenant, const json_
 {
     tr_arena arena = {0};
     tr_query_text text;
-    const tr_code code = read_checked(jobs, tenant, request, &arena, &text, err);
+    const char *state;
+    const tr_code code = read_checked(jobs, tenant, request, &arena, &text, &state, err);
     tr_arena_free(&arena);
     return code;
 }
@@ -216,7 +219,10 @@ tr_code tr_query_submit(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_q
     tr_arena arena = {0};
     tr_query_text text;
     tr_object object = {0};
-    tr_code code = read_checked(jobs, tenant, order->request, &arena, &text, err);
+    const char *state = NULL;
+    tr_code code = read_checked(jobs, tenant, order->request, &arena, &text, &state, err);
+    if (order->state != NULL)
+        *order->state = state;
     if (code == TR_OK) {
         (void)snprintf(object.id, sizeof object.id, "%s", tr_id_uuid().text);
         object.doc = make_document(order, &text, object.id);
@@ -239,7 +245,9 @@ static bool stop_active(tr_query_jobs *jobs, const char *id)
     pthread_mutex_lock(&jobs->lock);
     for (tr_query_active *a = jobs->active; a != NULL; a = a->next)
         if (strcmp(a->id, id) == 0) {
-            is_there = a->is_cancelled = true;
+            is_there = true;
+            atomic_store(&a->is_cancelled, true);
+            atomic_store(&a->must_end, true);
             if (a->session != NULL)
                 tr_query_session_kill(a->session);
         }

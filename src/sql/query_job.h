@@ -24,6 +24,7 @@
 #define TR_SQL_QUERY_JOB_H
 
 #include "ingest/ingest.h"
+#include "sql/live_tables.h"
 
 /* Kinds of the catalog. */
 #define TR_QUERY_KIND "query"
@@ -55,8 +56,8 @@ typedef struct tr_query_jobs_parts {
     tr_catalog *catalog;
     tr_lake *lake;
     tr_ingest *ingest;
-    tr_query *query;     /* with the limits of jobs */
-    uint32_t deadline_s; /* its own */
+    tr_query *query;      /* with the limits of jobs */
+    tr_live_tables *live; /* NULL: none */
     uint32_t job_count;  /* at a time; 0: 2 */
     tr_table_maker maker;
 } tr_query_jobs_parts;
@@ -75,12 +76,13 @@ typedef struct tr_query_order {
     const char *client_id;
     const char *schedule;   /* NULL: none; else with the run's id and start */
     const char *schedule_run;
-    int64_t is_external;    /* the run was asked for, not due */
+    bool is_external;       /* the run was asked for, not due */
+    const char **state;     /* SQLSTATE of TR_INVALID: a literal, or NULL; NULL: not asked for */
 } tr_query_order;
 
 /* Checks the request whole, keeps it and starts it. *out is the stored document; returned.
- * TR_INVALID    names the member, or line and column of the SQL, *state (NULL: not asked for) its
- *               SQLSTATE;  TR_NOT_FOUND  no such template */
+ * TR_INVALID    names the member, or line and column of the SQL
+ * TR_NOT_FOUND  no such template */
 TR_MUST_CHECK tr_code tr_query_submit(tr_query_jobs *jobs, const tr_tenant *tenant,
                                       const tr_query_order *order, json_t **out, tr_err *err);
 /* Checks a request as submit does: for schedules. */

@@ -20,7 +20,8 @@ typedef struct tr_query_active { /* a job that waits or runs */
     tr_query_jobs *jobs;
     tr_tenant tenant;
     char id[40];
-    bool is_cancelled;         /* guarded by the jobs' lock, as are the next two */
+    atomic_bool is_cancelled;  /* by a client; written under the jobs' lock, as are the others */
+    atomic_bool must_end;      /* that, or the server stops */
     tr_query_session *session; /* its worker now; NULL: none */
     struct tr_query_active *next;
 } tr_query_active;

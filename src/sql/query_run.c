@@ -33,14 +33,6 @@ typedef struct run {
     int64_t started_us;
 } run;
 
-static bool is_cancelled(tr_query_active *active)
-{
-    pthread_mutex_lock(&active->jobs->lock);
-    const bool is = active->is_cancelled;
-    pthread_mutex_unlock(&active->jobs->lock);
-    return is;
-}
-
 static bool is_stopping(tr_query_jobs *jobs)
 {
     pthread_mutex_lock(&jobs->lock);
@@ -92,20 +84,52 @@ static tr_code next(tr_query_active *active, tr_query_answer *answer, const char
     return answer->kind == 'E' ? fail_by_answer(answer->bytes, state, err) : TR_OK;
 }
 
-static tr_code make_command(tr_query_active *active, const char *verb, const tr_query_text *text,
-                            json_t **out, tr_err *err)
+/* A statement on its way to the worker. */
+typedef struct sending {
+    const char *verb;
+    const tr_query_text *text;
+    bool is_whole;     /* of live tables, all columns */
+    bool is_narrow;    /* some were left out */
+    json_t *temporary; /* files that go once the worker holds its own */
+} sending;
+
+static tr_code find_tables(tr_query_active *active, sending *s, json_t **out, tr_err *err)
 {
-    json_t *tables = NULL;
     const tr_query_jobs_parts *parts = &active->jobs->parts;
     const tr_tables_wanted wanted = {
-        .sql = text->plan.sql, .is_all = text->plan.is_probe, .may_be_empty = true};
+        .sql = s->text->plan.sql, .is_all = s->text->plan.is_probe, .may_be_empty = true};
+    const int64_t deadline_s = tr_query_deadline_s(parts->query);
+    const tr_live_wanted live = {
+        .sql = s->text->plan.sql,
+        .is_columns_only = strcmp(s->verb, "describe") == 0,
+        .is_whole = s->is_whole,
+        .is_listed = s->text->plan.is_probe,
+        .patience = {.cancel = &active->must_end,
+                     .client_fd = -1,
+                     .deadline_us = tr_time_monotonic_us() + deadline_s * 1000000}};
+    json_t *tables = NULL;
     TR_TRY(tr_tables_find(parts->catalog, parts->lake, &active->tenant, &wanted, &tables, err));
-    json_t *sql = tr_json_str(text->plan.sql);
-    *out = sql == NULL || memchr(text->plan.sql.at, '\0', text->plan.sql.len) != NULL
+    const tr_code code = parts->live == NULL
+                             ? TR_OK
+                             : tr_live_tables_add(parts->live, &active->tenant, &live, tables,
+                                                  &s->temporary, &s->is_narrow, err);
+    if (code == TR_OK)
+        *out = tables;
+    else
+        json_decref(tables);
+    return code;
+}
+
+static tr_code make_command(tr_query_active *active, sending *s, json_t **out, tr_err *err)
+{
+    json_t *tables = NULL;
+    const tr_plan *plan = &s->text->plan;
+    TR_TRY(find_tables(active, s, &tables, err));
+    json_t *sql = tr_json_str(plan->sql);
+    *out = sql == NULL || memchr(plan->sql.at, '\0', plan->sql.len) != NULL
                ? NULL
-               : json_pack("{s:s,s:O,s:O,s:b,s:s,s:s}", "do", verb, "sql", sql, "tables", tables,
-                           "probe", text->plan.is_probe, "user", active->tenant.org, "database",
-                           "all");
+               : json_pack("{s:s,s:O,s:O,s:b,s:s,s:s}", "do", s->verb, "sql", sql, "tables", tables,
+                           "probe", plan->is_probe, "user", active->tenant.org, "database", "all");
     json_decref(sql);
     json_decref(tables);
     return *out == NULL ? TR_FAIL(err, TR_INVALID, "the statement is not UTF-8 text") : TR_OK;
@@ -118,7 +142,7 @@ static tr_code open_session(tr_query_active *active, tr_err *err)
     TR_TRY(tr_query_session_open(active->jobs->parts.query, &session, err));
     pthread_mutex_lock(&active->jobs->lock);
     active->session = session;
-    if (active->is_cancelled || active->jobs->is_stopping)
+    if (atomic_load(&active->is_cancelled) || active->jobs->is_stopping)
         tr_query_session_kill(session);
     pthread_mutex_unlock(&active->jobs->lock);
     return TR_OK;
@@ -133,17 +157,34 @@ static void close_session(tr_query_active *active)
     tr_query_session_close(session);
 }
 
-/* Asks for the tables again when a file has gone before the worker could hold it. */
-static tr_code send_command(tr_query_active *active, const char *verb, const tr_query_text *text,
-                            tr_err *err)
+static tr_code start_once(tr_query_active *active, sending *s, tr_query_answer *answer,
+                          const char **state, tr_err *err)
+{
+    json_t *command = NULL;
+    tr_code code = make_command(active, s, &command, err);
+    if (code == TR_OK)
+        code = tr_query_session_send(active->session, command, err);
+    json_decref(command);
+    tr_live_tables_forget(s->temporary);
+    s->temporary = NULL;
+    return code == TR_OK ? next(active, answer, state, err) : code;
+}
+
+/* Again when a file has gone before the worker could hold it, and once when a column is not there
+ * of which some were left out. */
+static tr_code start_command(tr_query_active *active, sending *s, tr_query_answer *answer,
+                             const char **state, tr_err *err)
 {
     enum { TRIES = 20 };
     tr_code code = TR_NOT_FOUND;
     for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
-        json_t *command = NULL;
-        TR_TRY(make_command(active, verb, text, &command, err));
-        code = tr_query_session_send(active->session, command, err);
-        json_decref(command);
+        *state = "58000";
+        code = start_once(active, s, answer, state, err);
+        if (code == TR_INVALID && s->is_narrow && strcmp(*state, "42703") == 0) {
+            TR_TRY(tr_query_session_next(active->session, answer, err)); /* Z */
+            *s = (sending){.verb = s->verb, .text = s->text, .is_whole = true};
+            code = TR_NOT_FOUND;
+        }
     }
     return code == TR_NOT_FOUND ? TR_FAIL(err, TR_IO, "the data changes too fast to read it")
                                 : code;
@@ -153,10 +194,10 @@ tr_code tr_query_session_start(tr_query_active *active, const char *verb, const 
                                json_t **first, const char **state, tr_err *err)
 {
     tr_query_answer answer;
+    sending s = {.verb = verb, .text = text, .is_whole = strcmp(verb, "describe") == 0};
     *state = "58000";
     TR_TRY(open_session(active, err));
-    TR_TRY(send_command(active, verb, text, err));
-    TR_TRY(next(active, &answer, state, err));
+    TR_TRY(start_command(active, &s, &answer, state, err));
     if (answer.kind != 'T')
         return TR_FAIL(err, TR_IO, "the SQL worker answered out of order");
     return tr_json_parse(answer.bytes, first, err);
@@ -346,7 +387,7 @@ static tr_code await_batch(run *r, tr_err *err)
             return TR_FAIL(err, TR_CANCELLED, "its batch was taken back");
         if (is_stopping(r->jobs))
             return TR_FAIL(err, TR_BUSY, "the server is stopping");
-        if (!is_asked && is_cancelled(r->active)) {
+        if (!is_asked && atomic_load(&r->active->is_cancelled)) {
             is_asked = true; /* what is through already is not taken back */
             (void)act(r, "ABORT", NULL);
         }
@@ -397,7 +438,7 @@ static json_t *error_of(const run *r, const tr_err *why)
 
 static const char *state_of(const run *r, tr_code code)
 {
-    const int64_t limit_us = (int64_t)r->jobs->parts.deadline_s * 1000000;
+    const int64_t limit_us = (int64_t)tr_query_deadline_s(r->jobs->parts.query) * 1000000;
     if (code == TR_OK)
         return "SUCCESS";
     if (code == TR_CANCELLED)
@@ -481,7 +522,7 @@ static tr_code perform(run *r, tr_err *err)
         TR_TRY(act(r, "COMPLETE", err)); /* safe to repeat */
         return await_batch(r, err);
     }
-    if (is_cancelled(r->active))
+    if (atomic_load(&r->active->is_cancelled))
         return TR_FAIL(err, TR_CANCELLED, "canceling statement due to user request");
     if (r->text.write.kind == TR_WRITE_DROP)
         return tr_query_drop_table(r->jobs, r->tenant, &r->text.write, &r->state, err);

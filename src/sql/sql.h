@@ -5,34 +5,40 @@
  *     password  an access token, or client_id:client_secret
  *     database  <sandbox>:all
  *
- * One thread a connection, one worker process for each that has asked something lately. Statements
- * only read. A statement sees the batches that were finished when it began.
+ * One thread a connection, one worker process for each that has asked something lately. A statement
+ * sees the batches that were finished when it began. One that writes is a job (query_job.h).
  *
  * Threads: any.
  */
 #ifndef TR_SQL_SQL_H
 #define TR_SQL_SQL_H
 
-#include "export/export.h"
-#include "lake/lake.h"
-#include "query/query.h"
+#include "sql/live_tables.h"
+#include "sql/query_job.h"
 
 typedef struct tr_sql tr_sql;
 
-/* Who may come in: fills *out with the tenant. Called from the connections' threads.
+/* Who has come in. */
+typedef struct tr_sql_person {
+    tr_tenant tenant;
+    char client_id[80];
+    bool may_write; /* CREATE TABLE AS, INSERT INTO, DROP TABLE */
+} tr_sql_person;
+
+/* Who may come in: fills *out. Called from the connections' threads.
  * TR_UNAUTHORIZED  wrong user or password;  TR_NOT_FOUND  no such sandbox for that client */
 typedef struct tr_sql_guard {
     void *ctx;
     tr_code (*admit)(void *ctx, const char *user, const char *sandbox, tr_str password,
-                     tr_tenant *out, tr_err *err);
+                     tr_sql_person *out, tr_err *err);
 } tr_sql_guard;
 
 typedef struct tr_sql_options {
     tr_catalog *catalog;
     tr_lake *lake;
     tr_query *query;
-    tr_export *export;   /* NULL: no live tables (live_tables.h) */
-    tr_compute *compute; /* with export */
+    tr_live_tables *live; /* NULL: none */
+    tr_query_jobs *jobs;  /* NULL: nothing can be written */
     tr_sql_guard guard;
     const char *listen;          /* "127.0.0.1:5433"; port 0: any */
     const char *tls_certificate; /* PEM files; NULL: no TLS */

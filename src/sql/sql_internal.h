@@ -5,6 +5,7 @@
  *     connection.c  start-up, password, messages one after the other, simple queries
  *     extended.c    Parse, Bind, Describe, Execute, Close: statements and portals by name
  *     execute.c     a statement on its way through a worker; its rows, COPY
+ *     session_write.c  one that writes, as a job
  */
 #ifndef TR_SQL_SQL_INTERNAL_H
 #define TR_SQL_SQL_INTERNAL_H
@@ -26,13 +27,11 @@ typedef struct tr_sql_connection {
     uint32_t number, secret;   /* what a cancel request must know */
     char user[80];
     char database[80];         /* "all" */
-    char application_name[64], first_application_name[64];
-    json_t *settings;          /* what SET said: {name in lower case: text} */
-    tr_tenant tenant;
+    char application_name[64];
+    tr_sql_person person;
     bool is_local;
     char state;                /* 'I' idle, 'T' in a transaction, 'E' in a failed one */
     atomic_bool is_cancelled;  /* what it does, without a worker, too; reset by every statement */
-    bool is_script;            /* other statements of the simple query follow */
     bool is_skipping;          /* after an error, up to Sync */
     char error_state[6];       /* of the failure last met */
     tr_query_session *idle;    /* a worker that waits; NULL: none */
@@ -46,7 +45,6 @@ struct tr_sql {
     int listen_fd, stop_fd[2];
     char address[128];
     SSL_CTX *tls;
-    tr_live_tables *live; /* NULL: none */
     pthread_t thread;
     bool has_thread;
     pthread_mutex_t mutex;
@@ -70,18 +68,10 @@ void tr_sql_put_error(tr_sql_connection *c, const char *severity, const char *st
 tr_code tr_sql_fail(tr_sql_connection *c, const char *state, tr_err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void tr_sql_put_complete(tr_sql_connection *c, const tr_plan *plan, uint64_t rows);
-/* What BEGIN, SET, PREPARE and their like change. */
-TR_MUST_CHECK tr_code tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
-/* A plan of kind TAG: what it changes, and its tag. */
-TR_MUST_CHECK tr_code tr_sql_run_tag(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
+/* What BEGIN, DISCARD and their like change. */
+void tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan);
 TR_MUST_CHECK tr_code tr_sql_plan(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_plan *out,
                                   tr_err *err);
-
-/* settings.c */
-TR_MUST_CHECK tr_code tr_sql_set(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
-void tr_sql_reset_settings(tr_sql_connection *c);
-void tr_sql_put_parameter(tr_sql_connection *c, const char *name, const char *value);
-bool tr_sql_keeps_limit_zero(const tr_sql_connection *c);
 
 /* extended.c */
 TR_MUST_CHECK tr_code tr_sql_parse(tr_sql_connection *c, tr_body *body, tr_err *err);
@@ -89,19 +79,7 @@ TR_MUST_CHECK tr_code tr_sql_bind(tr_sql_connection *c, tr_body *body, tr_err *e
 TR_MUST_CHECK tr_code tr_sql_describe(tr_sql_connection *c, tr_body *body, tr_err *err);
 TR_MUST_CHECK tr_code tr_sql_execute(tr_sql_connection *c, tr_body *body, tr_err *err);
 TR_MUST_CHECK tr_code tr_sql_close_named(tr_sql_connection *c, tr_body *body, tr_err *err);
-typedef enum tr_portals { TR_PORTALS_ALL, TR_PORTALS_NOT_HELD, TR_PORTALS_OF_FAILURE } tr_portals;
-/* NOT_HELD: what ends with a transaction; OF_FAILURE: with one that is rolled back */
-void tr_sql_drop_portals(tr_sql_connection *c, tr_portals which);
-/* PREPARE, DECLARE, CLOSE. */
-TR_MUST_CHECK tr_code tr_sql_prepare_named(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
-TR_MUST_CHECK tr_code tr_sql_declare(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
-TR_MUST_CHECK tr_code tr_sql_close_cursor(tr_sql_connection *c, tr_str name, tr_err *err);
-/* The plan of EXECUTE becomes the one of what it executes. */
-TR_MUST_CHECK tr_code tr_sql_resolve_execute(tr_sql_connection *c, tr_arena *arena, tr_plan *plan,
-                                             tr_err *err);
-/* FETCH and MOVE: rows with has_header's columns in front, *rows of them. formats: NULL: text */
-TR_MUST_CHECK tr_code tr_sql_fetch(tr_sql_connection *c, const tr_plan *plan, const json_t *formats,
-                                   bool has_header, uint64_t *rows, tr_err *err);
+void tr_sql_drop_portals(tr_sql_connection *c);
 void tr_sql_drop_statements(tr_sql_connection *c, tr_str name); /* .len 0: all that have a name */
 TR_MUST_CHECK tr_code tr_sql_named_open(tr_sql_connection *c, tr_err *err);
 void tr_sql_named_close(tr_sql_connection *c);
@@ -113,7 +91,6 @@ typedef struct tr_sql_run {
     tr_buf rows;     /* DataRow messages that have come and not gone */
     size_t at;
     uint64_t row_count;
-    bool is_quiet; /* rows are counted and not sent: MOVE */
     bool has_begun, is_done;
 } tr_sql_run;
 
@@ -130,6 +107,8 @@ void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run);
 /* {"columns","params"}; returned. */
 TR_MUST_CHECK tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *plan, tr_str sql,
                                           json_t **out, tr_err *err);
+/* session_write.c: runs it to its end. */
+TR_MUST_CHECK tr_code tr_sql_write(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *err);
 /* RowDescription. */
 void tr_sql_put_columns(tr_sql_connection *c, const json_t *columns, const json_t *formats);
 

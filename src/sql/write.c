@@ -274,6 +274,15 @@ static tr_code read_drop(reader *r, tr_write *w, tr_err *err)
                : refuse(r, "42601", "the end of the statement: one table at a time", err);
 }
 
+bool tr_is_write(const tr_tokens *tokens)
+{
+    bool has_into = false;
+    for (size_t i = 0; i < tokens->count && !has_into; i++)
+        has_into = tr_token_is(tokens, i, "into");
+    return tr_token_is(tokens, 0, "create") || tr_token_is(tokens, 0, "insert") ||
+           tr_token_is(tokens, 0, "drop") || (has_into && tr_token_is(tokens, 0, "select"));
+}
+
 tr_code tr_write_read(tr_str sql, tr_arena *arena, tr_write *out, const char **state, tr_err *err)
 {
     reader r = {.sql = sql, .arena = arena, .state = state};

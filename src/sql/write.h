@@ -31,6 +31,8 @@ typedef struct tr_write {
     bool is_profile;   /* label='PROFILE' */
 } tr_write;
 
+/* Whether it may be one: tr_write_read then tells. */
+bool tr_is_write(const tr_tokens *tokens);
 /* TR_INVALID  *state says which error it is; the text names line and column */
 TR_MUST_CHECK tr_code tr_write_read(tr_str sql, tr_arena *arena, tr_write *out, const char **state,
                                     tr_err *err);

@@ -57,6 +57,9 @@ typedef struct tr_gather {
     const uint32_t *lane;      /* per run: its dataset's number */
     uint32_t marks_run;        /* identityMap: runs from this one on are members', and decide who is primary;
                                   0: there are none */
+    const tr_str *hidden;      /* segmentMembership: entries of these segments do not count in runs from */
+    uint32_t hidden_count;     /* hidden_run on */
+    uint32_t hidden_run;
     bool is_one_per_lane;      /* no group has two rows of one lane */
     bool is_verbatim;          /* groups have one row each: maps are copied as they are, like arrays */
     const uint32_t *owner;     /* [rows->end] the group of a row, groups->count when it is in none; NULL: few */

@@ -171,6 +171,45 @@ static tr_code find_values(mapper *m, tr_err *err)
     return TR_OK;
 }
 
+static bool is_hidden(const tr_gather *gather, tr_str segment)
+{
+    for (uint32_t i = 0; i < gather->hidden_count; i++)
+        if (tr_str_equal(gather->hidden[i], segment))
+            return true;
+    return false;
+}
+
+/* Entries of hidden segments lose their key, and with it they are no candidates. */
+static tr_code hide(const mapper *m, tr_column *keys, tr_err *err)
+{
+    bool is_any = false;
+    bool *hidden = tr_arena_array(m->arena, (size_t)keys->values.count + 1, sizeof *hidden);
+    if (hidden == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map keys", keys->values.count);
+    for (uint32_t i = 0; i < keys->values.count; i++) {
+        hidden[i + 1] = is_hidden(m->gather, keys->values.strings[i]);
+        is_any = is_any || hidden[i + 1];
+    }
+    if (!is_any)
+        return TR_OK;
+    uint32_t *codes = tr_arena_array(m->arena, (size_t)keys->entries + 1, sizeof *codes);
+    if (codes == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map entries", keys->entries);
+    for (uint32_t e = 0; e < keys->entries; e++)
+        codes[e] = hidden[keys->codes[e]] ? 0 : keys->codes[e];
+    keys->codes = codes;
+    return TR_OK;
+}
+
+static tr_code hide_all(mapper *m, tr_err *err)
+{
+    const tr_rows *rows = m->gather->rows;
+    for (uint32_t s = 0; s < rows->slice_count && m->gather->hidden_count > 0; s++)
+        if (m->inner.is_there[s] && rows->slices[s].run >= m->gather->hidden_run)
+            TR_TRY(hide(m, &m->inner.columns[s], err));
+    return TR_OK;
+}
+
 static bool has_marks(const mapper *m)
 {
     return m->rule == MAP_IDENTITIES && m->gather->marks_run > 0;
@@ -190,8 +229,10 @@ static tr_code read_keys(mapper *m, tr_err *err)
         TR_TRY(read_inner(m, BESIDE_KEY, &m->inner, err));
         TR_TRY(tr_unite(m->inner.columns, rows->slice_count, false, m->arena, &m->inner_table, err));
     }
-    if (m->rule == MAP_SEGMENTS)
+    if (m->rule == MAP_SEGMENTS) {
         TR_TRY(read_inner(m, BESIDE_TIME, &m->times, err));
+        TR_TRY(hide_all(m, err));
+    }
     if (has_marks(m))
         TR_TRY(read_inner(m, BESIDE_MARK, &m->marks, err));
     m->slice_of = tr_arena_alloc(m->arena, (size_t)rows->end * sizeof *m->slice_of);

@@ -337,16 +337,31 @@ static tr_code find_run(tr_store *store, const tr_tenant *tenant, const char *id
     return code;
 }
 
-tr_code tr_store_snapshot_of(tr_store *store, const tr_tenant *tenant, const json_t *run_ids, tr_snapshot **out,
-                             tr_err *err)
+static tr_code find_runs(tr_store *store, const tr_tenant *tenant, const json_t *run_ids, tr_run_list *list,
+                         tr_err *err)
 {
-    tr_run_list list = {0};
     tr_code code = TR_OK;
     for (size_t i = 0; i < json_array_size(run_ids) && code == TR_OK; i++) {
         const char *id = json_string_value(json_array_get(run_ids, i));
         code = id == NULL ? TR_FAIL(err, TR_INVALID, "a run id of the snapshot is not a string")
-                          : find_run(store, tenant, id, &list, err);
+                          : find_run(store, tenant, id, list, err);
     }
+    return code;
+}
+
+tr_code tr_store_has_runs(tr_store *store, const tr_tenant *tenant, const json_t *run_ids, tr_err *err)
+{
+    tr_run_list list = {0};
+    const tr_code code = find_runs(store, tenant, run_ids, &list, err);
+    tr_free(list.entries);
+    return code;
+}
+
+tr_code tr_store_snapshot_of(tr_store *store, const tr_tenant *tenant, const json_t *run_ids, tr_snapshot **out,
+                             tr_err *err)
+{
+    tr_run_list list = {0};
+    tr_code code = find_runs(store, tenant, run_ids, &list, err);
     if (code == TR_OK) {
         tr_run_list_sort(&list);
         code = tr_run_list_hold(store, tenant, &list, out, err);

@@ -48,7 +48,7 @@
 typedef struct tr_store tr_store;
 
 typedef struct tr_run {
-    char id[32];       /* of the catalog's file or run object */
+    char id[48];       /* of the catalog's file or run object */
     char dataset[32];
     char batch[32];    /* "" for a compacted run */
     bool is_event;
@@ -90,6 +90,10 @@ TR_MUST_CHECK tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant
 /* Exactly the runs of a plan: array of run ids. TR_NOT_FOUND names the run that is gone. */
 TR_MUST_CHECK tr_code tr_store_snapshot_of(tr_store *store, const tr_tenant *tenant,
                                            const json_t *run_ids, tr_snapshot **out, tr_err *err);
+/* Whether the runs of a plan are all there still, without opening them: TR_NOT_FOUND names one whose data was taken
+ * back. Who publishes what it made of them asks in the transaction. */
+TR_MUST_CHECK tr_code tr_store_has_runs(tr_store *store, const tr_tenant *tenant, const json_t *run_ids,
+                                        tr_err *err);
 void tr_store_release(tr_store *store, tr_snapshot *snapshot); /* accepts NULL */
 /* Closes a run as soon as nobody holds it: its file was removed, and an open one keeps its bytes. */
 void tr_store_retire(tr_store *store, int64_t tenant, const char *id);

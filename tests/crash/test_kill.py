@@ -28,6 +28,7 @@ ROUNDS = int(os.environ.get("CRASH_ROUNDS", "60" if LONG else "4"))        # of 
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 PEOPLE = 120_000
 SMALL = 10          # so many small batches that runs are compacted
+SYSTEM = "/data/core/ups/system/jobs"
 OCTETS = {"Content-Type": "application/octet-stream"}
 ELSEWHERE = {"segment", "query"}     # tests/e2e/test_segment_jobs.py, test_segment_export.py, tests/crash/test_query_kill.py tell those stories
 # Passed so often that the first passage says little.
@@ -165,6 +166,46 @@ class Story:
             assert self.api.request("GET", f"{CATALOG}/dataSets/{dataset}").status_code == 404
         self.do(delete)
 
+    def request_removal(self, name, body):
+        """A delete request, made until it was acknowledged (an answer that was lost may have been a yes), and ended."""
+        def step():
+            self.once(name + " request", lambda: self.api.request("POST", SYSTEM, json=body).status_code)
+            def ended():
+                found = self.api.call("GET", SYSTEM)["children"]
+                return found and {job["status"] for job in found} <= {"SUCCESS", "ERROR"} and found
+            found = export_world.until("delete requests end", ended, 60)
+            assert {job["status"] for job in found} == {"SUCCESS"}, found
+        self.do(step)
+
+    def take_back(self):
+        """A dataset's data, a batch of events, and a person in many files, some of them folded, who is mentioned too."""
+        w, many = self.world, PEOPLE + 5000
+        def make():
+            return self.once("taken dataset", lambda: w.new_dataset(
+                {"name": "taken", "schemaRef": w.reference, "tags": {"unifiedProfile": ["enabled:true"]}}, self.api))
+        dataset = self.do(make)
+        for number in range(SMALL):
+            rows = [w.row(many + n, firstName=f"{number}") for n in range(20)]
+            rows[1]["identityMap"]["CRMID"].append({"id": f"c{many:06}"})
+            self.ingest(f"taken {number}", dataset, rows)
+        batch = self.ingest("taken events", w.clicks, [w.event(many, "taken", "page")])
+        self.request_removal("batch", {"batchId": batch})
+        self.request_removal("identity", {"entityId": f"c{many:06}", "entityIdNS": "CRMID"})
+
+        def look():
+            for number, status in ((many, 404), (many + 1, 200)):
+                found = self.api.call("GET", "/data/core/ups/access/entities", status, params={
+                    "schema.name": "_xdm.context.profile", "entityId": f"c{number:06}", "entityIdNS": "CRMID"})
+                assert status == 404 or f"c{many:06}" not in json.dumps(found)
+            kept = [data for entry in self.api.call("GET", CATALOG + "/batches", params={"dataSet": dataset, "limit": 100})
+                    for data in w.files(entry, self.api).values()]
+            assert len(kept) == SMALL and all(pq.read_table(io.BytesIO(data)).num_rows == 19 for data in kept)
+            # What a killed attempt had placed is not left behind.
+            folders = list((self.server.folder / "data" / "lake").glob(f"*/data/{dataset}/0*"))
+            assert folders and all(len(list(folder.iterdir())) <= 1 for folder in folders), folders
+        self.do(look)
+        self.request_removal("dataset", {"dataSetId": dataset})
+
     def upload(self, name, batch, dataset, data, parts):
         file = f"{IMPORT}/{batch}/datasets/{dataset}/files/rows.json"
         if parts == 1:
@@ -228,6 +269,7 @@ class Story:
         self.spoil()
         self.revert()
         self.remove()
+        self.take_back()
         self.abort("given up", w.crm, [w.row(n, firstName="never") for n in range(1000)])
         self.cancel("cancelled")
         plain = self.export("plain")

@@ -201,11 +201,6 @@ def test_a_bad_body_is_refused(api, filled, change, text):
     assert text in api.refusal("POST", ENTITIES, 400, {**body([named(1)]), **change})
 
 
-def test_removing_a_profile_says_that_it_cannot(api, filled):
-    assert "501" in api.refusal("DELETE", ENTITIES, 501, params=params(1))
-    assert find(api, 1)
-
-
 # Events
 
 

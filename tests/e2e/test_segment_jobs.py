@@ -155,6 +155,36 @@ def test_segments_of_one_run_leave_the_others_as_they_are(people):
     assert not any(gold in dict(dict(row["segmentMembership"] or {}).get("ups", {})) for row in rows)
 
 
+def test_a_deleted_segment_has_no_members_at_once(people, api):
+    gone, only, stays = people.tier("gold"), people.tier("none"), people.tier("gold")
+    people.run(gone, only, stays)
+
+    def seen():
+        """Segments that exports, and lookups, show for anybody."""
+        rows = people.world.rows(people.world.export(fields="segmentMembership,identityMap"))
+        found = set()
+        for row in rows:
+            found |= set(dict(dict(row["segmentMembership"] or {}).get("ups", {})))
+        looked_up = set()
+        for who in people.tiers:
+            (entity,) = api.call("GET", "/data/core/ups/access/entities", params={
+                "schema.name": "_xdm.context.profile", "entityId": f"c{who:06}", "entityIdNS": "CRMID"}).values()
+            looked_up |= set(entity["entity"].get("segmentMembership", {}).get("ups", {}))
+        assert looked_up == found
+        return found & {gone, only, stays}
+    assert seen() == {gone, only, stays}
+    api.call("DELETE", f"{DEFINITIONS}/{gone}", 200)
+    assert seen() == {only, stays}
+    api.call("DELETE", f"{DEFINITIONS}/{only}", 200)
+    assert seen() == {stays}
+    assert set(people.statuses(stays).values()) == {"realized"}
+    people.run(stays)
+    assert seen() == {stays}
+    body = people.world.body(filter={"segments": [{"segmentId": gone}]})
+    assert gone in api.refusal("POST", EXPORTS, 404, body)
+    assert gone in api.refusal("POST", PREVIEW, 400, {"predicateExpression": f'inSegment("{gone}")'})
+
+
 def test_inner_segments_are_evaluated_before_outer_ones(people):
     inner = people.tier("gold")
     outer = people.segment(f'not inSegment("{inner}")')

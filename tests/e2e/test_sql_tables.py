@@ -198,3 +198,5 @@ def test_segment_membership_has_a_row_for_each_profile_and_segment(own):
                            "FROM segment_membership ORDER BY 2").fetchall()
         gold = sorted(who for who, (_, tier, _) in live(db, own).items() if tier == "gold")
         assert found == [("CRMID", who, "ups", made["id"], "realized") for who in gold] and len(gold) == 30
+        own.api.call("DELETE", f"/data/core/ups/segment/definitions/{made['id']}", 200)
+        assert db.execute("SELECT count(*) FROM segment_membership").fetchone() == (0,)

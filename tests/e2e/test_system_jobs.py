@@ -2,6 +2,8 @@
 """Delete requests: a dataset, a batch of events, an identity. After SUCCESS nobody finds the data; nothing else has gone."""
 import io
 import json
+import threading
+import time
 import uuid
 
 import psycopg
@@ -201,3 +203,222 @@ def test_others_neither_see_nor_touch_a_job(server, place):
     stranger.call("POST", SYSTEM, 400, {"dataSetId": world.crm})
     assert stranger.call("GET", SYSTEM)["children"] == []
     place.api.call("GET", f"{SYSTEM}/{job}")
+
+
+# ---- identities
+
+def forget(place, number, **more):
+    """Through the path of entities; the job that it began, ended."""
+    answer = place.api.request("DELETE", ENTITIES, params={
+        "schema.name": PROFILE, "entityId": f"c{number:06}", "entityIdNS": "CRMID", **more})
+    assert answer.status_code == 202 and answer.content == b"", answer.text
+    return place.ended(answer.headers["X-Location"].rsplit("/", 1)[1])
+
+
+def mentions(rows, text):
+    return [row for row in rows if text in json.dumps(row, default=str)]
+
+
+def filled(place):
+    """People 0..4 in two record datasets, with events, everybody mentioning his neighbour; nine batches are compacted."""
+    world = place.world
+    for n in range(9):
+        world.ingest(world.crm, [
+            {**world.row(i, firstName=f"A{i}", tier="gold"), "identityMap": {"CRMID": [
+                {"id": f"c{i:06}", "primary": True}, {"id": f"c{(i + 1) % 5:06}"}]}} for i in range(5)])
+    world.ingest(world.loyalty, [world.row(i, points=i) for i in range(5)])
+    world.ingest(world.clicks, [world.event(i, f"e{i}", f"/p{i}") for i in range(5)])
+    until("a compaction", lambda: list((place.server.folder / "data" / "lake").glob(f"*/data/{world.crm}/*/run.parquet")))
+    return world
+
+
+def is_nowhere(place, number, others):
+    """Whatever way one looks for a person, he is not found, and all others are."""
+    world, text = place.world, f"c{number:06}"
+    place.lookup(number, 404)
+    assert place.events(number) == []
+    rows = world.rows(world.export(filter={"emptyProfiles": True}, additionalFields={"eventList": {}}))
+    assert sorted(person_of(row) for row in rows) == [f"c{n:06}" for n in others] and mentions(rows, text) == []
+    for dataset, table in ((world.crm, "crm"), (world.loyalty, "loyalty"), (world.clicks, "clicks")):
+        assert mentions(place.downloaded(dataset), text) == []
+        assert place.sql(f"SELECT count(*) FROM {table} WHERE CAST(identityMap AS VARCHAR) LIKE '%{text}%'") == [(0,)]
+    assert place.sql("SELECT count(*) FROM loyalty") == [(len(others),)]
+    for n in others:
+        (found,) = place.lookup(n).values()
+        assert found["entity"][world.tenant]["p"] == {"firstName": f"A{n}", "tier": "gold", "points": n}
+        assert place.events(n) == [f"e{n}"]
+
+
+def on_disk(place, text):
+    """Files of the sandbox's lake that hold the text uncompressed or in a table of values."""
+    found = []
+    for file in (place.server.folder / "data" / "lake").glob("*/data/*/*/*.parquet"):
+        if place.world.crm in str(file) or place.world.loyalty in str(file) or place.world.clicks in str(file):
+            found += [file for row in pq.read_table(file).to_pylist() if text in json.dumps(row, default=str)]
+    return found
+
+
+def test_an_identity_that_is_deleted_is_found_nowhere(place):
+    filled(place)
+    job = forget(place, 2)
+    assert job["requestType"] == "DELETE_IDENTITY" and job["properties"] == {"entityIdNS": {"code": "CRMID"}}
+    assert json.loads(job["metrics"])["recordsProcessed"] == 11 and "c000002" not in json.dumps(job)
+    is_nowhere(place, 2, [0, 1, 3, 4])
+    assert on_disk(place, "c000002") == [] and on_disk(place, "c000003")
+    # A second one, out of files that were rewritten already; and one that nobody knows.
+    forget(place, 4)
+    is_nowhere(place, 4, [0, 1, 3])
+    assert json.loads(forget(place, 4)["metrics"])["recordsProcessed"] == 0
+    # Who comes back is somebody new.
+    place.world.ingest(place.world.loyalty, [place.world.row(2, points=22)])
+    (found,) = place.lookup(2).values()
+    assert found["entity"][place.world.tenant]["p"] == {"points": 22}
+
+
+def test_many_identities_at_once_and_the_order_of_newest_first_stays(place):
+    world = place.world
+    for n in range(20):     # versions of everybody, folded now and then
+        world.ingest(world.crm, [world.row(i, firstName=f"v{n}") for i in range(0, 30, 1 + n % 3)])
+    expected = {person_of(row): row[world.tenant]["p"]["firstName"] for row in world.rows(world.export())}
+    gone = [n for n in range(30) if n % 4 == 1]
+    jobs = [place.api.call("POST", SYSTEM, 200, {"entityId": f"c{n:06}", "entityIdNS": {"code": "crmid"}})["id"] for n in gone]
+    for job in jobs:
+        place.ended(job)
+    left = {person_of(row): row[world.tenant]["p"]["firstName"] for row in world.rows(world.export())}
+    assert left == {who: name for who, name in expected.items() if int(who[1:]) not in gone}
+    batch = world.ingest(world.crm, [world.row(0, firstName="last")])
+    place.api.call("POST", f"{IMPORT}/{batch}?action=REVERT")      # unfolds what was compacted
+    assert {person_of(row): row[world.tenant]["p"]["firstName"] for row in world.rows(world.export())} == left
+
+
+def test_a_request_under_way_is_not_made_twice_and_one_forgotten_changes_nothing(place):
+    world = place.world
+    world.ingest(world.crm, [world.row(n, firstName=f"A{n}") for n in range(3)])
+    body = {"entityId": "c000001", "entityIdNS": "CRMID"}
+    answers = [place.api.request("POST", SYSTEM, json=body) for _ in range(6)]
+    assert answers[0].status_code == 200 and {answer.status_code for answer in answers} <= {200, 422}
+    for answer in answers:
+        if answer.status_code == 200:
+            place.ended(answer.json()["id"])
+    assert place.exported() == ["c000000", "c000002"]
+
+
+@pytest.mark.parametrize("change, status, text", [
+    ({"schema.name": EVENTS}, 400, "schema.name"), ({"schema.name": None}, 400, "schema.name"),
+    ({"entityId": None}, 400, "entityId"), ({"entityIdNS": "a b"}, 400, "entityIdNS"), ({"entityIdNS": None}, 400, "entityId"),
+    ({"entityId": "x" * 1025}, 400, "entityId"), ({"mergePolicyId": ABSENT}, 404, ABSENT)])
+def test_what_cannot_be_read_as_an_identity_is_refused(place, change, status, text):
+    params = {"schema.name": PROFILE, "entityId": "c000001", "entityIdNS": "CRMID"}
+    params.update(change)
+    answer = place.api.request("DELETE", ENTITIES, params={k: v for k, v in params.items() if v is not None})
+    assert answer.status_code == status and answer.json()["statusCode"] == str(status) and text in answer.text
+    assert place.api.call("GET", SYSTEM)["children"] == []
+
+
+def test_an_xid_and_a_policy_name_the_identity_too(place):
+    world = place.world
+    world.ingest(world.crm, [world.row(1, firstName="Ada"), world.row(2, firstName="Bob")])
+    xid, = place.lookup(1)
+    policy = place.api.call("GET", export_world.POLICIES, params={"default": "true"})["children"][0]["id"]
+    answer = place.api.request("DELETE", ENTITIES, params={"schema.name": PROFILE, "entityId": xid, "mergePolicyId": policy})
+    assert answer.status_code == 202
+    place.ended(answer.headers["X-Location"].rsplit("/", 1)[1])
+    assert place.exported() == ["c000002"]
+
+
+def test_members_and_previews_of_a_deleted_identity_go(place):
+    world = place.world
+    world.ingest(world.crm, [world.row(n, firstName=f"A{n}", tier="gold") for n in range(4)])
+    segment = place.api.call("POST", DEFINITIONS, 200, {
+        "name": uuid.uuid4().hex, "schema": {"name": PROFILE},
+        "expression": {"type": "PQL", "format": "pql/text", "value": f'{world.tenant}.p.tier = "gold"'}})["id"]
+
+    def evaluate():
+        job = place.api.call("POST", "/data/core/ups/segment/jobs", 200, [{"segmentId": segment}])["id"]
+        until("a segment job", lambda: place.api.call("GET", f"/data/core/ups/segment/jobs/{job}")["status"] == "SUCCEEDED")
+    evaluate()
+    evaluate()      # the run before the one in force is kept, too
+    preview = place.api.call("POST", "/data/core/ups/preview", 201, {"predicateExpression": f'{world.tenant}.p.tier = "gold"'})
+    until("a preview", lambda: place.api.call("GET", f"/data/core/ups/preview/{preview['previewId']}")["state"] == "RESULT_READY")
+    folder = place.server.folder / "data" / "lake"
+    members = lambda: {row["_tributary"]["key"] for file in folder.glob("*/data/membership/*/*.parquet")
+                       for row in pq.read_table(file).to_pylist()}
+    keys = {row["_tributary"]["id"]: row["_tributary"]["key"] for row in place.downloaded(world.crm)}
+    assert keys["c000002"] in members()
+    forget(place, 2)
+    assert keys["c000002"] not in members() and {keys[n] for n in ("c000000", "c000001", "c000003")} <= members()
+    place.api.call("GET", f"/data/core/ups/preview/{preview['previewId']}", 404)
+    asked = {"segments": [{"segmentId": segment}]}
+    assert place.exported(filter=asked) == ["c000000", "c000001", "c000003"]
+    world.ingest(world.crm, [world.row(2, firstName="new")])        # not gold, and never was
+    assert place.exported(filter=asked) == ["c000000", "c000001", "c000003"]
+    (found,) = place.lookup(2).values()
+    assert "segmentMembership" not in found["entity"]
+
+
+def test_deletes_among_batches_compactions_and_segment_jobs(place):
+    """Batches, compactions and segment jobs go on while people are deleted, one after the other: none comes back."""
+    world, people = place.world, 12
+    world.ingest(world.crm, [world.row(n, firstName=f"A{n}", tier="gold") for n in range(people)])
+    segment = place.api.call("POST", DEFINITIONS, 200, {
+        "name": uuid.uuid4().hex, "schema": {"name": PROFILE},
+        "expression": {"type": "PQL", "format": "pql/text", "value": f'{world.tenant}.p.tier = "gold"'}})["id"]
+    present, lock, over, failures = set(range(people)), threading.Lock(), threading.Event(), []
+    keys = {row["_tributary"]["id"]: row["_tributary"]["key"] for row in place.downloaded(world.crm)}
+
+    def worker(act):
+        def loop():
+            own = export_world.Api(place.server.url, place.client)
+            try:
+                while not over.is_set():
+                    act(own)
+            except Exception as error:      # told by the test's thread
+                failures.append(error)
+        return threading.Thread(target=loop)
+
+    def ingest(own):
+        with lock:      # a batch that says something of a person is there before he is deleted, or never
+            rows = [world.row(n, firstName="again", tier="gold") for n in sorted(present)]
+            batch = own.call("POST", IMPORT, 201, {"datasetId": world.crm, "inputFormat": {"format": "json"}})["id"]
+            own.request("PUT", f"{IMPORT}/{batch}/datasets/{world.crm}/files/r.json", data="\n".join(map(json.dumps, rows)),
+                        headers={"Content-Type": "application/octet-stream"})
+            own.call("POST", f"{IMPORT}/{batch}?action=COMPLETE")
+            world.wait_batch(batch)
+        time.sleep(0.005)
+
+    def evaluate(own):
+        job = own.call("POST", "/data/core/ups/segment/jobs", 200, [{"segmentId": segment}])["id"]
+        done = until("a segment job", lambda: (lambda doc: doc["status"] in ("SUCCEEDED", "FAILED") and doc)(
+            own.call("GET", f"/data/core/ups/segment/jobs/{job}")))
+        assert done["status"] == "SUCCEEDED", done
+
+    folder = place.server.folder / "data" / "lake"
+    threads = [worker(ingest), worker(evaluate)]
+    for thread in threads:
+        thread.start()
+    try:
+        for victim in range(people - 2):
+            with lock:
+                present.discard(victim)
+            forget(place, victim)
+            assert not failures, failures
+            place.lookup(victim, 404)
+            text = f"c{victim:06}"
+            assert place.sql(f"SELECT count(*) FROM crm WHERE CAST(identityMap AS VARCHAR) LIKE '%{text}%'") == [(0,)]
+            for file in [*folder.glob(f"*/data/{world.crm}/*/*.parquet"), *folder.glob("*/data/membership/*/*.parquet")]:
+                try:
+                    rows = pq.read_table(file).to_pylist()
+                except FileNotFoundError:
+                    continue    # replaced meanwhile
+                if "membership" not in str(file) or place.world.crm in str(file):
+                    assert not mentions(rows, text), file
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures
+    members = {row["_tributary"]["key"] for file in folder.glob("*/data/membership/*/*.parquet")
+               for row in pq.read_table(file).to_pylist()}
+    assert {keys[f"c{n:06}"] for n in range(people - 2)} & members == set()
+    assert {keys[f"c{n:06}"] for n in range(people - 2, people)} <= members
+    assert place.exported() == [f"c{n:06}" for n in range(people - 2, people)]

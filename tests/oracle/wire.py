@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """wire.py - a world of worlds.py in a real server: its schemas, datasets, batches and exports, through the API."""
+import dataclasses
 import datetime
 import io
 import json
@@ -12,6 +13,7 @@ from export_world import (CATALOG, EVENT, FILES, IDENTITY_MAP, IMPORT, JOBS, POL
                           until)
 import worlds
 
+SYSTEM = "/data/core/ups/system/jobs"
 AUDIT = "https://ns.adobe.com/xdm/common/external-source-system-audit-details"
 FORMATS = ["lines", "lines", "array", "parquet"]
 ARROW = {"string": pa.string(), "integer": pa.int32(), "long": pa.int64(), "number": pa.float64(),
@@ -168,11 +170,41 @@ class LiveWorld:
         self.api.call("POST", f"{IMPORT}/{self.batches.pop(seq)}?action=REVERT", 200)
         self.rows = [row for row in self.rows if row.seq != seq]
 
+    def delete(self, *bodies):
+        """Delete requests, made at once; ended."""
+        jobs = [self.api.call("POST", SYSTEM, 200, body)["id"] for body in bodies]
+        for job in jobs:
+            found = until("a delete request ends", lambda: (lambda doc: doc["status"] not in (
+                "NEW", "IN-PROGRESS") and doc)(self.api.call("GET", f"{SYSTEM}/{job}")))
+            assert found["status"] == "SUCCESS", found
+
+    def forget_some(self):
+        """Identities go, whether they are primary or only named: as if they had never been in any row."""
+        rng = self.world.rng
+        known = sorted({identity[:2] for row in self.rows for identity in row.identities})
+        gone = set(rng.sample(known, min(len(known), rng.randint(1, 4))))
+        self.delete(*({"entityId": item, "entityIdNS": {"code": worlds.spelled(rng, namespace)}}
+                      for namespace, item in sorted(gone)))
+        self.rows = [dataclasses.replace(row, identities=tuple(i for i in row.identities if i[:2] not in gone))
+                     for row in self.rows if row.identity not in gone]
+
+    def truncate_one(self):
+        """All that a dataset has so far."""
+        dataset = self.ids[self.world.rng.choice(self.world.datasets).name]
+        self.delete({"dataSetId": dataset})
+        gone = {row.seq for row in self.rows if row.dataset == dataset}
+        self.batches = {seq: batch for seq, batch in self.batches.items() if seq not in gone}
+        self.rows = [row for row in self.rows if row.seq not in gone]
+
     def ingest_one(self):
-        """The next batch of the world; sometimes an earlier one goes."""
+        """The next batch of the world; sometimes earlier ones, people or a dataset's data go."""
         rng = self.world.rng
         if self.seq > 2 and rng.random() < 0.12:
             self.revert_one()
+        if self.seq > 1 and rng.random() < 0.2:
+            self.forget_some()
+        if self.seq > 3 and rng.random() < 0.04:
+            self.truncate_one()
         if self.seq == self.world.batches // 2:
             self.add_late_members()
         plan = self.world.datasets[self.seq] if self.seq < len(self.world.datasets) else \

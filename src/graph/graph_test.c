@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* graph_test.c - the graph with a real catalog and lake in a temporary folder.
+ *
+ * Goal: whatever happened - batches of several files, events out of order, batches taken back or
+ * folded, namespaces that come later, restarts - the graph is that of the live batches' rows in
+ * their order. Method: random histories; the rows of live batches are kept, ordered by a slow sort
+ * and linked by identity/clusters.h, which has a model of its own. Every identity is compared.
+ */
+#include "base/clock.h"
+#include "base/test.h"
+#include "catalog/namespaces.h"
+#include "graph/graph_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { POOL = 90, BATCHES = 60, ROWS_MAX = 40, WIDTH_MAX = 24 };
+
+static int passed, failed;
+
+typedef struct pool_id { /* an identity of the pool */
+    char code[16], written[16], id[64];
+    tr_node_class kind;
+    bool is_bad;
+} pool_id;
+
+typedef struct row {
+    uint32_t ids[WIDTH_MAX], count; /* of the pool; the first is primary */
+    int64_t time_us;
+    uint32_t file;
+} row;
+
+typedef struct batch {
+    char id[32];
+    bool is_event, is_gone;
+    int64_t ingested_us;
+    row rows[ROWS_MAX];
+    uint32_t row_count, file_count;
+} batch;
+
+typedef struct world {
+    uint64_t random;
+    tr_world_house house;
+    pool_id pool[POOL];
+    batch batches[BATCHES];
+    uint32_t batch_count;
+    bool has_loyalty; /* the namespace was created */
+} world;
+
+static uint32_t below(world *w, uint32_t bound)
+{
+    return (uint32_t)(tr_test_random(&w->random) % bound);
+}
+
+/* Namespaces in several spellings, values that are nobody's, one namespace that comes later. */
+static void fill_pool(world *w)
+{
+    static const struct {
+        const char *code, *written;
+        tr_node_class kind;
+    } spaces[] = {
+        {"CRMID", "crmid", TR_NODE_PERSON},     {"Email", "EMAIL", TR_NODE_PERSON},
+        {"ECID", "ecid", TR_NODE_COOKIE},       {"IDFA", "IDFA", TR_NODE_DEVICE},
+        {"Loyalty", "Loyalty", TR_NODE_PERSON}, {"AAMTraits", "AAMTraits", TR_NODE_UNLINKED}};
+    static const char *const bad[] = {"null", "Anonymous", "INVALID"};
+    for (uint32_t i = 0; i < POOL; i++) {
+        const uint32_t space = i % 6;
+        pool_id *id = &w->pool[i];
+        (void)snprintf(id->code, sizeof id->code, "%s", spaces[space].code);
+        (void)snprintf(id->written, sizeof id->written, "%s",
+                       below(w, 2) ? spaces[space].code : spaces[space].written);
+        id->kind = spaces[space].kind;
+        id->is_bad = i % 11 == 10;
+        if (id->is_bad)
+            (void)snprintf(id->id, sizeof id->id, "%s", bad[i % 3]);
+        else if (space == 2)
+            (void)snprintf(id->id, sizeof id->id, "%038u", i);
+        else
+            (void)snprintf(id->id, sizeof id->id, "\xc3\xa9 %u", i);
+    }
+}
+
+static bool open_world(world *w, uint64_t seed)
+{
+    memset(w, 0, sizeof *w);
+    w->random = seed;
+    fill_pool(w);
+    json_t *body = json_pack("{s:s, s:s, s:s}", "name", "CRM", "code", "CRMID", "idType",
+                             "CROSS_DEVICE"),
+           *made = NULL;
+    const bool is_good = tr_world_house_open(&w->house, NULL) == TR_OK &&
+                         tr_namespace_create(w->house.catalog, w->house.tenant.org, body, &made,
+                                             NULL, NULL) == TR_OK;
+    json_decref(body);
+    json_decref(made);
+    return is_good;
+}
+
+/* What happens ------------------------------------------------------------------------------- */
+
+static void random_rows(world *w, batch *b)
+{
+    b->is_event = below(w, 2) == 0;
+    b->file_count = 1 + below(w, 3);
+    b->row_count = below(w, ROWS_MAX + 1);
+    b->ingested_us = 1000000 * (int64_t)(w->batch_count + 1);
+    for (uint32_t i = 0; i < b->row_count; i++) {
+        row *r = &b->rows[i];
+        r->count = below(w, 25) == 0 ? WIDTH_MAX : below(w, 4);
+        r->file = i * b->file_count / b->row_count;
+        r->time_us = b->is_event ? 5000 + (int64_t)below(w, 50) : b->ingested_us;
+        for (uint32_t j = 0; j < r->count; j++)
+            r->ids[j] = below(w, POOL);
+    }
+}
+
+static bool add_rows(const world *w, const batch *b, uint32_t file, tr_world_run *run)
+{
+    bool is_good = true;
+    for (uint32_t i = 0; i < b->row_count && is_good; i++) {
+        tr_world_identity identities[WIDTH_MAX];
+        const row *r = &b->rows[i];
+        if (r->file != file)
+            continue;
+        for (uint32_t j = 0; j < r->count; j++)
+            identities[j] = (tr_world_identity){tr_str_of(w->pool[r->ids[j]].written),
+                                                tr_str_of(w->pool[r->ids[j]].id)};
+        is_good = tr_world_run_add(run, identities, r->count, r->time_us, NULL) == TR_OK;
+    }
+    return is_good;
+}
+
+static bool publish(world *w)
+{
+    batch *b = &w->batches[w->batch_count];
+    tr_world_run *runs[3] = {NULL};
+    random_rows(w, b);
+    (void)snprintf(b->id, sizeof b->id, "01BATCH%019u", w->batch_count);
+    const tr_world_batch spec = {.dataset = w->batch_count % 2 == 0 ? "64b0c0ffee0000000000a001"
+                                                                    : "64b0c0ffee0000000000a002",
+                                 .id = b->id,
+                                 .is_event = b->is_event,
+                                 .ingested_us = b->ingested_us};
+    w->batch_count++;
+    bool is_good = true;
+    for (uint32_t i = 0; i < b->file_count && is_good; i++)
+        is_good = tr_world_run_open(w->house.secret, b->is_event, b->ingested_us - 7, &runs[i],
+                                    NULL) == TR_OK &&
+                  add_rows(w, b, i, runs[i]);
+    is_good = is_good && tr_world_publish(&w->house, &spec, runs, b->file_count, NULL) == TR_OK;
+    for (uint32_t i = 0; i < 3; i++)
+        tr_world_run_close(runs[i]);
+    return is_good;
+}
+
+static bool create_loyalty(world *w)
+{
+    json_t *made = NULL, *body = json_pack("{s:s, s:s, s:s}", "name", "Loyalty", "code", "Loyalty",
+                                           "idType", "Cross_Device");
+    const bool is_good = tr_namespace_create(w->house.catalog, w->house.tenant.org, body, &made,
+                                             NULL, NULL) == TR_OK;
+    json_decref(body);
+    json_decref(made);
+    w->has_loyalty = true;
+    return is_good;
+}
+
+/* One random thing; mostly a batch. */
+static bool happen(world *w)
+{
+    const uint32_t dice = below(w, 12);
+    batch *any = w->batch_count == 0 ? NULL : &w->batches[below(w, w->batch_count)];
+    if (dice == 0 && any != NULL && !any->is_gone) {
+        any->is_gone = true;
+        return tr_world_set_state(&w->house, any->id, "gone", NULL) == TR_OK;
+    }
+    if (dice == 1 && any != NULL && !any->is_gone)
+        return tr_world_set_state(&w->house, any->id, "lake", NULL) == TR_OK;
+    if (dice == 2)
+        return tr_world_house_reopen(&w->house, NULL) == TR_OK;
+    if (dice == 3 && !w->has_loyalty && w->batch_count > 5)
+        return create_loyalty(w);
+    return w->batch_count == BATCHES || publish(w);
+}
+
+/* What should be ----------------------------------------------------------------------------- */
+
+static const world *ordering;
+static const batch *ordering_batch;
+
+static int by_time_key_arrival(const void *left, const void *right)
+{
+    const row *a = &ordering_batch->rows[*(const uint32_t *)left];
+    const row *b = &ordering_batch->rows[*(const uint32_t *)right];
+    uint8_t keys[2][16] = {{0}, {0}};
+    const pool_id *pool = ordering->pool;
+    if (a->time_us != b->time_us)
+        return a->time_us < b->time_us ? -1 : 1;
+    if (a->count > 0)
+        tr_profile_key(ordering->house.secret, tr_str_of(pool[a->ids[0]].code),
+                       tr_str_of(pool[a->ids[0]].id), keys[0]);
+    if (b->count > 0)
+        tr_profile_key(ordering->house.secret, tr_str_of(pool[b->ids[0]].code),
+                       tr_str_of(pool[b->ids[0]].id), keys[1]);
+    const int order = memcmp(keys[0], keys[1], 16);
+    return order != 0 ? order : (*(const uint32_t *)left > *(const uint32_t *)right) * 2 - 1;
+}
+
+static bool links(const world *w, const pool_id *id)
+{
+    return !id->is_bad && id->kind != TR_NODE_UNLINKED &&
+           (w->has_loyalty || strcmp(id->code, "Loyalty") != 0);
+}
+
+static bool link_row(const world *w, const batch *b, const row *r, uint32_t number,
+                     tr_clusters *clusters)
+{
+    uint32_t nodes[WIDTH_MAX], count = 0;
+    bool is_good = true;
+    for (uint32_t i = 0; i < r->count && is_good; i++) {
+        uint8_t key[16];
+        const pool_id *id = &w->pool[r->ids[i]];
+        const tr_str code = tr_str_of(id->code), text = tr_str_of(id->id);
+        tr_profile_key(w->house.secret, code, text, key);
+        if (links(w, id))
+            is_good = tr_clusters_node(clusters, key, code, text, id->kind, &nodes[count++],
+                                       NULL) == TR_OK;
+    }
+    const tr_link_row link = {.nodes = nodes,
+                              .count = count,
+                              .batch = number,
+                              .time_us = r->time_us,
+                              .recorded_us = b->ingested_us};
+    return is_good && tr_clusters_link(clusters, &link, NULL) == TR_OK;
+}
+
+/* A batch in which nothing links has no number. */
+static bool has_links(const world *w, const batch *b)
+{
+    for (uint32_t i = 0; i < b->row_count; i++) {
+        uint32_t count = 0;
+        for (uint32_t j = 0; j < b->rows[i].count; j++)
+            count += links(w, &w->pool[b->rows[i].ids[j]]);
+        if (count >= 2)
+            return true;
+    }
+    return false;
+}
+
+static tr_clusters *expected(const world *w)
+{
+    tr_clusters *clusters = NULL;
+    uint32_t number = 0;
+    bool is_good = tr_clusters_new(&clusters, NULL) == TR_OK;
+    for (uint32_t i = 0; i < w->batch_count && is_good; i++) {
+        const batch *b = &w->batches[i];
+        uint32_t order[ROWS_MAX];
+        if (b->is_gone || !has_links(w, b))
+            continue;
+        for (uint32_t j = 0; j < b->row_count; j++)
+            order[j] = j;
+        ordering = w;
+        ordering_batch = b;
+        qsort(order, b->row_count, sizeof *order, by_time_key_arrival);
+        for (uint32_t j = 0; j < b->row_count && is_good; j++)
+            is_good = link_row(w, b, &b->rows[order[j]], number, clusters);
+        number++;
+    }
+    CHECK(is_good);
+    return clusters;
+}
+
+/* Comparing ---------------------------------------------------------------------------------- */
+
+static bool same_node(const tr_clusters *a, uint32_t left, const tr_clusters *b, uint32_t right)
+{
+    tr_node own, other;
+    tr_clusters_describe(a, left, &own);
+    tr_clusters_describe(b, right, &other);
+    return memcmp(own.key, other.key, 16) == 0 && tr_str_equal(own.code, other.code) &&
+           tr_str_equal(own.id, other.id) && own.kind == other.kind &&
+           own.first_us == other.first_us && own.last_us == other.last_us;
+}
+
+static bool same_links(const tr_clusters *a, uint32_t left, const tr_clusters *b, uint32_t right)
+{
+    tr_arena arena = {0};
+    const tr_link *own = NULL, *other = NULL;
+    uint32_t count = 0, other_count = 0;
+    bool is_same = tr_clusters_links(a, left, &arena, &own, &count, NULL) == TR_OK &&
+                   tr_clusters_links(b, right, &arena, &other, &other_count, NULL) == TR_OK &&
+                   count == other_count;
+    for (uint32_t i = 0; i < count && is_same; i++)
+        is_same = same_node(a, own[i].a, b, other[i].a) && same_node(a, own[i].b, b, other[i].b) &&
+                  own[i].first_us == other[i].first_us && own[i].last_us == other[i].last_us &&
+                  own[i].batch_count == other[i].batch_count &&
+                  memcmp(own[i].batches, other[i].batches,
+                         own[i].batch_count * sizeof *own[i].batches) == 0;
+    tr_arena_free(&arena);
+    return is_same;
+}
+
+static bool same_history(const tr_clusters *a, uint32_t left, const tr_clusters *b, uint32_t right)
+{
+    uint8_t own_id[16], other_id[16];
+    tr_arena arena = {0};
+    const tr_cluster_change *own = NULL, *other = NULL;
+    uint32_t count = 0, other_count = 0;
+    tr_clusters_id(a, left, own_id);
+    tr_clusters_id(b, right, other_id);
+    const bool is_same =
+        memcmp(own_id, other_id, 16) == 0 &&
+        tr_clusters_history(a, left, &arena, &own, &count, NULL) == TR_OK &&
+        tr_clusters_history(b, right, &arena, &other, &other_count, NULL) == TR_OK &&
+        count == other_count && (count == 0 || memcmp(own, other, count * sizeof *own) == 0);
+    tr_arena_free(&arena);
+    return is_same;
+}
+
+static bool same_identity(const world *w, const pool_id *id, const tr_clusters *a,
+                          const tr_clusters *b)
+{
+    uint8_t key[16];
+    const uint32_t *own, *other;
+    tr_profile_key(w->house.secret, tr_str_of(id->code), tr_str_of(id->id), key);
+    const uint32_t left = tr_clusters_find(a, key), right = tr_clusters_find(b, key);
+    if (left == TR_NODE_NONE || right == TR_NODE_NONE) /* rows of one identity make no node */
+        return (left == TR_NODE_NONE || tr_clusters_members(a, left, &own) == 1) &&
+               (right == TR_NODE_NONE || tr_clusters_members(b, right, &own) == 1);
+    const uint32_t count = tr_clusters_members(a, left, &own);
+    bool is_same = tr_clusters_members(b, right, &other) == count &&
+                   same_links(a, left, b, right) && same_history(a, left, b, right);
+    for (uint32_t i = 0; i < count && is_same; i++)
+        is_same = same_node(a, own[i], b, other[i]);
+    return is_same;
+}
+
+static bool same_drops(const tr_clusters *a, const tr_clusters *b)
+{
+    const tr_drop *own, *other;
+    const uint32_t count = tr_clusters_drops(a, &own);
+    bool is_same = tr_clusters_drops(b, &other) == count;
+    for (uint32_t i = 0; i < count && is_same; i++)
+        is_same = same_node(a, own[i].node, b, other[i].node) && own[i].batch == other[i].batch &&
+                  own[i].time_us == other[i].time_us &&
+                  own[i].is_left_over == other[i].is_left_over;
+    return is_same;
+}
+
+static bool is_as_expected(world *w)
+{
+    tr_err err = {0};
+    tr_graph_reading *reading = NULL;
+    if (tr_graph_read(w->house.graph, &w->house.tenant, &reading, &err) != TR_OK) {
+        printf("%s\n", err.text);
+        return false;
+    }
+    tr_clusters *should = expected(w);
+    const tr_clusters *is = tr_graph_clusters(reading);
+    bool is_same = same_drops(should, is);
+    for (uint32_t i = 0; i < POOL && is_same; i++)
+        is_same = same_identity(w, &w->pool[i], should, is);
+    tr_graph_done(reading);
+    tr_clusters_free(should);
+    return is_same;
+}
+
+static void the_graph_is_that_of_the_live_batches(void)
+{
+    static world w;
+    uint64_t seed = tr_test_seed(21);
+    for (int i = 0; i < 2; i++) {
+        bool is_good = open_world(&w, tr_test_random(&seed));
+        for (int step = 0; step < 24 && is_good; step++) {
+            is_good = happen(&w) && (below(&w, 3) == 0 || is_as_expected(&w));
+            if (!is_good)
+                printf("world %d differs after step %d\n", i, step);
+        }
+        CHECK(is_good && is_as_expected(&w));
+        tr_world_house_close(&w.house);
+    }
+}
+
+int main(void)
+{
+    RUN(the_graph_is_that_of_the_live_batches);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
