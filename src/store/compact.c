@@ -10,16 +10,17 @@
  * Only the newest runs, without gaps, are folded, and runs of one ingestion time never part ways: the
  * order of a dataset's runs is the order in which rows replace each other. A row is rewritten about
  * log4(rows) times. The sources stay readable for plans that name them: files of batches as lake files,
- * compacted runs until RETIRED_MS have passed.
+ * compacted runs until TR_RUN_RETIRED_MS have passed.
  */
 #include "store/refold.h"
+#include "store/stitched.h"
 #include "store/store_internal.h"
 #include "base/clock.h"
 #include "base/log.h"
 
 #include <string.h>
 
-enum { FOLD_RUNS_MIN = 8, FOLD_FACTOR = 4, RETIRED_MS = 3600 * 1000 };
+enum { FOLD_RUNS_MIN = 8, FOLD_FACTOR = 4 };
 
 static const char run_name[] = "run.parquet";
 
@@ -141,7 +142,7 @@ static tr_code fold(tr_store *store, const tr_tenant *tenant, const char *datase
 
 static tr_code add_gone(void *ctx, const tr_object *object, tr_err *err)
 {
-    return tr_run_list_add(ctx, object, true, err);
+    return tr_run_list_add(ctx, object, TR_RUN_COMPACTED, err);
 }
 
 /* Removes compacted runs that went before a time. */
@@ -168,7 +169,9 @@ tr_code tr_store_compact(tr_store *store, const tr_tenant *tenant, const char *d
 {
     tr_run_list list = {0};
     (void)pthread_mutex_lock(&store->compacting);
-    tr_code code = sweep(store, tenant, dataset, tr_time_now_ms() - RETIRED_MS, err);
+    tr_code code = sweep(store, tenant, dataset, tr_time_now_ms() - TR_RUN_RETIRED_MS, err);
+    if (code == TR_OK)
+        code = tr_stitched_sweep(store, tenant, false, err);
     if (code == TR_OK)
         code = tr_run_list_live(store, tenant, &list, err);
     if (code == TR_OK)
@@ -191,7 +194,9 @@ tr_code tr_store_compact(tr_store *store, const tr_tenant *tenant, const char *d
 tr_code tr_store_sweep(tr_store *store, const tr_tenant *tenant, const char *dataset, tr_err *err)
 {
     (void)pthread_mutex_lock(&store->compacting);
-    const tr_code code = sweep(store, tenant, dataset, INT64_MAX, err);
+    tr_code code = sweep(store, tenant, dataset, INT64_MAX, err);
+    if (code == TR_OK)
+        code = tr_stitched_sweep(store, tenant, true, err);
     (void)pthread_mutex_unlock(&store->compacting);
     return code;
 }

@@ -133,6 +133,7 @@ static tr_code open_run(tr_store *store, const tr_tenant *tenant, const tr_run_e
     }
     tr_run *run = opened->run;
     run->is_upsert = entry->is_upsert;
+    run->is_membership = entry->is_membership;
     if (!entry->is_compacted) {
         memcpy(run->batch, entry->batch, sizeof run->batch);
         run->ingested_us = run->ingested_min_us = entry->ingested_us;
@@ -170,15 +171,20 @@ static tr_code hold_run(tr_store *store, const tr_tenant *tenant, const tr_run_e
     return TR_OK;
 }
 
-/* Reads what a file or run object says; false: it is no run. */
-static bool read_entry(const tr_object *object, bool is_compacted, tr_run_entry *entry)
+/* Reads what a file, run or stitched object says; false: it is no run. A stitched one says what its source did,
+ * so that it stands where that would; only its folder is its own. */
+static bool read_entry(const tr_object *object, tr_run_source source, tr_run_entry *entry)
 {
+    const bool is_compacted = source == TR_RUN_COMPACTED ||
+                              (source == TR_RUN_STITCHED && tr_json_bool(object->doc, "isCompacted", false));
     const char *dataset = tr_json_text(object->doc, "dataSetId", is_compacted ? object->parent : "");
-    const char *batch = is_compacted ? object->id : tr_json_text(object->doc, "batchId", object->parent);
+    const char *own = source == TR_RUN_STITCHED ? object->parent : object->id;
+    const char *batch = is_compacted ? own : tr_json_text(object->doc, "batchId", object->parent);
     const char *behavior = tr_json_text(object->doc, "behavior", "");
     *entry = (tr_run_entry){.is_compacted = is_compacted,
                             .is_event = strcmp(behavior, "event") == 0,
                             .is_upsert = tr_json_bool(object->doc, "isUpsert", false),
+                            .is_membership = strcmp(behavior, "membership") == 0,
                             .bytes = (uint64_t)tr_json_int(object->doc, "bytes", 0),
                             .rows = (uint64_t)tr_json_int(object->doc, "rows", 0),
                             .ingested_us = tr_json_int(object->doc, "ingestedUs", 0),
@@ -186,12 +192,12 @@ static bool read_entry(const tr_object *object, bool is_compacted, tr_run_entry 
     (void)snprintf(entry->id, sizeof entry->id, "%s", object->id);
     (void)snprintf(entry->dataset, sizeof entry->dataset, "%s", dataset);
     (void)snprintf(entry->batch, sizeof entry->batch, "%s", batch);
-    (void)snprintf(entry->folder, sizeof entry->folder, "%s", batch);
+    (void)snprintf(entry->folder, sizeof entry->folder, "%s", source == TR_RUN_STITCHED ? object->id : batch);
     (void)snprintf(entry->name, sizeof entry->name, "%s", tr_json_text(object->doc, "name", ""));
-    return entry->is_event || strcmp(behavior, "record") == 0;
+    return source == TR_RUN_STITCHED || entry->is_event || strcmp(behavior, "record") == 0;
 }
 
-tr_code tr_run_list_add(tr_run_list *list, const tr_object *object, bool is_compacted, tr_err *err)
+tr_code tr_run_list_add(tr_run_list *list, const tr_object *object, tr_run_source source, tr_err *err)
 {
     if (list->count == list->cap) {
         const uint32_t cap = list->cap == 0 ? 32 : list->cap * 2;
@@ -201,18 +207,18 @@ tr_code tr_run_list_add(tr_run_list *list, const tr_object *object, bool is_comp
         list->entries = entries;
         list->cap = cap;
     }
-    list->count += read_entry(object, is_compacted, &list->entries[list->count]);
+    list->count += read_entry(object, source, &list->entries[list->count]);
     return TR_OK;
 }
 
 static tr_code add_file(void *ctx, const tr_object *object, tr_err *err)
 {
-    return tr_run_list_add(ctx, object, false, err);
+    return tr_run_list_add(ctx, object, TR_RUN_OF_FILE, err);
 }
 
 static tr_code add_run(void *ctx, const tr_object *object, tr_err *err)
 {
-    return tr_run_list_add(ctx, object, true, err);
+    return tr_run_list_add(ctx, object, TR_RUN_COMPACTED, err);
 }
 
 /* Within a dataset by ingestion; files of one batch by name, which is the order they were written in. */
@@ -319,20 +325,22 @@ tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant, tr_snapshot 
 /* A run by id, whether it is live or only still readable. */
 static tr_code find_run(tr_store *store, const tr_tenant *tenant, const char *id, tr_run_list *list, tr_err *err)
 {
+    static const char *const kinds[] = {[TR_RUN_OF_FILE] = "file",
+                                        [TR_RUN_COMPACTED] = "run",
+                                        [TR_RUN_STITCHED] = "stitched"};
+    enum { KINDS = sizeof kinds / sizeof *kinds };
     tr_object object = {0};
-    bool is_compacted = false;
-    tr_code code = tr_catalog_get(store->catalog, tenant, "file", id, &object, err);
-    if (code == TR_NOT_FOUND) {
-        is_compacted = true;
-        code = tr_catalog_get(store->catalog, tenant, "run", id, &object, err);
-    }
+    tr_code code = TR_NOT_FOUND;
+    uint32_t kind = 0;
+    for (; kind < KINDS && code == TR_NOT_FOUND; kind += code == TR_NOT_FOUND)
+        code = tr_catalog_get(store->catalog, tenant, kinds[kind], id, &object, err);
     if (code == TR_NOT_FOUND)
         return TR_FAIL(err, TR_NOT_FOUND, "run %s of the snapshot is gone", id);
     TR_TRY(code);
-    if (!is_compacted && strcmp(object.state, "gone") == 0)
+    if (kind == TR_RUN_OF_FILE && strcmp(object.state, "gone") == 0)
         code = TR_FAIL(err, TR_NOT_FOUND, "run %s of the snapshot is gone", id);
     else
-        code = tr_run_list_add(list, &object, is_compacted, err);
+        code = tr_run_list_add(list, &object, (tr_run_source)kind, err);
     tr_object_clear(&object);
     return code;
 }

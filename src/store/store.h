@@ -54,6 +54,7 @@ typedef struct tr_run {
     bool is_event;
     bool is_upsert;    /* the dataset's isUpsert tag when the run was made */
     bool is_members;   /* the members of clusters, and no fragments */
+    bool is_membership; /* members of segments, under the keys of today's anchors */
     uint8_t partition_bits;
     int64_t ingested_us;   /* of its newest row */
     int64_t ingested_min_us; /* of its oldest: equal unless compacted */
@@ -145,8 +146,8 @@ tr_type *tr_run_add_bookkeeping(tr_arena *arena, tr_type *root);
 TR_MUST_CHECK tr_code tr_store_compact(tr_store *store, const tr_tenant *tenant, const char *dataset,
                                        uint32_t *folded, tr_err *err);
 
-/* Removes the runs of a dataset that are live no more, which compaction would keep for a while: data was taken
- * back. Whoever reads them reads on; plans that name them find them gone. */
+/* Removes the runs of a dataset that are live no more, and what was stitched of them, which compaction would keep
+ * for a while: data was taken back. Whoever reads them reads on; plans that name them find them gone. */
 TR_MUST_CHECK tr_code tr_store_sweep(tr_store *store, const tr_tenant *tenant, const char *dataset, tr_err *err);
 
 #endif

@@ -36,7 +36,7 @@ struct tr_store {
 
 typedef struct tr_run_entry {
     char id[48], dataset[32], batch[32], folder[32], name[104];
-    bool is_compacted, is_event, is_upsert;
+    bool is_compacted, is_event, is_upsert, is_membership;
     uint64_t bytes, rows;
     int64_t ingested_us, updated_ms;
 } tr_run_entry;
@@ -46,10 +46,15 @@ typedef struct tr_run_list {
     uint32_t count, cap;
 } tr_run_list;
 
-TR_MUST_CHECK tr_code tr_run_list_add(tr_run_list *list, const tr_object *object, bool is_compacted, tr_err *err);
+typedef enum tr_run_source { TR_RUN_OF_FILE, TR_RUN_COMPACTED, TR_RUN_STITCHED } tr_run_source;
+TR_MUST_CHECK tr_code tr_run_list_add(tr_run_list *list, const tr_object *object, tr_run_source source,
+                                      tr_err *err);
 void tr_run_list_sort(tr_run_list *list);
 TR_MUST_CHECK tr_code tr_run_list_live(tr_store *store, const tr_tenant *tenant, tr_run_list *list, tr_err *err);
 TR_MUST_CHECK tr_code tr_run_list_hold(tr_store *store, const tr_tenant *tenant, const tr_run_list *list,
                                        tr_snapshot **out, tr_err *err);
+
+/* How long runs that are live no more stay for plans that name them. */
+enum { TR_RUN_RETIRED_MS = 3600 * 1000 };
 
 #endif
