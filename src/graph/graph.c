@@ -15,6 +15,11 @@ tr_code tr_graph_open(tr_catalog *catalog, tr_lake *lake, tr_store *store, tr_gr
     graph->catalog = catalog;
     graph->lake = lake;
     graph->store = store;
+    const tr_code code = tr_stitcher_open(&graph->stitcher, err);
+    if (code != TR_OK) {
+        tr_free(graph);
+        return code;
+    }
     (void)pthread_mutex_init(&graph->mutex, NULL);
     *out = graph;
     return TR_OK;
@@ -45,6 +50,7 @@ void tr_graph_close(tr_graph *graph)
         free_reading(graph->tenants);
         graph->tenants = next;
     }
+    tr_stitcher_close(graph->stitcher);
     (void)pthread_mutex_destroy(&graph->mutex);
     tr_free(graph);
 }

@@ -38,6 +38,8 @@
 #include "lake/lake.h"
 #include "store/store.h"
 
+#include <stdatomic.h>
+
 typedef struct tr_graph tr_graph;
 typedef struct tr_graph_reading tr_graph_reading;
 
@@ -70,16 +72,22 @@ TR_MUST_CHECK tr_code tr_graph_keys(tr_graph *graph, const tr_tenant *tenant, co
                                     tr_arena *arena, const uint8_t (**out)[16], uint32_t *count,
                                     tr_err *err);
 
-/* What a plan under `pdg` reads: stitched runs where rows moved, made now when they are not there,
- * published in one transaction each. *runs names them (ids of runs and stitched runs, and the
- * members run) for tr_graph_snapshot_of; returned. A plan that names them finds the same bytes
- * after a restart, or TR_NOT_FOUND. */
-TR_MUST_CHECK tr_code tr_graph_stitch(tr_graph *graph, const tr_tenant *tenant,
-                                      const tr_snapshot *snapshot, json_t **runs, tr_err *err);
+/* What a plan under `pdg` reads: stitched runs where rows moved, made now when they are not there, each published
+ * in one transaction, and members' runs. *runs names them all for tr_graph_snapshot_of; returned. A plan that
+ * names them finds the same bytes after a restart, or TR_NOT_FOUND.
+ * TR_NOT_FOUND  a run was taken back meanwhile */
+typedef struct tr_graph_order {
+    const tr_snapshot *snapshot;
+    const tr_run *const *memberships; /* of segments: their rows come along under today's keys */
+    uint32_t membership_count;
+    const atomic_bool *cancel; /* polled; set: TR_CANCELLED; NULL: nobody asks */
+} tr_graph_order;
+TR_MUST_CHECK tr_code tr_graph_stitch(tr_graph *graph, const tr_tenant *tenant, const tr_graph_order *order,
+                                      json_t **runs, tr_err *err);
 /* Release with tr_store_release. */
 TR_MUST_CHECK tr_code tr_graph_snapshot_of(tr_graph *graph, const tr_tenant *tenant,
                                            const json_t *runs, tr_snapshot **out, tr_err *err);
-/* Removes stitched runs that no current snapshot would use and nobody holds. */
+/* Removes stitched runs that are of use no more: at start-up; compaction does it as well. */
 TR_MUST_CHECK tr_code tr_graph_sweep(tr_graph *graph, const tr_tenant *tenant, tr_err *err);
 
 #endif

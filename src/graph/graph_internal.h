@@ -137,11 +137,16 @@ struct tr_graph {
     tr_store *store;
     pthread_mutex_t mutex; /* tenants, holders */
     tr_graph_reading *tenants;
+    struct tr_stitcher *stitcher; /* stitch.c */
 };
 
 /* Makes room for `more` in an array. `array` is a pointer to the array's pointer. */
 TR_MUST_CHECK tr_code tr_graph_room(void *array, uint32_t count, uint64_t more, uint32_t *cap,
                                     size_t size, tr_err *err);
+typedef struct tr_stitcher tr_stitcher;
+TR_MUST_CHECK tr_code tr_stitcher_open(tr_stitcher **out, tr_err *err);
+void tr_stitcher_close(tr_stitcher *stitcher); /* accepts NULL */
+
 /* Takes in what the catalog has and the state has not; `updating` is held. */
 TR_MUST_CHECK tr_code tr_graph_update(tr_graph *graph, const tr_tenant *tenant,
                                       tr_graph_reading *own, tr_err *err);

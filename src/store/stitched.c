@@ -44,7 +44,7 @@ static tr_code set_state(tr_store *store, const tr_tenant *tenant, tr_object *ob
 }
 
 tr_code tr_stitched_find(tr_store *store, const tr_tenant *tenant, const char *source,
-                         const char *digest, char id[32], tr_err *err)
+                         const char *digest, char id[48], tr_err *err)
 {
     const tr_catalog_filter filter = {.parent = source};
     finding f = {.digest = digest};
@@ -54,7 +54,7 @@ tr_code tr_stitched_find(tr_store *store, const tr_tenant *tenant, const char *s
     if (code == TR_OK && strcmp(f.found.state, "gone") == 0) /* it is of use again */
         code = set_state(store, tenant, &f.found, "profile", err);
     if (code == TR_OK)
-        (void)snprintf(id, 32, "%s", f.found.id);
+        (void)snprintf(id, 48, "%s", f.found.id);
     tr_object_clear(&f.found);
     return code;
 }
@@ -133,7 +133,7 @@ static tr_code write_file(tr_store *store, const tr_tenant *tenant, const char *
 }
 
 tr_code tr_stitched_make(tr_store *store, const tr_tenant *tenant, const tr_stitched_new *of,
-                         tr_stitched_write write, void *ctx, char id[32], tr_err *err)
+                         tr_stitched_write write, void *ctx, char id[48], tr_err *err)
 {
     const tr_id own = tr_id_ulid();
     char stage[64];
@@ -156,7 +156,7 @@ tr_code tr_stitched_make(tr_store *store, const tr_tenant *tenant, const tr_stit
     }
     if (code == TR_OK) {
         tr_crash_point("stitch_committed");
-        (void)snprintf(id, 32, "%s", own.text);
+        (void)snprintf(id, 48, "%s", own.text);
     }
     return code;
 }

@@ -23,7 +23,7 @@
 
 /* The id of a run that is there. TR_NOT_FOUND: none */
 TR_MUST_CHECK tr_code tr_stitched_find(tr_store *store, const tr_tenant *tenant, const char *source,
-                                       const char *digest, char id[32], tr_err *err);
+                                       const char *digest, char id[48], tr_err *err);
 
 typedef struct tr_stitched_new {
     const char *source;      /* id; TR_STITCHED_MEMBERS */
@@ -38,7 +38,7 @@ typedef tr_code (*tr_stitched_write)(void *ctx, tr_sink sink, uint64_t *rows, tr
 /* Writes, publishes and inserts one: a stage, one rename, one transaction.
  * TR_NOT_FOUND  its source was taken back meanwhile */
 TR_MUST_CHECK tr_code tr_stitched_make(tr_store *store, const tr_tenant *tenant, const tr_stitched_new *of,
-                                       tr_stitched_write write, void *ctx, char id[32], tr_err *err);
+                                       tr_stitched_write write, void *ctx, char id[48], tr_err *err);
 
 /* Others of the source, of another digest, are of use no more. */
 TR_MUST_CHECK tr_code tr_stitched_supersede(tr_store *store, const tr_tenant *tenant, const char *source,

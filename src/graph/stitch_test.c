@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stitch_test.c - goal: a stitched snapshot has every row once, under the key of whom its cluster
+ * stands for; what did not change is not made again; what was taken back is gone. Method: small
+ * batches in a real catalog and lake, compared with what the graph itself answers.
+ */
+#include "base/test.h"
+#include "graph/graph_world.h"
+
+#include <string.h>
+
+static int passed, failed;
+
+enum { PEOPLE = 300 };
+
+static const char *const batches[] = {"01AAAAAAAAAAAAAAAAAAAAAAAA", "01BBBBBBBBBBBBBBBBBBBBBBBB",
+                                      "01CCCCCCCCCCCCCCCCCCCCCCCC"};
+
+typedef struct texts {
+    char email[32], phone[32];
+} texts;
+
+/* Everybody by phone, every other one with an email; the first batch in two files. */
+static void publish(tr_world_house *house, uint32_t number, bool is_event, uint32_t from, uint32_t to)
+{
+    static texts names[PEOPLE];
+    tr_world_run *runs[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++)
+        CHECK(tr_world_run_open(house->secret, is_event, 1000 + number, &runs[i], NULL) == TR_OK);
+    for (uint32_t p = from; p < to; p++) {
+        (void)snprintf(names[p].email, sizeof names[p].email, "p%u@example.org", p);
+        (void)snprintf(names[p].phone, sizeof names[p].phone, "%u", 100000 + p);
+        const tr_world_identity both[] = {{tr_str_of("Phone"), tr_str_of(names[p].phone)},
+                                          {tr_str_of("Email"), tr_str_of(names[p].email)}};
+        const tr_world_identity *who = number == 1 ? &both[1] : both;
+        const uint32_t count = number == 1 ? 1 : 1 + p % 2;
+        CHECK(tr_world_run_add(runs[p % 2], who, count, 1000 + p, NULL) == TR_OK);
+    }
+    const tr_world_batch batch = {.dataset = is_event ? "events" : "records",
+                                  .id = batches[number],
+                                  .is_event = is_event,
+                                  .ingested_us = 5000 + number};
+    CHECK(tr_world_publish(house, &batch, runs, 2, NULL) == TR_OK);
+    for (int i = 0; i < 2; i++)
+        tr_world_run_close(runs[i]);
+}
+
+static json_t *stitch(tr_world_house *house)
+{
+    tr_snapshot *snapshot = NULL;
+    json_t *runs = NULL;
+    tr_err err = {0};
+    CHECK(tr_store_snapshot(house->store, &house->tenant, &snapshot, NULL) == TR_OK);
+    const tr_graph_order order = {.snapshot = snapshot};
+    if (tr_graph_stitch(house->graph, &house->tenant, &order, &runs, &err) != TR_OK)
+        printf("%s\n", err.text);
+    CHECK(runs != NULL);
+    tr_store_release(house->store, snapshot);
+    return runs;
+}
+
+/* Every row of a run stands where its own identity's cluster says; returns its rows. */
+static uint64_t check_run(tr_world_house *house, const tr_run *run)
+{
+    tr_arena arena = {0};
+    uint64_t rows = 0;
+    for (uint32_t g = 0; g < tr_parquet_group_count(run->file); g++) {
+        const uint32_t count = tr_parquet_group_rows(run->file, g);
+        tr_column key, code, id;
+        CHECK(tr_run_read(run, g, run->key_leaf, 0, count, &arena, &key, NULL) == TR_OK);
+        CHECK(tr_run_read(run, g, run->namespace_leaf, 0, count, &arena, &code, NULL) == TR_OK);
+        CHECK(tr_run_read(run, g, run->id_leaf, 0, count, &arena, &id, NULL) == TR_OK);
+        for (uint32_t i = 0; i < count; i++, rows++) {
+            uint8_t own[16];
+            const uint8_t(*keys)[16] = NULL;
+            uint32_t members = 0;
+            tr_profile_key(house->secret, tr_column_string(&code, i), tr_column_string(&id, i), own);
+            CHECK(tr_graph_keys(house->graph, &house->tenant, own, &arena, &keys, &members, NULL) ==
+                  TR_OK);
+            CHECK(memcmp(keys[0], key.values.keys[key.codes[i] - 1], 16) == 0);
+            CHECK(!run->is_members || members > 1);
+        }
+    }
+    tr_arena_free(&arena);
+    return rows;
+}
+
+static void check_all(tr_world_house *house, const json_t *runs, uint64_t rows, uint64_t clusters)
+{
+    tr_snapshot *snapshot = NULL;
+    uint64_t found = 0, members = 0;
+    CHECK(tr_graph_snapshot_of(house->graph, &house->tenant, runs, &snapshot, NULL) == TR_OK);
+    for (uint32_t r = 0; snapshot != NULL && r < snapshot->run_count; r++)
+        *(snapshot->runs[r]->is_members ? &members : &found) += check_run(house, snapshot->runs[r]);
+    CHECK(found == rows);
+    CHECK(members == clusters);
+    tr_store_release(house->store, snapshot);
+}
+
+static void what_did_not_change_is_not_made_again(void)
+{
+    tr_world_house house;
+    CHECK(tr_world_house_open(&house, NULL) == TR_OK);
+    publish(&house, 0, false, 0, PEOPLE);
+    publish(&house, 1, false, 0, PEOPLE);
+    json_t *first = stitch(&house), *again = stitch(&house);
+    check_all(&house, first, 2 * PEOPLE, PEOPLE / 2);
+    CHECK(json_equal(first, again));
+    CHECK(tr_world_house_reopen(&house, NULL) == TR_OK);
+    json_t *after = stitch(&house);
+    CHECK(json_equal(first, after));
+    check_all(&house, after, 2 * PEOPLE, PEOPLE / 2);
+
+    publish(&house, 2, true, 0, 10); /* says what is known: only new runs are looked at */
+    json_t *more = stitch(&house);
+    check_all(&house, more, 2 * PEOPLE + 10, PEOPLE / 2);
+    size_t kept = 0, i, k;
+    json_t *id, *other;
+    json_array_foreach(first, i, id)
+        json_array_foreach(more, k, other)
+            kept += json_equal(id, other);
+    CHECK(kept == json_array_size(first));
+    json_decref(first);
+    json_decref(again);
+    json_decref(after);
+    json_decref(more);
+    tr_world_house_close(&house);
+}
+
+static void a_plan_keeps_its_runs_until_data_is_taken_back(void)
+{
+    tr_world_house house;
+    tr_snapshot *snapshot = NULL;
+    CHECK(tr_world_house_open(&house, NULL) == TR_OK);
+    publish(&house, 0, false, 0, PEOPLE / 2);
+    publish(&house, 1, false, 0, PEOPLE);
+    json_t *first = stitch(&house);
+    check_all(&house, first, PEOPLE + PEOPLE / 2, PEOPLE / 4);
+    publish(&house, 2, false, 0, PEOPLE); /* more people become one */
+    json_t *second = stitch(&house);
+    check_all(&house, second, 2 * PEOPLE + PEOPLE / 2, PEOPLE / 2);
+    CHECK(tr_graph_sweep(house.graph, &house.tenant, NULL) == TR_OK);
+    /* The runs of before are superseded, and still there for a plan that names them. */
+    CHECK(tr_graph_snapshot_of(house.graph, &house.tenant, first, &snapshot, NULL) == TR_OK);
+    tr_store_release(house.store, snapshot);
+
+    CHECK(tr_world_set_state(&house, batches[2], "gone", NULL) == TR_OK);
+    CHECK(tr_store_sweep(house.store, &house.tenant, "records", NULL) == TR_OK);
+    CHECK(tr_graph_snapshot_of(house.graph, &house.tenant, second, &snapshot, NULL) == TR_NOT_FOUND);
+    json_t *third = stitch(&house);
+    check_all(&house, third, PEOPLE + PEOPLE / 2, PEOPLE / 4);
+    json_decref(first);
+    json_decref(second);
+    json_decref(third);
+    tr_world_house_close(&house);
+}
+
+static tr_code note_hash(void *ctx, const tr_object *object, tr_err *err)
+{
+    char name[400];
+    (void)err;
+    (void)snprintf(name, sizeof name, "%s %s", object->parent,
+                   tr_json_text(object->doc, "digest", ""));
+    return json_object_set(ctx, name, json_object_get(object->doc, "xxh128"));
+}
+
+static tr_code note_id(void *ctx, const tr_object *object, tr_err *err)
+{
+    (void)err;
+    return json_array_append_new(ctx, json_string(object->id));
+}
+
+/* The hashes of all that was stitched, by source and digest. */
+static json_t *hashes(tr_world_house *house)
+{
+    const tr_catalog_filter all = {0};
+    json_t *out = json_object();
+    CHECK(tr_catalog_list(house->catalog, &house->tenant, "stitched", &all, note_hash, out, NULL) ==
+          TR_OK);
+    return out;
+}
+
+static void what_is_lost_is_made_again_with_the_same_bytes(void)
+{
+    tr_world_house house;
+    const tr_catalog_filter all = {0};
+    json_t *ids = json_array(), *id;
+    size_t i;
+    CHECK(tr_world_house_open(&house, NULL) == TR_OK);
+    publish(&house, 0, false, 0, PEOPLE);
+    publish(&house, 1, false, 0, PEOPLE);
+    publish(&house, 2, true, 0, PEOPLE);
+    json_t *first = stitch(&house), *before = hashes(&house);
+    CHECK(json_object_size(before) >= 3);
+    CHECK(tr_catalog_list(house.catalog, &house.tenant, "stitched", &all, note_id, ids, NULL) ==
+          TR_OK);
+    json_array_foreach(ids, i, id)
+        CHECK(tr_catalog_remove(house.catalog, &house.tenant, "stitched", json_string_value(id),
+                                NULL) == TR_OK);
+    CHECK(tr_world_house_reopen(&house, NULL) == TR_OK);
+    json_t *second = stitch(&house), *after = hashes(&house);
+    CHECK(!json_equal(first, second));
+    CHECK(json_equal(before, after));
+    check_all(&house, second, 3 * PEOPLE, PEOPLE / 2);
+    json_decref(ids);
+    json_decref(first);
+    json_decref(second);
+    json_decref(before);
+    json_decref(after);
+    tr_world_house_close(&house);
+}
+
+static void a_cancelled_stitching_says_so(void)
+{
+    tr_world_house house;
+    tr_snapshot *snapshot = NULL;
+    json_t *runs = NULL;
+    const atomic_bool cancel = true;
+    CHECK(tr_world_house_open(&house, NULL) == TR_OK);
+    publish(&house, 0, false, 0, PEOPLE);
+    CHECK(tr_store_snapshot(house.store, &house.tenant, &snapshot, NULL) == TR_OK);
+    const tr_graph_order order = {.snapshot = snapshot, .cancel = &cancel};
+    CHECK(tr_graph_stitch(house.graph, &house.tenant, &order, &runs, NULL) == TR_CANCELLED);
+    tr_store_release(house.store, snapshot);
+    tr_world_house_close(&house);
+}
+
+int main(void)
+{
+    RUN(what_did_not_change_is_not_made_again);
+    RUN(a_plan_keeps_its_runs_until_data_is_taken_back);
+    RUN(what_is_lost_is_made_again_with_the_same_bytes);
+    RUN(a_cancelled_stitching_says_so);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
