@@ -3,9 +3,9 @@
  *
  *     stage/<id>           an export or a segment job that goes on: its finished parts are kept
  *     uploads/<batch>      a batch that is not done: its raw files are read (again)
- *     data/<ds>/<batch>    files that the catalog lists; a compacted run; or an export between its
- *                          rename and its commit, which goes on from there; diagnostics that
- *                          their batch lists
+ *     data/<ds>/<batch>    files that the catalog lists; a compacted or stitched run; or an export
+ *                          between its rename and its commit, which goes on from there;
+ *                          diagnostics that their batch lists
  *
  * Everything else is what a crash left. When the catalog cannot answer, nothing is removed.
  */
@@ -164,11 +164,11 @@ static bool are_diagnostics_known(const known *k, const tr_tenant *tenant, const
     return is_known;
 }
 
-/* A run of members that is in force, or the one before. */
-static bool is_membership_known(const known *k, const tr_tenant *tenant, const char *run)
+/* Whether an object of a kind is there: a run of members in force or the one before, a stitched run. */
+static bool has_object(const known *k, const tr_tenant *tenant, const char *kind, const char *id)
 {
     tr_object object = {0};
-    const tr_code code = tr_catalog_get(k->catalog, tenant, "membership_run", run, &object, NULL);
+    const tr_code code = tr_catalog_get(k->catalog, tenant, kind, id, &object, NULL);
     tr_object_clear(&object);
     return code != TR_NOT_FOUND; /* when the catalog cannot say, it stays */
 }
@@ -194,7 +194,8 @@ static bool is_batch_known(const known *k, const tr_tenant *tenant, const char *
     const char *run = state_of(k, tenant, "run", batch, &object);
     const bool is_known = run == NULL || run[0] != '\0';
     tr_object_clear(&object);
-    return is_known || is_membership_known(k, tenant, batch);
+    return is_known || has_object(k, tenant, "membership_run", batch) ||
+           has_object(k, tenant, "stitched", batch);
 }
 
 static bool is_known(void *ctx, const char *tenant_folder, const char *kind, const char *id)

@@ -117,7 +117,7 @@ static void what_did_not_change_is_not_made_again(void)
     json_t *id, *other;
     json_array_foreach(first, i, id)
         json_array_foreach(more, k, other)
-            kept += json_equal(id, other);
+            kept += (size_t)json_equal(id, other);
     CHECK(kept == json_array_size(first));
     json_decref(first);
     json_decref(again);
