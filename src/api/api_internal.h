@@ -94,6 +94,7 @@ extern const tr_endpoint tr_api_previews[];       /* /data/core/ups/preview..., 
 extern const tr_endpoint tr_api_query_service[];  /* /data/foundation/query/connection_parameters */
 extern const tr_endpoint tr_api_queries[];        /* /data/foundation/query/queries... */
 extern const tr_endpoint tr_api_audiences[];      /* /data/core/ups/audiences... */
+extern const tr_endpoint tr_api_segment_search[]; /* /data/core/ups/search... */
 extern const tr_endpoint tr_api_system_jobs[];    /* /data/core/ups/system/jobs... */
 extern const tr_endpoint tr_api_projections[];    /* /data/core/ups/config/destinations, /projections */
 extern const tr_endpoint tr_api_reports[];        /* /data/core/ups/previewsamplestatus... */

@@ -29,8 +29,8 @@ static tr_code put_audience(tr_call *call, tr_err *err)
     const json_t *body = NULL;
     json_t *doc = NULL;
     TR_TRY(tr_call_json(call, &body, err));
-    TR_TRY(tr_audience_change(call->parts->segment, &call->tenant, tr_call_param(call, 0), body,
-                              &doc, err));
+    TR_TRY(tr_audience_replace(call->parts->segment, &call->tenant, tr_call_param(call, 0), body,
+                               &doc, err));
     return tr_reply_json(call, 200, doc, err);
 }
 
@@ -46,7 +46,7 @@ static tr_code patch_audience(tr_call *call, tr_err *err)
     TR_TRY(get_one(call, id, &doc, err));
     tr_code code = tr_json_patch(&doc, body, err);
     if (code == TR_OK)
-        code = tr_audience_change(call->parts->segment, &call->tenant, id, doc, &changed, err);
+        code = tr_audience_replace(call->parts->segment, &call->tenant, id, doc, &changed, err);
     json_decref(doc);
     TR_TRY(code);
     return tr_reply_json(call, 200, changed, err);
@@ -63,19 +63,38 @@ static tr_code bulk_get(tr_call *call, tr_err *err)
     return tr_segment_bulk_get(call, get_one, true, err);
 }
 
+/* Audiences of people are all there are. */
+static tr_code read_entity_type(tr_call *call, bool *is_people, tr_err *err)
+{
+    const tr_str type = tr_segment_query(call, "entityType");
+    *is_people = type.at == NULL || tr_str_is(type, "_xdm.context.profile");
+    if (*is_people || tr_str_is(type, "_xdm.context.account"))
+        return TR_OK;
+    return TR_FAIL(err, TR_INVALID,
+                   "entityType is \"%.*s\": expected _xdm.context.profile or "
+                   "_xdm.context.account",
+                   type.len > 60 ? 60 : (int)type.len, (const char *)type.at);
+}
+
 static tr_code list_audiences(tr_call *call, tr_err *err)
 {
-    static const char *const sortable[] = {"creationTime", "updateTime", "createEpoch",
-                                           "updateEpoch",  "name",       "id",
-                                           NULL};
+    static const char *const sortable[] = {
+        "creationTime", "updateTime", "createEpoch",    "updateEpoch", "name", "id",
+        "description",  "namespace",  "lifecycleState", "originName",  "type", NULL};
     tr_list_request request;
     json_t *items = NULL;
     uint64_t total = 0;
+    bool is_people = true;
+    TR_TRY(read_entity_type(call, &is_people, err));
     TR_TRY(tr_segment_list_read(call, sortable, &request, err));
     TR_TRY(tr_list_add(&request, "name", tr_segment_query(call, "name"), TR_LIST_CONTAINS, err));
     TR_TRY(tr_list_add(&request, "description", tr_segment_query(call, "description"),
                        TR_LIST_CONTAINS, err));
-    TR_TRY(tr_audience_find(call->parts->segment, &call->tenant, &request, &items, &total, err));
+    if (is_people)
+        TR_TRY(
+            tr_audience_find(call->parts->segment, &call->tenant, &request, &items, &total, err));
+    else
+        items = json_array();
     return tr_segment_list_reply(call, &request, "audiences", items, total, err);
 }
 

@@ -17,8 +17,8 @@ TR_MUST_CHECK tr_code tr_audience_create(tr_segment *segment, const tr_tenant *t
                                          const json_t *body, json_t **out, tr_err *err);
 TR_MUST_CHECK tr_code tr_audience_get(tr_segment *segment, const tr_tenant *tenant, const char *id,
                                       json_t **out, tr_err *err);
-/* The members of `body` replace those of the audience. */
-TR_MUST_CHECK tr_code tr_audience_change(tr_segment *segment, const tr_tenant *tenant,
+/* The body is all of it; what it lacks goes. Its namespace and audienceId stay. */
+TR_MUST_CHECK tr_code tr_audience_replace(tr_segment *segment, const tr_tenant *tenant,
                                          const char *id, const json_t *body, json_t **out,
                                          tr_err *err);
 TR_MUST_CHECK tr_code tr_audience_remove(tr_segment *segment, const tr_tenant *tenant,

@@ -32,7 +32,9 @@ static tr_code merge_members(const json_t *body, const json_t *old, json_t **out
     json_t *merged = json_object();
     bool is_good = merged != NULL;
     for (int i = 0; i < OWN_COUNT && is_good; i++) {
-        json_t *value = json_object_get(body, own_members[i]);
+        json_t *value = strcmp(own_members[i], "lifecycleState") == 0
+                            ? tr_lifecycle_of(body)
+                            : json_object_get(body, own_members[i]);
         if (value == NULL || json_is_null(value))
             value = json_object_get(old, own_members[i]);
         if (value != NULL && !json_is_null(value))
@@ -209,19 +211,6 @@ static tr_code check_methods(json_t *doc, const tr_pql_node *root, bool is_new, 
     return json_object_set_new(doc, "evaluationInfo", shown) == 0 ? TR_OK : no_memory(err);
 }
 
-static tr_code check_state(const json_t *doc, tr_err *err)
-{
-    static const char *const states[] = {"published", "draft", "inactive", "archived"};
-    const json_t *state = NULL;
-    TR_TRY(tr_want_member(doc, "", "lifecycleState", TR_WANT_STRING, &state, err));
-    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
-        if (state == NULL || strcmp(json_string_value(state), states[i]) == 0)
-            return TR_OK;
-    return TR_FAIL(err, TR_INVALID,
-                   "lifecycleState is \"%.40s\": expected draft, published, inactive or archived",
-                   json_string_value(state));
-}
-
 static bool fill(json_t *doc, const char *key, json_t *value)
 {
     if (json_object_get(doc, key) == NULL)
@@ -267,17 +256,17 @@ static tr_code check_expression(tr_segment *segment, const tr_tenant *tenant, co
 }
 
 tr_code tr_definition_make(tr_segment *segment, const tr_tenant *tenant, const json_t *body,
-                           const json_t *old, json_t **out, tr_err *err)
+                           const json_t *old, bool is_whole, json_t **out, tr_err *err)
 {
     json_t *doc = NULL;
     if (!json_is_object(body))
         return TR_FAIL(err, TR_INVALID, "the request body must be a JSON object");
-    TR_TRY(merge_members(body, old, &doc, err));
+    TR_TRY(merge_members(body, is_whole ? NULL : old, &doc, err));
     tr_code code = check_texts(doc, err);
     if (code == TR_OK)
         code = check_schema(doc, err);
     if (code == TR_OK)
-        code = check_state(doc, err);
+        code = tr_lifecycle_read(doc, err);
     if (code == TR_OK)
         code = check_expression(segment, tenant, old, doc, err);
     if (code == TR_OK &&
@@ -287,6 +276,8 @@ tr_code tr_definition_make(tr_segment *segment, const tr_tenant *tenant, const j
          json_object_set_new(doc, "imsOrgId", json_string(tenant->org)) != 0 ||
          json_object_set_new(doc, "sandbox", tr_segment_sandbox(tenant)) != 0))
         code = no_memory(err);
+    if (code == TR_OK)
+        code = tr_lifecycle_check(segment, tenant, old, doc, err);
     if (code == TR_OK)
         *out = doc;
     else

@@ -136,7 +136,7 @@ static tr_code create(tr_segment *segment, const tr_tenant *tenant, const json_t
 {
     json_t *doc = NULL;
     const tr_id id = tr_id_uuid();
-    TR_TRY(tr_definition_make(segment, tenant, body, NULL, &doc, err));
+    TR_TRY(tr_definition_make(segment, tenant, body, NULL, true, &doc, err));
     tr_code code = check_room(segment, tenant, err);
     if (code == TR_OK)
         code = finish(doc, id.text, 0, 1, err);
@@ -218,12 +218,12 @@ tr_code tr_segment_get(tr_segment *segment, const tr_tenant *tenant, const char 
 
 /* Within a transaction. */
 static tr_code change(tr_segment *segment, const tr_tenant *tenant, const char *id,
-                      const json_t *body, json_t **out, tr_err *err)
+                      const json_t *body, bool is_whole, json_t **out, tr_err *err)
 {
     tr_object old = {0};
     json_t *doc = NULL;
     TR_TRY(get(segment, tenant, id, &old, err));
-    tr_code code = tr_definition_make(segment, tenant, body, old.doc, &doc, err);
+    tr_code code = tr_definition_make(segment, tenant, body, old.doc, is_whole, &doc, err);
     if (code == TR_OK)
         code = finish(doc, id, tr_json_int(old.doc, "creationTime", 0),
                       tr_json_int(old.doc, "version", 1) + 1, err);
@@ -243,12 +243,12 @@ static tr_code change(tr_segment *segment, const tr_tenant *tenant, const char *
     return code;
 }
 
-tr_code tr_segment_change(tr_segment *segment, const tr_tenant *tenant, const char *id,
-                          const json_t *body, json_t **out, tr_err *err)
+static tr_code change_now(tr_segment *segment, const tr_tenant *tenant, const char *id,
+                          const json_t *body, bool is_whole, json_t **out, tr_err *err)
 {
     json_t *doc = NULL;
     TR_TRY(tr_catalog_begin(segment->parts.catalog, err));
-    const tr_code code = change(segment, tenant, id, body, &doc, err);
+    const tr_code code = change(segment, tenant, id, body, is_whole, &doc, err);
     const tr_code ended = tr_catalog_end(segment->parts.catalog, code, err);
     if (ended != TR_OK) {
         json_decref(doc);
@@ -257,25 +257,19 @@ tr_code tr_segment_change(tr_segment *segment, const tr_tenant *tenant, const ch
     return show(doc, out, err);
 }
 
+tr_code tr_segment_change(tr_segment *segment, const tr_tenant *tenant, const char *id,
+                          const json_t *body, json_t **out, tr_err *err)
+{
+    return change_now(segment, tenant, id, body, false, out, err);
+}
+
+tr_code tr_segment_replace(tr_segment *segment, const tr_tenant *tenant, const char *id,
+                           const json_t *body, json_t **out, tr_err *err)
+{
+    return change_now(segment, tenant, id, body, true, out, err);
+}
+
 /* ---- removing */
-
-typedef struct using
-{
-    const char *id;
-    char by[256]; /* who uses it; "" so far */
-}
-using;
-
-static tr_code find_user(void *ctx, const tr_object *object, tr_err *err)
-{
-    using *u = ctx;
-    const json_t *uses = json_object_get(json_object_get(object->doc, "_"), "uses");
-    (void)err;
-    for (size_t i = 0; i < json_array_size(uses); i++)
-        if (strcmp(json_string_value(json_array_get(uses, i)), u->id) == 0)
-            (void)snprintf(u->by, sizeof u->by, "%s", object->id);
-    return TR_OK;
-}
 
 static tr_code add_id(void *ctx, const tr_object *object, tr_err *err)
 {
@@ -302,15 +296,14 @@ static tr_code remove_versions(tr_segment *segment, const tr_tenant *tenant, con
 static tr_code remove_it(tr_segment *segment, const tr_tenant *tenant, const char *id, tr_err *err)
 {
     tr_catalog *catalog = segment->parts.catalog;
-    const tr_catalog_filter all = {0};
-    using u = {.id = id};
+    char by[256];
     tr_object object = {0};
     TR_TRY(get(segment, tenant, id, &object, err));
-    tr_code code = tr_catalog_list(catalog, tenant, "segment", &all, find_user, &u, err);
-    if (code == TR_OK && u.by[0] != '\0')
+    tr_code code = tr_segment_find_user(segment, tenant, id, false, by, err);
+    if (code == TR_OK && by[0] != '\0')
         code = TR_FAIL(err, TR_INVALID,
                        "segment \"%.60s\" is not deleted: segment \"%.60s\" names it in inSegment",
-                       id, u.by);
+                       id, by);
     if (code == TR_OK)
         code = leave_name(segment, tenant, object.doc, err);
     if (code == TR_OK)

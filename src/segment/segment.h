@@ -45,6 +45,10 @@ TR_MUST_CHECK tr_code tr_segment_get(tr_segment *segment, const tr_tenant *tenan
 TR_MUST_CHECK tr_code tr_segment_change(tr_segment *segment, const tr_tenant *tenant,
                                         const char *id, const json_t *body, json_t **out,
                                         tr_err *err);
+/* The body is all of it; what it lacks goes. */
+TR_MUST_CHECK tr_code tr_segment_replace(tr_segment *segment, const tr_tenant *tenant,
+                                         const char *id, const json_t *body, json_t **out,
+                                         tr_err *err);
 /* TR_INVALID: another definition uses it. */
 TR_MUST_CHECK tr_code tr_segment_remove(tr_segment *segment, const tr_tenant *tenant,
                                         const char *id, tr_err *err);

@@ -5,6 +5,7 @@
  *     expression.c    expressions read, converted, what they refer to
  *     method.c        which ways of evaluation an expression allows
  *     segment.c       the door: create, get, change, remove, find
+ *     lifecycle.c     states, and who depends on whom
  *     list.c          lists of documents
  *     job*.c          segment jobs: job_internal.h
  *     evaluate.c      many definitions over a partition
@@ -58,12 +59,28 @@ typedef enum tr_method { TR_METHOD_BATCH, TR_METHOD_STREAMING, TR_METHOD_EDGE } 
 const char *tr_method_refusal(const tr_pql_node *root, tr_method method);
 
 /* ---- definitions */
-/* Checks `body` whole and makes the document to store, without id, version and times. `old` is the
- * document that it replaces, or NULL. *uses: what inSegment names. Both are returned. */
+/* Checks `body` whole and makes the document to store, without id, version and times; returned.
+ * old       the document that it changes, or NULL
+ * is_whole  what the body lacks goes; else it stays as it was in `old` */
 TR_MUST_CHECK tr_code tr_definition_make(tr_segment *segment, const tr_tenant *tenant,
-                                         const json_t *body, const json_t *old, json_t **out,
-                                         tr_err *err);
+                                         const json_t *body, const json_t *old, bool is_whole,
+                                         json_t **out, tr_err *err);
 /* The wire's view: without "_". NULL: no memory. */
 json_t *tr_definition_show(const json_t *doc);
+
+/* ---- states, and who depends on whom */
+/* The state that a body gives, under any of its names; NULL: none. */
+json_t *tr_lifecycle_of(const json_t *body);
+/* Checks lifecycleState, and writes it as it is called today. */
+TR_MUST_CHECK tr_code tr_lifecycle_read(json_t *doc, tr_err *err);
+/* Whether an audience may go from one state to another. */
+TR_MUST_CHECK tr_code tr_lifecycle_step(const char *from, const char *to, tr_err *err);
+/* The same of a definition, with all that it names and that names it. Within a transaction. */
+TR_MUST_CHECK tr_code tr_lifecycle_check(tr_segment *segment, const tr_tenant *tenant,
+                                         const json_t *old, const json_t *doc, tr_err *err);
+/* Some definition that names this one in inSegment; "": none. */
+TR_MUST_CHECK tr_code tr_segment_find_user(tr_segment *segment, const tr_tenant *tenant,
+                                           const char *id, bool is_active, char by[256],
+                                           tr_err *err);
 
 #endif

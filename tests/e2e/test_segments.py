@@ -303,10 +303,117 @@ def test_external_audiences_are_kept_listed_and_removed(api):
     bulk = api.call("POST", AUDIENCES + "/bulk-get", 207, {"ids": [{"id": made["id"]}, {"id": ABSENT}]})["results"]
     assert bulk[made["id"]] == made and "404" in bulk[ABSENT]["errors"]
     api.call("POST", AUDIENCES + "/bulk-get", 404, {"ids": [{"id": ABSENT}]})
-    assert api.call("PUT", f"{AUDIENCES}/{made['id']}", 200, {"description": "new"})["description"] == "new"
-    assert "namespace" in api.refusal("PUT", f"{AUDIENCES}/{made['id']}", 400, {"namespace": "other"})
-    api.call("DELETE", f"{AUDIENCES}/{made['id']}", 204)
-    api.call("GET", f"{AUDIENCES}/{made['id']}", 404)
+    one = f"{AUDIENCES}/{made['id']}"
+    assert "name" in api.refusal("PUT", one, 400, {"description": "new"})
+    for fixed in ("namespace", "audienceId"):
+        assert fixed in api.refusal("PUT", one, 400, {"name": "n", fixed: "other"})
+    put = api.call("PUT", one, 200, {"name": "Gold", "description": "new"})
+    assert (put["name"], put["description"], put["audienceId"], put["namespace"]) == ("Gold", "new", "gold", "AAM")
+    assert "labels" not in put and put["originName"] == "CUSTOM_UPLOAD"    # what the body lacked went
+    assert put["id"] == made["id"] and put["creationTime"] == made["creationTime"] and put["_etag"] != made["_etag"]
+    patched = api.call("PATCH", one, 200, [{"op": "remove", "path": "/description"}])
+    assert "description" not in patched and patched["name"] == "Gold"
+    api.call("DELETE", one, 204)
+    api.call("GET", one, 404)
+
+
+def test_put_replaces_a_definition_whole(api):
+    made = api.call("POST", AUDIENCES, 201, body("whole", description="x", labels=["core/C1"]))
+    one = f"{AUDIENCES}/{made['id']}"
+    put = api.call("PUT", one, 200, body("whole again"))
+    assert put["name"] == "whole again" and "description" not in put and "labels" not in put
+    assert put["id"] == made["id"] and put["version"] == 2 and put["expression"] == made["expression"]
+    assert "expression" in api.refusal("PUT", one, 400, {"name": "n", "schema": {"name": "_xdm.context.profile"}})
+    assert "namespace" in api.refusal("PUT", one, 400, body("n", namespace="AAM"))
+    assert api.call("GET", one) == put
+    gone = api.call("PATCH", one, 200, [{"op": "add", "path": "/description", "value": "y"},
+                                        {"op": "remove", "path": "/description"}])
+    assert "description" not in gone and gone["version"] == 3
+
+
+def test_audiences_tell_whom_they_use_and_who_uses_them(api):
+    inner = create(api, uuid.uuid4().hex)["id"]
+    outer = create(api, uuid.uuid4().hex, f'inSegment("{inner}")')["id"]
+    found = {one: api.call("GET", f"{AUDIENCES}/{one}") for one in (inner, outer)}
+    assert (found[inner]["dependents"], found[inner]["dependencies"]) == ([outer], [])
+    assert (found[outer]["dependents"], found[outer]["dependencies"]) == ([], [inner])
+    listed = {one["id"]: one for one in api.call("GET", AUDIENCES)["children"]}
+    assert {one: listed[one] for one in found} == found
+    assert outer in api.refusal("DELETE", f"{AUDIENCES}/{inner}", 400)
+
+
+def test_states_go_only_where_they_may(api):
+    def state(one, to, status=200):
+        return api.call("PATCH", f"{AUDIENCES}/{one}", status, [{"op": "add", "path": "/lifecycleState", "value": to}])
+    inner = create(api, uuid.uuid4().hex, lifecycleState="draft")["id"]
+    assert "published" in api.refusal("POST", DEFINITIONS, 400, body(uuid.uuid4().hex, f'inSegment("{inner}")'))
+    outer = create(api, uuid.uuid4().hex, f'inSegment("{inner}")', lifecycleState="draft")["id"]
+    for to in ("inactive", "deleted", "else"):
+        state(inner, to, 400)
+    state(outer, "published", 400)      # what it names is a draft
+    assert state(inner, "active")["lifecycleState"] == "published"
+    assert state(outer, "published")["lifecycleState"] == "published"
+    state(inner, "draft", 400)
+    assert outer in json.dumps(state(inner, "inactive", 400))
+    state(outer, "inactive")
+    assert state(inner, "inactive")["lifecycleState"] == "inactive"
+    state(outer, "published", 400)
+    state(inner, "published")
+    assert "DELETE" in api.refusal("POST", DEFINITIONS, 400, body(uuid.uuid4().hex, lifecycleState="deleted"))
+    made = api.call("POST", DEFINITIONS, 200, body(uuid.uuid4().hex, lifecycleStatus="draft"))
+    assert made["lifecycleState"] == "draft"
+
+
+def test_audience_lists_are_filtered_sorted_and_paged(fresh):
+    ids = [fresh.call("POST", AUDIENCES, 201, {"audienceId": f"a{n}", "name": f"Audience {n}", "namespace": "AAM" if n % 2 else "AO",
+                                               "type": "ExternalSegment", "description": f"no {n}"})["id"] for n in range(5)]
+    own = create(fresh, "Own audience", EASY)["id"]
+
+    def names(**params):
+        return [one["name"] for one in fresh.call("GET", AUDIENCES, params=params)["children"]]
+    assert names(sort="name:asc") == [f"Audience {n}" for n in range(5)] + ["Own audience"]
+    assert names(sort="name:desc", limit=2, start=1) == ["Audience 4", "Audience 3"]
+    assert sorted(names(property="namespace==AAM")) == ["Audience 1", "Audience 3"]
+    assert names(property=["namespace==AAM", "description==no 3"]) == ["Audience 3"]
+    assert names(name="OWN") == ["Own audience"] and names(description="NO 2") == ["Audience 2"]
+    assert names(entityType="_xdm.context.account") == [] and len(names(entityType="_xdm.context.profile")) == 6
+    assert "entityType" in fresh.refusal("GET", AUDIENCES, 400, params={"entityType": "people"})
+    for bad in ({"sort": "nothing:asc"}, {"sort": "name:up"}, {"limit": "0"}, {"limit": "x"}, {"start": "-1"}, {"property": "x"}):
+        fresh.call("GET", AUDIENCES, 400, params=bad)
+    seen, start = [], 0     # as the client of AEP walks
+    while True:
+        found = fresh.call("GET", AUDIENCES, params={"limit": 4, "start": start, "sort": "name:asc"})
+        seen += [one["id"] for one in found["children"]]
+        page = found["_page"]
+        assert (page["totalCount"], page["totalPages"], page["limit"], page["start"]) == (6, 2, 4, start)
+        if "next" not in page:
+            assert found["_links"]["next"] == {}
+            break
+        assert "start=4" in found["_links"]["next"]["href"]
+        start = page["next"]
+    assert seen == ids + [own]
+
+
+def test_audiences_are_searched_by_namespace_and_text(fresh):
+    for n in range(3):
+        fresh.call("POST", AUDIENCES, 201, {"audienceId": f"a{n}", "name": f"Audience {n}", "namespace": "AAM", "type": "ExternalSegment"})
+    own = create(fresh, "Own audience", EASY)["id"]
+    search = "/data/core/ups/search"
+    schema = {"schema.name": "_xdm.context.segmentdefinition"}
+    found = fresh.call("GET", search + "/namespaces", params=schema)
+    assert found == {"namespaces": [{"namespace": "AAM", "displayName": "AAM", "count": 3},
+                                    {"namespace": "AEPSegments", "displayName": "AEPSegments", "count": 1}],
+                     "totalCount": 2, "status": {"message": "Success"}}
+    page = fresh.call("GET", search + "/entities", params={"schemaClass": schema["schema.name"], "namespace": "AAM", "limit": 2, "page": 1})
+    assert [one["sourceId"] for one in page["entities"]] == ["a2"] and page["entities"][0]["base64EncodedSourceId"] == "YTI"
+    assert page["page"] == {"totalCount": 3, "totalPages": 2, "pageOffset": 1, "pageSize": 1}
+    one = fresh.call("GET", search + "/entities", params={**schema, "namespace": "AEPSegments", "s": "segmentName:own*"})
+    assert [entity["id"] for entity in one["entities"]] == [own] and not one["entities"][0]["isFolder"]
+    assert fresh.call("GET", search + "/taxonomy", params={**schema, "namespace": "AAM", "entityId": "a1"})["taxonomy"] == []
+    for path, params, told in (("namespaces", {}, "schema.name"), ("entities", schema, "namespace"), ("taxonomy", schema, "namespace"),
+                               ("entities", {"schemaClass": "x", "namespace": "AAM"}, "segmentdefinition"),
+                               ("entities", {**schema, "namespace": "AAM", "s": "color:red"}, "color")):
+        assert told in fresh.refusal("GET", f"{search}/{path}", 400, params=params)
 
 
 @pytest.mark.parametrize("change, told", [
