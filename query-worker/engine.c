@@ -69,6 +69,23 @@ static void clean_message(const char *message, char *to, size_t cap)
     to[len] = '\0';
 }
 
+tr_code tr_engine_disguised(tr_str text, tr_buf *out, tr_err *err)
+{
+    for (size_t i = 0; i < text.len;) {
+        const tr_disguise *d = disguises;
+        size_t len = 0;
+        for (; d != NULL && d->path != NULL; d++) {
+            len = strlen(d->path);
+            if (text.len - i >= len && memcmp(text.at + i, d->path, len) == 0)
+                break;
+        }
+        const bool is_path = d != NULL && d->path != NULL;
+        TR_TRY(tr_buf_append(out, is_path ? tr_str_of(d->shown) : (tr_str){text.at + i, 1}, err));
+        i += is_path ? len : 1;
+    }
+    return TR_OK;
+}
+
 static tr_code fail(duckdb_error_type type, const char *message, tr_err *err)
 {
     char text[sizeof err->text];

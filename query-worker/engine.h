@@ -62,5 +62,7 @@ typedef struct tr_disguise {
     const char *shown;
 } tr_disguise;
 void tr_engine_disguise(const tr_disguise *disguises); /* borrowed for good */
+/* Appends `text` with the paths disguised. */
+TR_MUST_CHECK tr_code tr_engine_disguised(tr_str text, tr_buf *out, tr_err *err);
 
 #endif

@@ -6,6 +6,7 @@
  *     {"do":"describe","sql","tables","probe"}             T params and columns, then Z
  *     {"do":"run","sql","tables","probe","formats"}        T columns, D* rows, Z
  *     {"do":"write","sql","tables"}                        T columns, J* lines, Z: write_rows.h
+ *     ... with "explain":"text"                            the rows are its plan
  *     what fails                                           E {"state","text","code"}, then Z
  *
  * D holds whole DataRow messages of the PostgreSQL protocol (pg_rows.h): the server only counts
@@ -14,6 +15,8 @@
  * no command to cancel: the server kills the process, which keeps nothing that it would miss.
  */
 #include "catalog_tables.h"
+#include "explain.h"
+#include "fork.h"
 #include "pg_rows.h"
 #include "statement.h"
 #include "views.h"
@@ -290,11 +293,20 @@ static tr_code run(session *s, const char *sql, const json_t *formats, tr_err *e
     return code;
 }
 
+/* What EXPLAIN will answer with, without a plan. */
+static tr_code to_plan_column(tr_buf *sql, tr_err *err)
+{
+    static const char text[] = "SELECT '' AS \"QUERY PLAN\"";
+    sql->len = 0;
+    return tr_buf_append(sql, (tr_str){(const uint8_t *)text, sizeof text}, err);
+}
+
 static tr_code obey(session *s, tr_err *err)
 {
     const char *verb = tr_json_text(s->command, "do", "");
     const char *sql = tr_json_text(s->command, "sql", "");
     const json_t *tables = json_object_get(s->command, "tables");
+    const char *how = tr_json_text(s->command, "explain", NULL);
     const bool is_describe = strcmp(verb, "describe") == 0;
     const tr_statement_rules rules = {.tables = tables,
                                       .may_have_parameters = is_describe,
@@ -305,11 +317,18 @@ static tr_code obey(session *s, tr_err *err)
     TR_TRY(make_views(s, tables, err));
     if (rules.is_probe)
         TR_TRY(make_catalog(s, tables, err));
-    TR_TRY(tr_statement_check(s->engine, &rules, sql, err));
-    if (is_write)
-        return tr_write_rows(s->engine, sql, answer, err);
-    return is_describe ? describe(s, sql, err)
-                       : run(s, sql, json_object_get(s->command, "formats"), err);
+    tr_buf text = {0};
+    tr_code code = tr_fork_take(s->engine, &rules, sql, &text, err);
+    if (code == TR_OK && how != NULL)
+        code = is_describe ? to_plan_column(&text, err) : tr_explain(s->engine, how, &text, err);
+    if (code == TR_OK && is_write)
+        code = tr_write_rows(s->engine, (const char *)text.at, answer, err);
+    else if (code == TR_OK)
+        code = is_describe ? describe(s, (const char *)text.at, err)
+                           : run(s, (const char *)text.at, json_object_get(s->command, "formats"),
+                                 err);
+    tr_buf_free(&text);
+    return code;
 }
 
 static tr_code serve(session *s, tr_verdict *verdict, tr_err *err)

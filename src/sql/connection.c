@@ -224,14 +224,6 @@ static bool admit(tr_sql_connection *c, const char *sandbox)
     return code == TR_OK || refuse(c, "58000", "the server cannot check the password now");
 }
 
-static void put_parameter(tr_sql_connection *c, const char *name, const char *value)
-{
-    tr_wire_begin(&c->wire, 'S');
-    tr_wire_text(&c->wire, name);
-    tr_wire_text(&c->wire, value);
-    tr_wire_end(&c->wire);
-}
-
 static void put_ready(tr_sql_connection *c)
 {
     tr_wire_begin(&c->wire, 'Z');
@@ -252,9 +244,9 @@ static void welcome(tr_sql_connection *c)
     tr_wire_u32(&c->wire, 0);
     tr_wire_end(&c->wire);
     for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++)
-        put_parameter(c, parameters[i][0], parameters[i][1]);
-    put_parameter(c, "application_name", c->application_name);
-    put_parameter(c, "session_authorization", c->user);
+        tr_sql_put_parameter(c, parameters[i][0], parameters[i][1]);
+    tr_sql_put_parameter(c, "application_name", c->application_name);
+    tr_sql_put_parameter(c, "session_authorization", c->user);
     tr_wire_begin(&c->wire, 'K');
     tr_wire_u32(&c->wire, c->number);
     tr_wire_u32(&c->wire, c->secret);
@@ -271,12 +263,16 @@ tr_code tr_sql_plan(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_plan *
     tr_err why = {0};
     const tr_plan_session session = {.user = c->user,
                                      .database = c->database,
-                                     .application_name = c->application_name};
+                                     .application_name = c->application_name,
+                                     .settings = c->settings,
+                                     .keeps_limit_zero = tr_sql_keeps_limit_zero(c)};
     if (sql.len > TR_SQL_BYTES_MAX)
         return tr_sql_fail(c, "54000", err, "a statement of %zu bytes; the limit is %d", sql.len,
                            TR_SQL_BYTES_MAX);
     if (tr_translate(sql, &session, arena, out, &state, &why) != TR_OK)
         return tr_sql_fail(c, state, err, "%s", why.text);
+    if (out->kind == TR_PLAN_EXECUTE)
+        TR_TRY(tr_sql_resolve_execute(c, arena, out, err));
     const bool may_end = out->effect == TR_EFFECT_COMMIT || out->effect == TR_EFFECT_ROLLBACK ||
                          (out->tag != NULL && strcmp(out->tag, "ROLLBACK") == 0);
     if (c->state == 'E' && out->kind != TR_PLAN_EMPTY && !may_end)
@@ -285,7 +281,14 @@ tr_code tr_sql_plan(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_plan *
     return TR_OK;
 }
 
-void tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan)
+static void discard(tr_sql_connection *c)
+{
+    tr_sql_drop_portals(c, TR_PORTALS_ALL);
+    tr_sql_drop_statements(c, (tr_str){0});
+    tr_sql_reset_settings(c);
+}
+
+tr_code tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan, tr_err *err)
 {
     switch (plan->effect) {
     case TR_EFFECT_BEGIN:
@@ -293,26 +296,38 @@ void tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan)
         break;
     case TR_EFFECT_COMMIT:
     case TR_EFFECT_ROLLBACK:
-        tr_sql_drop_portals(c);
+        tr_sql_drop_portals(c, plan->effect == TR_EFFECT_COMMIT && c->state != 'E'
+                                   ? TR_PORTALS_NOT_HELD : TR_PORTALS_OF_FAILURE);
         c->state = 'I';
         break;
     case TR_EFFECT_DEALLOCATE:
         tr_sql_drop_statements(c, plan->name);
         break;
     case TR_EFFECT_DISCARD:
-        tr_sql_drop_portals(c);
-        tr_sql_drop_statements(c, (tr_str){0});
+        discard(c);
         break;
+    case TR_EFFECT_SET:
+        return tr_sql_set(c, plan, err);
+    case TR_EFFECT_RESET_ALL:
+        tr_sql_reset_settings(c);
+        break;
+    case TR_EFFECT_PREPARE:
+        return tr_sql_prepare_named(c, plan, err);
+    case TR_EFFECT_DECLARE:
+        return tr_sql_declare(c, plan, err);
+    case TR_EFFECT_CLOSE:
+        return tr_sql_close_cursor(c, plan->name, err);
     case TR_EFFECT_NONE:
         break;
     }
+    return TR_OK;
 }
 
 void tr_sql_put_complete(tr_sql_connection *c, const tr_plan *plan, uint64_t rows)
 {
     char tag[64];
-    const bool has_rows = plan->kind == TR_PLAN_COPY || strcmp(plan->tag, "SELECT") == 0 ||
-                          strcmp(plan->tag, "INSERT 0") == 0;
+    const bool has_rows = plan->kind == TR_PLAN_COPY || plan->kind == TR_PLAN_FETCH ||
+                          strcmp(plan->tag, "SELECT") == 0 || strcmp(plan->tag, "INSERT 0") == 0;
     const bool is_failed = c->state == 'E' && plan->effect == TR_EFFECT_COMMIT;
     if (has_rows)
         (void)snprintf(tag, sizeof tag, "%s %llu", plan->tag, (unsigned long long)rows);
@@ -323,6 +338,18 @@ void tr_sql_put_complete(tr_sql_connection *c, const tr_plan *plan, uint64_t row
     tr_wire_end(&c->wire);
 }
 
+/* The tag tells of the state before it: COMMIT of a failed transaction is a ROLLBACK. */
+tr_code tr_sql_run_tag(tr_sql_connection *c, const tr_plan *plan, tr_err *err)
+{
+    const bool is_end = plan->effect == TR_EFFECT_COMMIT || plan->effect == TR_EFFECT_ROLLBACK;
+    if (is_end)
+        tr_sql_put_complete(c, plan, 0);
+    TR_TRY(tr_sql_take_effect(c, plan, err));
+    if (!is_end)
+        tr_sql_put_complete(c, plan, 0);
+    return TR_OK;
+}
+
 static tr_code run_one(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_err *err)
 {
     tr_plan plan;
@@ -330,9 +357,12 @@ static tr_code run_one(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_err
     TR_TRY(tr_sql_plan(c, sql, arena, &plan, err));
     if (plan.kind == TR_PLAN_EMPTY)
         return TR_OK;
-    if (plan.kind == TR_PLAN_TAG) {
-        tr_sql_put_complete(c, &plan, 0);
-        tr_sql_take_effect(c, &plan);
+    if (plan.kind == TR_PLAN_TAG)
+        return tr_sql_run_tag(c, &plan, err);
+    if (plan.kind == TR_PLAN_FETCH) {
+        uint64_t rows = 0;
+        TR_TRY(tr_sql_fetch(c, &plan, NULL, true, &rows, err));
+        tr_sql_put_complete(c, &plan, rows);
         return TR_OK;
     }
     if (plan.kind == TR_PLAN_WRITE) {
@@ -376,6 +406,7 @@ static void simple_query(tr_sql_connection *c, tr_body *body)
         const tr_str sql = tr_lex_first(script, &next);
         script = tr_str_from(script, next);
         tr_arena_reset(&arena);
+        c->is_script = script.len > 0;
         const size_t before = c->wire.out.len;
         code = run_one(c, sql, &arena, &err);
         is_empty = is_empty && code == TR_OK && c->wire.out.len == before;
@@ -384,6 +415,9 @@ static void simple_query(tr_sql_connection *c, tr_body *body)
         tr_wire_begin(&c->wire, 'I');
         tr_wire_end(&c->wire);
     }
+    c->is_script = false;
+    if (c->state == 'I')
+        tr_sql_drop_portals(c, TR_PORTALS_NOT_HELD);
     if (code != TR_OK)
         fail_statement(c, code, &err);
     tr_arena_free(&arena);
@@ -425,7 +459,7 @@ static bool obey(tr_sql_connection *c, char type, tr_body *body)
     case 'S':
         c->is_skipping = false;
         if (c->state == 'I')
-            tr_sql_drop_portals(c);
+            tr_sql_drop_portals(c, TR_PORTALS_NOT_HELD);
         put_ready(c);
         return tr_wire_flush(&c->wire, &err) == TR_OK;
     case 'H':
@@ -515,6 +549,9 @@ void tr_sql_serve(tr_sql_connection *c, int fd)
     tr_wire_open(&c->wire, fd);
     bool is_on = start_up(c, database) && read_database(c, database, sandbox) &&
                  admit(c, sandbox) && tr_sql_named_open(c, &err) == TR_OK;
+    c->settings = json_object();
+    is_on = is_on && c->settings != NULL;
+    memcpy(c->first_application_name, c->application_name, sizeof c->application_name);
     if (is_on) {
         welcome(c);
         is_on = tr_wire_flush(&c->wire, &err) == TR_OK;
@@ -524,6 +561,7 @@ void tr_sql_serve(tr_sql_connection *c, int fd)
     if (atomic_load(&c->sql->is_stopping))
         (void)refuse(c, "57P01", "the server is shutting down");
     tr_sql_named_close(c);
+    json_decref(c->settings);
     tr_query_session_close(c->idle);
     tr_wire_close(&c->wire);
 }

@@ -108,13 +108,23 @@ static tr_code find_live(tr_sql_connection *c, begin *b, json_t *tables, tr_err 
 static tr_code find_tables(tr_sql_connection *c, const tr_plan *plan, tr_str sql, json_t **out,
                            tr_err *err)
 {
-    const tr_tables_wanted wanted = {.sql = sql, .is_all = plan->is_probe, .may_be_empty = true};
+    const json_t *fallback =
+        json_object_get(c->settings, "resolve_fallback_snapshot_on_failure");
+    const tr_tables_wanted wanted = {
+        .sql = sql,
+        .is_all = plan->is_probe,
+        .may_be_empty = true,
+        .falls_back = fallback != NULL && strcasecmp(json_string_value(fallback), "true") == 0};
+    tr_err why = {0};
     if (plan->shows_tables) {
         *out = json_object();
         return *out == NULL ? no_memory(err) : TR_OK;
     }
-    return tr_tables_find(c->sql->options.catalog, c->sql->options.lake, &c->person.tenant, &wanted,
-                          out, err);
+    const tr_code code = tr_tables_find(c->sql->options.catalog, c->sql->options.lake,
+                                        &c->person.tenant, &wanted, out, &why);
+    if (code == TR_INVALID)
+        return tr_sql_fail(c, "22023", err, "%s", why.text);
+    return code == TR_OK ? TR_OK : TR_FAIL(err, code, "%s", why.text);
 }
 
 static tr_code pack_command(tr_sql_connection *c, const begin *b, tr_str sql, json_t *tables,
@@ -130,7 +140,9 @@ static tr_code pack_command(tr_sql_connection *c, const begin *b, tr_str sql, js
                                 c->database);
     if (command == NULL ||
         (b->formats != NULL &&
-         json_object_set(command, "formats", (json_t *)(uintptr_t)b->formats) != 0)) {
+         json_object_set(command, "formats", (json_t *)(uintptr_t)b->formats) != 0) ||
+        (b->plan->explain != NULL &&
+         json_object_set_new(command, "explain", json_string(b->plan->explain)) != 0)) {
         json_decref(command);
         return no_memory(err);
     }
@@ -313,7 +325,8 @@ tr_code tr_sql_run_send(tr_sql_connection *c, tr_sql_run *run, uint64_t most, tr
         TR_TRY(next_row(c, run, &row, err));
         if (row.len == 0)
             break;
-        tr_wire_bytes(&c->wire, row);
+        if (!run->is_quiet)
+            tr_wire_bytes(&c->wire, row);
         TR_TRY(tr_wire_relieve(&c->wire, err));
     }
     tr_sql_set_running(c, NULL);

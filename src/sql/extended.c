@@ -3,7 +3,9 @@
  *
  * A statement is its text, rewritten, and the types its client told. A portal is a statement with
  * its values written into it, and, once it has been executed, the run that gives its rows. Both own
- * an arena. Portals end with the transaction; outside of one that is every Sync.
+ * an arena. Portals end with the transaction; outside of one that is every Sync. PREPARE and
+ * DECLARE make the same two by SQL: a cursor is a portal, which WITH HOLD lets outlive its
+ * transaction, and which begins to run, and sees the data of then, at its first FETCH.
  */
 #include "sql/params.h"
 #include "sql/sql_internal.h"
@@ -26,6 +28,8 @@ typedef struct portal {
     tr_str sql;      /* the values in it */
     json_t *formats; /* NULL: all text */
     tr_sql_run run;
+    bool is_cursor, is_held;
+    bool is_committed; /* of a cursor WITH HOLD: its transaction has ended well */
     tr_arena arena;
 } portal;
 
@@ -100,10 +104,18 @@ static void drop_portal(tr_sql_connection *c, portal **at)
     free_portal(c, p);
 }
 
-void tr_sql_drop_portals(tr_sql_connection *c)
+void tr_sql_drop_portals(tr_sql_connection *c, tr_portals which)
 {
-    while (c->named->portals != NULL)
-        drop_portal(c, &c->named->portals);
+    for (portal **at = &c->named->portals; *at != NULL;) {
+        portal *p = *at;
+        const bool stays = p->is_held && which != TR_PORTALS_ALL &&
+                           (p->is_committed || which == TR_PORTALS_NOT_HELD);
+        p->is_committed = stays;
+        if (stays)
+            at = &p->next;
+        else
+            drop_portal(c, at);
+    }
 }
 
 void tr_sql_drop_statements(tr_sql_connection *c, tr_str name)
@@ -122,7 +134,7 @@ void tr_sql_named_close(tr_sql_connection *c)
 {
     if (c->named == NULL)
         return;
-    tr_sql_drop_portals(c);
+    tr_sql_drop_portals(c, TR_PORTALS_ALL);
     while (c->named->statements != NULL)
         drop_statement(c->named, &c->named->statements);
     tr_free(c->named);
@@ -252,6 +264,9 @@ static tr_code fill_portal(tr_sql_connection *c, tr_body *body, const char *name
     p->name = tr_arena_text(&p->arena, tr_str_of(name));
     p->plan = s->plan;
     p->plan.name = tr_arena_copy(&p->arena, s->plan.name);
+    p->plan.inner = tr_arena_copy(&p->arena, s->plan.inner);
+    if (s->plan.kind == TR_PLAN_TAG && s->plan.has_value)
+        p->sql = tr_arena_copy(&p->arena, s->plan.sql);
     if (p->name == NULL)
         return no_memory(err);
     TR_TRY(read_values(c, body, s, p, err));
@@ -311,6 +326,44 @@ static void put_param_types(tr_sql_connection *c, const statement *s)
     tr_wire_end(&c->wire);
 }
 
+static tr_code put_portal_columns(tr_sql_connection *c, portal *p, const json_t *formats,
+                                  tr_err *err)
+{
+    json_t *described = NULL;
+    if (p->run.has_begun) {
+        tr_sql_put_columns(c, p->run.columns, formats);
+        return TR_OK;
+    }
+    TR_TRY(tr_sql_run_describe(c, &p->plan, p->sql, &described, err));
+    tr_sql_put_columns(c, json_object_get(described, "columns"), formats);
+    json_decref(described);
+    return TR_OK;
+}
+
+static tr_code find_cursor(tr_sql_connection *c, tr_str name, portal ***out, tr_err *err)
+{
+    portal **at = &c->named->portals;
+    while (*at != NULL && !tr_str_is(name, (*at)->name))
+        at = &(*at)->next;
+    if (*at == NULL || name.len == 0)
+        return tr_sql_fail(c, "34000", err, "cursor \"%.*s\" does not exist",
+                           (int)(name.len < 100 ? name.len : 100), (const char *)name.at);
+    *out = at;
+    return TR_OK;
+}
+
+/* FETCH has the columns of its cursor; MOVE has none. */
+static tr_code describe_cursor(tr_sql_connection *c, const tr_plan *plan, const json_t *formats,
+                               tr_err *err)
+{
+    portal **at = NULL;
+    TR_TRY(find_cursor(c, plan->name, &at, err));
+    if (!plan->is_move)
+        return put_portal_columns(c, *at, formats, err);
+    put_no_data(c);
+    return TR_OK;
+}
+
 static tr_code describe_statement(tr_sql_connection *c, const char *name, tr_err *err)
 {
     statement *s = *find_statement(c->named, name);
@@ -323,6 +376,8 @@ static tr_code describe_statement(tr_sql_connection *c, const char *name, tr_err
         TR_TRY(tr_sql_run_describe(c, &s->plan, sql, &s->described, err));
     }
     put_param_types(c, s);
+    if (s->plan.kind == TR_PLAN_FETCH)
+        return describe_cursor(c, &s->plan, NULL, err);
     if (s->plan.kind == TR_PLAN_QUERY)
         tr_sql_put_columns(c, json_object_get(s->described, "columns"), NULL);
     else
@@ -332,21 +387,14 @@ static tr_code describe_statement(tr_sql_connection *c, const char *name, tr_err
 
 static tr_code describe_portal(tr_sql_connection *c, const char *name, tr_err *err)
 {
-    json_t *described = NULL;
     portal *p = *find_portal(c->named, name);
     if (p == NULL)
         return tr_sql_fail(c, "34000", err, "portal \"%.100s\" does not exist", name);
-    if (p->plan.kind != TR_PLAN_QUERY) {
-        put_no_data(c);
-        return TR_OK;
-    }
-    if (p->run.has_begun) {
-        tr_sql_put_columns(c, p->run.columns, p->formats);
-        return TR_OK;
-    }
-    TR_TRY(tr_sql_run_describe(c, &p->plan, p->sql, &described, err));
-    tr_sql_put_columns(c, json_object_get(described, "columns"), p->formats);
-    json_decref(described);
+    if (p->plan.kind == TR_PLAN_FETCH)
+        return describe_cursor(c, &p->plan, p->formats, err);
+    if (p->plan.kind == TR_PLAN_QUERY)
+        return put_portal_columns(c, p, p->formats, err);
+    put_no_data(c);
     return TR_OK;
 }
 
@@ -391,6 +439,17 @@ static tr_code execute_query(tr_sql_connection *c, portal *p, uint32_t most, tr_
     return TR_OK;
 }
 
+/* What it does may drop its own portal: it is out of the list meanwhile. */
+static tr_code execute_tag(tr_sql_connection *c, portal *p, tr_err *err)
+{
+    portal **at = find_portal(c->named, p->name);
+    *at = p->next;
+    c->named->portal_count--;
+    const tr_code code = tr_sql_run_tag(c, &p->plan, err);
+    free_portal(c, p);
+    return code;
+}
+
 tr_code tr_sql_execute(tr_sql_connection *c, tr_body *body, tr_err *err)
 {
     const char *name = tr_body_text(body);
@@ -422,10 +481,13 @@ tr_code tr_sql_execute(tr_sql_connection *c, tr_body *body, tr_err *err)
         tr_wire_end(&c->wire);
         return TR_OK;
     }
-    const tr_plan plan = p->plan; /* its effect may drop the portal: no names of it are used then */
-    tr_sql_put_complete(c, &plan, 0);
-    tr_sql_take_effect(c, &plan);
-    return TR_OK;
+    if (p->plan.kind == TR_PLAN_FETCH) {
+        uint64_t rows = 0;
+        TR_TRY(tr_sql_fetch(c, &p->plan, p->formats, false, &rows, err));
+        tr_sql_put_complete(c, &p->plan, rows);
+        return TR_OK;
+    }
+    return execute_tag(c, p, err);
 }
 
 tr_code tr_sql_close_named(tr_sql_connection *c, tr_body *body, tr_err *err)
@@ -441,4 +503,187 @@ tr_code tr_sql_close_named(tr_sql_connection *c, tr_body *body, tr_err *err)
     tr_wire_begin(&c->wire, '3');
     tr_wire_end(&c->wire);
     return TR_OK;
+}
+
+/* By SQL -------------------------------------------------------------------------------------- */
+
+static tr_code add_statement(tr_sql_connection *c, const char *name, const char *text,
+                             const tr_plan *plan, statement *s, tr_err *err)
+{
+    s->name = tr_arena_text(&s->arena, tr_str_of(name));
+    if (s->name == NULL)
+        return no_memory(err);
+    TR_TRY(read_statement(c, text, s, err));
+    if (s->plan.kind != TR_PLAN_QUERY && s->plan.kind != TR_PLAN_COPY)
+        return tr_sql_fail(c, "0A000", err, "PREPARE of anything but a query is not there");
+    if (plan->oid_count > s->plan.param_count)
+        s->plan.param_count = plan->oid_count;
+    s->oids = tr_arena_array(&s->arena, s->plan.param_count + 1, sizeof *s->oids);
+    if (s->oids == NULL)
+        return no_memory(err);
+    for (uint32_t i = 0; i < plan->oid_count; i++)
+        s->oids[i] = plan->oids[i];
+    return TR_OK;
+}
+
+tr_code tr_sql_prepare_named(tr_sql_connection *c, const tr_plan *plan, tr_err *err)
+{
+    statement *s = tr_alloc_zeroed(1, sizeof *s);
+    if (s == NULL)
+        return no_memory(err);
+    const char *name = tr_arena_text(&s->arena, plan->name);
+    const char *text = tr_arena_text(&s->arena, plan->inner);
+    tr_code code = name == NULL || text == NULL ? no_memory(err) : TR_OK;
+    if (code == TR_OK && *find_statement(c->named, name) != NULL)
+        code = tr_sql_fail(c, "42P05", err, "prepared statement \"%.100s\" already exists", name);
+    if (code == TR_OK && c->named->statement_count == STATEMENTS_MAX)
+        code = tr_sql_fail(c, "53400", err, "more than %d prepared statements", STATEMENTS_MAX);
+    if (code == TR_OK)
+        code = add_statement(c, name, text, plan, s, err);
+    if (code != TR_OK) {
+        free_statement(s);
+        return code;
+    }
+    s->next = c->named->statements;
+    c->named->statements = s;
+    c->named->statement_count++;
+    return TR_OK;
+}
+
+/* A value of EXECUTE in DuckDB's words. */
+static tr_code translate_value(tr_sql_connection *c, tr_str text, tr_arena *arena, tr_str *out,
+                               tr_err *err)
+{
+    static const char head[] = "SELECT ";
+    tr_plan plan;
+    tr_buf sql = {0};
+    tr_code code = tr_buf_append(&sql, tr_str_of(head), err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, text, err);
+    const tr_str copy = code == TR_OK ? tr_arena_copy(arena, tr_buf_str(&sql)) : (tr_str){0};
+    tr_buf_free(&sql);
+    TR_TRY(code);
+    TR_TRY(tr_sql_plan(c, copy, arena, &plan, err));
+    *out = tr_str_from(plan.sql, sizeof head - 1);
+    return TR_OK;
+}
+
+tr_code tr_sql_resolve_execute(tr_sql_connection *c, tr_arena *arena, tr_plan *plan, tr_err *err)
+{
+    const char *state = "58000", *name = tr_arena_text(arena, plan->name);
+    tr_err why = {0};
+    const statement *s = name == NULL ? NULL : *find_statement(c->named, name);
+    if (s == NULL)
+        return tr_sql_fail(c, "26000", err, "prepared statement \"%.100s\" does not exist",
+                           name == NULL ? "" : name);
+    if (plan->arg_count != s->plan.param_count)
+        return tr_sql_fail(c, "42601", err, "%zu values were given for %u parameters",
+                           plan->arg_count, s->plan.param_count);
+    for (size_t i = 0; i < plan->arg_count; i++)
+        TR_TRY(translate_value(c, plan->args[i], arena, plan->args + i, err));
+    tr_plan found = s->plan;
+    if (tr_params_put_sql(s->plan.sql, plan->args, s->oids, plan->arg_count, arena, &found.sql,
+                          &state, &why) != TR_OK)
+        return tr_sql_fail(c, state, err, "%s", why.text);
+    found.param_count = 0;
+    *plan = found;
+    return TR_OK;
+}
+
+tr_code tr_sql_declare(tr_sql_connection *c, const tr_plan *plan, tr_err *err)
+{
+    if (c->state == 'I' && !plan->is_held && !c->is_script)
+        return tr_sql_fail(c, "25P01", err,
+                           "DECLARE CURSOR can only be used in transactions, or WITH HOLD");
+    portal *p = tr_alloc_zeroed(1, sizeof *p);
+    if (p == NULL)
+        return no_memory(err);
+    p->is_cursor = true;
+    p->is_held = plan->is_held;
+    p->name = tr_arena_text(&p->arena, plan->name);
+    const tr_str inner = tr_arena_copy(&p->arena, plan->inner);
+    tr_code code = p->name == NULL || inner.at == NULL ? no_memory(err) : TR_OK;
+    if (code == TR_OK && *find_portal(c->named, p->name) != NULL)
+        code = tr_sql_fail(c, "42P03", err, "cursor \"%.100s\" already exists", p->name);
+    if (code == TR_OK && c->named->portal_count == PORTALS_MAX)
+        code = tr_sql_fail(c, "53400", err, "more than %d portals", PORTALS_MAX);
+    if (code == TR_OK)
+        code = tr_sql_plan(c, inner, &p->arena, &p->plan, err);
+    if (code == TR_OK && (p->plan.kind != TR_PLAN_QUERY || p->plan.param_count > 0))
+        code = tr_sql_fail(c, "0A000", err, "a cursor is of a query, without parameters");
+    if (code != TR_OK) {
+        free_portal(c, p);
+        return code;
+    }
+    p->sql = p->plan.sql;
+    p->next = c->named->portals;
+    c->named->portals = p;
+    c->named->portal_count++;
+    return TR_OK;
+}
+
+tr_code tr_sql_close_cursor(tr_sql_connection *c, tr_str name, tr_err *err)
+{
+    portal **at = &c->named->portals;
+    if (name.len > 0) {
+        TR_TRY(find_cursor(c, name, &at, err));
+        drop_portal(c, at);
+        return TR_OK;
+    }
+    while (*at != NULL)
+        if ((*at)->is_cursor)
+            drop_portal(c, at);
+        else
+            at = &(*at)->next;
+    return TR_OK;
+}
+
+/* What its rows look like is decided by the first FETCH. */
+static tr_code begin_cursor(tr_sql_connection *c, portal *p, const json_t *formats, tr_err *err)
+{
+    const bool is_same = json_equal(p->formats, formats) ||
+                         (json_array_size(p->formats) == 0 && json_array_size(formats) == 0);
+    if (p->run.has_begun)
+        return is_same ? TR_OK
+                       : tr_sql_fail(c, "0A000", err,
+                                     "a cursor keeps the formats of its first FETCH");
+    if (count_runs(c->named) >= RUNS_MAX)
+        return tr_sql_fail(c, "53400", err, "more than %d cursors are open", RUNS_MAX);
+    json_decref(p->formats);
+    p->formats = json_incref((json_t *)(uintptr_t)formats);
+    return tr_sql_run_begin(c, &p->plan, p->sql, p->formats, &p->run, err);
+}
+
+static tr_code fetch_rows(tr_sql_connection *c, portal *p, const tr_plan *plan, uint64_t *rows,
+                          tr_err *err)
+{
+    const uint64_t before = p->run.row_count;
+    p->run.is_quiet = plan->is_move;
+    if (plan->most != 0)
+        TR_TRY(tr_sql_run_send(c, &p->run, plan->most < 0 ? 0 : (uint64_t)plan->most, err));
+    *rows = p->run.row_count - before;
+    if (p->run.worker == NULL || !p->run.is_done || p->run.at < p->run.rows.len)
+        return TR_OK;
+    json_t *columns = json_incref(p->run.columns);
+    tr_sql_run_end(c, &p->run); /* the worker is free; the cursor gives no rows any more */
+    p->run = (tr_sql_run){.has_begun = true, .is_done = true, .columns = columns};
+    return TR_OK;
+}
+
+tr_code tr_sql_fetch(tr_sql_connection *c, const tr_plan *plan, const json_t *formats,
+                     bool has_header, uint64_t *rows, tr_err *err)
+{
+    portal **at = NULL;
+    TR_TRY(find_cursor(c, plan->name, &at, err));
+    portal *p = *at;
+    if (p->plan.kind != TR_PLAN_QUERY)
+        return tr_sql_fail(c, "34000", err, "\"%.100s\" is no cursor", p->name);
+    tr_code code = begin_cursor(c, p, formats, err);
+    if (code == TR_OK && has_header && !plan->is_move)
+        tr_sql_put_columns(c, p->run.columns, p->formats);
+    if (code == TR_OK)
+        code = fetch_rows(c, p, plan, rows, err);
+    if (code != TR_OK && p->run.has_begun)
+        drop_portal(c, find_portal(c->named, plan->name.len > 0 ? p->name : ""));
+    return code;
 }

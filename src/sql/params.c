@@ -4,6 +4,7 @@
 
 #include "base/id.h"
 
+#include "sql/commands.h"
 #include "sql/rewrite_internal.h"
 
 typedef struct param_type {
@@ -402,4 +403,50 @@ tr_code tr_params_put_types(tr_str sql, const uint32_t *oids, size_t count, tr_a
     const char *state;
     const values v = {.oids = oids, .count = count};
     return write_with(sql, put_typed, &v, arena, out, &state, err);
+}
+
+typedef struct expressions {
+    const tr_str *texts;
+    const uint32_t *oids;
+    size_t count;
+} expressions;
+
+static tr_code put_expression(const void *ctx, place at, tr_buf *out, const char **state,
+                              tr_err *err)
+{
+    const expressions *e = ctx;
+    *state = "42601";
+    if (at.number == 0 || at.number > e->count)
+        return TR_FAIL(err, TR_INVALID, "there is no parameter $%u: %zu values were given",
+                       at.number, e->count);
+    const param_type *type = find_type(e->oids[at.number - 1]);
+    const tr_str text = e->texts[at.number - 1];
+    if (type == NULL || type->name == NULL)
+        return tr_buf_format(out, err, "(%.*s)", TR_STR_ARG(text));
+    return tr_buf_format(out, err, "CAST((%.*s) AS %s)", TR_STR_ARG(text), type->name);
+}
+
+tr_code tr_params_put_sql(tr_str sql, const tr_str *texts, const uint32_t *oids, size_t count,
+                          tr_arena *arena, tr_str *out, const char **state, tr_err *err)
+{
+    const expressions e = {texts, oids, count};
+    return write_with(sql, put_expression, &e, arena, out, state, err);
+}
+
+uint32_t tr_param_oid(tr_str name)
+{
+    static const struct {
+        const char *name;
+        uint32_t oid;
+    } names[] = {{"int", 23},        {"integer", 23},     {"int4", 23},       {"bigint", 20},
+                 {"int8", 20},       {"long", 20},        {"smallint", 21},   {"int2", 21},
+                 {"text", 25},       {"varchar", 1043},   {"string", 25},     {"date", 1082},
+                 {"time", 1083},     {"timestamp", 1114}, {"timestamptz", 1184}, {"double", 701},
+                 {"float8", 701},    {"real", 700},       {"float4", 700},    {"float", 701},
+                 {"boolean", 16},    {"bool", 16},        {"numeric", 1700},  {"decimal", 1700},
+                 {"uuid", 2950},     {"bytea", 17}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (tr_str_equal_folded(name, tr_str_of(names[i].name)))
+            return names[i].oid;
+    return 0;
 }

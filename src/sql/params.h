@@ -24,5 +24,9 @@ TR_MUST_CHECK tr_code tr_params_put(tr_str sql, const tr_param *params, size_t c
 /* The same before values are known: they stay $n, in a cast to their type. */
 TR_MUST_CHECK tr_code tr_params_put_types(tr_str sql, const uint32_t *oids, size_t count,
                                           tr_arena *arena, tr_str *out, tr_err *err);
+/* SQL in place of $1, $2 ...: values of EXECUTE, in a cast where a type was told. */
+TR_MUST_CHECK tr_code tr_params_put_sql(tr_str sql, const tr_str *texts, const uint32_t *oids,
+                                        size_t count, tr_arena *arena, tr_str *out,
+                                        const char **state, tr_err *err);
 
 #endif

@@ -10,6 +10,11 @@
 /* PostgreSQL's tools choose their questions by it. */
 #define TR_SQL_SERVER_VERSION "9.6.24"
 
+/* One of two texts, whichever the engine can prepare: the worker's fork.c knows them, too. */
+#define TR_FORK_BEGIN "\1{"
+#define TR_FORK_OR "\1|"
+#define TR_FORK_END "\1}"
+
 typedef struct tr_rewrite {
     const tr_tokens *tokens;
     const tr_plan_session *session;
@@ -31,6 +36,14 @@ TR_MUST_CHECK tr_code tr_rewrite_put_literal(tr_rewrite *w, size_t from, size_t 
 bool tr_is_probe(const tr_tokens *tokens);
 TR_MUST_CHECK tr_code tr_rewrite_probe(tr_rewrite *w, tr_err *err);
 TR_MUST_CHECK tr_code tr_rewrite_spark(tr_rewrite *w, tr_err *err);
+
+/* generators.c: token *i may be a function that gives rows, or LATERAL of LATERAL VIEW; *i is then
+ * its last token. */
+TR_MUST_CHECK tr_code tr_rewrite_generator(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err);
+TR_MUST_CHECK tr_code tr_rewrite_lateral_view(tr_rewrite *w, size_t *i, tr_err *err);
+
+/* snapshots.c: token *i may be a table's name with SNAPSHOT behind it, or ( of history_meta. */
+TR_MUST_CHECK tr_code tr_rewrite_snapshot(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err);
 
 bool tr_word_is_one_of(const tr_tokens *tokens, size_t i, const char *const *list);
 /* Appends 'text', quotes doubled. TR_INVALID: a NUL */

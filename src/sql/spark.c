@@ -88,8 +88,11 @@ static bool is_index(const tr_tokens *t, size_t i, int64_t *number)
         t->at[i + 1].kind != TR_TOKEN_NUMBER || !tr_str_to_i64(t->at[i + 1].text, number))
         return false;
     const tr_token *base = t->at + i - 1;
+    static const char *const before_a_list[] = {"array", "select", "distinct", "all", "in",  "by",
+                                                "then",  "else",   "when",     "and", "or",  "not",
+                                                "where", "on",     "from",     "any", "as",  NULL};
     if (base->kind == TR_TOKEN_WORD)
-        return !tr_str_equal_folded(base->text, tr_str_of("array"));
+        return !tr_word_is_one_of(t, i - 1, before_a_list);
     return base->kind == TR_TOKEN_QUOTED || tr_str_is(base->text, "]") ||
            tr_str_is(base->text, ")");
 }
@@ -97,20 +100,13 @@ static bool is_index(const tr_tokens *t, size_t i, int64_t *number)
 static tr_code refuse(tr_rewrite *w, const char *what, tr_err *err)
 {
     *w->state = "0A000";
-    return TR_FAIL(err, TR_INVALID, "%s is not there yet", what);
+    return TR_FAIL(err, TR_INVALID, "%s is not there", what);
 }
 
 static tr_code check_missing(tr_rewrite *w, size_t i, tr_err *err)
 {
     const tr_tokens *t = w->tokens;
-    static const char *const snapshots[] = {"since", "as", "between", NULL};
-    static const char *const calls[] = {"inline",      "posexplode", "explode_outer",
-                                        "history_meta",
-                                        "sample_meta", "table_exists", NULL};
-    if (tr_token_is(t, i, "snapshot") && tr_word_is_one_of(t, i + 1, snapshots))
-        return refuse(w, "time travel (SNAPSHOT SINCE, AS OF, BETWEEN)", err);
-    if (tr_token_is(t, i, "lateral") && tr_token_is(t, i + 1, "view"))
-        return refuse(w, "LATERAL VIEW", err);
+    static const char *const calls[] = {"history_meta", "sample_meta", "table_exists", NULL};
     if (tr_token_is(t, i + 1, "(") && tr_word_is_one_of(t, i, calls)) {
         char what[40];
         (void)snprintf(what, sizeof what, "%.*s()", TR_STR_ARG(t->at[i].text));
@@ -123,9 +119,13 @@ static tr_code rewrite_word(tr_rewrite *w, size_t *i, tr_err *err)
 {
     const tr_tokens *t = w->tokens;
     const size_t at = *i;
+    bool is_generator;
     TR_TRY(check_missing(w, at, err));
-    if (is_call(t, at, "explode"))
-        return tr_rewrite_put(w, at, at + 1, "unnest", err);
+    if (tr_token_is(t, at, "lateral") && tr_token_is(t, at + 1, "view"))
+        return tr_rewrite_lateral_view(w, i, err);
+    TR_TRY(tr_rewrite_generator(w, i, &is_generator, err));
+    if (is_generator)
+        return TR_OK;
     if (tr_token_is(t, at, "minus") && tr_token_is(t, at + 1, "select"))
         return tr_rewrite_put(w, at, at + 1, "EXCEPT", err);
     if (tr_token_is(t, at, "public") && tr_token_is(t, at + 1, ".")) {
@@ -150,6 +150,10 @@ tr_code tr_rewrite_spark(tr_rewrite *w, tr_err *err)
     const tr_tokens *t = w->tokens;
     for (size_t i = 0; i < t->count; i++) {
         int64_t number;
+        bool is_snapshot;
+        TR_TRY(tr_rewrite_snapshot(w, &i, &is_snapshot, err));
+        if (is_snapshot)
+            continue;
         if (t->at[i].kind == TR_TOKEN_WORD) {
             TR_TRY(rewrite_word(w, &i, err));
         } else if (t->at[i].kind == TR_TOKEN_QUOTED && t->at[i].text.at[0] == '`') {

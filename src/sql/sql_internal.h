@@ -27,11 +27,13 @@ typedef struct tr_sql_connection {
     uint32_t number, secret;   /* what a cancel request must know */
     char user[80];
     char database[80];         /* "all" */
-    char application_name[64];
+    char application_name[64], first_application_name[64];
+    json_t *settings;          /* what SET said: {name in lower case: text} */
     tr_sql_person person;
     bool is_local;
     char state;                /* 'I' idle, 'T' in a transaction, 'E' in a failed one */
     atomic_bool is_cancelled;  /* what it does, without a worker, too; reset by every statement */
+    bool is_script;            /* other statements of the simple query follow */
     bool is_skipping;          /* after an error, up to Sync */
     char error_state[6];       /* of the failure last met */
     tr_query_session *idle;    /* a worker that waits; NULL: none */
@@ -68,10 +70,18 @@ void tr_sql_put_error(tr_sql_connection *c, const char *severity, const char *st
 tr_code tr_sql_fail(tr_sql_connection *c, const char *state, tr_err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void tr_sql_put_complete(tr_sql_connection *c, const tr_plan *plan, uint64_t rows);
-/* What BEGIN, DISCARD and their like change. */
-void tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan);
+/* What BEGIN, SET, PREPARE and their like change. */
+TR_MUST_CHECK tr_code tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
+/* A plan of kind TAG: what it changes, and its tag. */
+TR_MUST_CHECK tr_code tr_sql_run_tag(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
 TR_MUST_CHECK tr_code tr_sql_plan(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_plan *out,
                                   tr_err *err);
+
+/* settings.c */
+TR_MUST_CHECK tr_code tr_sql_set(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
+void tr_sql_reset_settings(tr_sql_connection *c);
+void tr_sql_put_parameter(tr_sql_connection *c, const char *name, const char *value);
+bool tr_sql_keeps_limit_zero(const tr_sql_connection *c);
 
 /* extended.c */
 TR_MUST_CHECK tr_code tr_sql_parse(tr_sql_connection *c, tr_body *body, tr_err *err);
@@ -79,7 +89,19 @@ TR_MUST_CHECK tr_code tr_sql_bind(tr_sql_connection *c, tr_body *body, tr_err *e
 TR_MUST_CHECK tr_code tr_sql_describe(tr_sql_connection *c, tr_body *body, tr_err *err);
 TR_MUST_CHECK tr_code tr_sql_execute(tr_sql_connection *c, tr_body *body, tr_err *err);
 TR_MUST_CHECK tr_code tr_sql_close_named(tr_sql_connection *c, tr_body *body, tr_err *err);
-void tr_sql_drop_portals(tr_sql_connection *c);
+typedef enum tr_portals { TR_PORTALS_ALL, TR_PORTALS_NOT_HELD, TR_PORTALS_OF_FAILURE } tr_portals;
+/* NOT_HELD: what ends with a transaction; OF_FAILURE: with one that is rolled back */
+void tr_sql_drop_portals(tr_sql_connection *c, tr_portals which);
+/* PREPARE, DECLARE, CLOSE. */
+TR_MUST_CHECK tr_code tr_sql_prepare_named(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
+TR_MUST_CHECK tr_code tr_sql_declare(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
+TR_MUST_CHECK tr_code tr_sql_close_cursor(tr_sql_connection *c, tr_str name, tr_err *err);
+/* The plan of EXECUTE becomes the one of what it executes. */
+TR_MUST_CHECK tr_code tr_sql_resolve_execute(tr_sql_connection *c, tr_arena *arena, tr_plan *plan,
+                                             tr_err *err);
+/* FETCH and MOVE: rows with has_header's columns in front, *rows of them. formats: NULL: text */
+TR_MUST_CHECK tr_code tr_sql_fetch(tr_sql_connection *c, const tr_plan *plan, const json_t *formats,
+                                   bool has_header, uint64_t *rows, tr_err *err);
 void tr_sql_drop_statements(tr_sql_connection *c, tr_str name); /* .len 0: all that have a name */
 TR_MUST_CHECK tr_code tr_sql_named_open(tr_sql_connection *c, tr_err *err);
 void tr_sql_named_close(tr_sql_connection *c);
@@ -91,6 +113,7 @@ typedef struct tr_sql_run {
     tr_buf rows;     /* DataRow messages that have come and not gone */
     size_t at;
     uint64_t row_count;
+    bool is_quiet; /* rows are counted and not sent: MOVE */
     bool has_begun, is_done;
 } tr_sql_run;
 

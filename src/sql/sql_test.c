@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sql_test.c - the parts of Query Service that need no worker: tokens, rewriting, parameters. */
 #include "base/test.h"
+#include "sql/live_tables.h"
 #include "sql/params.h"
 #include "sql/rewrite_internal.h"
 
@@ -39,17 +40,125 @@ static void spark_s_words_become_duckdb_s(void)
     check_translation("SELECT `a``\"b`, m['ECID'][0].id, x[12] FROM public.crm",
                       "SELECT \"a`\"\"b\", m['ECID'][1].id, x[13] FROM crm");
     check_translation("SELECT ARRAY[0], [0], '[0]'", "SELECT ARRAY[0], [0], '[0]'");
-    check_translation("SELECT explode(a) FROM t MINUS SELECT 1",
-                      "SELECT unnest(a) FROM t EXCEPT SELECT 1");
+    check_translation("SELECT explode(a) AS c FROM t MINUS SELECT 1",
+                      "SELECT unnest(a) AS \"c\" FROM t EXCEPT SELECT 1");
     check_translation("SELECT current_database(), current_user", "SELECT 'all', 'ORG'");
+}
+
+static void functions_that_give_rows_become_unnest(void)
+{
+    check_translation("SELECT explode(a) FROM t",
+                      "SELECT \1{unnest(a) AS col\1|unnest(map_keys(a)) AS key, "
+                      "unnest(map_values(a)) AS value\1} FROM t");
+    check_translation("SELECT explode(m['x']) AS (k, v) FROM t",
+                      "SELECT unnest(map_keys(m['x'])) AS \"k\", "
+                      "unnest(map_values(m['x'])) AS \"v\" FROM t");
+    check_translation("SELECT count(explode(a[0])) FROM t", "SELECT count(unnest(a[1])) FROM t");
+    check_translation("SELECT posexplode(a) FROM t",
+                      "SELECT unnest(range(len(a))) AS pos, unnest(a) AS col FROM t");
+    check_translation("SELECT inline(a) FROM t", "SELECT unnest(a, max_depth := 2) FROM t");
+    check_translation("SELECT c FROM t LATERAL VIEW explode(a) x AS c WHERE c > 1",
+                      "SELECT c FROM t CROSS JOIN LATERAL (SELECT unnest(a)) AS \"x\"(\"c\") "
+                      "WHERE c > 1");
+    check_translation("SELECT k FROM t LATERAL VIEW OUTER explode(m) x AS k, v",
+                      "SELECT k FROM t LEFT JOIN LATERAL (SELECT "
+                      "unnest(map_keys(m)), unnest(map_values(m))) AS \"x\"(\"k\", \"v\") ON true");
+}
+
+static void snapshots_become_tables_of_their_own(void)
+{
+    check_translation("SELECT * FROM crm SNAPSHOT SINCE 17",
+                      "SELECT * FROM \"crm@since 17\" AS \"crm\"");
+    check_translation("SELECT * FROM crm AS OF '17' c", "SELECT * FROM \"crm@as of 17\" c");
+    check_translation("SELECT * FROM crm SNAPSHOT BETWEEN HEAD AND 5, x",
+                      "SELECT * FROM \"crm@between HEAD 5\" AS \"crm\", x");
+    check_translation("SELECT a FROM (SELECT history_meta('crm')) WHERE a",
+                      "SELECT a FROM \"crm@history\" AS \"crm\" WHERE a");
+    check_translation("SELECT a AS of FROM t", "SELECT a AS of FROM t");
+    check_translation("SELECT since FROM t snapshot", "SELECT since FROM t snapshot");
+}
+
+static void limit_zero_at_the_end_is_no_limit(void)
+{
+    check_translation("SELECT 1 FROM t LIMIT 0", "SELECT 1 FROM t");
+    check_translation("SELECT * FROM (SELECT 1 FROM t LIMIT 0) x",
+                      "SELECT * FROM (SELECT 1 FROM t LIMIT 0) x");
+    check_translation("SELECT 1 FROM t LIMIT 10", "SELECT 1 FROM t LIMIT 10");
+}
+
+static void commands_of_the_session_are_read(void)
+{
+    tr_arena arena = {0};
+    tr_plan plan;
+    CHECK(strcmp(translated("SET Search_Path TO \"$user\", public", &arena, &plan),
+                 "$user, public") == 0);
+    CHECK(plan.effect == TR_EFFECT_SET && tr_str_is(plan.name, "search_path"));
+    CHECK(strcmp(translated("SET TIME ZONE 'UTC'", &arena, &plan), "UTC") == 0);
+    CHECK(tr_str_is(plan.name, "timezone"));
+    (void)translated("PREPARE P (int, double precision, varchar(10)) AS SELECT $1", &arena, &plan);
+    CHECK(plan.effect == TR_EFFECT_PREPARE && tr_str_is(plan.name, "p") && plan.oid_count == 3);
+    CHECK(plan.oids[0] == 23 && plan.oids[1] == 701 && plan.oids[2] == 1043);
+    CHECK(tr_str_is(plan.inner, "SELECT $1"));
+    (void)translated("EXECUTE p (f(1, 2), 'a,b', [1, 2])", &arena, &plan);
+    CHECK(plan.kind == TR_PLAN_EXECUTE && plan.arg_count == 3);
+    CHECK(tr_str_is(plan.args[0], "f(1, 2)") && tr_str_is(plan.args[2], "[1, 2]"));
+    CHECK(strcmp(translated("EXECUTE p (1", &arena, &plan), "42601") == 0);
+    (void)translated("DECLARE \"C\" NO SCROLL CURSOR WITH HOLD FOR SELECT 1", &arena, &plan);
+    CHECK(plan.is_held && tr_str_is(plan.name, "C") && tr_str_is(plan.inner, "SELECT 1"));
+    (void)translated("FETCH FORWARD 20 IN c", &arena, &plan);
+    CHECK(plan.kind == TR_PLAN_FETCH && plan.most == 20 && !plan.is_move);
+    (void)translated("MOVE ALL c", &arena, &plan);
+    CHECK(plan.most == -1 && plan.is_move);
+    tr_arena_free(&arena);
+}
+
+static void check_whole(const char *sql, bool is_whole)
+{
+    tr_arena arena = {0};
+    tr_tokens tokens;
+    CHECK(tr_lex(tr_str_of(sql), &arena, &tokens, NULL) == TR_OK);
+    if (tr_needs_whole_rows(&tokens, "profile") != is_whole)
+        printf("%s\n", sql);
+    CHECK(tr_needs_whole_rows(&tokens, "profile") == is_whole);
+    tr_arena_free(&arena);
+}
+
+static void columns_are_left_out_only_where_names_are_the_only_way_to_them(void)
+{
+    static const char *const narrow[] = {
+        "SELECT count(*) FROM profile", "SELECT a * 2, p.b FROM profile p WHERE p.c = 'profile'",
+        "SELECT a FROM profile ORDER BY a DESC", "SELECT x.profile FROM profile x",
+        "SELECT a FROM profile AS p JOIN t ON p.a = t.a", "SELECT \"a\" FROM main.profile",
+        "SELECT a FROM t UNION SELECT b FROM profile LIMIT 3"};
+    static const char *const whole[] = {
+        "SELECT * FROM profile", "SELECT p.* FROM profile p", "SELECT p FROM profile p",
+        "SELECT profile FROM profile", "FROM profile", "SELECT a FROM (FROM profile)",
+        "SELECT COLUMNS('a') FROM profile", "DESCRIBE profile", "TABLE profile",
+        "SUMMARIZE profile", "SELECT a FROM profile NATURAL JOIN t", "SELECT x FROM profile p(x)",
+        "SELECT DISTINCT ON (a) * FROM profile", "SELECT to_json(p) FROM profile AS p",
+        "WITH x AS (SELECT 1) FROM profile", "PIVOT profile ON a", "SELECT p['a'] FROM profile p",
+        "SELECT a, * EXCLUDE (b) FROM profile", "SELECT main.profile FROM profile"};
+    for (size_t i = 0; i < sizeof narrow / sizeof narrow[0]; i++)
+        check_whole(narrow[i], false);
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
+        check_whole(whole[i], true);
 }
 
 static void what_is_not_there_says_so(void)
 {
     check_translation("UPDATE t SET a = 1", "0A000");
     check_translation("CREATE VIEW v AS SELECT 1", "0A000");
-    check_translation("SELECT * FROM t SNAPSHOT SINCE 3", "0A000");
-    check_translation("SELECT inline(a) FROM t", "0A000");
+    check_translation("SELECT * FROM t SNAPSHOT SINCE nowhere", "42601");
+    check_translation("SELECT inline(a) AS (x, y) FROM t", "0A000");
+    check_translation("SELECT 1 + posexplode(a) FROM t", "0A000");
+    check_translation("SELECT 1 FROM t LATERAL VIEW stack(2, 1) s", "0A000");
+    check_translation("SELECT table_exists('t')", "0A000");
+    check_translation("SET @v = 1", "0A000");
+    check_translation("DECLARE c SCROLL CURSOR FOR SELECT 1", "0A000");
+    check_translation("FETCH PRIOR FROM c", "0A000");
+    check_translation("EXPLAIN SHOW TABLES", "0A000");
+    check_translation("EXPLAIN EXPLAIN SELECT 1", "42601");
+    check_translation("LOCK TABLE t", "0A000");
     check_translation("SHOW nothing_known", "42704");
     check_translation("nonsense", "42601");
 }
@@ -168,6 +277,11 @@ int main(void)
     int passed = 0, failed = 0;
     RUN(what_needs_no_change_is_copied_with_its_comments);
     RUN(spark_s_words_become_duckdb_s);
+    RUN(functions_that_give_rows_become_unnest);
+    RUN(snapshots_become_tables_of_their_own);
+    RUN(limit_zero_at_the_end_is_no_limit);
+    RUN(commands_of_the_session_are_read);
+    RUN(columns_are_left_out_only_where_names_are_the_only_way_to_them);
     RUN(what_is_not_there_says_so);
     RUN(a_tool_s_question_goes_to_the_catalog);
     RUN(a_script_is_cut_at_its_semicolons_only);

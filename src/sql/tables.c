@@ -2,8 +2,12 @@
 /* tables.c - see tables.h. */
 #include "sql/tables.h"
 
+#include "sql/lex.h"
+#include "sql/snapshots.h"
+
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static tr_code no_memory(tr_err *err)
 {
@@ -177,6 +181,107 @@ static tr_code add_table(files *f, json_t *tables, const json_t *row, bool may_b
     return code;
 }
 
+/* Snapshots ------------------------------------------------------------------------------------ */
+
+typedef struct history {
+    files f; /* of one batch after the other */
+    tr_snapshot_batch *batches;
+    size_t count;
+} history;
+
+/* A file's time is its batch's: the latest, should they differ. */
+static tr_code add_timed_file(void *ctx, const tr_object *file, tr_err *err)
+{
+    history *h = ctx;
+    tr_snapshot_batch *batch = h->batches + h->count;
+    const int64_t us = tr_json_int(file->doc, "ingestedUs", file->created_ms * 1000);
+    if (us > batch->id)
+        batch->id = us;
+    batch->rows += tr_json_int(file->doc, "rows", 0);
+    return add_file(&h->f, file, err);
+}
+
+static int compare_batches(const void *a, const void *b)
+{
+    const tr_snapshot_batch *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* Fills *h with the finished batches of a dataset and their files, by time. `ids` keeps the
+ * texts. */
+static tr_code read_history(history *h, const char *dataset, json_t *ids, tr_err *err)
+{
+    size_t i;
+    const json_t *id;
+    const tr_catalog_filter done = {.parent = dataset, .state = "success,active"};
+    h->f.paths = ids;
+    TR_TRY(tr_catalog_list(h->f.catalog, h->f.tenant, "batch", &done, add_batch, &h->f, err));
+    h->batches = tr_alloc_zeroed(json_array_size(ids) + 1, sizeof *h->batches);
+    if (h->batches == NULL)
+        return no_memory(err);
+    json_array_foreach (ids, i, id) {
+        const tr_catalog_filter filter = {.parent = json_string_value(id), .state = "profile,lake"};
+        tr_snapshot_batch *batch = h->batches + h->count;
+        batch->batch = json_string_value(id);
+        batch->files = h->f.paths = json_array();
+        if (batch->files == NULL)
+            return no_memory(err);
+        TR_TRY(tr_catalog_list(h->f.catalog, h->f.tenant, "file", &filter, add_timed_file, h, err));
+        if (json_array_size(batch->files) > 0) /* one without files changed nothing */
+            h->count++;
+        else
+            json_decref(batch->files);
+    }
+    qsort(h->batches, h->count, sizeof *h->batches, compare_batches);
+    return TR_OK;
+}
+
+static tr_code add_snapshot(const files *f, const tr_tables_wanted *wanted, const json_t *list,
+                            tr_str name, json_t *tables, tr_err *err)
+{
+    size_t i;
+    const json_t *row;
+    tr_str table, what;
+    history h = {.f = *f};
+    json_t *made = NULL, *ids = NULL;
+    const char *dataset = NULL;
+    if (!tr_snapshot_name(name, &table, &what))
+        return TR_OK;
+    json_array_foreach (list, i, row)
+        if (tr_str_equal_folded(table, tr_str_of(tr_json_text(row, "table", ""))))
+            dataset = tr_json_text(row, "dataset", "");
+    if (dataset == NULL)
+        return TR_OK;
+    ids = json_array();
+    tr_code code = ids == NULL ? no_memory(err) : read_history(&h, dataset, ids, err);
+    if (code == TR_OK)
+        code = tr_snapshot_table(table, what, h.batches, h.count, wanted->falls_back, &made, err);
+    if (code == TR_OK && json_object_setn_new(tables, (const char *)name.at, name.len, made) != 0)
+        code = no_memory(err);
+    for (size_t k = 0; k < h.count; k++)
+        json_decref(h.batches[k].files);
+    tr_free(h.batches);
+    json_decref(ids);
+    return code;
+}
+
+static tr_code add_snapshots(const files *f, const tr_tables_wanted *wanted, const json_t *list,
+                             json_t *tables, tr_err *err)
+{
+    tr_arena arena = {0};
+    tr_tokens tokens = {0};
+    if (wanted->sql.len == 0 || memchr(wanted->sql.at, '@', wanted->sql.len) == NULL)
+        return TR_OK;
+    tr_code code = tr_lex(wanted->sql, &arena, &tokens, err);
+    for (size_t i = 0; i < tokens.count && code == TR_OK; i++)
+        if (tokens.at[i].kind == TR_TOKEN_QUOTED)
+            code = add_snapshot(f, wanted, list, tr_token_name(tokens.at + i, &arena), tables, err);
+    tr_arena_free(&arena);
+    return code;
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
 static tr_code find_once(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
                          const tr_tables_wanted *wanted, json_t **out, tr_err *err)
 {
@@ -188,6 +293,10 @@ static tr_code find_once(tr_catalog *catalog, tr_lake *lake, const tr_tenant *te
         if (code == TR_OK &&
             (wanted->is_all || occurs(wanted->sql, tr_json_text(row, "table", ""))))
             code = add_table(&f, tables, row, wanted->may_be_empty, err);
+    }
+    if (code == TR_OK) {
+        const files f = {.catalog = catalog, .lake = lake, .tenant = tenant};
+        code = add_snapshots(&f, wanted, list, tables, err);
     }
     if (code == TR_OK && json_object_size(tables) == 0 && !wanted->may_be_empty)
         code = tell_names(list, err);

@@ -19,6 +19,7 @@ TR_MUST_CHECK tr_code tr_tables_of(tr_catalog *catalog, tr_lake *lake, const tr_
 typedef struct tr_tables_wanted {
     tr_str sql;        /* whose words name them */
     bool is_all;       /* every table, whatever the words */
+    bool falls_back;   /* a snapshot that is no more is the beginning or the end (snapshots.h) */
     bool may_be_empty; /* a table without rows has no files, and none named is an empty object */
 } tr_tables_wanted;
 TR_MUST_CHECK tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,

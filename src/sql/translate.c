@@ -4,6 +4,7 @@
  */
 #include "sql/translate.h"
 
+#include "sql/commands.h"
 #include "sql/rewrite_internal.h"
 #include "sql/write.h"
 
@@ -17,8 +18,6 @@ typedef struct settled {
 
 /* In order: the first that fits. */
 static const settled answered[] = {
-    {"set", NULL, "SET", TR_EFFECT_NONE},
-    {"reset", NULL, "RESET", TR_EFFECT_NONE},
     {"begin", NULL, "BEGIN", TR_EFFECT_BEGIN},
     {"start", "transaction", "START TRANSACTION", TR_EFFECT_BEGIN},
     {"commit", NULL, "COMMIT", TR_EFFECT_COMMIT},
@@ -29,9 +28,7 @@ static const settled answered[] = {
     {"savepoint", NULL, "SAVEPOINT", TR_EFFECT_NONE},
     {"release", NULL, "RELEASE", TR_EFFECT_NONE},
     {"discard", NULL, "DISCARD ALL", TR_EFFECT_DISCARD},
-    {"deallocate", NULL, "DEALLOCATE", TR_EFFECT_DEALLOCATE},
     {"unlisten", NULL, "UNLISTEN", TR_EFFECT_NONE},
-    {"close", "all", "CLOSE CURSOR", TR_EFFECT_NONE},
 };
 
 static const char *const reading[] = {"select", "with",      "values", "from",
@@ -77,8 +74,25 @@ static const setting settings[] = {
     {"is_superuser", "off"},
 };
 
+/* What SET said; NULL: it did not. */
+static const char *find_own(const tr_plan_session *session, tr_str name)
+{
+    const char *key;
+    const json_t *value;
+    json_object_foreach ((json_t *)(uintptr_t)session->settings, key, value)
+        if (tr_str_equal_folded(tr_str_of(key), name))
+            return json_string_value(value);
+    return NULL;
+}
+
 static const char *find_setting(const tr_tokens *tokens, const tr_plan_session *session)
 {
+    const bool is_zone = tr_token_is(tokens, 1, "time") && tr_token_is(tokens, 2, "zone");
+    const char *own = tokens->count < 2 ? NULL
+                      : is_zone         ? find_own(session, tr_str_of("timezone"))
+                                        : find_own(session, tokens->at[1].text);
+    if (own != NULL)
+        return own;
     if (tr_token_is(tokens, 1, "transaction") && tr_token_is(tokens, 2, "isolation"))
         return "read committed";
     if (tr_token_is(tokens, 1, "time") && tr_token_is(tokens, 2, "zone"))
@@ -91,6 +105,35 @@ static const char *find_setting(const tr_tokens *tokens, const tr_plan_session *
     return NULL;
 }
 
+static tr_code put_setting(tr_buf *sql, const char *name, const char *value, tr_err *err)
+{
+    TR_TRY(tr_buf_append(sql, tr_str_of(sql->len == 0 ? "SELECT * FROM (VALUES (" : "), ("), err));
+    TR_TRY(tr_put_literal(sql, tr_str_of(name), err));
+    TR_TRY(tr_buf_append(sql, tr_str_of(", "), err));
+    TR_TRY(tr_put_literal(sql, tr_str_of(value), err));
+    return tr_buf_append(sql, tr_str_of(", ''"), err);
+}
+
+static tr_code show_all(const tr_plan_session *session, tr_arena *arena, tr_plan *plan, tr_err *err)
+{
+    const char *key;
+    const json_t *value;
+    tr_buf sql = {0};
+    tr_code code = put_setting(&sql, "application_name", session->application_name, err);
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0] && code == TR_OK; i++)
+        if (find_own(session, tr_str_of(settings[i].name)) == NULL)
+            code = put_setting(&sql, settings[i].name, settings[i].value, err);
+    json_object_foreach ((json_t *)(uintptr_t)session->settings, key, value)
+        if (code == TR_OK && strcmp(key, "application_name") != 0)
+            code = put_setting(&sql, key, json_string_value(value), err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, tr_str_of(")) AS t(name, setting, description) ORDER BY name"),
+                             err);
+    plan->sql = tr_arena_copy(arena, tr_buf_str(&sql));
+    tr_buf_free(&sql);
+    return code;
+}
+
 static tr_code show(const tr_tokens *tokens, const tr_plan_session *session, tr_arena *arena,
                     tr_plan *plan, const char **state, tr_err *err)
 {
@@ -100,6 +143,8 @@ static tr_code show(const tr_tokens *tokens, const tr_plan_session *session, tr_
         plan->shows_tables = true;
         return TR_OK;
     }
+    if (tr_token_is(tokens, 1, "all") && tokens->count == 2)
+        return show_all(session, arena, plan, err);
     const char *value = find_setting(tokens, session);
     if (value == NULL) {
         *state = "42704";
@@ -163,8 +208,7 @@ static tr_code unsupported(const tr_tokens *tokens, const char **state, tr_err *
 {
     static const char *const writing[] = {"create", "insert", "drop",  "alter", "update",
                                           "delete", "merge",  "copy",  "analyze", NULL};
-    static const char *const later[] = {"declare", "fetch", "move", "prepare", "execute",
-                                        "explain", "close", "lock", "listen", "do", NULL};
+    static const char *const later[] = {"lock", "listen", "do", "call", NULL};
     const tr_str word = tokens->at[0].text;
     *state = "0A000";
     if (tr_word_is_one_of(tokens, 0, writing))
@@ -173,21 +217,18 @@ static tr_code unsupported(const tr_tokens *tokens, const char **state, tr_err *
                        "TABLE are. Rows come by batches, too",
                        TR_STR_ARG(word));
     if (tr_word_is_one_of(tokens, 0, later) || tr_str_is(word, "$$"))
-        return TR_FAIL(err, TR_INVALID, "%.*s is not there yet", TR_STR_ARG(word));
+        return TR_FAIL(err, TR_INVALID, "%.*s is not there", (int)(word.len < 40 ? word.len : 40),
+                       (const char *)word.at);
     *state = "42601";
     return TR_FAIL(err, TR_INVALID, "syntax error at or near \"%.*s\"",
                    (int)(word.len < 40 ? word.len : 40), (const char *)word.at);
 }
 
-static void settle(const tr_tokens *tokens, const settled *how, tr_arena *arena, tr_plan *plan)
+static void settle(const settled *how, tr_plan *plan)
 {
     plan->kind = TR_PLAN_TAG;
     plan->tag = how->tag;
     plan->effect = how->effect;
-    const size_t at = tr_token_is(tokens, 1, "prepare") ? 2 : 1;
-    if (how->effect == TR_EFFECT_DEALLOCATE && at < tokens->count &&
-        !tr_token_is(tokens, at, "all"))
-        plan->name = tr_token_name(tokens->at + at, arena);
 }
 
 static void count_params(const tr_tokens *tokens, tr_plan *plan)
@@ -201,6 +242,16 @@ static void count_params(const tr_tokens *tokens, tr_plan *plan)
     }
 }
 
+/* LIMIT 0 at the very end, in no parentheses. */
+static bool ends_in_limit_zero(const tr_tokens *t)
+{
+    int depth = 0;
+    for (size_t i = 0; i < t->count; i++)
+        depth += tr_token_is(t, i, "(") - tr_token_is(t, i, ")");
+    return depth == 0 && t->count > 3 && tr_token_is(t, t->count - 2, "limit") &&
+           tr_token_is(t, t->count - 1, "0") && !tr_token_is(t, t->count - 3, ".");
+}
+
 static tr_code write_query(tr_str sql, tr_tokens *tokens, const tr_plan_session *session,
                            tr_arena *arena, tr_plan *plan, const char **state, tr_err *err)
 {
@@ -209,6 +260,11 @@ static tr_code write_query(tr_str sql, tr_tokens *tokens, const tr_plan_session 
                     .copied = sql.at, .state = state};
     count_params(tokens, plan);
     plan->is_probe = tr_is_probe(tokens);
+    if (!plan->is_probe && !session->keeps_limit_zero && ends_in_limit_zero(tokens)) {
+        tokens->count -= 2;
+        const tr_str last = tokens->at[tokens->count - 1].text;
+        sql.len = (size_t)(last.at + last.len - sql.at);
+    }
     tr_code code = plan->is_probe ? tr_rewrite_probe(&w, err) : tr_rewrite_spark(&w, err);
     if (code == TR_OK)
         code = tr_rewrite_copy_to(&w, sql.at + sql.len, err);
@@ -238,22 +294,53 @@ static tr_code write_plan(tr_str sql, const tr_tokens *tokens, tr_arena *arena, 
     return out->sql.at != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
 }
 
+/* EXPLAIN [ANALYZE] [VERBOSE] [FORMAT TEXT | JSON] query, EXPLAIN (ANALYZE, FORMAT JSON) query */
+static tr_code explain(tr_str sql, const tr_tokens *tokens, const tr_plan_session *session,
+                       tr_arena *arena, tr_plan *out, const char **state, tr_err *err)
+{
+    const char *how = "text";
+    size_t i = 1;
+    const bool has_list = tr_token_is(tokens, 1, "(") && !tr_word_is_one_of(tokens, 2, reading);
+    static const char *const words[] = {"analyze", "verbose", "format", "text",  "json", "true",
+                                        "false",   "on",      "off",    "costs", ",",    "(",
+                                        ")",       "buffers", "timing", "=",     NULL};
+    for (; has_list ? !tr_token_is(tokens, i - 1, ")") : tr_word_is_one_of(tokens, i, words); i++) {
+        if (!tr_word_is_one_of(tokens, i, words))
+            return refuse(state, "0A000", err, "EXPLAIN takes ANALYZE and FORMAT TEXT or JSON");
+        if (!has_list && tr_token_is(tokens, i, "("))
+            break;
+        if (tr_token_is(tokens, i, "json") || tr_token_is(tokens, i, "analyze"))
+            how = tr_token_is(tokens, i, "json") ? "json" : "analyze";
+    }
+    if (i >= tokens->count || tr_token_is(tokens, i, "explain"))
+        return refuse(state, "42601", err, "EXPLAIN needs a query");
+    const size_t from = (size_t)(tokens->at[i].text.at - sql.at);
+    TR_TRY(tr_translate(tr_str_from(sql, from), session, arena, out, state, err));
+    if (out->kind != TR_PLAN_QUERY || out->shows_tables || out->explain != NULL)
+        return refuse(state, "0A000", err, "EXPLAIN of anything but a query is not there");
+    out->tag = "EXPLAIN";
+    out->explain = how;
+    return TR_OK;
+}
+
 tr_code tr_translate(tr_str sql, const tr_plan_session *session, tr_arena *arena, tr_plan *out,
                      const char **state, tr_err *err)
 {
     tr_tokens tokens;
     tr_str query = sql;
+    bool is_command;
     *out = (tr_plan){.kind = TR_PLAN_EMPTY};
     *state = "58000";
     TR_TRY(tr_lex(sql, arena, &tokens, err));
     if (tokens.count == 0)
         return TR_OK;
-    if (tr_token_is(&tokens, 0, "set") && tr_token_is(&tokens, 1, "@"))
-        return refuse(state, "0A000", err, "variables of a session (SET @name) are not there yet");
+    TR_TRY(tr_read_command(sql, &tokens, arena, out, &is_command, state, err));
+    if (is_command)
+        return TR_OK;
     for (size_t i = 0; i < sizeof answered / sizeof answered[0]; i++)
         if (tr_token_is(&tokens, 0, answered[i].first) &&
             (answered[i].second == NULL || tr_token_is(&tokens, 1, answered[i].second))) {
-            settle(&tokens, answered + i, arena, out);
+            settle(answered + i, out);
             return TR_OK;
         }
     if (tr_is_write(&tokens)) {
@@ -269,6 +356,8 @@ tr_code tr_translate(tr_str sql, const tr_plan_session *session, tr_arena *arena
     if (tr_token_is(&tokens, 0, "copy")) {
         TR_TRY(copy(sql, &tokens, &query, out, state, err));
         TR_TRY(tr_lex(query, arena, &tokens, err));
+    } else if (tr_token_is(&tokens, 0, "explain")) {
+        return explain(sql, &tokens, session, arena, out, state, err);
     } else if (tr_token_is(&tokens, 0, "describe") || tr_token_is(&tokens, 0, "desc")) {
         out->tag = "DESCRIBE";
     } else if (!tr_word_is_one_of(&tokens, 0, reading)) {

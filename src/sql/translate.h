@@ -2,7 +2,7 @@
 /* translate.h - a client's statement into what the worker runs, or into what needs no worker.
  *
  *     nothing, a comment                        EMPTY
- *     SET, BEGIN, COMMIT, DISCARD ...           TAG: answered here
+ *     SET, BEGIN, COMMIT, PREPARE, DECLARE ...  TAG: answered here (commands.h)
  *     SELECT, WITH, VALUES, SHOW, DESCRIBE      QUERY: its text in DuckDB's words
  *     CREATE TABLE AS, INSERT, DROP TABLE       WRITE: as it stands; write.h reads it
  *     COPY (SELECT ...) TO STDOUT               COPY: a QUERY, and how its rows leave
@@ -11,7 +11,7 @@
  * A statement that names pg_catalog or information_schema is a client's tool looking around: a
  * probe. Its names are moved to the worker's schema with PostgreSQL's numbers. Any other statement
  * is Query Service's SQL, a dialect of Spark: `name` is "name", arr[0] is the first element,
- * explode() gives rows, MINUS is EXCEPT.
+ * explode() gives rows (generators.c), MINUS is EXCEPT, LIMIT 0 at the end is no limit.
  */
 #ifndef TR_SQL_TRANSLATE_H
 #define TR_SQL_TRANSLATE_H
@@ -24,7 +24,9 @@ typedef enum tr_plan_kind {
     TR_PLAN_TAG,
     TR_PLAN_QUERY,
     TR_PLAN_COPY,
-    TR_PLAN_WRITE
+    TR_PLAN_WRITE,
+    TR_PLAN_FETCH,  /* of the cursor `name`, at most `most` rows */
+    TR_PLAN_EXECUTE /* of the statement `name`, with `args` */
 } tr_plan_kind;
 typedef enum tr_plan_effect {
     TR_EFFECT_NONE,
@@ -32,7 +34,12 @@ typedef enum tr_plan_effect {
     TR_EFFECT_COMMIT,
     TR_EFFECT_ROLLBACK,
     TR_EFFECT_DEALLOCATE, /* name: one prepared statement; empty: all */
-    TR_EFFECT_DISCARD
+    TR_EFFECT_DISCARD,
+    TR_EFFECT_SET,       /* name, sql: its value; without has_value the one it had at first */
+    TR_EFFECT_RESET_ALL,
+    TR_EFFECT_PREPARE,   /* name, oids, inner */
+    TR_EFFECT_DECLARE,   /* name, inner, is_held */
+    TR_EFFECT_CLOSE      /* name: one cursor; empty: all */
 } tr_plan_effect;
 
 typedef struct tr_plan {
@@ -46,12 +53,22 @@ typedef struct tr_plan {
     bool is_csv;       /* COPY: else PostgreSQL's text */
     bool has_header;
     uint32_t param_count; /* the highest $n */
+    const char *explain;  /* "text", "json", "analyze": the rows are its plan; NULL: they are not */
+    bool has_value, is_held, is_move;
+    int64_t most;         /* -1: all */
+    tr_str inner;         /* the statement of PREPARE or DECLARE as the client wrote it; borrowed */
+    tr_str *args;         /* of EXECUTE: SQL; borrowed from the statement */
+    size_t arg_count;
+    uint32_t *oids;       /* of PREPARE */
+    uint32_t oid_count;
 } tr_plan;
 
 typedef struct tr_plan_session { /* what SHOW and current_user tell */
     const char *user;
     const char *database;
     const char *application_name;
+    const json_t *settings;   /* what SET said; NULL: nothing */
+    bool keeps_limit_zero;    /* LIMIT 0 is no row; else it is no limit, as in AEP */
 } tr_plan_session;
 
 /* TR_INVALID  *state says which error it is ("0A000") */
