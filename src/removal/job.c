@@ -227,6 +227,11 @@ void tr_removal_queue(tr_removals *removals, const tr_tenant *tenant, const char
         (void)pthread_mutex_unlock(&removals->lock);
         if (is_first)
             code = tr_compute_submit(removals->parts.compute, work, drop, removals, &err);
+        if (code != TR_OK) { /* the next request tries again */
+            (void)pthread_mutex_lock(&removals->lock);
+            removals->is_working = false;
+            (void)pthread_mutex_unlock(&removals->lock);
+        }
     }
     if (code != TR_OK)
         tr_log(TR_LOG_WARN, "removal", "removal_not_queued", "job=%s reason=\"%s\"", id, err.text);

@@ -303,6 +303,25 @@ def test_a_request_under_way_is_not_made_twice_and_one_forgotten_changes_nothing
     assert place.exported() == ["c000000", "c000002"]
 
 
+def test_a_job_that_is_forgotten_has_done_all_or_nothing(place):
+    world = place.world
+    world.ingest(world.crm, [world.row(n, firstName=f"A{n}") for n in range(40)])
+    asked = {}
+    for n in range(40):
+        asked[n] = place.api.call("POST", SYSTEM, 200, {"entityId": f"c{n:06}", "entityIdNS": "CRMID"})["id"]
+        if n % 2 == 0:
+            answer = place.api.request("DELETE", f"{SYSTEM}/{asked[n]}")
+            assert answer.status_code in (200, 422)     # 422: it has committed and is about to end
+            if answer.status_code == 200:
+                place.api.call("GET", f"{SYSTEM}/{asked[n]}", 404)
+    until("all jobs end", lambda: {job["status"] for job in place.api.call("GET", SYSTEM)["children"]} == {"SUCCESS"})
+    left = place.exported()
+    assert not [n for n in range(1, 40, 2) if f"c{n:06}" in left]
+    assert len(place.downloaded(world.crm)) == len(left) == place.sql("SELECT count(*) FROM crm")[0][0]
+    for n in range(0, 40, 2):
+        place.lookup(n, 200 if f"c{n:06}" in left else 404)
+
+
 @pytest.mark.parametrize("change, status, text", [
     ({"schema.name": EVENTS}, 400, "schema.name"), ({"schema.name": None}, 400, "schema.name"),
     ({"entityId": None}, 400, "entityId"), ({"entityIdNS": "a b"}, 400, "entityIdNS"), ({"entityIdNS": None}, 400, "entityId"),
