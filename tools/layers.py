@@ -30,10 +30,10 @@ ROOMS = {
     "ingest":  "base os codec parquet identity xdm catalog lake compute query store",
     "removal": "base os codec parquet identity xdm catalog lake compute query store segment ingest",
     "export":  "base os codec parquet xdm catalog lake compute store merge policy segment",
-    "profile": "base codec parquet identity xdm catalog lake store merge policy segment",
+    "profile": "base codec parquet identity xdm catalog lake store graph merge policy segment",
     "sql":     "base os codec parquet xdm catalog lake compute query ingest policy export",
-    "api":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest removal export profile sql",
-    "app":     "base os codec parquet http identity xdm catalog lake compute query store merge policy segment ingest removal export profile sql api",
+    "api":     "base os codec parquet http identity xdm catalog lake compute query store graph merge policy segment ingest removal export profile sql",
+    "app":     "base os codec parquet http identity xdm catalog lake compute query store graph merge policy segment ingest removal export profile sql api",
 }
 
 

@@ -8,6 +8,7 @@
 #define TR_API_API_H
 
 #include "export/export.h"
+#include "graph/graph.h"
 #include "http/http.h"
 #include "ingest/ingest.h"
 #include "profile/profile.h"
@@ -22,6 +23,7 @@ typedef struct tr_api_parts {
     tr_catalog *catalog;
     tr_lake *lake;
     tr_store *store;
+    tr_graph *graph;
     tr_compute *compute;
     tr_query *query;
     tr_ingest *ingest;

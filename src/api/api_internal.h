@@ -85,7 +85,10 @@ extern const tr_endpoint tr_api_batches[];        /* /data/foundation/catalog/ba
 extern const tr_endpoint tr_api_data_access[];    /* /data/foundation/export/... */
 extern const tr_endpoint tr_api_ingestion[];      /* /data/foundation/import/batches... */
 extern const tr_endpoint tr_api_merge_policies[]; /* /data/core/ups/config/mergePolicies... */
-extern const tr_endpoint tr_api_namespaces[];     /* /data/core/idnamespace/..., /data/core/identity/... */
+extern const tr_endpoint tr_api_namespaces[];     /* /data/core/idnamespace/... */
+extern const tr_endpoint tr_api_identities[];     /* /data/core/identity/identity */
+extern const tr_endpoint tr_api_identity_graph[]; /* /data/core/identity/v2/graph */
+extern const tr_endpoint tr_api_identity_clusters[]; /* /data/core/identity/cluster..., mapping... */
 extern const tr_endpoint tr_api_segments[];       /* /data/core/ups/segment/definitions... */
 extern const tr_endpoint tr_api_segment_jobs[];   /* /data/core/ups/segment/jobs... */
 extern const tr_endpoint tr_api_entities[];       /* /data/core/ups/access/entities */

@@ -3,8 +3,9 @@
  * identity
  * (reference: profile API, section 4).
  *
- * A GET is answered on the thread that serves its connection, unless its view has to be made or columns be
- * decoded first. Errors have the shape of this service: {"message","cause","statusCode":"404"}.
+ * A GET is answered on the thread that serves its connection, unless its view has to be made or
+ * columns be decoded first. Errors have the shape of this service:
+ * {"message","cause","statusCode":"404"}.
  */
 #include "api/entities_internal.h"
 #include "base/limits.h"
@@ -155,6 +156,31 @@ static tr_code query_time(tr_call *call, const char *name, int64_t *out_us, tr_e
     return TR_OK;
 }
 
+/* Filters may be many: each counts. */
+static tr_code read_properties(tr_call *call, tr_entity_ask *ask, tr_err *err)
+{
+    const tr_http_request *request = call->request;
+    tr_buf paths = {0};
+    tr_code code = TR_OK;
+    for (uint32_t i = 0; i < request->query_count && code == TR_OK; i++) {
+        const tr_str value = request->query[i].value;
+        if (!tr_str_is(request->query[i].name, "property") || value.len == 0 ||
+            (value.len >= 2 && memcmp(value.at, "{{", 2) == 0))
+            continue;
+        code = tr_property_add(&ask->properties, value, err);
+        if (code == TR_OK)
+            code = tr_buf_format(&paths, err, "%s%.*s", paths.len == 0 ? "" : ",",
+                                 TR_STR_ARG(ask->properties.each[ask->properties.count - 1].path));
+    }
+    if (code == TR_OK && paths.len > 0) {
+        ask->property_paths = tr_arena_copy(request->arena, tr_buf_str(&paths));
+        if (ask->property_paths.at == NULL)
+            code = TR_FAIL(err, TR_NO_MEMORY, "no memory for filters of events");
+    }
+    tr_buf_free(&paths);
+    return code;
+}
+
 static tr_code read_query(tr_call *call, tr_entity_ask *ask, tr_entity_name *name, tr_err *err)
 {
     int64_t limit = TR_LOOKUP_EVENTS_MAX;
@@ -167,10 +193,7 @@ static tr_code read_query(tr_call *call, tr_entity_ask *ask, tr_entity_name *nam
     tr_str id = query(call, "entityId"), code = query_either(call, "entityIdNS", "entityIdNs");
     if (!ask->is_of_events)
         return read_name(call, id, code, "entityId", name, err);
-    if (query(call, "property").len > 0)
-        return TR_FAIL(err, TR_SEMANTIC,
-                       "property: filters of events are not available in this "
-                       "version; use startTime and endTime");
+    TR_TRY(read_properties(call, ask, err));
     TR_TRY(read_order(query_either(call, "orderby", "orderBy"), ask, err));
     TR_TRY(query_time(call, "startTime", &ask->page.from_us, err));
     TR_TRY(query_time(call, "endTime", &ask->page.before_us, err));
@@ -190,8 +213,9 @@ static tr_code open_view(tr_call *call, const tr_entity_ask *ask, tr_profile_vie
 {
     const tr_profile_view_spec spec = {.policy_id = ask->policy_id,
                                        .fields = ask->fields,
+                                       .properties = ask->property_paths,
                                        .is_of_events = ask->is_of_events,
-                                       .may_wait = !call->request->may_defer};
+                                       .may_wait = ask->may_wait};
     return tr_profile_view_open(call->parts->profiles, &call->tenant, &spec, out, err);
 }
 
@@ -256,10 +280,15 @@ static tr_code put_answer(tr_call *call, const tr_entity_ask *ask, tr_profile_vi
 }
 
 /* code  of what was read so far */
-static tr_code reply(tr_call *call, tr_code code, const tr_entity_ask *ask,
-                     const tr_entity_name *name, tr_err *err)
+static tr_code reply(tr_call *call, tr_code code, tr_entity_ask *ask, const tr_entity_name *name,
+                     tr_err *err)
 {
     tr_profile_view *view = NULL;
+    ask->may_wait = !call->request->may_defer;
+    if (code == TR_OK && ask->is_explained && !ask->may_wait) {
+        call->response->is_deferred = true; /* it looks through the whole graph */
+        return TR_OK;
+    }
     if (code == TR_OK)
         code = open_view(call, ask, &view, err);
     if (code == TR_OK)
@@ -285,10 +314,11 @@ static tr_code get_entity(tr_call *call, tr_err *err)
 tr_code tr_entity_reply(tr_call *call, const tr_entity_ask *ask, tr_err *err)
 {
     tr_entity_name name;
-    const tr_code code = read_name(call, query(call, "entityId"),
-                                   query_either(call, "entityIdNS", "entityIdNs"), "entityId",
-                                   &name, err);
-    return reply(call, code, ask, &name, err);
+    tr_entity_ask own = *ask;
+    const tr_code code =
+        read_name(call, query(call, "entityId"), query_either(call, "entityIdNS", "entityIdNs"),
+                  "entityId", &name, err);
+    return reply(call, code, &own, &name, err);
 }
 
 /* POST --------------------------------------------------------------------------------------- */
@@ -357,6 +387,7 @@ static tr_code read_body(tr_call *call, const json_t *body, tr_entity_ask *ask, 
     const json_t *limit = json_object_get(body, "limit");
     const char *policy = tr_json_text(body, "mergePolicyId", "");
     *ask = (tr_entity_ask){.is_post = true,
+                           .may_wait = true,
                            .policy_id = policy[0] == '\0' ? NULL : policy,
                            .is_explained = tr_json_bool(body, "explain", false)};
     if (!json_is_object(body))

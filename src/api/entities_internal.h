@@ -15,7 +15,10 @@ typedef struct tr_entity_ask {
     tr_str fields;
     bool is_explained;
     bool is_post;
+    bool may_wait;
     tr_merge_page page; /* of events */
+    tr_properties properties; /* likewise */
+    tr_str property_paths;
 } tr_entity_ask;
 
 typedef struct tr_entity_name {

@@ -54,6 +54,17 @@ static tr_code put_requested(const tr_entity_name *name, tr_buf *out, tr_err *er
     return put(out, "}}", err);
 }
 
+/* All of the profile's, the one it stands for first. */
+static tr_code put_graph(const tr_profile_found *found, tr_buf *out, tr_err *err)
+{
+    for (uint32_t i = 0; i < found->identity_count; i++) {
+        const tr_merge_identity *own = &found->identities[i];
+        TR_TRY(put(out, i == 0 ? "[" : ",", err));
+        TR_TRY(put_xid((tr_identity){own->code, own->id}, out, err));
+    }
+    return put(out, "]", err);
+}
+
 static int64_t newest_of(const tr_merge_profile *found)
 {
     int64_t newest = 0;
@@ -63,11 +74,23 @@ static int64_t newest_of(const tr_merge_profile *found)
     return newest;
 }
 
+static tr_code put_explained(const tr_profile_view *view, const tr_profile_found *found,
+                             tr_arena *arena, tr_buf *out, tr_err *err)
+{
+    TR_TRY(put(out, ",\"explain\":", err));
+    TR_TRY(tr_profile_explain(view, found, arena, out, err));
+    if (!tr_profile_view_is_stitched(view))
+        return TR_OK;
+    TR_TRY(put(out, ",\"explainGraph\":", err));
+    return tr_profile_explain_graph(view, found, out, err);
+}
+
 static tr_code put_found(const tr_entity_ask *ask, const tr_profile_view *view,
-                         const tr_entity_name *name, const tr_merge_profile *found, tr_arena *arena,
+                         const tr_entity_name *name, const tr_profile_found *found, tr_arena *arena,
                          tr_buf *out, tr_err *err)
 {
     char when[TR_TIME_TEXT_BYTES];
+    const tr_merge_profile *merged = &found->merged;
     TR_TRY(put_xid(name->identity, out, err));
     TR_TRY(put(out, ":{\"entityId\":", err));
     TR_TRY(put_xid(name->identity, out, err));
@@ -75,26 +98,25 @@ static tr_code put_found(const tr_entity_ask *ask, const tr_profile_view *view,
         TR_TRY(put_requested(name, out, err));
     TR_TRY(tr_buf_format(
         out, err, ",\"mergePolicy\":{\"id\":\"%s\"},\"sources\":", tr_profile_view_policy(view)));
-    TR_TRY(put_sources(found, false, out, err));
+    TR_TRY(put_sources(merged, false, out, err));
     TR_TRY(put(out, ",\"tags\":", err));
-    TR_TRY(put_sources(found, true, out, err));
-    TR_TRY(put(out, ",\"identityGraph\":[", err));
-    TR_TRY(put_xid(name->identity, out, err));
-    TR_TRY(put(out, "],\"entity\":", err));
-    TR_TRY(tr_profile_write(view, found->columns, 0, out, err));
-    if (ask->is_explained) {
-        TR_TRY(put(out, ",\"explain\":", err));
-        TR_TRY(tr_profile_explain(view, found, arena, out, err));
-    }
+    TR_TRY(put_sources(merged, true, out, err));
+    TR_TRY(put(out, ",\"identityGraph\":", err));
+    TR_TRY(put_graph(found, out, err));
+    TR_TRY(put(out, ",\"entity\":", err));
+    TR_TRY(tr_profile_write(view, merged->columns, 0, out, err));
+    if (ask->is_explained)
+        TR_TRY(put_explained(view, found, arena, out, err));
     return tr_buf_format(out, err, ",\"lastModifiedAt\":\"%s\"}",
-                         tr_time_format(newest_of(found), when));
+                         tr_time_format(newest_of(merged), when));
 }
 
 tr_code tr_entity_put_profile(const tr_entity_ask *ask, const tr_profile_view *view,
                               const tr_entity_name *name, tr_arena *arena, tr_buf *out, tr_err *err)
 {
-    tr_merge_profile found;
-    TR_TRY(tr_profile_find(view, name->identity, arena, &found, err));
+    tr_profile_found found;
+    const tr_profile_who who = {name->identity, ask->may_wait};
+    TR_TRY(tr_profile_find(view, &who, arena, &found, err));
     return put_found(ask, view, name, &found, arena, out, err);
 }
 
@@ -132,7 +154,8 @@ tr_code tr_entity_put_events(const tr_entity_ask *ask, const tr_profile_view *vi
     tr_merge_page page = ask->page;
     if (name->start.len > 0)
         page.start = name->start;
-    TR_TRY(tr_profile_events(view, name->identity, &page, arena, found, err));
+    const tr_profile_who who = {name->identity, ask->may_wait};
+    TR_TRY(tr_profile_events(view, &who, &page, &ask->properties, arena, found, err));
     TR_TRY(tr_buf_format(out, err, "{\"_page\":{\"orderby\":\"%stimestamp\",\"start\":",
                          page.is_descending ? "-" : ""));
     TR_TRY(tr_entity_put_text(found->count == 0 ? (tr_str){0} : found->ids[0], out, err));

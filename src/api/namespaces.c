@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* namespaces.c - /data/core/idnamespace and what of /data/core/identity needs no graph
- * (reference: identity).
+/* namespaces.c - /data/core/idnamespace (reference: identity, 3).
  *
- * Errors here have two shapes of their own: namespaces answer with
- * {"timestamp","type","status","title",
- * "description","report"}, identities with {"title","status","detail"}. The graph's calls are
- * there and
- * say that the graph is not.
+ * Errors here have a shape of their own: {"timestamp","type","status","title","description","report"}.
  */
 #include "api/api_internal.h"
 #include "base/clock.h"
 #include "catalog/namespaces.h"
 #include "catalog/schemas.h"
-#include "identity/identity.h"
 
 /* Namespaces --------------------------------------------------------------------------------- */
 
@@ -109,61 +103,8 @@ static tr_code put_namespace(tr_call *call, tr_err *err)
     return tr_reply_json(call, 200, doc, err);
 }
 
-/* Identities --------------------------------------------------------------------------------- */
-
-static tr_code bad_input(tr_call *call, const char *detail, tr_err *err)
-{
-    return tr_reply_json(
-        call, 400,
-        json_pack("{s:s, s:i, s:s}", "title", "InvalidInput", "status", 400, "detail", detail),
-        err);
-}
-
-static tr_code get_identity(tr_call *call, tr_err *err)
-{
-    const char *id = tr_call_query(call, "id"), *name = tr_call_query(call, "namespace");
-    tr_buf xid = {0};
-    json_t *known = NULL;
-    if (name == NULL)
-        name = tr_call_query(call, "ns");
-    if (name == NULL)
-        name = tr_call_query(call, "nsid");
-    if (name == NULL)
-        name = tr_call_query(call, "nsId");
-    if (name == NULL)
-        return bad_input(call, "Missing required query parameter - namespace", err);
-    if (id == NULL)
-        return bad_input(call, "Missing required query parameter - id", err);
-    if (strlen(id) > TR_IDENTITY_ID_BYTES_MAX)
-        return bad_input(call, "id is longer than 1024 bytes", err);
-    tr_code code = tr_namespace_get(call->parts->catalog, call->org, tr_str_of(name), &known, err);
-    if (code == TR_NOT_FOUND)
-        return bad_input(call, err->text, err);
-    TR_TRY(code);
-    code = tr_xid_write((tr_identity){tr_str_of(tr_json_text(known, "code", "")), tr_str_of(id)},
-                        &xid, err);
-    json_decref(known);
-    if (code == TR_OK)
-        code = tr_reply_json(call, 200, json_pack("{s:s#}", "xid", (const char *)xid.at, xid.len),
-                             err);
-    tr_buf_free(&xid);
-    return code;
-}
-
-/* Links, clusters and their history are not kept yet; an empty answer would be a lie. */
-static tr_code no_graph(tr_call *call, tr_err *err)
-{
-    return tr_reply_json(
-        call, 501,
-        json_pack("{s:s, s:i, s:s}", "title", "NotImplemented", "status", 501, "detail",
-                  "the identity graph is not kept in this version: identities are not linked, "
-                  "and merge policies with the identityGraph none are the ones that work"),
-        err);
-}
-
 #define NAMESPACES "/data/core/idnamespace/identities"
 #define ORGS "/data/core/idnamespace/orgs/{org}/identities"
-#define IDENTITY "/data/core/identity"
 
 const tr_endpoint tr_api_namespaces[] = {
     {"GET", NAMESPACES, TR_SCOPE_READ, list_namespaces, 0},
@@ -172,13 +113,4 @@ const tr_endpoint tr_api_namespaces[] = {
     {"PUT", NAMESPACES "/{id}", TR_SCOPE_WRITE, put_namespace, 0},
     {"GET", ORGS, TR_SCOPE_READ, list_org, 0},
     {"GET", ORGS "/{id}", TR_SCOPE_READ, get_org_namespace, 0},
-    {"GET", IDENTITY "/identity", TR_SCOPE_READ, get_identity, 0},
-    {"POST", IDENTITY "/v2/graph", TR_SCOPE_READ, no_graph, 0},
-    {"GET", IDENTITY "/cluster/members", TR_SCOPE_READ, no_graph, 0},
-    {"POST", IDENTITY "/clusters/members", TR_SCOPE_READ, no_graph, 0},
-    {"GET", IDENTITY "/cluster/history", TR_SCOPE_READ, no_graph, 0},
-    {"POST", IDENTITY "/clusters/history", TR_SCOPE_READ, no_graph, 0},
-    {"GET", IDENTITY "/mapping", TR_SCOPE_READ, no_graph, 0},
-    {"POST", IDENTITY "/mapping", TR_SCOPE_READ, no_graph, 0},
-    {"POST", IDENTITY "/mappings", TR_SCOPE_READ, no_graph, 0},
     {0}};

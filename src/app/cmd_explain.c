@@ -4,6 +4,9 @@
  *     loyalty.tier = "gold"
  *         from 5b61...  batch 01M8...  2024-03-01T10:00:00Z
  *         over 7c02...  batch 01M7...  2024-02-11T08:30:00Z
+ *
+ * Under a policy that asks the identity graph, with whose fragment it is, the identities that the
+ * profile is made of, and those that had to leave its cluster.
  */
 #include "app/commands.h"
 #include "app/remote.h"
@@ -15,9 +18,11 @@
 
 static const char usage[] =
     "usage: tributary explain [--policy ID] [--fields PATH,PATH...] [--json] NAMESPACE:ID\n"
-    "One merged profile, found by its primary identity: each field, the fragment it comes from "
-    "and\n"
-    "those that lost.\n"
+    "One merged profile: each field, the fragment it comes from and those that lost. It is found "
+    "by\n"
+    "its primary identity; by any identity of the person under a policy that asks the identity "
+    "graph,\n"
+    "and then with the identities that it is made of, and those that had to leave.\n"
     "  --policy ID       merge by this policy instead of the sandbox's default\n"
     "  --fields PATHS    only these fields, e.g. identityMap,person.name\n"
     "  --json            the server's answer as it is\n" TR_REMOTE_USAGE "\n"
@@ -71,10 +76,37 @@ static const json_t *value_at(const json_t *object, const char *path)
     return whole;
 }
 
+static const char *code_of(const json_t *identity)
+{
+    return tr_json_text(json_object_get(identity, "namespace"), "code", "?");
+}
+
 static void show_fragment(const char *word, const json_t *fragment)
 {
-    printf("    %s %s  batch %s  %s\n", word, tr_json_text(fragment, "dataSetId", "?"),
+    const json_t *identity = json_object_get(fragment, "identity");
+    printf("    %s %s  batch %s  %s", word, tr_json_text(fragment, "dataSetId", "?"),
            tr_json_text(fragment, "batchId", "?"), tr_json_text(fragment, "updatedAt", "?"));
+    if (identity != NULL)
+        printf("  of %s:%s", code_of(identity), tr_json_text(identity, "id", "?"));
+    printf("\n");
+}
+
+static void show_graph(const json_t *graph)
+{
+    const json_t *one;
+    size_t i;
+    json_array_foreach(json_object_get(graph, "identities"), i, one)
+    {
+        printf("identity %s:%s  fragments %zu\n", code_of(one), tr_json_text(one, "id", "?"),
+               json_array_size(json_object_get(one, "fragments")));
+    }
+    json_array_foreach(json_object_get(graph, "dropped"), i, one)
+    {
+        printf("dropped %s:%s  %s\n    by %s  batch %s  %s\n", code_of(one),
+               tr_json_text(one, "id", "?"), tr_json_text(one, "reason", "?"),
+               tr_json_text(one, "dataSetId", "?"), tr_json_text(one, "batchId", "?"),
+               tr_json_text(one, "at", "?"));
+    }
 }
 
 static void show_profile(const json_t *profile)
@@ -102,6 +134,7 @@ static void show_profile(const json_t *profile)
             show_fragment("over", fragment);
         }
     }
+    show_graph(json_object_get(profile, "explainGraph"));
 }
 
 static tr_code explain(const options *o, const char *identity, tr_err *err)

@@ -18,6 +18,7 @@ struct tr_server {
     tr_catalog *catalog;
     tr_lake *lake;
     tr_store *store;
+    tr_graph *graph;
     tr_compute *compute;
     tr_query *query;
     tr_query *job_query; /* with the limits of queries that run as jobs */
@@ -48,7 +49,8 @@ static tr_code open_storage(tr_server *s, const tr_settings *settings, tr_err *e
     TR_TRY(tr_catalog_open(path, &s->catalog, err));
     TR_TRY(tr_lake_open(data, &s->lake, err));
     TR_TRY(tr_sweep(s->catalog, s->lake, err));
-    return tr_store_open(s->catalog, s->lake, &s->store, err);
+    TR_TRY(tr_store_open(s->catalog, s->lake, &s->store, err));
+    return tr_graph_open(s->catalog, s->lake, s->store, &s->graph, err);
 }
 
 static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
@@ -89,7 +91,7 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
                                     .segment = s->segment};
     TR_TRY(tr_export_open(&export, &s->export, err));
     const tr_profiles_parts profiles = {
-        .catalog = s->catalog, .lake = s->lake, .store = s->store};
+        .catalog = s->catalog, .lake = s->lake, .store = s->store, .graph = s->graph};
     return tr_profiles_open(&profiles, &s->profiles, err);
 }
 
@@ -192,6 +194,7 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
     const tr_api_parts parts = {.catalog = s->catalog,
                                 .lake = s->lake,
                                 .store = s->store,
+                                .graph = s->graph,
                                 .compute = s->compute,
                                 .query = s->query,
                                 .ingest = s->ingest,
@@ -266,6 +269,7 @@ void tr_server_close(tr_server *s)
     tr_ingest_close(s->ingest);
     tr_query_close(s->job_query);
     tr_query_close(s->query);
+    tr_graph_close(s->graph);
     tr_store_close(s->store);
     tr_lake_close(s->lake);
     tr_catalog_close(s->catalog);

@@ -75,7 +75,8 @@ typedef struct tr_merge_spec {
     bool keep_evaluates;           /* `keep` says who the members are: it is shown event-only profiles and those
                                       not updated, too; these filters come after it. See
                                       tr_merge_view_set_members */
-    const tr_shape *probe;         /* what `keep` may ask for; borrowed until close; NULL: nothing */
+    const tr_shape *probe;         /* what `keep`, or `choose` of a page of events, may ask for; borrowed until
+                                      close; NULL: nothing */
     bool with_probe_events;        /* it may ask for "timeSeriesEvents": all events, whatever their bounds */
     const tr_run *const *members;  /* runs whose segmentMembership is united with the fragments': what the server
                                       keeps itself; borrowed until close */
@@ -190,11 +191,17 @@ TR_MUST_CHECK tr_code tr_merge_profile_get(const tr_merge_plan *plan, const tr_m
 TR_MUST_CHECK tr_code tr_merge_who_has(const tr_merge_plan *plan, const tr_merge_profile *profile,
                                        uint32_t unit, tr_arena *arena, bool *has, tr_err *err);
 
+/* Decides which events are shown: clears keep[i] (all are true before) of those that are not.
+ * columns  [probe->leaf_count] of the plan's probe, of `count` rows: events */
+typedef tr_code (*tr_merge_choose)(void *ctx, const tr_column *columns, uint32_t count, bool *keep, tr_err *err);
+
 typedef struct tr_merge_page {
     int64_t from_us, before_us; /* `timestamp`, [from, before); TR_TIME_NONE: open */
     bool is_descending;         /* by (timestamp, _id) */
     tr_str start;               /* _id of the page's first event; .len 0: from the beginning */
     uint32_t limit;
+    tr_merge_choose choose;     /* NULL: all within the times are shown */
+    void *choose_ctx;
 } tr_merge_page;
 
 typedef struct tr_merge_events {

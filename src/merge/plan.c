@@ -216,6 +216,15 @@ static tr_code match_both(tr_merge_plan *plan, const tr_shape *shape, const tr_m
     return match_runs(plan, shape, shape->root, second, *out + plan->records.run_count, err);
 }
 
+/* element  what an event's row stands for in the probe */
+static tr_code match_event_probe(tr_merge_plan *plan, const tr_type *element, tr_err *err)
+{
+    plan->probe.events = tr_arena_array(&plan->arena, plan->events.run_count, sizeof *plan->probe.events);
+    if (plan->probe.events == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to match %u runs", plan->events.run_count);
+    return match_runs(plan, plan->spec.probe, element, &plan->events, plan->probe.events, err);
+}
+
 static tr_code match_probe(tr_merge_plan *plan, tr_err *err)
 {
     const tr_shape *probe = plan->spec.probe;
@@ -226,11 +235,7 @@ static tr_code match_probe(tr_merge_plan *plan, tr_err *err)
         TR_TRY(match_identities_of(plan, probe, &plan->probe.identities, err));
     if (plan->probe.events_unit == UINT32_MAX)
         return TR_OK;
-    plan->probe.events = tr_arena_array(&plan->arena, plan->events.run_count, sizeof *plan->probe.events);
-    if (plan->probe.events == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory to match %u runs", plan->events.run_count);
-    return match_runs(plan, probe, probe->units[plan->probe.events_unit].type->children[0], &plan->events,
-                      plan->probe.events, err);
+    return match_event_probe(plan, probe->units[plan->probe.events_unit].type->children[0], err);
 }
 
 static tr_code find_probe_units(tr_merge_plan *plan, tr_err *err)
@@ -259,7 +264,7 @@ static tr_code match_all(tr_merge_plan *plan, const tr_type *element, tr_err *er
     if (element != NULL)
         TR_TRY(match_side(plan, element, &plan->events, err));
     if (plan->spec.is_of_events)
-        return TR_OK;
+        return plan->spec.probe == NULL ? TR_OK : match_event_probe(plan, plan->spec.probe->root, err);
     TR_TRY(match_side(plan, plan->spec.output->root, &plan->records, err));
     TR_TRY(match_identities(plan, err));
     if (plan->members.run_count > 0 || plan->spec.keep_evaluates)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prefetch.c - a lookup reads one row of forty columns, each of them a miss of the processor's caches; asked for
- * at once, they come in the time of a few. Which leaves of a run a plan reads is listed when it is opened.
+/* prefetch.c - a lookup reads one row of forty columns, each of them a miss of the processor's
+ * caches; asked for at once, they come in the time of a few. Which leaves of a run a plan reads is
+ * listed when it is opened.
  */
 #include "merge/merge_internal.h"
 #include "parquet/cache.h"
@@ -11,8 +12,8 @@ static void mark(bool *is_read, uint32_t leaf)
         is_read[leaf] = true;
 }
 
-static tr_code list_leaves(tr_merge_plan *plan, const tr_run *run, const tr_match *match, tr_merge_leaves *out,
-                           tr_err *err)
+static tr_code list_leaves(tr_merge_plan *plan, const tr_run *run, const tr_match *match,
+                           tr_merge_leaves *out, tr_err *err)
 {
     const uint32_t count = tr_parquet_shape(run->file)->leaf_count;
     bool *is_read = tr_arena_array(&plan->arena, count, sizeof *is_read);
@@ -51,6 +52,7 @@ void tr_merge_prefetch(const tr_merge_side *side, const tr_rows *rows)
     for (uint32_t s = 0; s < rows->slice_count && side->read != NULL; s++) {
         const tr_slice *slice = &rows->slices[s];
         const tr_merge_leaves *read = &side->read[slice->run];
-        tr_parquet_prefetch(side->runs[slice->run]->file, slice->group, slice->from, read->leaves, read->count);
+        tr_parquet_prefetch(side->runs[slice->run]->file, slice->group, slice->from, read->leaves,
+                            read->count);
     }
 }

@@ -250,33 +250,71 @@ static tr_code copy_facts(const tr_merge_work *work, const uint32_t *rows, uint3
     return TR_OK;
 }
 
-/* Every event of the page as a group of its own. */
+/* Columns of a shape, every event a group of its own. */
+static tr_code gather_events(tr_merge_work *work, const tr_shape *shape, const tr_match *matches,
+                             const tr_groups *groups, cutting *c, tr_err *err)
+{
+    tr_gather gather = {.shape = shape,
+                        .rows = &work->events,
+                        .matches = matches,
+                        .lane = work->plan->events.lane,
+                        .is_verbatim = true,
+                        .arenas = work->memory->scratch,
+                        .put = cut_column,
+                        .ctx = c};
+    TR_TRY(make_columns(shape, groups->count, c->arena, &c->columns, err));
+    tr_arena_reset(&work->memory->index);
+    TR_TRY(tr_gather_index(groups, &work->memory->index, &gather, err));
+    for (uint32_t unit = 0; unit < shape->unit_count; unit++)
+        TR_TRY(tr_gather_unit(&gather, unit, err));
+    return TR_OK;
+}
+
+static tr_code one_by_one(tr_merge_work *work, uint32_t *rows, uint32_t count, tr_groups *out,
+                          tr_err *err)
+{
+    *out = (tr_groups){.count = count, .rows = rows};
+    out->start = tr_arena_alloc(&work->memory->rows, ((size_t)count + 1) * sizeof *out->start);
+    if (out->start == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", count);
+    for (uint32_t i = 0; i <= count; i++)
+        out->start[i] = i;
+    return TR_OK;
+}
+
 static tr_code put_events(tr_merge_work *work, uint32_t *rows, uint32_t count, tr_arena *arena,
                           tr_merge_events *out, tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
     cutting c = {.arena = arena};
-    tr_groups groups = {.count = count, .rows = rows};
-    tr_gather gather = {.shape = plan->spec.output,
-                        .rows = &work->events,
-                        .matches = plan->events.matches,
-                        .lane = plan->events.lane,
-                        .is_verbatim = true,
-                        .arenas = work->memory->scratch,
-                        .put = cut_column,
-                        .ctx = &c};
-    groups.start = tr_arena_alloc(&work->memory->rows, ((size_t)count + 1) * sizeof *groups.start);
-    if (groups.start == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", count);
-    for (uint32_t i = 0; i <= count; i++)
-        groups.start[i] = i;
-    TR_TRY(make_columns(plan->spec.output, count, arena, &c.columns, err));
-    tr_arena_reset(&work->memory->index);
-    TR_TRY(tr_gather_index(&groups, &work->memory->index, &gather, err));
-    for (uint32_t unit = 0; unit < plan->spec.output->unit_count; unit++)
-        TR_TRY(tr_gather_unit(&gather, unit, err));
+    tr_groups groups;
+    TR_TRY(one_by_one(work, rows, count, &groups, err));
+    TR_TRY(gather_events(work, plan->spec.output, plan->events.matches, &groups, &c, err));
     out->columns = c.columns;
     return copy_facts(work, rows, count, arena, out, err);
+}
+
+/* Of the chosen events those that the page's caller wants. */
+static tr_code ask_chooser(tr_merge_work *work, const tr_merge_page *page, tr_err *err)
+{
+    const tr_merge_plan *plan = work->plan;
+    tr_groups *events = &work->event_groups, groups;
+    uint32_t *rows = events->rows + events->start[0], kept = 0;
+    const uint32_t count = events->start[1] - events->start[0];
+    tr_arena *own = &work->memory->rows;
+    cutting c = {.arena = own};
+    bool *keep = tr_arena_alloc(own, (size_t)count + 1);
+    if (keep == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to choose from %u events", count);
+    memset(keep, true, count);
+    TR_TRY(one_by_one(work, rows, count, &groups, err));
+    TR_TRY(gather_events(work, plan->spec.probe, plan->probe.events, &groups, &c, err));
+    TR_TRY(page->choose(page->choose_ctx, c.columns, count, keep, err));
+    for (uint32_t i = 0; i < count; i++)
+        if (keep[i])
+            rows[kept++] = rows[i];
+    events->start[1] = events->start[0] + kept;
+    return TR_OK;
 }
 
 static tr_str events_id(const tr_merge_work *work, uint32_t place)
@@ -299,6 +337,8 @@ static tr_code page_one(tr_merge_work *work, const tr_merge_asked *who, const tr
     TR_TRY(tr_fold_events(&work->event_fold, &work->event_groups, own, &work->event_ids, err));
     TR_TRY(tr_merge_sort_events(work, false, err));
     choose_events(work, page);
+    if (page->choose != NULL)
+        TR_TRY(ask_chooser(work, page, err));
     TR_TRY(find_start(work, page, &start, err));
     const uint32_t left = work->event_groups.start[1] - start;
     uint32_t count = left < page->limit ? left : page->limit;

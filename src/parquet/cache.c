@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cache.c - see cache.h.
  *
- * A chunk is decoded outside of the lock, by one thread: others that want it wait for that one. Readers
- * hold the lock shared while they copy a few rows out.
+ * A chunk is decoded outside of the lock, by one thread: others that want it wait for that one.
+ * Readers hold the lock shared while they copy a few rows out.
  *
  * Keys are hashes: evenly spread, so where one must be is known to within the square root of their
  * number. Two such steps take the place of ten of a binary search, each a miss in memory.
@@ -248,8 +248,8 @@ tr_code tr_cache_read(const tr_parquet_file *file, uint32_t group, uint32_t leaf
 
 enum { PREFETCH_LEAVES_MAX = 256 };
 
-/* The empty statement keeps the compiler from taking the caller for one without an effect: gcc 12 leaves out
- * calls of functions that do nothing but prefetch. */
+/* The empty statement keeps the compiler from taking the caller for one without an effect: gcc 12
+ * leaves out calls of functions that do nothing but prefetch. */
 static inline void prefetch(const void *at)
 {
     __builtin_prefetch(at);

@@ -14,8 +14,8 @@
  *
  * What is read is copied into the caller's arena, so a chunk may go at any time.
  *
- * Decoding takes a thousand times as long as a read. A thread that others wait for says that it must
- * not decode, gets TR_BUSY then, and leaves the work to one that may.
+ * Decoding takes a thousand times as long as a read. A thread that others wait for says that it
+ * must not decode, gets TR_BUSY then, and leaves the work to one that may.
  *
  * Threads: any. A cache outlives the files that have it.
  */

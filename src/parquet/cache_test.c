@@ -135,7 +135,8 @@ static int compare_keys(const void *a, const void *b)
     return memcmp(a, b, 16);
 }
 
-/* Sorted: spread evenly (0), in a narrow place of all (1), few different ones (2), mostly equal tokens (3). */
+/* Sorted: spread evenly (0), in a narrow place of all (1), few different ones (2), mostly equal
+ * tokens (3). */
 static void make_keys(uint8_t (*keys)[16], int how, uint64_t *random)
 {
     for (uint32_t i = 0; i < KEYS; i++) {

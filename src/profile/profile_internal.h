@@ -3,7 +3,8 @@
  *
  *     view.c       views: made, kept, let go
  *     find.c       lookups in a view, and their rows as JSON
- *     explain.c    where each field comes from
+ *     explain.c    where each field comes from; who the profile is made of
+ *     property.c   filters of events
  */
 #ifndef TR_PROFILE_PROFILE_INTERNAL_H
 #define TR_PROFILE_PROFILE_INTERNAL_H
@@ -18,11 +19,14 @@ struct tr_profile_view {
     tr_profile_view *next;
     uint32_t holders; /* guarded by tr_profiles.lock, as next and version */
     uint64_t version; /* of the catalog; UINT64_MAX: of no single one */
-    int64_t tenant;
-    tr_str name; /* policy, fields and kind */
+    const tr_profiles_parts *parts;
+    tr_tenant tenant;
+    tr_str name; /* policy, fields, properties and kind */
     tr_arena arena;
     json_t *policy;
-    tr_shape shape; /* leaf_count 0: the sandbox has no schema of events */
+    bool is_stitched; /* by the identity graph */
+    tr_shape probe;   /* what filters of events look at; leaf_count 0: nothing */
+    tr_shape shape;   /* leaf_count 0: the sandbox has no schema of events */
     tr_membership *membership;
     tr_snapshot *snapshot;
     tr_merge_plan *plan; /* NULL: as leaf_count 0 */

@@ -8,7 +8,6 @@
  */
 #include "profile/profile_internal.h"
 #include "base/limits.h"
-#include "parquet/cache.h"
 #include "policy/policy.h"
 #include "xdm/fields.h"
 
@@ -105,7 +104,6 @@ void tr_profile_view_close(tr_profiles *profiles, tr_profile_view *view)
 {
     if (view == NULL)
         return;
-    tr_cache_may_decode(true);
     const uint64_t version = tr_catalog_profile_version(profiles->parts.catalog);
     (void)pthread_mutex_lock(&profiles->lock);
     view->holders--;
@@ -127,17 +125,20 @@ static tr_code find_policy(tr_profiles *profiles, const tr_tenant *tenant, const
     tr_catalog *catalog = profiles->parts.catalog;
     TR_TRY(id == NULL ? tr_policy_default(catalog, tenant, &view->policy, err)
                       : tr_policy_get(catalog, tenant, id, 0, &view->policy, err));
-    const json_t *identity_graph = json_object_get(view->policy, "identityGraph");
-    const char *graph = tr_json_text(identity_graph, "type", "none");
-    if (strcmp(graph, "none") != 0)
-        return TR_FAIL(err, TR_SEMANTIC,
-                       "merge policy \"%.80s\" has the identityGraph %.20s, and the identity graph "
-                       "is not available in this version: use a policy with the identityGraph none",
-                       tr_json_text(view->policy, "id", ""), graph);
+    const json_t *graph = json_object_get(view->policy, "identityGraph");
+    view->is_stitched = strcmp(tr_json_text(graph, "type", "none"), "none") != 0;
     return TR_OK;
 }
 
-/* The shape of the answers; without a type of events there are none, and no shape. */
+static tr_code select_events(const tr_type *element, tr_str fields, tr_arena *arena, tr_shape *out,
+                             tr_err *err)
+{
+    tr_type *root = NULL;
+    TR_TRY(tr_xdm_event_fields_select(element, fields, arena, &root, err));
+    return tr_shape_make(arena, root, out, err);
+}
+
+/* The shape of the answers, and what filters look at; without a type of events no shape. */
 static tr_code make_shape(tr_profiles *profiles, const tr_tenant *tenant,
                           const tr_profile_view_spec *spec, tr_profile_view *view, tr_err *err)
 {
@@ -151,8 +152,13 @@ static tr_code make_shape(tr_profiles *profiles, const tr_tenant *tenant,
     if (!spec->is_of_events)
         code = tr_xdm_fields_select(schema->shape.root, &fields, &view->arena, &root, err);
     else if (events != NULL)
+        code = select_events(events->children[0], spec->fields, &view->arena, &view->shape, err);
+    if (code == TR_OK && spec->is_of_events && events != NULL && spec->properties.len > 0) {
         code =
-            tr_xdm_event_fields_select(events->children[0], spec->fields, &view->arena, &root, err);
+            select_events(events->children[0], spec->properties, &view->arena, &view->probe, err);
+        if (code == TR_INVALID)
+            tr_err_context(err, "property");
+    }
     tr_catalog_schema_close(profiles->parts.catalog, schema);
     if (code == TR_OK && root != NULL)
         code = tr_shape_make(&view->arena, root, &view->shape, err);
@@ -191,6 +197,15 @@ static tr_code open_members(tr_profiles *profiles, const tr_tenant *tenant, tr_p
     return hide_members(profiles, tenant, view, merge, err);
 }
 
+/* Now, and not when somebody waits on an event thread. */
+static tr_code take_in_links(tr_profiles *profiles, const tr_tenant *tenant, tr_err *err)
+{
+    tr_graph_reading *reading = NULL;
+    TR_TRY(tr_graph_read(profiles->parts.graph, tenant, &reading, err));
+    tr_graph_done(reading);
+    return TR_OK;
+}
+
 static tr_code fill_view(tr_profiles *profiles, const tr_tenant *tenant,
                          const tr_profile_view_spec *spec, tr_profile_view *view, tr_err *err)
 {
@@ -203,6 +218,8 @@ static tr_code fill_view(tr_profiles *profiles, const tr_tenant *tenant,
                            .event_after_us = TR_TIME_NONE,
                            .event_before_us = TR_TIME_NONE};
     TR_TRY(find_policy(profiles, tenant, spec->policy_id, view, err));
+    if (view->is_stitched)
+        TR_TRY(take_in_links(profiles, tenant, err));
     TR_TRY(make_shape(profiles, tenant, spec, view, err));
     TR_TRY(tr_catalog_secret(parts->catalog, tenant, view->secret, err));
     if (view->shape.leaf_count == 0)
@@ -210,6 +227,8 @@ static tr_code fill_view(tr_profiles *profiles, const tr_tenant *tenant,
     if (!spec->is_of_events) {
         TR_TRY(open_members(profiles, tenant, view, &merge, err));
     }
+    if (view->probe.leaf_count > 0)
+        merge.probe = &view->probe;
     TR_TRY(tr_store_snapshot(parts->store, tenant, &view->snapshot, err));
     TR_TRY(tr_policy_read(view->policy, &view->arena, &merge.policy, err));
     merge.snapshot = view->snapshot;
@@ -224,7 +243,8 @@ static tr_code make_view(tr_profiles *profiles, const tr_tenant *tenant,
     if (view == NULL)
         return no_memory(err);
     (void)pthread_mutex_init(&view->names_lock, NULL);
-    view->tenant = tenant->id;
+    view->parts = &profiles->parts;
+    view->tenant = *tenant;
     view->name = tr_arena_copy(&view->arena, name);
     const tr_code code =
         view->name.at == NULL ? no_memory(err) : fill_view(profiles, tenant, spec, view, err);
@@ -240,8 +260,9 @@ static tr_code make_view(tr_profiles *profiles, const tr_tenant *tenant,
 /* What tells the views of a tenant apart. A policy's id is no longer than a path segment. */
 static tr_code name_view(const tr_profile_view_spec *spec, tr_buf *out, tr_err *err)
 {
-    return tr_buf_format(out, err, "%c%s\n%.*s", spec->is_of_events ? 'e' : 'p',
-                         spec->policy_id == NULL ? "" : spec->policy_id, TR_STR_ARG(spec->fields));
+    return tr_buf_format(out, err, "%c%s\n%.*s\n%.*s", spec->is_of_events ? 'e' : 'p',
+                         spec->policy_id == NULL ? "" : spec->policy_id, TR_STR_ARG(spec->fields),
+                         TR_STR_ARG(spec->properties));
 }
 
 /* A kept view of this version, held, or NULL. */
@@ -250,7 +271,7 @@ static tr_profile_view *find_kept(tr_profiles *profiles, int64_t tenant, tr_str 
 {
     (void)pthread_mutex_lock(&profiles->lock);
     tr_profile_view **at = &profiles->views;
-    while (*at != NULL && ((*at)->version != version || (*at)->tenant != tenant ||
+    while (*at != NULL && ((*at)->version != version || (*at)->tenant.id != tenant ||
                            !tr_str_equal((*at)->name, name)))
         at = &(*at)->next;
     tr_profile_view *view = *at;
@@ -323,7 +344,6 @@ tr_code tr_profile_view_open(tr_profiles *profiles, const tr_tenant *tenant,
     tr_profile_view *view = find_kept(profiles, tenant->id, tr_buf_str(&name),
                                       tr_catalog_profile_version(profiles->parts.catalog));
     if (view != NULL) {
-        tr_cache_may_decode(spec->may_wait);
         *out = view;
     } else if (!spec->may_wait) {
         code = TR_FAIL(err, TR_BUSY, "the view is not there yet");

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Identity namespaces and XIDs over HTTP: standard and own, who sees which, refusals, and what waits for the graph."""
+"""Identity namespaces and XIDs over HTTP: standard and own, who sees which, refusals."""
 import pytest
 
 import export_world
@@ -119,11 +119,3 @@ def test_one_identity_has_one_xid_however_it_is_named(api, other):
 def test_a_bad_identity_is_refused(api, params, text):
     body = api.call("GET", f"{IDENTITY}/identity", 400, params=params)
     assert body["title"] == "InvalidInput" and body["status"] == 400 and text in body["detail"]
-
-
-@pytest.mark.parametrize("method, path", [
-    ("POST", "/v2/graph"), ("GET", "/cluster/members"), ("POST", "/clusters/members"), ("GET", "/cluster/history"),
-    ("POST", "/clusters/history"), ("GET", "/mapping"), ("POST", "/mapping"), ("POST", "/mappings")])
-def test_what_needs_the_graph_says_so(api, method, path):
-    answer = api.request(method, IDENTITY + path, **({"json": {}} if method == "POST" else {}))
-    assert answer.status_code == 501 and "graph" in answer.json()["detail"]
