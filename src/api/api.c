@@ -40,6 +40,8 @@ static const tr_endpoint *const tables[] = {tr_api_health,
                                             tr_api_system_jobs,
                                             tr_api_query_service,
                                             tr_api_queries,
+                                            tr_api_query_templates,
+                                            tr_api_query_schedules,
                                             NULL};
 
 static tr_code open_parts(tr_api *api, tr_err *err)
@@ -85,9 +87,10 @@ void tr_api_tell_sql(tr_api *api, const char *address)
     api->sql_address = address;
 }
 
-void tr_api_tell_jobs(tr_api *api, tr_query_jobs *jobs)
+void tr_api_tell_jobs(tr_api *api, tr_query_jobs *jobs, tr_query_schedules *schedules)
 {
     api->jobs = jobs;
+    api->query_schedules = schedules;
 }
 
 bool tr_api_may_log(tr_api *api)

@@ -16,7 +16,7 @@
 #include "segment/preview.h"
 #include "segment/schedule.h"
 #include "segment/segment.h"
-#include "sql/query_job.h"
+#include "sql/query_schedule.h"
 #include "sql/sql.h"
 
 typedef struct tr_api_parts {
@@ -47,8 +47,8 @@ tr_code tr_api_sign_in(void *ctx, const char *user, const char *sandbox, tr_str 
 
 /* What SQL that writes asks of Catalog and registry. */
 tr_table_maker tr_api_table_maker(tr_api *api);
-/* Who runs queries; borrowed; before requests come. */
-void tr_api_tell_jobs(tr_api *api, tr_query_jobs *jobs);
+/* Who runs queries, at once and at set times; borrowed; before requests come. */
+void tr_api_tell_jobs(tr_api *api, tr_query_jobs *jobs, tr_query_schedules *schedules);
 
 /* Where SQL is served: "127.0.0.1:5433", borrowed; before requests come. NULL: nowhere. */
 void tr_api_tell_sql(tr_api *api, const char *address);

@@ -123,6 +123,7 @@ struct tr_api {
     int64_t started_ms;
     const char *sql_address; /* NULL: none */
     tr_query_jobs *jobs;     /* of Query Service */
+    tr_query_schedules *query_schedules;
     _Atomic int64_t log_second;
     _Atomic int log_count;
 };

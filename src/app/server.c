@@ -23,6 +23,7 @@ struct tr_server {
     tr_query *query;
     tr_query *job_query; /* with the limits of queries that run as jobs */
     tr_query_jobs *query_jobs;
+    tr_query_schedules *query_schedules;
     tr_live_tables *live;
     tr_ingest *ingest;
     tr_segment *segment;
@@ -117,8 +118,10 @@ static tr_code open_query_jobs(tr_server *s, const tr_settings *settings, tr_err
                                        .job_count = settings->query_jobs,
                                        .maker = tr_api_table_maker(s->api)};
     TR_TRY(tr_query_jobs_open(&parts, &s->query_jobs, err));
-    tr_api_tell_jobs(s->api, s->query_jobs);
-    return tr_query_jobs_resume(s->query_jobs, err);
+    TR_TRY(tr_query_jobs_resume(s->query_jobs, err));
+    TR_TRY(tr_query_schedules_open(s->catalog, s->query_jobs, &s->query_schedules, err));
+    tr_api_tell_jobs(s->api, s->query_jobs, s->query_schedules);
+    return TR_OK;
 }
 
 /* What a schedule of type export does. */
@@ -257,6 +260,7 @@ void tr_server_close(tr_server *s)
     tr_http_stop(s->http);
     tr_scheduler_close(s->scheduler);
     tr_sql_close(s->sql);
+    tr_query_schedules_close(s->query_schedules);
     tr_query_jobs_close(s->query_jobs); /* before ingest's jobs, which they wait for */
     tr_compute_close(s->compute); /* before what its jobs use */
     tr_live_tables_close(s->live);

@@ -102,7 +102,7 @@ typedef struct filling {
     tr_catalog *catalog;
     const tr_tenant *tenant;
     const char *names[TR_TEMPLATE_DEPTH_MAX]; /* the templates that we are in */
-    int depth;
+    int depth, count;
 } filling;
 
 typedef struct search {
@@ -131,6 +131,11 @@ static tr_code put_template(filling *f, const char *name, tr_buf *out, tr_err *e
     if (f->depth == TR_TEMPLATE_DEPTH_MAX)
         return TR_FAIL(err, TR_INVALID, "#%.100s: templates in templates, more than %d deep", name,
                        TR_TEMPLATE_DEPTH_MAX);
+    if (++f->count > TR_TEMPLATES_MAX)
+        return TR_FAIL(err, TR_INVALID,
+                       "#%.100s: more than the limit of %d templates in one "
+                       "statement",
+                       name, TR_TEMPLATES_MAX);
     TR_TRY(tr_catalog_list(f->catalog, f->tenant, TR_TEMPLATE_KIND, &newest, is_named, &s, err));
     if (s.found == NULL)
         return TR_FAIL(err, TR_INVALID, "#%.100s: there is no query template of that name", name);
@@ -138,8 +143,10 @@ static tr_code put_template(filling *f, const char *name, tr_buf *out, tr_err *e
     while (text.len > 0 && strchr("; \t\r\n", text.at[text.len - 1]) != NULL)
         text.len--; /* it stands inside a statement */
     f->names[f->depth++] = name;
-    const tr_code code = fill_names(f, text, out, err);
+    tr_code code = fill_names(f, text, out, err);
     f->depth--;
+    if (code == TR_OK && text.len > 0 && memmem(text.at, text.len, "--", 2) != NULL)
+        code = tr_buf_append(out, tr_str_of("\n"), err); /* a comment that ends it ends here */
     json_decref(s.found);
     return code;
 }
@@ -223,11 +230,11 @@ tr_code tr_template_fill(tr_catalog *catalog, const tr_tenant *tenant, tr_str sq
     tr_code code = fill_names(&f, sql, &named, err);
     if (code == TR_OK)
         code = fill_keys(tr_buf_str(&named), parameters, out, err);
-    if (code == TR_OK && out->len > TR_SQL_BYTES_MAX)
+    if (code == TR_LIMIT || (code == TR_OK && out->len > TR_SQL_BYTES_MAX))
         code = TR_FAIL(err, TR_LIMIT,
-                       "the statement has %zu bytes with its templates and "
-                       "parameters; the limit is %d",
-                       out->len, TR_SQL_BYTES_MAX);
+                       "the statement is too long with its templates and parameters; the limit is "
+                       "%d bytes",
+                       TR_SQL_BYTES_MAX);
     tr_buf_free(&named);
     return code;
 }

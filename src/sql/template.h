@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* template.h - SQL kept under a name (kind "queryTemplate", id uuid), and how texts are filled in.
  *
- *     #name   another template's text, nested to any depth below TR_TEMPLATE_DEPTH_MAX
+ *     #name   another template's text, nested; at most TR_TEMPLATES_MAX in one statement
  *     $key    the value of a parameter, as text: no quotes are added, none looked at
  */
 #ifndef TR_SQL_TEMPLATE_H
@@ -10,7 +10,7 @@
 #include "catalog/catalog.h"
 
 #define TR_TEMPLATE_KIND "queryTemplate"
-enum { TR_TEMPLATE_DEPTH_MAX = 10, TR_TEMPLATE_NAME_BYTES_MAX = 255 };
+enum { TR_TEMPLATE_DEPTH_MAX = 10, TR_TEMPLATES_MAX = 100, TR_TEMPLATE_NAME_BYTES_MAX = 255 };
 
 /* body  {"name","sql","queryParameters"?}; id: filled. TR_INVALID names the member */
 TR_MUST_CHECK tr_code tr_template_create(tr_catalog *catalog, const tr_tenant *tenant,
