@@ -10,8 +10,11 @@
 
 #include "pql/program.h"
 
-#define OPTED_OUT                                                                                  \
-    "privacyOptOuts.exists(optOutType = \"general_opt_out\" and optOutValue = \"out\")"
+/* Where profiles say that they opted out: at the root, or as the standard field group has it. */
+#define IS_OUT ".exists(optOutType = \"general_opt_out\" and optOutValue = \"out\")"
+#define AT_ROOT "privacyOptOuts" IS_OUT
+#define IN_CONSENT "optOutConsentLevel.privacyOptOuts" IS_OUT
+static const char *const opted_out[] = {AT_ROOT " or " IN_CONSENT, IN_CONSENT, AT_ROOT};
 
 #define EVENTS "timeSeriesEvents" /* the profile's own array of them */
 
@@ -105,9 +108,12 @@ static tr_code add_opted_out(tr_evaluator *e, tr_err *err)
 {
     const tr_pql_schema schema = {.profile = e->schema->shape.root};
     tr_pql_node *root = NULL;
+    tr_code code = TR_INVALID;
     e->opted_out = UINT32_MAX;
-    TR_TRY(tr_pql_parse(tr_str_of(OPTED_OUT), &e->arena, &root, err));
-    const tr_code code = tr_pql_check(root, &schema, &e->arena, NULL);
+    for (size_t i = 0; i < sizeof opted_out / sizeof opted_out[0] && code == TR_INVALID; i++) {
+        TR_TRY(tr_pql_parse(tr_str_of(opted_out[i]), &e->arena, &root, err));
+        code = tr_pql_check(root, &schema, &e->arena, NULL);
+    }
     if (code == TR_INVALID)
         return TR_OK; /* no data set of this sandbox knows of opting out */
     if (code != TR_OK)

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "compute/cron.h"
 #include "compute/timetable.h"
+#include "segment/evaluation.h"
 #include "segment/jobs.h"
 #include "segment/segment_internal.h"
 
@@ -110,6 +111,21 @@ static tr_code put(tr_scheduler *scheduler, const tr_tenant *tenant, json_t *doc
                   : tr_catalog_put(scheduler->parts.catalog, tenant, "schedule", &object, 0, err);
 }
 
+/* The segments that are named are there. */
+static tr_code check_segments(const tr_scheduler *scheduler, const tr_tenant *tenant,
+                              const json_t *doc, tr_err *err)
+{
+    const json_t *list = json_object_get(json_object_get(doc, "properties"), "segments");
+    json_t *found = json_array();
+    const tr_code code =
+        found == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a schedule")
+                      : tr_evaluation_find(scheduler->parts.segment, tenant, list, found, err);
+    json_decref(found);
+    if (code != TR_OK)
+        tr_err_context(err, "properties");
+    return code;
+}
+
 tr_code tr_schedule_create(tr_scheduler *scheduler, const tr_tenant *tenant, const json_t *body,
                            json_t **out, tr_err *err)
 {
@@ -117,9 +133,15 @@ tr_code tr_schedule_create(tr_scheduler *scheduler, const tr_tenant *tenant, con
     const tr_catalog_filter all = {0};
     json_t *doc = NULL;
     TR_TRY(make(tenant, body, &doc, err));
-    tr_code code = tr_catalog_begin(catalog, err);
+    const bool is_evaluation = strcmp(tr_json_text(doc, "type", ""), "batch_segmentation") == 0;
+    tr_code code = is_evaluation ? check_segments(scheduler, tenant, doc, err) : TR_OK;
+    if (code != TR_OK) {
+        json_decref(doc);
+        return code;
+    }
+    code = tr_catalog_begin(catalog, err);
     if (code == TR_OK) {
-        if (strcmp(tr_json_text(doc, "type", ""), "batch_segmentation") == 0)
+        if (is_evaluation)
             code = tr_catalog_list(catalog, tenant, "schedule", &all, refuse_second, NULL, err);
         if (code == TR_OK)
             code = put(scheduler, tenant, doc, true, err);

@@ -209,12 +209,6 @@ def test_events_are_looked_at_in_their_order(people):
     assert set(people.statuses(chain)) == {1}
 
 
-def test_an_expression_that_no_longer_fits_is_told_and_left_out(people, api):
-    gold = people.tier("gold")
-    job = people.run(gold)
-    assert "errors" not in job
-
-
 def test_lists_find_jobs_by_what_they_evaluated(people, api):
     gold = people.tier("gold")
     one, two = people.run(gold), people.run(gold)
