@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 void tr_on_engine_failure(void (*no_memory)(void), void (*terminated)(void));
@@ -58,6 +59,8 @@ static _Noreturn void fail(tr_code code, const tr_err *err)
     leave(out.buf.at, out.buf.len);
 }
 
+enum { SESSION_NICE = 10 }; /* what others ask of the machine goes before SQL */
+
 static tr_code work(const tr_request *request, tr_verdict *verdict, tr_err *err)
 {
     const bool is_convert = strcmp(request->verb, "convert") == 0;
@@ -68,6 +71,8 @@ static tr_code work(const tr_request *request, tr_verdict *verdict, tr_err *err)
         .spill_bytes_max = request->spill_bytes_max,
     };
     tr_engine engine = {0};
+    if (strcmp(request->verb, "session") == 0)
+        (void)setpriority(PRIO_PROCESS, 0, SESSION_NICE);
     TR_TRY(tr_confine_resources(request, err));
     if (!is_csv)
         TR_TRY(tr_engine_open(&options, &engine, err));

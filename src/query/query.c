@@ -20,6 +20,7 @@ struct tr_query {
     char *scratch_folder; /* NULL: queries cannot spill */
     uint32_t memory_mb, deadline_s, thread_count;
     bool is_confinement_required;
+    tr_query_pool *pool;
     _Atomic uint64_t spill_count;
     _Atomic bool has_warned;
 };
@@ -78,6 +79,8 @@ tr_code tr_query_open(const tr_query_options *options, tr_query **out, tr_err *e
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory for the SQL worker's door");
     if (code == TR_OK && query->scratch_folder != NULL)
         code = tr_dir_list(query->scratch_folder, sweep_one, query, err);
+    if (code == TR_OK)
+        code = tr_query_pool_open(query, options->workers_max, &query->pool, err);
     if (code == TR_OK && access(query->worker_path, X_OK) != 0)
         tr_log(TR_LOG_WARN, "query", "worker_missing",
                "hint=\"foreign Parquet, CSV and SQL need tributary-query: make setup\"");
@@ -92,6 +95,7 @@ void tr_query_close(tr_query *query)
 {
     if (query == NULL)
         return;
+    tr_query_pool_close(query->pool);
     tr_free(query->worker_path);
     tr_free(query->scratch_folder);
     tr_free(query);
@@ -224,6 +228,11 @@ tr_code tr_query_session_request(tr_query *query, tr_query_hold *hold, char **sp
 const char *tr_query_worker_path(const tr_query *query)
 {
     return query->worker_path;
+}
+
+tr_query_pool *tr_query_pool_of(tr_query *query)
+{
+    return query->pool;
 }
 
 uint32_t tr_query_deadline_s(const tr_query *query)

@@ -15,6 +15,8 @@
 #include "base/memory.h"
 #include "codec/json.h"
 
+#include <stdatomic.h>
+
 typedef struct tr_query tr_query;
 
 typedef struct tr_query_options {
@@ -23,6 +25,7 @@ typedef struct tr_query_options {
     uint32_t memory_mb;        /* 0: 1,024 */
     uint32_t deadline_s;       /* 0: 600 */
     uint32_t thread_count;     /* 0: 2 */
+    uint32_t workers_max;      /* of sessions at a time; 0: 32 */
     bool is_confinement_required; /* false: a kernel without Landlock is a warning, not an error */
 } tr_query_options;
 
@@ -54,7 +57,7 @@ TR_MUST_CHECK tr_code tr_query_select(tr_query *query, const json_t *tables, tr_
                                       tr_err *err);
 
 /* A worker of one sandbox that runs one statement after the other (session.c of query-worker). It
- * dies with the thread that opened it. What it answers to a statement, in this order:
+ * dies with the server. What it answers to a statement, in this order:
  *     T   {"columns":[{"name","oid","bytes","modifier"}], "params":[oid]}   (params: of describe)
  *     D   DataRow messages of the PostgreSQL protocol, each whole
  *     J   of "write": lines of JSON, each whole; T then has types (query-worker/write_rows.h)
@@ -67,7 +70,19 @@ typedef struct tr_query_answer {
     tr_str bytes; /* borrowed until the next call */
 } tr_query_answer;
 
+/* Workers are started before they are asked for, and there are at most workers_max of them: who asks
+ * when all are taken waits in a queue. */
 TR_MUST_CHECK tr_code tr_query_session_open(tr_query *query, tr_query_session **out, tr_err *err);
+typedef struct tr_query_turn {
+    int64_t sandbox;           /* 0: a worker that is used once */
+    const atomic_bool *cancel; /* NULL: never */
+    int client_fd;             /* whose going ends the wait; -1: none */
+} tr_query_turn;
+/* The same for one statement of a sandbox; give it back when it waits for a command, else close it.
+ * TR_CANCELLED, TR_LIMIT  the wait is over */
+TR_MUST_CHECK tr_code tr_query_session_take(tr_query *query, const tr_query_turn *turn,
+                                            tr_query_session **out, tr_err *err);
+void tr_query_session_give_back(tr_query_session *session);
 void tr_query_session_close(tr_query_session *session); /* accepts NULL */
 /* command  {"do":"run","sql","tables","formats"?,"probe"?}, "write" or "describe"; the deadline
  *          begins. The tables' files are held until the next command: removing them changes

@@ -5,6 +5,7 @@
 
 #include "query/query.h"
 
+#include <pthread.h>
 #include <sys/types.h>
 
 typedef struct tr_worker_run {
@@ -56,6 +57,37 @@ void tr_query_hold_close(tr_query_hold *hold); /* idempotent */
  * TR_NOT_FOUND  a file has gone before it could be held: ask the catalog again */
 TR_MUST_CHECK tr_code tr_query_hold_tables(tr_query_hold *hold, const json_t *tables, json_t **out,
                                            tr_err *err);
+
+struct tr_query_session {
+    tr_query_session *next; /* in the pool, as the two below */
+    int64_t sandbox;        /* whose statements it has run; 0: nobody's */
+    int64_t parked_us;
+    tr_query *query;
+    tr_worker_child child;
+    pthread_mutex_t mutex; /* guards child.pid and is_killed */
+    bool is_killed;
+    int command_fd;
+    int watched_fd; /* of the client: when it has gone, nobody waits for the answer */
+    char *spill;
+    tr_query_hold hold;
+    uint32_t deadline_s;
+    int64_t deadline_us;
+    tr_buf read; /* answers, from `at` on not looked at yet */
+    size_t at;
+};
+/* Starts one, and ends one, without the pool. */
+TR_MUST_CHECK tr_code tr_query_session_make(tr_query *query, tr_query_session **out, tr_err *err);
+void tr_query_session_end(tr_query_session *session); /* accepts NULL */
+
+typedef struct tr_query_pool tr_query_pool;
+TR_MUST_CHECK tr_code tr_query_pool_open(tr_query *query, uint32_t workers_max, tr_query_pool **out,
+                                         tr_err *err);
+void tr_query_pool_close(tr_query_pool *pool); /* accepts NULL; all that were taken are back */
+TR_MUST_CHECK tr_code tr_query_pool_take(tr_query_pool *pool, const tr_query_turn *turn,
+                                         tr_query_session **out, tr_err *err);
+/* is_whole  it waits for a command: it may be used again, for the same sandbox */
+void tr_query_pool_give_back(tr_query_pool *pool, tr_query_session *session, bool is_whole);
+tr_query_pool *tr_query_pool_of(tr_query *query);
 
 /* What query.c lends to sessions: the request of one, as JSON text, its spill folder, and the
  * folder of the files it may read. */

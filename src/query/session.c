@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -20,20 +19,6 @@
 enum { HEAD_BYTES = 5, READ_BYTES = 64 * 1024, SEND_S = 30, VERDICT_BYTES = 4096 };
 /* One row of any length that the worker lets through. */
 #define ANSWER_BYTES_MAX ((size_t)256 * 1024 * 1024)
-
-struct tr_query_session {
-    tr_worker_child child;
-    pthread_mutex_t mutex; /* guards child.pid and is_killed */
-    bool is_killed;
-    int command_fd;
-    int watched_fd; /* of the client: when it has gone, nobody waits for the answer */
-    char *spill;
-    tr_query_hold hold;
-    uint32_t deadline_s;
-    int64_t deadline_us;
-    tr_buf read; /* answers, from `at` on not looked at yet */
-    size_t at;
-};
 
 static tr_code start(tr_query_session *s, tr_query *query, tr_err *err)
 {
@@ -57,11 +42,12 @@ static tr_code start(tr_query_session *s, tr_query *query, tr_err *err)
     return code;
 }
 
-tr_code tr_query_session_open(tr_query *query, tr_query_session **out, tr_err *err)
+tr_code tr_query_session_make(tr_query *query, tr_query_session **out, tr_err *err)
 {
     tr_query_session *s = tr_alloc_zeroed(1, sizeof *s);
     if (s == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a session");
+    s->query = query;
     s->child = TR_WORKER_CHILD_NONE;
     s->command_fd = s->watched_fd = -1;
     s->deadline_s = tr_query_deadline_s(query);
@@ -71,8 +57,32 @@ tr_code tr_query_session_open(tr_query *query, tr_query_session **out, tr_err *e
     if (code == TR_OK)
         *out = s;
     else
-        tr_query_session_close(s);
+        tr_query_session_end(s);
     return code;
+}
+
+tr_code tr_query_session_open(tr_query *query, tr_query_session **out, tr_err *err)
+{
+    const tr_query_turn turn = {.client_fd = -1};
+    return tr_query_pool_take(tr_query_pool_of(query), &turn, out, err);
+}
+
+tr_code tr_query_session_take(tr_query *query, const tr_query_turn *turn, tr_query_session **out,
+                              tr_err *err)
+{
+    return tr_query_pool_take(tr_query_pool_of(query), turn, out, err);
+}
+
+void tr_query_session_give_back(tr_query_session *s)
+{
+    s->watched_fd = -1;
+    tr_query_pool_give_back(tr_query_pool_of(s->query), s, !s->is_killed);
+}
+
+void tr_query_session_close(tr_query_session *s)
+{
+    if (s != NULL)
+        tr_query_pool_give_back(tr_query_pool_of(s->query), s, false);
 }
 
 static int end(tr_query_session *s)
@@ -83,7 +93,7 @@ static int end(tr_query_session *s)
     return status;
 }
 
-void tr_query_session_close(tr_query_session *s)
+void tr_query_session_end(tr_query_session *s)
 {
     if (s == NULL)
         return;

@@ -20,7 +20,6 @@ enum {
     PASSWORD_BYTES_MAX = 64 * 1024,
     MESSAGE_BYTES_MAX = 16 * 1024 * 1024,
     SKIP_BYTES_MAX = 1 << 30, /* of a message that is too long, to be able to say so */
-    IDLE_WORKER_MS = 10000,
     CODE_TLS = 80877103,
     CODE_GSS = 80877104,
     CODE_CANCEL = 80877102
@@ -515,17 +514,11 @@ static bool skip_body(tr_sql_connection *c, char type, uint32_t len)
     return tr_wire_flush(&c->wire, &err) == TR_OK;
 }
 
-/* Waits for a message; an idle worker is given back meanwhile. */
 static bool next_message(tr_sql_connection *c)
 {
     tr_str bytes;
     tr_err err = {0};
-    tr_code code = tr_wire_wait(&c->wire, c->idle != NULL ? IDLE_WORKER_MS : -1, &err);
-    if (code == TR_BUSY) {
-        tr_query_session_close(c->idle);
-        c->idle = NULL;
-        code = tr_wire_wait(&c->wire, -1, &err);
-    }
+    const tr_code code = tr_wire_wait(&c->wire, -1, &err);
     if (code != TR_OK || atomic_load(&c->sql->is_stopping) ||
         tr_wire_take(&c->wire, 5, START_S * 1000, &bytes, &err) != TR_OK)
         return false;
@@ -562,6 +555,5 @@ void tr_sql_serve(tr_sql_connection *c, int fd)
         (void)refuse(c, "57P01", "the server is shutting down");
     tr_sql_named_close(c);
     json_decref(c->settings);
-    tr_query_session_close(c->idle);
     tr_wire_close(&c->wire);
 }

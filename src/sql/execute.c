@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* execute.c - a statement on its way through a worker; see sql_internal.h.
  *
- * The connection keeps one idle worker. A portal that is suspended keeps its own, and the next
- * statement takes another. A worker that was stopped in the middle is not used again.
+ * A statement takes a worker from the pool and gives it back; a portal that is suspended keeps its
+ * own, and the next statement takes another. A worker that was stopped in the middle is not used again.
  */
 #include "sql/sql_internal.h"
 
@@ -29,12 +29,9 @@ static tr_code worker_failed(tr_sql_connection *c, tr_code code, const tr_err *w
 static tr_code take_worker(tr_sql_connection *c, tr_query_session **out, tr_err *err)
 {
     tr_err why = {0};
-    if (c->idle != NULL) {
-        *out = c->idle;
-        c->idle = NULL;
-        return TR_OK;
-    }
-    const tr_code code = tr_query_session_open(c->sql->options.query, out, &why);
+    const tr_query_turn turn = {
+        .sandbox = c->person.tenant.id, .cancel = &c->is_cancelled, .client_fd = c->wire.fd};
+    const tr_code code = tr_query_session_take(c->sql->options.query, &turn, out, &why);
     return code == TR_OK ? TR_OK : worker_failed(c, code, &why, err);
 }
 
@@ -278,12 +275,10 @@ void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run)
 {
     if (run->worker != NULL)
         tr_sql_set_running(c, NULL);
-    if (run->worker != NULL && run->is_done && c->idle == NULL) {
-        tr_query_session_watch(run->worker, -1);
-        c->idle = run->worker;
-    } else {
+    if (run->worker != NULL && run->is_done)
+        tr_query_session_give_back(run->worker);
+    else
         tr_query_session_close(run->worker);
-    }
     json_decref(run->columns);
     tr_buf_free(&run->rows);
     *run = (tr_sql_run){0};

@@ -36,7 +36,6 @@ typedef struct tr_sql_connection {
     bool is_script;            /* other statements of the simple query follow */
     bool is_skipping;          /* after an error, up to Sync */
     char error_state[6];       /* of the failure last met */
-    tr_query_session *idle;    /* a worker that waits; NULL: none */
     tr_query_session *running; /* guarded by the service's mutex */
     tr_sql_named *named;
     struct tr_sql_connection *next;

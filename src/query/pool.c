@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pool.c - workers of sessions: started before they are asked for, kept between statements, not too
+ * many at once, and given in turn; see query_internal.h.
+ *
+ *     ready    started, nobody's yet: a worker depends on no sandbox until it is given files
+ *     taken    runs a statement, or holds a cursor
+ *     parked   between two statements of a sandbox; any session of that sandbox may take it
+ *     tickets  who waits: first come, first served. With somebody waiting nothing is parked
+ *
+ * taken + parked <= workers_max. Who asks takes what is parked for it, else one that is ready; what is
+ * parked for others goes, the longest parked first. All are started by one thread, the
+ * keeper, because a worker dies with the thread that started it.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "query_internal.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <time.h>
+
+enum { LOOK_MS = 100, PARKED_S = 10, READY_COUNT = 2, WORKERS_MAX = 32, RETRY_S = 5 };
+
+typedef struct ticket {
+    struct ticket *next;
+    int64_t sandbox;
+    tr_query_session *session; /* given */
+    tr_code code;
+    tr_err err;
+    bool is_done;
+} ticket;
+
+struct tr_query_pool {
+    tr_query *query;
+    uint32_t workers_max;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t work;  /* for the keeper */
+    pthread_cond_t given; /* for who waits */
+    tr_query_session *ready, *parked; /* by ->next; parked: the last one first */
+    uint32_t ready_count, parked_count, taken_count;
+    ticket *first, **last;
+    pthread_t keeper;
+    bool has_keeper, is_stopping;
+    int64_t failed_us; /* when the last start failed; 0: it did not */
+};
+
+tr_code tr_query_pool_open(tr_query *query, uint32_t workers_max, tr_query_pool **out, tr_err *err)
+{
+    tr_query_pool *pool = tr_alloc_zeroed(1, sizeof *pool);
+    if (pool == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the SQL workers");
+    pool->query = query;
+    pool->workers_max = workers_max > 0 ? workers_max : WORKERS_MAX;
+    pool->last = &pool->first;
+    (void)pthread_mutex_init(&pool->lock, NULL);
+    (void)pthread_cond_init(&pool->work, NULL);
+    (void)pthread_cond_init(&pool->given, NULL);
+    *out = pool;
+    return TR_OK;
+}
+
+static void close_all(tr_query_session *list)
+{
+    while (list != NULL) {
+        tr_query_session *next = list->next;
+        tr_query_session_end(list);
+        list = next;
+    }
+}
+
+void tr_query_pool_close(tr_query_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    (void)pthread_mutex_lock(&pool->lock);
+    pool->is_stopping = true;
+    (void)pthread_cond_signal(&pool->work);
+    (void)pthread_mutex_unlock(&pool->lock);
+    if (pool->has_keeper)
+        (void)pthread_join(pool->keeper, NULL);
+    close_all(pool->ready);
+    close_all(pool->parked);
+    (void)pthread_cond_destroy(&pool->given);
+    (void)pthread_cond_destroy(&pool->work);
+    (void)pthread_mutex_destroy(&pool->lock);
+    tr_free(pool);
+}
+
+static void wait_until(tr_query_pool *pool, pthread_cond_t *on, int64_t ms)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)pthread_cond_timedwait(on, &pool->lock, &until);
+}
+
+/* The keeper ----------------------------------------------------------------------------------- */
+
+/* The longest parked; NULL: none. */
+static tr_query_session *take_oldest(tr_query_pool *pool)
+{
+    tr_query_session **at = &pool->parked;
+    if (*at == NULL)
+        return NULL;
+    while ((*at)->next != NULL)
+        at = &(*at)->next;
+    tr_query_session *s = *at;
+    *at = NULL;
+    pool->parked_count--;
+    return s;
+}
+
+static void give(tr_query_pool *pool, tr_query_session *session, tr_code code, const tr_err *err)
+{
+    ticket *t = pool->first;
+    pool->first = t->next;
+    if (pool->first == NULL)
+        pool->last = &pool->first;
+    t->session = session;
+    t->code = code;
+    if (code != TR_OK)
+        t->err = *err;
+    t->is_done = true;
+    pool->taken_count += code == TR_OK;
+    (void)pthread_cond_broadcast(&pool->given);
+}
+
+/* Starts one without the lock. */
+static void start_one(tr_query_pool *pool)
+{
+    tr_query_session *made = NULL;
+    tr_err err = {0};
+    (void)pthread_mutex_unlock(&pool->lock);
+    const tr_code code = tr_query_session_make(pool->query, &made, &err);
+    (void)pthread_mutex_lock(&pool->lock);
+    pool->failed_us = code == TR_OK ? 0 : tr_time_monotonic_us();
+    if (code == TR_OK) {
+        made->next = pool->ready;
+        pool->ready = made;
+        pool->ready_count++;
+    } else if (pool->first != NULL) {
+        give(pool, NULL, code, &err);
+    } else {
+        tr_log(TR_LOG_WARN, "query", "worker_not_started", "reason=\"%s\"", err.text);
+    }
+}
+
+static void drop(tr_query_pool *pool, tr_query_session *session)
+{
+    (void)pthread_mutex_unlock(&pool->lock);
+    tr_query_session_end(session);
+    (void)pthread_mutex_lock(&pool->lock);
+}
+
+static bool is_over(const tr_query_session *s)
+{
+    return tr_time_monotonic_us() - s->parked_us > (int64_t)PARKED_S * 1000000;
+}
+
+static const tr_query_session *oldest(const tr_query_pool *pool)
+{
+    const tr_query_session *s = pool->parked;
+    while (s != NULL && s->next != NULL)
+        s = s->next;
+    return s;
+}
+
+/* One thing that is to be done; false: there is none. */
+static bool step(tr_query_pool *pool)
+{
+    const bool is_waited_for = pool->first != NULL;
+    const bool has_room = pool->taken_count + pool->parked_count < pool->workers_max;
+    const int64_t since_us = tr_time_monotonic_us() - pool->failed_us;
+    const bool may_start = pool->failed_us == 0 || since_us > (int64_t)RETRY_S * 1000000;
+    if (is_waited_for && has_room && pool->ready != NULL) {
+        tr_query_session *s = pool->ready;
+        pool->ready = s->next;
+        pool->ready_count--;
+        give(pool, s, TR_OK, NULL);
+        return true;
+    }
+    if ((is_waited_for && has_room) || (pool->ready_count < READY_COUNT && may_start)) {
+        start_one(pool);
+        return true;
+    }
+    const tr_query_session *old = oldest(pool);
+    if (old != NULL && (is_waited_for || is_over(old))) {
+        drop(pool, take_oldest(pool));
+        return true;
+    }
+    return false;
+}
+
+static void *keep(void *arg)
+{
+    tr_query_pool *pool = arg;
+    (void)pthread_mutex_lock(&pool->lock);
+    while (!pool->is_stopping)
+        if (!step(pool))
+            wait_until(pool, &pool->work, pool->parked != NULL ? 1000 : 60000);
+    while (pool->first != NULL) {
+        const tr_err err = {.text = "the server is shutting down"};
+        give(pool, NULL, TR_CANCELLED, &err);
+    }
+    (void)pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+/* Asking --------------------------------------------------------------------------------------- */
+
+static tr_query_session *take_parked(tr_query_pool *pool, int64_t sandbox)
+{
+    tr_query_session **at = &pool->parked;
+    while (*at != NULL && (*at)->sandbox != sandbox)
+        at = &(*at)->next;
+    tr_query_session *s = *at;
+    if (s == NULL)
+        return NULL;
+    *at = s->next;
+    pool->parked_count--;
+    pool->taken_count++;
+    return s;
+}
+
+static void leave_queue(tr_query_pool *pool, ticket *mine)
+{
+    ticket **at = &pool->first;
+    while (*at != mine)
+        at = &(*at)->next;
+    *at = mine->next;
+    if (mine->next == NULL)
+        pool->last = at;
+}
+
+/* Why who waits does not want to any more. */
+static tr_code check(const tr_query_turn *turn, int64_t deadline_us, tr_err *err)
+{
+    struct pollfd client = {.fd = turn->client_fd, .events = POLLRDHUP};
+    if (turn->cancel != NULL && atomic_load(turn->cancel))
+        return TR_FAIL(err, TR_CANCELLED, "canceling statement due to user request");
+    if (turn->client_fd >= 0 && poll(&client, 1, 0) > 0)
+        return TR_FAIL(err, TR_CANCELLED, "the client has gone");
+    if (tr_time_monotonic_us() > deadline_us)
+        return TR_FAIL(err, TR_LIMIT, "stopped: too many statements ran for it to have its turn");
+    return TR_OK;
+}
+
+static tr_code queue(tr_query_pool *pool, const tr_query_turn *turn, tr_query_session **out,
+                     tr_err *err)
+{
+    ticket mine = {.sandbox = turn->sandbox};
+    tr_code code = TR_OK;
+    const int64_t deadline_us =
+        tr_time_monotonic_us() + (int64_t)tr_query_deadline_s(pool->query) * 1000000;
+    *pool->last = &mine;
+    pool->last = &mine.next;
+    (void)pthread_cond_signal(&pool->work);
+    while (!mine.is_done && code == TR_OK) {
+        wait_until(pool, &pool->given, LOOK_MS);
+        if (!mine.is_done)
+            code = check(turn, deadline_us, err);
+    }
+    if (!mine.is_done) {
+        leave_queue(pool, &mine);
+        return code;
+    }
+    if (mine.code != TR_OK) {
+        if (err != NULL)
+            *err = mine.err;
+        return mine.code;
+    }
+    *out = mine.session;
+    return TR_OK;
+}
+
+static tr_code take(tr_query_pool *pool, const tr_query_turn *turn, tr_query_session **out,
+                    tr_err *err)
+{
+    tr_code code = TR_OK;
+    (void)pthread_mutex_lock(&pool->lock);
+    if (!pool->has_keeper && !pool->is_stopping)
+        pool->has_keeper = pthread_create(&pool->keeper, NULL, keep, pool) == 0;
+    if (!pool->has_keeper)
+        code = TR_FAIL(err, TR_NO_MEMORY, "no thread for the SQL workers");
+    tr_query_session *s = code == TR_OK && pool->first == NULL
+                              ? take_parked(pool, turn->sandbox) : NULL;
+    if (code == TR_OK && s == NULL)
+        code = queue(pool, turn, &s, err);
+    (void)pthread_mutex_unlock(&pool->lock);
+    if (code == TR_OK) {
+        s->sandbox = turn->sandbox;
+        *out = s;
+    }
+    return code;
+}
+
+/* One that has died while nobody looked is none. */
+tr_code tr_query_pool_take(tr_query_pool *pool, const tr_query_turn *turn, tr_query_session **out,
+                           tr_err *err)
+{
+    for (;;) {
+        tr_query_session *s = NULL;
+        TR_TRY(take(pool, turn, &s, err));
+        struct pollfd answers = {.fd = s->child.result_read, .events = POLLIN};
+        if (poll(&answers, 1, 0) == 0) {
+            *out = s;
+            return TR_OK;
+        }
+        tr_query_pool_give_back(pool, s, false);
+    }
+}
+
+void tr_query_pool_give_back(tr_query_pool *pool, tr_query_session *s, bool is_whole)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    pool->taken_count--;
+    const bool is_parked = is_whole && s->sandbox != 0 && pool->first == NULL && !pool->is_stopping;
+    if (is_parked) {
+        s->parked_us = tr_time_monotonic_us();
+        s->next = pool->parked;
+        pool->parked = s;
+        pool->parked_count++;
+    }
+    /* To the next in the queue, when it is of the same sandbox: nothing is started for it. */
+    const bool is_handed_on = is_whole && s->sandbox != 0 && pool->first != NULL &&
+                              pool->first->sandbox == s->sandbox;
+    if (is_handed_on)
+        give(pool, s, TR_OK, NULL);
+    (void)pthread_cond_signal(&pool->work);
+    (void)pthread_mutex_unlock(&pool->lock);
+    if (!is_parked && !is_handed_on)
+        tr_query_session_end(s);
+}
