@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { PIECE_BYTES = 16 * 1024 * 1024, POLL_LEAST_MS = 10, POLL_MOST_MS = 250, RETRY_MS = 1000 };
+enum { PIECE_BYTES = 8 * 1024 * 1024, POLL_LEAST_MS = 10, POLL_MOST_MS = 250, RETRY_MS = 1000 };
 
 typedef struct run {
     tr_query_active *active;
@@ -487,6 +487,7 @@ static void end_job(run *r, tr_code code, const tr_err *why)
             return; /* the job is gone with its sandbox, or goes on with the next start */
         sleep_ms(RETRY_MS);
     }
+    tr_crash_point("query_ended");
     tr_log(TR_LOG_INFO, "sql", "query_ended", "query=%s state=%s rows=%llu", r->active->id,
            state_of(r, code), (unsigned long long)r->rows);
 }
@@ -543,6 +544,7 @@ void tr_query_run(tr_query_active *active)
     tr_code code = tr_query_get(r.jobs, r.tenant, active->id, &r.job, &err);
     if (code == TR_OK && !tr_query_has_ended(r.job.state)) {
         code = perform(&r, &err);
+        tr_crash_point("query_performed");
         /* What a stop of the server broke off goes on at the next start. */
         if (code == TR_OK || !is_stopping(r.jobs))
             end_job(&r, code, &err);

@@ -2,12 +2,12 @@
 /* query_schedule.h - queries that run at set times (reference: Query Service, section 5).
  *
  * A schedule is an object of kind "querySchedule" (id uuid), state "ENABLED" or "DISABLED"; its
- * document is what the wire shows. A run is a query (query_job.h) whose parent is the schedule; the
- * run's id is base64 of "scheduled__<start>", or "manual__<start>" when somebody asked for it.
+ * document is what the wire shows. A run is a query (query_job.h) whose parent is the schedule. A
+ * run's id is base64 of "scheduled__<start>", or of "manual__<start>" when it was asked for.
  *
- * Between startDate and endDate it runs when its crontab line says, in UTC; "@once" at startDate, or
- * at once. What falls due while maxActiveRuns runs are under way, or while the server is down, does
- * not run later; but "@once" does.
+ * Between startDate and endDate it runs when its crontab line says, in UTC; "@once" at startDate,
+ * or at once. What falls due while maxActiveRuns runs are under way, or while the server is down,
+ * does not run later; but "@once" does.
  *
  * Threads: any. Close before the jobs.
  */
