@@ -268,16 +268,14 @@ tr_code tr_export_members_publish(const tr_export_run *run, tr_err *err)
     return TR_OK;
 }
 
-/* Members of data that is gone must not come back with this membership. */
-static tr_code check_runs(const tr_export_run *run, tr_err *err)
+/* Members of data that is gone must not come back with this membership: then all is done again. */
+static tr_code check_runs(tr_export_run *run, tr_err *err)
 {
     const tr_export_active *active = run->active;
     const tr_code code = tr_store_has_runs(active->export->parts.store, &active->tenant,
                                            json_object_get(run->json, "runs"), err);
-    return code != TR_NOT_FOUND ? code
-                                : TR_FAIL(err, TR_SEMANTIC,
-                                          "data that its segments were evaluated over was taken "
-                                          "back meanwhile: make the job again");
+    run->is_stale = code == TR_NOT_FOUND;
+    return code;
 }
 
 tr_code tr_export_members_commit(tr_export_run *run, json_t *job, tr_err *err)

@@ -158,6 +158,7 @@ typedef struct tr_export_run { /* a job while its coordinator works on it */
     const json_t *evaluation; /* of it; NULL: none */
     json_t *problems;         /* definitions that were left out; owned */
     tr_evaluated *members;    /* [partitions] with an evaluation */
+    bool is_stale; /* data that was evaluated was taken back meanwhile: nothing was committed */
     char members_gone[32];    /* the membership that is no longer kept after the commit; "": none */
     int64_t export_begin_ms, export_end_ms, write_begin_ms;
 } tr_export_run;

@@ -364,26 +364,41 @@ static bool is_cancelled_by_client(tr_export_active *active)
     return is_marked;
 }
 
-void tr_export_run_job(void *ctx)
+static void close_run(tr_export_run *run)
 {
-    tr_export_run run = {.active = ctx};
+    for (uint32_t p = 0; run->parts != NULL && p < run->part_count; p++)
+        json_decref(run->parts[p].namespaces);
+    for (uint32_t p = 0; run->members != NULL && p < run->partitions; p++)
+        json_decref(run->members[p].segments);
+    json_decref(run->problems);
+    json_decref(run->json);
+    tr_free(run->members);
+    tr_free(run->parts);
+    tr_free(run->todo);
+}
+
+/* One attempt; false: data that it evaluated was taken back, and there must be another. */
+static bool try_job(tr_export_active *active)
+{
+    tr_export_run run = {.active = active};
     tr_err err = {0};
-    tr_export_active *active = ctx;
+    atomic_store(&active->profiles, 0);
+    atomic_store(&active->bytes, 0);
     const tr_code code = work(&run, &err);
     tr_export_plan_close(&run.plan); /* lets the runs go before the end is told */
     const bool is_stopping = tr_compute_is_stopping(active->export->parts.compute);
+    const bool is_again = run.is_stale && code == TR_NOT_FOUND;
     if (code == TR_CANCELLED && is_cancelled_by_client(active))
         tr_export_end_cancelled(active);
-    else if (code != TR_OK && !(code == TR_CANCELLED && is_stopping))
+    else if (code != TR_OK && !is_again && !(code == TR_CANCELLED && is_stopping))
         tr_export_end_failed(active, code, &err);
     /* else: done; or the server stops, and the job goes on at its next start */
-    for (uint32_t p = 0; run.parts != NULL && p < run.part_count; p++)
-        json_decref(run.parts[p].namespaces);
-    for (uint32_t p = 0; run.members != NULL && p < run.partitions; p++)
-        json_decref(run.members[p].segments);
-    json_decref(run.problems);
-    json_decref(run.json);
-    tr_free(run.members);
-    tr_free(run.parts);
-    tr_free(run.todo);
+    close_run(&run);
+    return !is_again;
+}
+
+void tr_export_run_job(void *ctx)
+{
+    while (!try_job(ctx))
+        continue;
 }

@@ -13,6 +13,7 @@ import random
 import re
 import shutil
 import threading
+import uuid
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +30,7 @@ SEED = int(os.environ.get("CRASH_SEED", "1"))
 PEOPLE = 120_000
 SMALL = 10          # so many small batches that runs are compacted
 SYSTEM = "/data/core/ups/system/jobs"
+DEFINITIONS = "/data/core/ups/segment/definitions"
 OCTETS = {"Content-Type": "application/octet-stream"}
 ELSEWHERE = {"segment", "query"}     # tests/e2e/test_segment_jobs.py, test_segment_export.py, tests/crash/test_query_kill.py tell those stories
 # Passed so often that the first passage says little.
@@ -274,7 +276,19 @@ class Story:
         self.cancel("cancelled")
         plain = self.export("plain")
         full = self.export("full", filter={"emptyProfiles": True}, additionalFields={"eventList": {}})
-        return plain, full
+        return plain, full, self.evaluate()
+
+    def evaluate(self):
+        """Members of a segment that the export evaluates itself; then by the membership that it left."""
+        def define():
+            return self.api.call("POST", DEFINITIONS, 200, {
+                "name": uuid.uuid4().hex, "schema": {"name": "_xdm.context.profile"}, "expression": {
+                    "type": "PQL", "format": "pql/text", "value": f'{self.world.tenant}.p.tier = "gold"'}})["id"]
+        segment = self.do(lambda: self.once("segment", define))
+        asked = {"filter": {"segments": [{"segmentId": segment}]}, "fields": "identityMap"}
+        found = self.export("evaluated", evaluationInfo={"segmentation": True}, **asked)
+        assert self.export("members", **asked).equals(found)
+        return found
 
     def check_the_rest(self):
         """No batch twice, no leftovers, every file whole."""
@@ -310,8 +324,8 @@ def base(tmp_path_factory):
     story = Story(copied(world, "undisturbed"), world)
     try:
         world.expected = story.tell()
-        plain, full = world.expected
-        assert story.deaths == 0 and plain.num_rows == PEOPLE and full.num_rows > PEOPLE
+        plain, full, evaluated = world.expected
+        assert story.deaths == 0 and plain.num_rows == PEOPLE and full.num_rows > PEOPLE > evaluated.num_rows > 0
         story.check_the_rest()
     finally:
         story.server.stop()

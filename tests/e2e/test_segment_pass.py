@@ -4,6 +4,7 @@ and the same membership as a segment job and an export after it; kept after kill
 import collections
 import random
 import re
+import time
 
 import pytest
 
@@ -186,6 +187,28 @@ def test_a_cancelled_one_leaves_the_membership_as_it_was(people, api):
     assert set(people.statuses(gold).values()) == {expected}
     people.run(gold)    # the next has its turn
     assert set(people.statuses(gold).values()) == {"existing"}
+
+
+def test_data_that_is_taken_back_meanwhile_is_not_exported(own):  # noqa: F811
+    """Whenever a batch is reverted while exports evaluate, its people are members of nothing afterwards."""
+    server = own()
+    people = People(server.api)
+    world = people.world
+    world.ingest(world.crm, [world.row(n, tier="gold", firstName=f"name {n}") for n in range(20000)])
+    gold = people.tier("gold")
+    body = world.body(filter={"segments": [{"segmentId": gold}]}, fields="identityMap", evaluationInfo=TRUE)
+    for round_ in range(3):
+        batch = world.ingest(world.loyalty, [world.row(n, tier="gold") for n in range(50000, 50200)])
+        job = server.api.call("POST", EXPORTS, 200, body)["id"]
+        time.sleep(0.02 * round_)
+        server.api.call("POST", f"{export_world.IMPORT}/{batch}?action=REVERT", 200)
+        done = world.finish(job)
+        counted = done["metrics"]["totalExportedProfileCounter"]
+        assert counted in (20000, 20200) and done["metrics"]["segmentation"]["segmentedProfileCounter"] == {gold: counted}
+        after = world.finish(server.api.call("POST", EXPORTS, 200, body)["id"])
+        assert after["metrics"]["totalExportedProfileCounter"] == 20000
+        assert after["metrics"]["segmentation"]["segmentedProfileByStatusCounter"][gold]["exited"] == 0
+    assert len(list((server.folder / "data" / "lake").glob("*/data/membership/*"))) == 2
 
 
 # ---- kills
