@@ -54,6 +54,15 @@ static tr_code open_storage(tr_server *s, const tr_settings *settings, tr_err *e
     return tr_graph_open(s->catalog, s->lake, s->store, &s->graph, err);
 }
 
+/* What is kept in memory and scratch files of data that was taken back. */
+static void forget_data(void *ctx, const tr_tenant *tenant)
+{
+    tr_server *s = ctx;
+    tr_previews_forget(s->previews, tenant);
+    if (s->live != NULL)
+        tr_live_tables_drop(s->live, tenant);
+}
+
 static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
 {
     const tr_compute_options compute = {.worker_count = settings->workers,
@@ -83,7 +92,8 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
                                        .store = s->store,
                                        .compute = s->compute,
                                        .ingest = s->ingest,
-                                       .previews = s->previews};
+                                       .forget = forget_data,
+                                       .ctx = s};
     TR_TRY(tr_removals_open(&removals, &s->removals, err));
     const tr_export_parts export = {.catalog = s->catalog,
                                     .lake = s->lake,
@@ -210,9 +220,9 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
                                 .public_url = s->url};
     TR_TRY(tr_api_open(&parts, &s->api, err));
     TR_TRY(tr_ingest_resume(s->ingest, err));
-    TR_TRY(tr_removals_resume(s->removals, err));
     TR_TRY(tr_export_resume(s->export, err));
     TR_TRY(open_query_jobs(s, settings, err));
+    TR_TRY(tr_removals_resume(s->removals, err)); /* it forgets what live tables keep */
     const tr_http_options http = {.listen = s->listen,
                                   .thread_count = settings->http_threads,
                                   .connections_max = settings->connections_max,

@@ -216,7 +216,7 @@ static tr_code end_all(work *w, tr_err *err)
     TR_TRY(tr_store_remove_bytes(w->removals->parts.store, w->tenant, w->bytes, err));
     TR_TRY(sweep_runs(w, err));
     tr_crash_point("removal_bytes_gone");
-    tr_previews_forget(w->removals->parts.previews, w->tenant);
+    w->removals->parts.forget(w->removals->parts.ctx, w->tenant);
     for (uint32_t i = 0; i < w->count; i++) {
         const tr_code code =
             tr_removal_edit(w->removals, w->tenant, w->jobs[i]->id, to_success, w, err);

@@ -117,7 +117,7 @@ static tr_code run_one(tr_removals *r, const tr_removal_waiting *job, tr_err *er
     if (code == TR_OK) {
         tr_crash_point("removal_committed");
         tr_ingest_remove_bytes(r->parts.ingest, &job->tenant, t.batches);
-        tr_previews_forget(r->parts.previews, &job->tenant);
+        r->parts.forget(r->parts.ctx, &job->tenant);
         tr_log(TR_LOG_INFO, "removal", "removal_succeeded", "job=%s type=%s batches=%zu", job->id,
                t.type, json_array_size(t.batches));
     }

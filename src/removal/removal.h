@@ -24,7 +24,6 @@
 #include "identity/identity.h"
 #include "ingest/ingest.h"
 #include "segment/list.h"
-#include "segment/preview.h"
 
 typedef struct tr_removals tr_removals;
 typedef struct tr_removal_parts {
@@ -33,7 +32,9 @@ typedef struct tr_removal_parts {
     tr_store *store;
     tr_compute *compute;
     tr_ingest *ingest;
-    tr_previews *previews;
+    /* Data of the tenant has gone: whatever else was made of it is forgotten. */
+    void (*forget)(void *ctx, const tr_tenant *tenant);
+    void *ctx;
 } tr_removal_parts;
 
 TR_MUST_CHECK tr_code tr_removals_open(const tr_removal_parts *parts, tr_removals **out,

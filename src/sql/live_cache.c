@@ -412,3 +412,17 @@ tr_code tr_live_cache_files(tr_live_cache *cache, const tr_tenant *tenant,
     }
     return code;
 }
+
+void tr_live_cache_forget(tr_live_cache *cache, const tr_tenant *tenant)
+{
+    entry *gone = NULL;
+    (void)pthread_mutex_lock(&cache->lock);
+    for (entry **at = &cache->entries; *at != NULL;) {
+        if ((*at)->is_made && (*at)->tenant == tenant->id)
+            gone = take(cache, at, gone);
+        else
+            at = &(*at)->next;
+    }
+    (void)pthread_mutex_unlock(&cache->lock);
+    free_entries(gone);
+}

@@ -42,6 +42,11 @@ void tr_live_tables_close(tr_live_tables *live)
     tr_free(live);
 }
 
+void tr_live_tables_drop(tr_live_tables *live, const tr_tenant *tenant)
+{
+    tr_live_cache_forget(live->cache, tenant);
+}
+
 /* What they are made of ------------------------------------------------------------------------ */
 
 typedef enum live_kind { LIVE_PROFILE, LIVE_MEMBERS, LIVE_BATCHES, LIVE_JOBS } live_kind;
