@@ -35,7 +35,7 @@ uint32_t tr_graph_class_find(const tr_graph_classes *classes, tr_str code);
 
 /* The files that make a tenant's graph (files.c). */
 typedef struct tr_graph_file {
-    char id[32], dataset[32], batch[32], name[104];
+    char id[48], dataset[32], batch[32], name[104];
     char xxh128[33]; /* of its bytes */
     bool is_event;
     uint64_t bytes, rows;

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "segment/membership.h"
+#include "store/stitched.h"
 
 #include <unistd.h>
 
@@ -185,6 +186,19 @@ static tr_code note_dataset(void *ctx, const tr_object *run, tr_err *err)
     return json_object_set_new(ctx, run->parent, json_true()) == 0 ? TR_OK : no_memory(err);
 }
 
+/* What was stitched of data that has gone goes; of runs of members, which keep their ids, it is of no use any more. */
+static tr_code sweep_stitched(const work *w, tr_err *err)
+{
+    tr_store *store = w->removals->parts.store;
+    for (size_t i = 0; i < json_array_size(w->bytes); i++) {
+        const json_t *file = json_array_get(w->bytes, i);
+        if (strcmp(tr_json_text(file, "dataset", ""), TR_MEMBERSHIP_FOLDER) == 0)
+            TR_TRY(tr_stitched_supersede(store, w->tenant, tr_json_text(file, "batch", ""), NULL, 0,
+                                         err));
+    }
+    return tr_stitched_sweep(store, w->tenant, true, err);
+}
+
 /* Runs that compaction would keep for a while have the rows, too. */
 static tr_code sweep_runs(const work *w, tr_err *err)
 {
@@ -215,6 +229,7 @@ static tr_code end_all(work *w, tr_err *err)
 {
     TR_TRY(tr_store_remove_bytes(w->removals->parts.store, w->tenant, w->bytes, err));
     TR_TRY(sweep_runs(w, err));
+    TR_TRY(sweep_stitched(w, err));
     tr_crash_point("removal_bytes_gone");
     w->removals->parts.forget(w->removals->parts.ctx, w->tenant);
     for (uint32_t i = 0; i < w->count; i++) {

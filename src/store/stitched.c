@@ -222,6 +222,8 @@ static tr_code use_of(tr_store *store, const tr_tenant *tenant, const tr_object 
                         object->updated_ms <= tr_time_now_ms() - TR_RUN_RETIRED_MS;
     tr_object source = {0};
     *out = is_old ? OF_NO_USE : strcmp(object->state, "gone") == 0 ? OF_USE_FOR_PLANS : OF_USE;
+    if (is_taken_back && *out == OF_USE_FOR_PLANS) /* it may hold what was taken back */
+        *out = OF_NO_USE;
     if (source_kind[0] == '\0') { /* made of everything, also of what was taken back */
         *out = is_taken_back ? OF_NO_USE : *out;
         return TR_OK;

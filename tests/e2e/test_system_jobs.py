@@ -441,3 +441,44 @@ def test_deletes_among_batches_compactions_and_segment_jobs(place):
     assert {keys[f"c{n:06}"] for n in range(people - 2)} & members == set()
     assert {keys[f"c{n:06}"] for n in range(people - 2, people)} <= members
     assert place.exported() == [f"c{n:06}" for n in range(people - 2, people)]
+
+
+def test_the_graph_forgets_an_identity_and_all_that_it_linked(place):
+    """Under a policy that asks the graph: a mention goes, then the identity that the rows are stored under."""
+    world, api = place.world, place.api
+    api.call("POST", "/data/core/idnamespace/identities", 200, {"name": "crm", "code": "CRMID", "idType": "CROSS_DEVICE"})
+    policy = api.call("POST", export_world.POLICIES, 200, {
+        "name": "graph", "schema": {"name": PROFILE}, "identityGraph": {"type": "pdg"},
+        "attributeMerge": {"type": "timestampOrdered"}})["id"]
+
+    def row(crm, *mails, **fields):
+        return {"identityMap": {"CRMID": [{"id": crm, "primary": True}], "Email": [{"id": m} for m in mails]},
+                world.tenant: {"p": fields}}
+    world.ingest(world.crm, [row("ann", "a@x.org", "b@x.org", firstName="Ann"), row("bob", "c@x.org", firstName="Bob")])
+    world.ingest(world.loyalty, [row("anna", "a@x.org", points=7)])
+
+    def find(space, item, expected=200):
+        found = api.call("GET", ENTITIES, expected, params={
+            "schema.name": PROFILE, "entityIdNS": space, "entityId": item, "mergePolicyId": policy})
+        return next(iter(found.values()))["entity"] if expected == 200 else None
+
+    def members(space, item):
+        found = api.call("GET", "/data/core/identity/cluster/members", params={"namespace": space, "id": item})
+        return {(m["namespace"] if "namespace" in m else m["nsid"], m["id"]) for m in found["clusters"][0]["members"]}
+
+    assert find("Email", "b@x.org")[world.tenant]["p"] == {"firstName": "Ann", "points": 7}
+    assert len(members("CRMID", "ann")) == 4
+    place.delete({"entityId": "a@x.org", "entityIdNS": "email"})        # it held ann and anna together
+    find("Email", "a@x.org", 404)
+    assert find("Email", "b@x.org")[world.tenant]["p"] == {"firstName": "Ann"}
+    assert find("CRMID", "anna")[world.tenant]["p"] == {"points": 7}
+    assert "a@x.org" not in {item for _, item in members("CRMID", "ann")}
+    place.delete({"entityId": "ann", "entityIdNS": "CRMID"})
+    for space, item in (("CRMID", "ann"), ("Email", "b@x.org")):
+        find(space, item, 404)
+    assert find("Email", "c@x.org")[world.tenant]["p"] == {"firstName": "Bob"}
+    # Nothing that was made of the data for the graph holds it either.
+    for file in (place.server.folder / "data" / "lake").glob("*/data/*/*/*.parquet"):
+        if world.crm in str(file) or world.loyalty in str(file) or "/members/" in str(file):
+            text = json.dumps(pq.read_table(file).to_pylist(), default=str)
+            assert '"ann"' not in text and "a@x.org" not in text, file
