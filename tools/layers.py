@@ -26,7 +26,7 @@ ROOMS = {
     "merge":   "base codec parquet store",
     "pql":     "base codec parquet",
     "policy":  "base codec xdm catalog merge",
-    "segment": "base os codec parquet xdm catalog lake compute store merge pql policy",
+    "segment": "base os codec parquet xdm catalog lake compute store graph merge pql policy",
     "ingest":  "base os codec parquet identity xdm catalog lake compute query store",
     "removal": "base os codec parquet identity xdm catalog lake compute query store segment ingest",
     "export":  "base os codec parquet xdm catalog lake compute store merge policy segment",

@@ -83,6 +83,7 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
     const tr_segment_parts segment = {.catalog = s->catalog,
                                       .lake = s->lake,
                                       .store = s->store,
+                                      .graph = s->graph,
                                       .compute = s->compute,
                                       .has_two_states = settings->segment_states == 2};
     TR_TRY(tr_segment_open(&segment, &s->segment, err));

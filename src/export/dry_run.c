@@ -180,7 +180,10 @@ static tr_code open_plan(dry_run *d, const tr_tenant *tenant, const json_t *body
         *plan = NULL;
         TR_TRY(tr_export_decide(d->export, tenant, body, &policy, plan, err));
         json_decref(policy);
-        code = tr_export_plan_open(*plan, &d->export->parts, tenant, NULL, &d->plan, err);
+        bool is_changed = false;
+        code = tr_export_plan_stitch(*plan, &d->export->parts, tenant, NULL, &is_changed, err);
+        if (code == TR_OK)
+            code = tr_export_plan_open(*plan, &d->export->parts, tenant, NULL, &d->plan, err);
     }
     return code == TR_NOT_FOUND ? TR_FAIL(err, TR_BUSY, "the data changes too fast to look at it")
                                 : code;

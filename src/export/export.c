@@ -177,17 +177,6 @@ static tr_code find_policy(tr_export *export, const tr_tenant *tenant,
     if (code == TR_NOT_FOUND)
         tr_err_context(err, "mergePolicy");
     TR_TRY(code);
-    const char *graph = tr_json_text(json_object_get(policy, "identityGraph"), "type", "none");
-    if (strcmp(graph, "none") != 0) {
-        code = TR_FAIL(err, TR_SEMANTIC,
-                       "mergePolicy: policy \"%.80s\" has the identityGraph %.20s, and the "
-                       "identity graph is not available in this version: use a policy with the "
-                       "identityGraph "
-                       "none",
-                       tr_json_text(policy, "id", ""), graph);
-        json_decref(policy);
-        return code;
-    }
     *out = policy;
     return TR_OK;
 }

@@ -102,6 +102,11 @@ struct tr_export_plan {
     uint32_t partitions;
     uint8_t bits; /* partitions are 2^bits */
 };
+/* Before a plan is opened: under a policy whose profiles are clusters, stitches its runs, once.
+ * TR_NOT_FOUND: a run or a membership is gone. */
+TR_MUST_CHECK tr_code tr_export_plan_stitch(json_t *plan, const tr_export_parts *parts,
+                                            const tr_tenant *tenant, const atomic_bool *cancel,
+                                            bool *is_changed, tr_err *err);
 /* json          borrowed until close
  * cancel        may be NULL; borrowed until close
  * TR_NOT_FOUND  a run of the snapshot or a membership is gone */

@@ -2,6 +2,28 @@
 /* fakes_segment.c - the room of segments for tests of a job's life: there are none. */
 #include "export/fakes_internal.h"
 
+#include "segment/stitch.h"
+
+bool tr_policy_is_stitched(const json_t *policy)
+{
+    (void)policy;
+    return false;
+}
+
+const tr_segment_parts *tr_segment_parts_of(const tr_segment *segment)
+{
+    (void)segment;
+    return NULL;
+}
+
+tr_code tr_segment_stitch(const tr_segment_parts *parts, const tr_tenant *tenant,
+                          const json_t *runs, const json_t *memberships, const atomic_bool *cancel,
+                          json_t **out, tr_err *err)
+{
+    (void)parts, (void)tenant, (void)runs, (void)memberships, (void)cancel, (void)out;
+    return TR_FAIL(err, TR_INVALID, "nothing is stitched here");
+}
+
 tr_code tr_membership_now(tr_catalog *catalog, const tr_tenant *tenant, const char *policy,
                           char out[32], tr_err *err)
 {

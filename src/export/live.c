@@ -133,6 +133,8 @@ tr_code tr_live_narrow(tr_live *live, bool (*wants)(void *ctx, const char *colum
 
 tr_code tr_live_begin(tr_live *live, tr_err *err)
 {
+    bool is_changed = false;
+    TR_TRY(tr_export_plan_stitch(live->json, &live->export->parts, &live->tenant, NULL, &is_changed, err));
     TR_TRY(tr_export_plan_open(live->json, &live->export->parts, &live->tenant, NULL, &live->plan, err));
     live->has_begun = true;
     return TR_OK;
@@ -160,6 +162,7 @@ tr_code tr_live_write_columns(tr_live *live, tr_sink sink, tr_err *err)
     live->json = json_copy(whole);
     tr_code code = TR_OK;
     if (live->json == NULL || json_object_set_new(live->json, "runs", json_array()) != 0 ||
+        json_object_set_new(live->json, "stitched", json_array()) != 0 ||
         json_object_set_new(live->json, "memberships", json_array()) != 0)
         code = no_memory(err);
     if (code == TR_OK)

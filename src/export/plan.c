@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plan.c - a plan as JSON, and opened.
  *
- *     {"format":1, "runs":[ids], "policy":{document}, "output":{row type}, "partitions":n,
+ *     {"format":1, "runs":[ids], "stitched":[ids], "policy":{document}, "output":{row type}, "partitions":n,
  *      "emptyProfiles":b, "events":b, "updatedAfter":us, "eventAfter":us, "eventBefore":us,
  *      "memberships":[ids], "hidden":[ids], "segments":[as sent], "perSegment":b, "qualifiedFrom":us,
  *      "qualifiedUntil":us, "now":us, "evaluate":[documents], "evaluation":{segment/evaluation.h},
  *      "segmentJob":id, "isEvaluated":b}
  *
  * Nothing else decides what an export holds, so two runs of one plan write the same bytes. Open
- * bounds are left out; `partitions` appears when the plan is first opened.
+ * bounds are left out; `partitions` appears when the plan is first opened, and before that, of a
+ * policy that stitches, `stitched`: what is read in place of `runs`.
  */
 #include "export/export_internal.h"
+
+#include "segment/stitch.h"
 
 static tr_code no_memory(tr_err *err)
 {
@@ -60,6 +63,37 @@ tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *out
         return no_memory(err);
     }
     *out = plan;
+    return TR_OK;
+}
+
+/* The memberships whose rows come along: those the plan reads, or the one its evaluation begins with. */
+static json_t *list_memberships(const json_t *plan)
+{
+    const json_t *evaluation = json_object_get(plan, "evaluation");
+    const json_t *group = json_array_get(json_object_get(evaluation, "groups"), 0);
+    json_t *ids = evaluation != NULL ? json_pack("[O]", json_object_get(group, "before"))
+                                     : json_copy(json_object_get(plan, "memberships"));
+    return ids != NULL || evaluation != NULL ? ids : json_array();
+}
+
+tr_code tr_export_plan_stitch(json_t *plan, const tr_export_parts *parts, const tr_tenant *tenant,
+                              const atomic_bool *cancel, bool *is_changed, tr_err *err)
+{
+    json_t *memberships, *stitched = NULL;
+    if (!tr_policy_is_stitched(json_object_get(plan, "policy")) ||
+        json_object_get(plan, "stitched") != NULL)
+        return TR_OK;
+    memberships = list_memberships(plan);
+    if (memberships == NULL)
+        return no_memory(err);
+    const tr_code code =
+        tr_segment_stitch(tr_segment_parts_of(parts->segment), tenant,
+                          json_object_get(plan, "runs"), memberships, cancel, &stitched, err);
+    json_decref(memberships);
+    TR_TRY(code);
+    if (json_object_set_new(plan, "stitched", stitched) != 0)
+        return no_memory(err);
+    *is_changed = true;
     return TR_OK;
 }
 
@@ -178,8 +212,10 @@ static tr_code open_plan(const json_t *json, const tr_export_parts *parts, const
     TR_TRY(tr_type_of_json(json_object_get(json, "output"), &plan->arena, &root, err));
     TR_TRY(tr_shape_make(&plan->arena, root, &plan->shape, err));
     TR_TRY(tr_policy_read(json_object_get(json, "policy"), &plan->arena, &spec.policy, err));
-    TR_TRY(tr_store_snapshot_of(plan->store, tenant, json_object_get(json, "runs"), &plan->snapshot,
-                                err));
+    const json_t *stitched = json_object_get(json, "stitched");
+    TR_TRY(tr_store_snapshot_of(plan->store, tenant,
+                                stitched != NULL ? stitched : json_object_get(json, "runs"),
+                                &plan->snapshot, err));
     TR_TRY(open_evaluation(json, parts, tenant, plan, err));
     spec.members = plan->members;
     spec.member_count = plan->member_count;

@@ -252,6 +252,7 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
     tr_log(TR_LOG_WARN, "export", "export_planned_again",
            "job=%s reason=\"runs of its snapshot are gone\"", active->id);
     TR_TRY(tr_export_drop_stages(active, slots, err));
+    (void)json_object_del(stored->doc, "stitched");
     if (json_object_get(stored->doc, "evaluate") != NULL)
         return evaluate_again(active, stored, err);
     TR_TRY(tr_store_snapshot(export->parts.store, &active->tenant, &snapshot, err));
@@ -269,10 +270,26 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
     return tr_catalog_end(export->parts.catalog, code, err);
 }
 
+/* What a plan reads is stored before anything is made of it. */
+static tr_code stitch_stored(const tr_export_active *active, tr_object *stored, tr_err *err)
+{
+    tr_catalog *catalog = active->export->parts.catalog;
+    bool is_changed = false;
+    TR_TRY(tr_export_plan_stitch(stored->doc, &active->export->parts, &active->tenant,
+                                 &active->cancel, &is_changed, err));
+    stored->updated_ms = 0;
+    if (is_changed)
+        TR_TRY(tr_catalog_put(catalog, &active->tenant, "export_plan", stored, 0, err));
+    tr_crash_point("export_stitched");
+    return TR_OK;
+}
+
 /* The plan, and what of it outlives it. */
-static tr_code open_stored(tr_export_run *run, json_t *stored, tr_err *err)
+static tr_code open_stored(tr_export_run *run, tr_object *object, tr_err *err)
 {
     tr_export_active *active = run->active;
+    TR_TRY(stitch_stored(active, object, err));
+    json_t *stored = object->doc;
     json_decref(run->json);
     run->json = json_incref(stored);
     TR_TRY(tr_export_plan_open(stored, &active->export->parts, &active->tenant, &active->cancel,
@@ -293,11 +310,11 @@ static tr_code open_plan(tr_export_run *run, tr_err *err)
                           &stored, err));
     tr_code code = tr_export_settle(export, &active->tenant, &stored, err);
     if (code == TR_OK)
-        code = open_stored(run, stored.doc, err);
+        code = open_stored(run, &stored, err);
     for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
         code = plan_again(active, &stored, err);
         if (code == TR_OK)
-            code = open_stored(run, stored.doc, err);
+            code = open_stored(run, &stored, err);
     }
     tr_object_clear(&stored);
     return code;

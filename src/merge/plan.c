@@ -50,7 +50,7 @@ static tr_code choose_runs(tr_merge_plan *plan, bool is_event, tr_merge_side *si
     for (uint32_t r = 0; r < count; r++) {
         const tr_run *run = snapshot->runs[r];
         lane[r] = lane_of(&plan->spec, r);
-        if (run->is_event == is_event && !run->is_members && run->rows > 0 && lane[r] != UINT32_MAX)
+        if (run->is_event == is_event && !run->is_members && !run->is_membership && run->rows > 0 && lane[r] != UINT32_MAX)
             order[chosen++] = r;
     }
     tr_sort_rows(order, spare, chosen, compare_lanes, &(by_lane){lane});
@@ -195,13 +195,17 @@ static tr_code find_events_unit(tr_merge_plan *plan, const tr_type **element, tr
 static tr_code take_members(tr_merge_plan *plan, tr_err *err)
 {
     tr_merge_side *members = &plan->members;
+    const tr_snapshot *snapshot = plan->spec.snapshot;
     const uint32_t count = plan->spec.member_count;
-    members->runs = tr_arena_array(&plan->arena, count, sizeof *members->runs);
+    members->runs = tr_arena_array(&plan->arena, (size_t)count + snapshot->run_count, sizeof *members->runs);
     if (members->runs == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge of %u runs", count);
     for (uint32_t r = 0; r < count; r++)
         if (plan->spec.members[r]->rows > 0)
             members->runs[members->run_count++] = plan->spec.members[r];
+    for (uint32_t r = 0; r < snapshot->run_count; r++) /* the same under the keys of today */
+        if (snapshot->runs[r]->is_membership && snapshot->runs[r]->rows > 0)
+            members->runs[members->run_count++] = snapshot->runs[r];
     return TR_OK;
 }
 

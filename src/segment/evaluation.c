@@ -86,14 +86,6 @@ static tr_code add_group(const planning *p, const char *id, json_t **out, tr_err
         return TR_FAIL(err, TR_SEMANTIC, "the merge policy \"%.60s\" of a segment has been deleted",
                        id);
     TR_TRY(code);
-    const char *graph = tr_json_text(json_object_get(policy, "identityGraph"), "type", "none");
-    if (strcmp(graph, "none") != 0) {
-        json_decref(policy);
-        return TR_FAIL(err, TR_SEMANTIC,
-                       "the merge policy \"%.60s\" of a segment has the identityGraph %.20s, which "
-                       "is not available in this version",
-                       id, graph);
-    }
     json_t *group = json_pack("{s:o, s:s, s:s, s:[], s:[]}", "policy", policy, "before", before,
                               "run", tr_id_ulid().text, "definitions", "carried");
     if (json_array_append_new(p->groups, group) != 0)

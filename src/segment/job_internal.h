@@ -52,6 +52,7 @@ TR_MUST_CHECK tr_code tr_segment_plan_make(const tr_segment_active *active,
 typedef struct tr_segment_group { /* the definitions of one merge policy */
     const json_t *json;           /* of the plan */
     tr_evaluation *evaluation;
+    tr_snapshot *snapshot; /* stitched; NULL: the run's */
     tr_merge_plan *merge;
     uint32_t partitions;
     uint8_t bits;

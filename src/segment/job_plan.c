@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* job_plan.c - a segment job's plan: that of an evaluation (evaluation.h) with "runs":[ids]; opened.
+/* job_plan.c - a segment job's plan: that of an evaluation (evaluation.h) with "runs":[ids], and for a
+ * group whose policy stitches "stitched":[ids]; opened.
  */
 #include "segment/job_internal.h"
+
+#include "segment/stitch.h"
 
 static tr_code no_memory(tr_err *err)
 {
@@ -23,6 +26,29 @@ static json_t *run_ids(const tr_snapshot *snapshot)
     return ids;
 }
 
+/* What groups whose policy says so read instead. */
+static tr_code stitch_groups(const tr_segment_active *active, json_t *plan, tr_err *err)
+{
+    json_t *groups = json_object_get(plan, "groups"), *group;
+    size_t i;
+    json_array_foreach(groups, i, group) {
+        json_t *memberships, *runs = NULL;
+        if (!tr_policy_is_stitched(json_object_get(group, "policy")))
+            continue;
+        memberships = json_pack("[O]", json_object_get(group, "before"));
+        if (memberships == NULL)
+            return no_memory(err);
+        const tr_code code =
+            tr_segment_stitch(&active->segment->parts, &active->tenant, json_object_get(plan, "runs"),
+                              memberships, &active->cancel, &runs, err);
+        json_decref(memberships);
+        TR_TRY(code);
+        if (json_object_set_new(group, "stitched", runs) != 0)
+            return no_memory(err);
+    }
+    return TR_OK;
+}
+
 tr_code tr_segment_plan_make(const tr_segment_active *active, const json_t *definitions,
                              json_t **out, tr_err *err)
 {
@@ -34,6 +60,8 @@ tr_code tr_segment_plan_make(const tr_segment_active *active, const json_t *defi
     if (code == TR_OK && json_object_set_new(plan, "runs", run_ids(snapshot)) != 0)
         code = no_memory(err);
     tr_store_release(store, snapshot);
+    if (code == TR_OK)
+        code = stitch_groups(active, plan, err);
     if (code == TR_OK)
         *out = plan;
     else
@@ -75,7 +103,7 @@ static tr_code open_merge(tr_segment_run *run, tr_segment_group *group, uint32_t
     if (task == NULL)
         return no_memory(err);
     *task = (tr_segment_task){.run = run, .group = index};
-    tr_merge_spec spec = {.snapshot = run->snapshot,
+    tr_merge_spec spec = {.snapshot = group->snapshot != NULL ? group->snapshot : run->snapshot,
                           .with_event_only = true,
                           .updated_after_us = TR_TIME_NONE,
                           .event_after_us = TR_TIME_NONE,
@@ -100,6 +128,10 @@ static tr_code open_group(tr_segment_run *run, uint32_t index, tr_err *err)
     group->json = json_array_get(json_object_get(run->plan, "groups"), index);
     TR_TRY(tr_evaluation_open(active->segment, &active->tenant, run->plan, index, run->problems,
                               &group->evaluation, err));
+    const json_t *stitched = json_object_get(group->json, "stitched");
+    if (stitched != NULL)
+        TR_TRY(tr_store_snapshot_of(active->segment->parts.store, &active->tenant, stitched,
+                                    &group->snapshot, err));
     return open_merge(run, group, index, err);
 }
 
@@ -126,6 +158,7 @@ void tr_segment_plan_close(tr_segment_run *run)
         tr_segment_group *group = &run->groups[g];
         tr_merge_plan_close(group->merge);
         tr_evaluation_close(group->evaluation);
+        tr_store_release(run->active->segment->parts.store, group->snapshot);
         for (uint32_t p = 0; group->parts != NULL && p < group->partitions; p++)
             json_decref(group->parts[p].segments);
         tr_free(group->parts);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* preview.c - see preview.h. */
 #include "segment/preview.h"
+#include "segment/stitch.h"
 
 #include "segment/evaluate.h"
 #include "segment/membership.h"
@@ -163,8 +164,8 @@ static uint64_t count_rows(const tr_snapshot *snapshot)
     return rows;
 }
 
-static tr_code work_on(working *w, const tr_snapshot *snapshot, const tr_membership *members,
-                       tr_err *err)
+static tr_code work_on(working *w, const json_t *policy, const tr_snapshot *snapshot,
+                       const tr_membership *members, tr_err *err)
 {
     preview *p = w->preview;
     const uint64_t rows = count_rows(snapshot);
@@ -178,19 +179,52 @@ static tr_code work_on(working *w, const tr_snapshot *snapshot, const tr_members
                           .event_before_us = TR_TIME_NONE,
                           .keep = keep,
                           .keep_ctx = w};
+    tr_arena arena = {0}; /* the policy is borrowed for the call */
     spec.members = tr_membership_runs(members, &spec.member_count);
-    TR_TRY(tr_merge_plan_open(&spec, &w->merge, err));
+    tr_code code = tr_policy_read(policy, &arena, &spec.policy, err);
+    if (code == TR_OK)
+        code = tr_merge_plan_open(&spec, &w->merge, err);
+    tr_arena_free(&arena);
+    TR_TRY(code);
     const uint32_t partitions = tr_merge_partition_count(w->merge);
     w->stride = rows > PREVIEW_ROWS_MAX ? (uint32_t)(rows / PREVIEW_ROWS_MAX) + 1 : 1;
     if (w->stride > partitions)
         w->stride = partitions;
     const uint32_t tasks = (partitions + w->stride - 1) / w->stride;
-    const tr_code code =
-        tr_compute_run(p->previews->parts.compute, tasks, look, w, &p->cancel, err);
+    code = tr_compute_run(p->previews->parts.compute, tasks, look, w, &p->cancel, err);
     pthread_mutex_lock(&p->previews->lock);
     p->sample_rows = p->read;
     p->all_rows = tasks == partitions ? p->read : p->read * partitions / tasks;
     pthread_mutex_unlock(&p->previews->lock);
+    return code;
+}
+
+/* What the policy reads now: the store's runs, or those stitched of them. */
+static tr_code take_snapshot(preview *p, const json_t *policy, const char *membership,
+                             tr_snapshot **out, tr_err *err)
+{
+    const tr_segment_parts *parts = &p->previews->parts;
+    tr_snapshot *snapshot = NULL;
+    json_t *stitched = NULL;
+    TR_TRY(tr_store_snapshot(parts->store, &p->tenant, &snapshot, err));
+    if (!tr_policy_is_stitched(policy)) {
+        *out = snapshot;
+        return TR_OK;
+    }
+    json_t *runs = json_array(), *memberships = json_pack("[s]", membership);
+    tr_code code = runs == NULL || memberships == NULL ? no_memory(err) : TR_OK;
+    for (uint32_t i = 0; i < snapshot->run_count && code == TR_OK; i++)
+        if (json_array_append_new(runs, json_string(snapshot->runs[i]->id)) != 0)
+            code = no_memory(err);
+    if (code == TR_OK)
+        code = tr_segment_stitch(parts, &p->tenant, runs, memberships, &p->cancel,
+                                 &stitched, err);
+    if (code == TR_OK)
+        code = tr_store_snapshot_of(parts->store, &p->tenant, stitched, out, err);
+    json_decref(runs);
+    json_decref(memberships);
+    json_decref(stitched);
+    tr_store_release(parts->store, snapshot);
     return code;
 }
 
@@ -216,9 +250,9 @@ static tr_code work(preview *p, tr_err *err)
         code = TR_FAIL(err, TR_INVALID, "%s",
                        tr_json_text(json_array_get(problems, 0), "msg", "it does not fit"));
     if (code == TR_OK)
-        code = tr_store_snapshot(parts->store, &p->tenant, &snapshot, err);
+        code = take_snapshot(p, policy, run, &snapshot, err);
     if (code == TR_OK)
-        code = work_on(&w, snapshot, members, err);
+        code = work_on(&w, policy, snapshot, members, err);
     tr_merge_plan_close(w.merge);
     tr_evaluator_close(w.evaluator);
     tr_membership_close(members);

@@ -9,6 +9,11 @@ static tr_code no_memory(tr_err *err)
     return TR_FAIL(err, TR_NO_MEMORY, "no memory for a segment definition");
 }
 
+const tr_segment_parts *tr_segment_parts_of(const tr_segment *segment)
+{
+    return &segment->parts;
+}
+
 tr_code tr_segment_open(const tr_segment_parts *parts, tr_segment **out, tr_err *err)
 {
     tr_segment *segment = tr_alloc_zeroed(1, sizeof *segment);

@@ -13,6 +13,7 @@
 #define TR_SEGMENT_SEGMENT_H
 
 #include "catalog/schemas.h"
+#include "graph/graph.h"
 #include "compute/compute.h"
 #include "lake/lake.h"
 #include "segment/list.h"
@@ -26,12 +27,14 @@ typedef struct tr_segment_parts {
     tr_catalog *catalog;
     tr_lake *lake;
     tr_store *store;
+    tr_graph *graph;
     tr_compute *compute;
     bool has_two_states; /* realized and exited; else existing, too */
 } tr_segment_parts;
 
 TR_MUST_CHECK tr_code tr_segment_open(const tr_segment_parts *parts, tr_segment **out, tr_err *err);
 void tr_segment_close(tr_segment *segment); /* accepts NULL */
+const tr_segment_parts *tr_segment_parts_of(const tr_segment *segment);
 
 /* Every *out is a wire document; returned.
  * TR_INVALID   names the member at fault, for an expression with line, column and token

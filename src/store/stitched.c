@@ -224,9 +224,11 @@ static tr_code use_of(tr_store *store, const tr_tenant *tenant, const tr_object 
     *out = is_old ? OF_NO_USE : strcmp(object->state, "gone") == 0 ? OF_USE_FOR_PLANS : OF_USE;
     if (is_taken_back && *out == OF_USE_FOR_PLANS) /* it may hold what was taken back */
         *out = OF_NO_USE;
-    if (source_kind[0] == '\0') { /* made of everything, also of what was taken back */
+    if (source_kind[0] == '\0' || strcmp(source_kind, "membership_run") == 0) {
+        /* made of everything, also of what was taken back */
         *out = is_taken_back ? OF_NO_USE : *out;
-        return TR_OK;
+        if (source_kind[0] == '\0' || *out == OF_NO_USE)
+            return TR_OK;
     }
     const tr_code code =
         tr_catalog_get(store->catalog, tenant, source_kind, object->parent, &source, err);
