@@ -7,6 +7,8 @@ ingestion time; `number` is the row's place in its batch.
 import dataclasses
 import datetime
 
+import graph
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -28,6 +30,7 @@ class Dataset:
 
 @dataclasses.dataclass
 class Request:
+    graph: str = "none"
     policy: str = "timestampOrdered"
     order: tuple = ()                 # dataset ids, with dataSetPrecedence
     fields: tuple = ()                # dotted paths; () is all
@@ -39,18 +42,22 @@ class Request:
     event_before_seq: int | None = None
 
 
+def arrival(row):
+    """What is later stands higher; of one batch the greater identity, then the later row."""
+    return (row.seq, graph.order_of(row.identity), row.number)
+
+
 def newest_first(rows):
-    return sorted(rows, key=lambda row: (row.seq, row.number), reverse=True)
+    return sorted(rows, key=arrival, reverse=True)
 
 
 def fragments_of(rows, datasets):
-    """Per identity, the list of fragments; a fragment is a list of rows, best first, of one dataset."""
-    people = {}
+    """The fragments of a profile's rows, one an identity and dataset; a fragment is a list of rows, best first."""
+    fragments = {}
     for row in rows:
-        people.setdefault(row.identity, {}).setdefault(row.dataset, []).append(row)
-    return {identity: [newest_first(own) if datasets[name].is_upsert else newest_first(own)[:1]
-                       for name, own in by_dataset.items()]
-            for identity, by_dataset in people.items()}
+        fragments.setdefault((row.identity, row.dataset), []).append(row)
+    return [newest_first(own) if datasets[name].is_upsert else newest_first(own)[:1]
+            for (_, name), own in fragments.items()]
 
 
 def effective_time(fragment):
@@ -68,7 +75,7 @@ def ranked(fragments, request):
     def key(fragment):
         kind, moment = effective_time(fragment)
         place = request.order.index(fragment[0].dataset) if request.policy == "dataSetPrecedence" else 0
-        return (place, -kind, -moment, fragment[0].dataset)
+        return (place, -kind, -moment, fragment[0].dataset, graph.order_of(fragment[0].identity))
     return sorted(fragments, key=key)
 
 
@@ -90,13 +97,15 @@ def fill(out, value, is_map):
     walk(out, value, "")
 
 
-def merged_identity_map(rows):
+def merged_identity_map(rows, anchor, members=()):
+    """As AEP writes it; the members of a cluster are listed, whether a fragment names them or not."""
     out = {}
-    for row in rows:
-        for namespace, identity, state in row.identities:
-            items = out.setdefault(namespace, {})
-            items.setdefault(identity, state)
-    return out
+    named = [item for row in rows for item in row.identities]
+    for namespace, identity, state in named + [(*member, None) for member in members]:
+        items = out.setdefault(namespace, {})
+        items.setdefault(identity, {"id": identity, "authenticatedState": state,
+                                    "primary": (namespace, identity) == anchor})
+    return {namespace: list(items.values()) for namespace, items in out.items()}
 
 
 def participates(dataset, request):
@@ -105,7 +114,7 @@ def participates(dataset, request):
 
 def deduplicated(events):
     newest = {}
-    for event in sorted(events, key=lambda e: (e.seq, e.number)):
+    for event in sorted(events, key=arrival):
         newest[event.value["_id"]] = event
     return list(newest.values())
 
@@ -131,23 +140,22 @@ def chosen(value, fields):
 
 
 def nested(event, request):
-    """An event as an item of timeSeriesEvents: its row with all its identities."""
-    value = dict(event.value, identityMap=merged_identity_map([event]))
+    """An event as an item of timeSeriesEvents: its row with all its identities, and whose it was."""
+    value = dict(event.value, identityMap=merged_identity_map([event], event.identity))
     return chosen(value, request.event_fields)
 
 
 def export(rows, datasets, request, is_map):
-    """What the export must hold: {identity: merged row}; a merged row has identityMap and timeSeriesEvents."""
-    taking_part = [row for row in rows if participates(row.dataset, request)]
-    records = fragments_of([r for r in taking_part if not datasets[r.dataset].is_event], datasets)
-    events = {}
-    for row in taking_part:
-        if datasets[row.dataset].is_event:
-            events.setdefault(row.identity, []).append(row)
+    """What the export must hold: {identity that the profile stands for: merged row}."""
+    clusters = graph.Clusters(rows if request.graph == "pdg" else [], datasets)
+    people = {}
+    for row in rows:
+        if participates(row.dataset, request):
+            people.setdefault(clusters.anchor(row.identity), []).append(row)
     out = {}
-    for identity in records.keys() | events.keys():
-        own = ranked(records.get(identity, []), request)
-        own_events = deduplicated(events.get(identity, []))
+    for anchor, taking_part in people.items():
+        own = ranked(fragments_of([r for r in taking_part if not datasets[r.dataset].is_event], datasets), request)
+        own_events = deduplicated([r for r in taking_part if datasets[r.dataset].is_event])
         if not own and not request.empty_profiles:
             continue
         seqs = [fragment[0].seq for fragment in own]
@@ -162,10 +170,11 @@ def export(rows, datasets, request, is_map):
         profile = chosen(profile, request.fields)
         if not request.fields or "identityMap" in request.fields:
             of_records = [row for fragment in own for row in fragment]
-            profile["identityMap"] = merged_identity_map(of_records or newest_first(own_events))
+            profile["identityMap"] = merged_identity_map(of_records or newest_first(own_events), anchor,
+                                                         clusters.members(anchor))
         if request.events:
             kept = sorted((e for e in own_events if within(e, request)),
                           key=lambda e: (e.value["timestamp"], e.value["_id"]))
             profile["timeSeriesEvents"] = [nested(e, request) for e in kept]
-        out[identity] = profile
+        out[anchor] = profile
     return out

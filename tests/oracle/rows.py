@@ -44,31 +44,13 @@ def read_rows(paths):
 
 
 def plain(value):
-    """An expected value in the same form."""
+    """An expected value, as model.export has it, in the same form."""
     if isinstance(value, dict):
         members = {k: plain(v) for k, v in value.items()}
         return {k: v for k, v in members.items() if v is not None and v != {}}
     if isinstance(value, list):
         return [plain(item) for item in value]
     return value
-
-
-def identity_map_as_sent(merged, identity):
-    return {namespace: [{"id": item, "authenticatedState": state, "primary": (namespace, item) == identity}
-                        for item, state in items.items()]
-            for namespace, items in merged.items()}
-
-
-def expected_row(identity, profile):
-    """A row of model.export in plain form: identityMap as AEP writes it."""
-    row = dict(profile)
-    if "identityMap" in row:
-        row["identityMap"] = identity_map_as_sent(row["identityMap"], identity)
-    if "timeSeriesEvents" in row:
-        row["timeSeriesEvents"] = [
-            dict(event, identityMap=identity_map_as_sent(event["identityMap"], identity))
-            if "identityMap" in event else event for event in row["timeSeriesEvents"]]
-    return plain(row)
 
 
 def primary_of(row):

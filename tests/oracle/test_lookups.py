@@ -44,7 +44,7 @@ def check(live, request, policy):
     is_map = worlds.map_paths(live.world, live.tenant).__contains__
     datasets = {live.ids[plan.name]: model.Dataset(live.ids[plan.name], plan.is_event, plan.is_upsert)
                 for plan in live.world.datasets}
-    expected = {identity: rows.expected_row(identity, profile)
+    expected = {identity: rows.plain(profile)
                 for identity, profile in model.export(live.rows, datasets, request, is_map).items()}
     identities = sorted(expected)
     found = lookups(live.api, identities, "entityId", schema={"name": "_xdm.context.profile"}, mergePolicyId=policy)

@@ -131,20 +131,36 @@ def random_world(seed, people):
     return World(seed, people, groups, late, datasets, rng.choice([5, 6, 8, 8, 24]), rng)
 
 
+NEIGHBOURS = 8      # people who may be linked with each other: clusters stay below the fifty of the graph
+
+
+def named(namespace, name, number):
+    """An ECID has 38 digits; one that has not is an identity like others, but never links."""
+    return f"{number:038}" if namespace == "ECID" and number % 3 else f"{name}-{number:06}"
+
+
 def identity_of(person):
-    return (NAMESPACES[0] if person % 5 < 3 else NAMESPACES[person % len(NAMESPACES)], f"id-{person:06}")
+    namespace = NAMESPACES[0] if person % 5 < 3 else NAMESPACES[person % len(NAMESPACES)]
+    return (namespace, named(namespace, "id", person))
 
 
 def spelled(rng, namespace):
-    """A standard namespace may come in any case of letters; the row says it as the org does. Custom ones that were
-    never defined stay as they came."""
-    return rng.choice([namespace, namespace.lower(), namespace.upper()]) if namespace in ("Email", "ECID") else namespace
+    """A namespace that the org has may come in any case of letters; the row says it as the org does. One that was
+    never defined stays as it came."""
+    known = namespace in ("Email", "ECID", "CRMID")
+    return rng.choice([namespace, namespace.lower(), namespace.upper()]) if known else namespace
 
 
-def random_identities(world, plan, primary):
+def random_identities(world, plan, person):
     """(members of the wire row, members of its tenant object, identities) of a row."""
     rng = world.rng
-    others = [(ns, f"other-{rng.randint(0, 9)}") for ns in rng.sample(NAMESPACES, rng.randint(0, 2))]
+    primary = identity_of(person)
+    near = 1000 * (1 + person // NEIGHBOURS)
+    others = [(ns, named(ns, "other", near + rng.randint(0, 3)))
+              for ns in rng.sample(NAMESPACES, rng.choice([0, 0, 1, 2]))]
+    if rng.random() < 0.1:
+        others.append(identity_of(person - person % NEIGHBOURS + rng.randint(0, NEIGHBOURS - 1)))
+    others = [other for other in others if other != primary]
     if plan.identity == "array":
         identities = [(*primary, None)] + [(*other, None) for other in others]
         items = [{"id": item, "namespace": {"code": spelled(rng, ns)}, "primary": (ns, item) == primary}
@@ -164,7 +180,7 @@ def random_identities(world, plan, primary):
     keys = {"crm": primary[1]}
     identities.insert(0, (*primary, None))
     if rng.random() < 0.5:
-        keys["mail"] = f"mail-{rng.randint(0, 9)}"
+        keys["mail"] = f"mail-{near + rng.randint(0, 3)}"
         identities.append(("Email", keys["mail"], None))
     return ({"identityMap": wire} if wire else {}), {KEYS: keys}, identities
 
@@ -172,8 +188,7 @@ def random_identities(world, plan, primary):
 def random_row(world, plan, person, tenant, number_of_event, is_late):
     """(wire row, identities, value without identityMap)."""
     rng = world.rng
-    primary = identity_of(person)
-    wire, own, identities = random_identities(world, plan, primary)
+    wire, own, identities = random_identities(world, plan, person)
     for group in plan.groups:
         fields = {**world.groups[group], **(world.late.get(group, {}) if is_late else {})}
         members = {k: random_value(rng, f, plan.fullness) for k, f in fields.items()}
@@ -181,7 +196,8 @@ def random_row(world, plan, person, tenant, number_of_event, is_late):
     value = {f"_{tenant}": own}
     last_updated = None
     if plan.is_event:
-        value["_id"] = f"event-{person}-{number_of_event}"
+        whose = person if rng.random() < 0.7 else f"near-{person // NEIGHBOURS}"    # several may tell of one event
+        value["_id"] = f"event-{whose}-{number_of_event}"
         value["timestamp"] = f"2024-03-{rng.randint(1, 9):02}T10:00:0{rng.randint(0, 3)}Z"
         value["eventType"] = rng.choice(["web.webpagedetails.pageViews", "commerce.purchases"])
     elif rng.random() < 0.4:
@@ -259,7 +275,7 @@ def random_fields(world, tenant):
 
 def random_request(world, dataset_ids, batches, tenant):
     rng = world.rng
-    request = model.Request()
+    request = model.Request(graph=rng.choice(["none", "pdg"]))
     if rng.random() < 0.45:
         request.policy = "dataSetPrecedence"
         request.order = tuple(rng.sample(dataset_ids, rng.randint(1, len(dataset_ids))))
