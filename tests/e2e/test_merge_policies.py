@@ -245,9 +245,3 @@ def test_a_viewer_reads_and_does_not_write(api, server):
     viewer = export_world.Api(server.url, server.add_client("viewer", role="viewer"))
     viewer.call("GET", POLICIES)
     viewer.call("POST", POLICIES, 403, policy())
-
-
-def test_an_export_under_the_identity_graph_is_refused_clearly(api, world):
-    made = api.call("POST", POLICIES, 200, policy(identityGraph={"type": "pdg"}))
-    text = api.refusal("POST", JOBS, 422, world.body(mergePolicy={"id": made["id"]}))
-    assert "identity graph" in text and "not available in this version" in text and made["id"] in text
