@@ -99,10 +99,10 @@ tr_code tr_freeze(const tr_clusters *clusters, tr_frozen *out, tr_err *err)
     count_all(clusters, nodes, &moved, &anchors);
     frozen.moved = tr_alloc_array((size_t)moved + 1, sizeof *frozen.moved);
     frozen.anchors = tr_alloc_array((size_t)anchors + 1, sizeof *frozen.anchors);
-    tr_code code = frozen.moved == NULL || frozen.anchors == NULL
-                       ? TR_FAIL(err, TR_NO_MEMORY, "no memory for the clusters of %u identities",
-                                 nodes)
-                       : TR_OK;
+    tr_code code =
+        frozen.moved == NULL || frozen.anchors == NULL
+            ? TR_FAIL(err, TR_NO_MEMORY, "no memory for the clusters of %u identities", nodes)
+            : TR_OK;
     if (code == TR_OK) {
         fill(clusters, nodes, &frozen);
         code = sort_entries(frozen.moved, moved, sizeof *frozen.moved, err);

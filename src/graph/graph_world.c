@@ -145,7 +145,7 @@ static const char org[] = "0123456789ABCDEF01234567@AdobeOrg";
 
 static tr_code open_rooms(tr_world_house *house, tr_err *err)
 {
-    char path[128];
+    char path[600];
     (void)snprintf(path, sizeof path, "%s/catalog.db", house->folder);
     TR_TRY(tr_catalog_open(path, &house->catalog, err));
     TR_TRY(tr_lake_open(house->folder, &house->lake, err));
@@ -170,10 +170,16 @@ static void close_rooms(tr_world_house *house)
 
 tr_code tr_world_house_open(tr_world_house *house, tr_err *err)
 {
-    *house = (tr_world_house){0};
-    (void)snprintf(house->folder, sizeof house->folder, "/tmp/tr-graph-XXXXXX");
+    *house = (tr_world_house){.is_temporary = true, .folder = "/tmp/tr-graph-XXXXXX"};
     if (mkdtemp(house->folder) == NULL)
         return TR_FAIL(err, TR_IO, "no temporary folder");
+    return open_rooms(house, err);
+}
+
+tr_code tr_world_house_open_in(tr_world_house *house, const char *folder, tr_err *err)
+{
+    *house = (tr_world_house){0};
+    (void)snprintf(house->folder, sizeof house->folder, "%s", folder);
     return open_rooms(house, err);
 }
 
@@ -186,7 +192,7 @@ tr_code tr_world_house_reopen(tr_world_house *house, tr_err *err)
 void tr_world_house_close(tr_world_house *house)
 {
     close_rooms(house);
-    if (tr_dir_remove(house->folder, NULL) != TR_OK)
+    if (house->is_temporary && tr_dir_remove(house->folder, NULL) != TR_OK)
         (void)fprintf(stderr, "%s stays\n", house->folder);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* graph_world.h - runs with identities, and a house with a catalog and a lake to publish them in: for
- * tests and benches.
+/* graph_world.h - runs with identities, and a house with a catalog and a lake to publish them in:
+ * for tests and benches.
  *
- * A run's rows have identityMap and, events, timestamp, beside the bookkeeping: what ingest writes of
- * them, and nothing else.
+ * A run's rows have timestamp and identityMap beside the bookkeeping: what ingest writes of them,
+ * and nothing else.
  */
 #ifndef TR_GRAPH_GRAPH_WORLD_H
 #define TR_GRAPH_GRAPH_WORLD_H
@@ -26,7 +26,8 @@ TR_MUST_CHECK tr_code tr_world_run_write(tr_world_run *run, tr_sink sink, uint64
 void tr_world_run_close(tr_world_run *run); /* accepts NULL */
 
 typedef struct tr_world_house {
-    char folder[64];
+    char folder[512];
+    bool is_temporary;
     tr_catalog *catalog;
     tr_lake *lake;
     tr_store *store;
@@ -35,10 +36,13 @@ typedef struct tr_world_house {
     uint8_t secret[192];
 } tr_world_house;
 
+/* In a temporary folder, removed at the end; or in one that stays. */
 TR_MUST_CHECK tr_code tr_world_house_open(tr_world_house *house, tr_err *err);
+TR_MUST_CHECK tr_code tr_world_house_open_in(tr_world_house *house, const char *folder,
+                                             tr_err *err);
 /* As a restart: everything is closed and opened again. */
 TR_MUST_CHECK tr_code tr_world_house_reopen(tr_world_house *house, tr_err *err);
-void tr_world_house_close(tr_world_house *house); /* and removes it */
+void tr_world_house_close(tr_world_house *house);
 
 /* Publishes runs as the files of a batch, as ingest does. */
 typedef struct tr_world_batch {

@@ -41,8 +41,7 @@ static bool is_before(const tr_node *a, const tr_node *b)
 }
 
 /* Members by namespace and id; returns how many. */
-static uint32_t sort_members(const writing *w, uint32_t anchor,
-                             tr_node out[TR_CLUSTER_MEMBERS_MAX])
+static uint32_t sort_members(const writing *w, uint32_t anchor, tr_node out[TR_CLUSTER_MEMBERS_MAX])
 {
     const uint32_t *members;
     const uint32_t count = tr_clusters_members(w->clusters, anchor, &members);

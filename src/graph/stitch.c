@@ -27,7 +27,7 @@ typedef struct tenant_work {
     int64_t tenant;
     bool is_busy;
     uint64_t version; /* of the graph */
-    json_t *runs;     /* {"<run>": "<what stands for it>", "": [members' runs]}; NULL: nothing yet */
+    json_t *runs; /* {"<run>": "<what stands for it>", "": [members' runs]}; NULL: nothing yet */
 } tenant_work;
 
 struct tr_stitcher {
@@ -104,8 +104,8 @@ typedef struct work {
     const tr_tenant *tenant;
     const tr_graph_order *order;
     tr_frozen frozen;
-    uint32_t count;    /* runs of the snapshot, then memberships */
-    char (*ids)[48];   /* what stands for each; of a membership "": nothing moved */
+    uint32_t count;      /* runs of the snapshot, then memberships */
+    char (*ids)[48];     /* what stands for each; of a membership "": nothing moved */
     char (*digests)[33]; /* "": nothing moved */
     _Atomic uint32_t next;
     pthread_mutex_t mutex; /* code, why */
@@ -182,13 +182,13 @@ static tr_code make_run(const work *w, uint32_t index, tr_err *err)
     (void)snprintf(r->scratch, sizeof r->scratch, "%s/stitch-%s", tr_lake_scratch(w->graph->lake),
                    tr_id_ulid().text);
     tr_code code = is_membership ? TR_OK : find_source(w, run, &source, &kind, err);
-    const tr_stitched_new of = {
-        .source = run->id,
-        .source_kind = kind,
-        .digest = w->digests[index],
-        .dataset = run->dataset,
-        .name = is_membership ? "membership.parquet" : tr_json_text(source.doc, "name", ""),
-        .behavior = is_membership ? "membership" : NULL};
+    const tr_stitched_new of = {.source = run->id,
+                                .source_kind = kind,
+                                .digest = w->digests[index],
+                                .dataset = run->dataset,
+                                .name = is_membership ? "membership.parquet"
+                                                      : tr_json_text(source.doc, "name", ""),
+                                .behavior = is_membership ? "membership" : NULL};
     if (code == TR_OK)
         code = tr_stitched_make(w->graph->store, w->tenant, &of, write_run, r, w->ids[index], err);
     tr_object_clear(&source);

@@ -20,7 +20,8 @@ typedef struct texts {
 } texts;
 
 /* Everybody by phone, every other one with an email; the first batch in two files. */
-static void publish(tr_world_house *house, uint32_t number, bool is_event, uint32_t from, uint32_t to)
+static void publish(tr_world_house *house, uint32_t number, bool is_event, uint32_t from,
+                    uint32_t to)
 {
     static texts names[PEOPLE];
     tr_world_run *runs[2] = {NULL, NULL};
@@ -73,7 +74,8 @@ static uint64_t check_run(tr_world_house *house, const tr_run *run)
             uint8_t own[16];
             const uint8_t(*keys)[16] = NULL;
             uint32_t members = 0;
-            tr_profile_key(house->secret, tr_column_string(&code, i), tr_column_string(&id, i), own);
+            tr_profile_key(house->secret, tr_column_string(&code, i), tr_column_string(&id, i),
+                           own);
             CHECK(tr_graph_keys(house->graph, &house->tenant, own, &arena, &keys, &members, NULL) ==
                   TR_OK);
             CHECK(memcmp(keys[0], key.values.keys[key.codes[i] - 1], 16) == 0);
@@ -115,9 +117,8 @@ static void what_did_not_change_is_not_made_again(void)
     check_all(&house, more, 2 * PEOPLE + 10, PEOPLE / 2);
     size_t kept = 0, i, k;
     json_t *id, *other;
-    json_array_foreach(first, i, id)
-        json_array_foreach(more, k, other)
-            kept += (size_t)json_equal(id, other);
+    json_array_foreach(first, i, id) json_array_foreach(more, k, other) kept +=
+        (size_t)json_equal(id, other);
     CHECK(kept == json_array_size(first));
     json_decref(first);
     json_decref(again);
@@ -145,7 +146,8 @@ static void a_plan_keeps_its_runs_until_data_is_taken_back(void)
 
     CHECK(tr_world_set_state(&house, batches[2], "gone", NULL) == TR_OK);
     CHECK(tr_store_sweep(house.store, &house.tenant, "records", NULL) == TR_OK);
-    CHECK(tr_graph_snapshot_of(house.graph, &house.tenant, second, &snapshot, NULL) == TR_NOT_FOUND);
+    CHECK(tr_graph_snapshot_of(house.graph, &house.tenant, second, &snapshot, NULL) ==
+          TR_NOT_FOUND);
     json_t *third = stitch(&house);
     check_all(&house, third, PEOPLE + PEOPLE / 2, PEOPLE / 4);
     json_decref(first);
@@ -193,9 +195,8 @@ static void what_is_lost_is_made_again_with_the_same_bytes(void)
     CHECK(json_object_size(before) >= 3);
     CHECK(tr_catalog_list(house.catalog, &house.tenant, "stitched", &all, note_id, ids, NULL) ==
           TR_OK);
-    json_array_foreach(ids, i, id)
-        CHECK(tr_catalog_remove(house.catalog, &house.tenant, "stitched", json_string_value(id),
-                                NULL) == TR_OK);
+    json_array_foreach(ids, i, id) CHECK(tr_catalog_remove(house.catalog, &house.tenant, "stitched",
+                                                           json_string_value(id), NULL) == TR_OK);
     CHECK(tr_world_house_reopen(&house, NULL) == TR_OK);
     json_t *second = stitch(&house), *after = hashes(&house);
     CHECK(!json_equal(first, second));

@@ -67,6 +67,26 @@ static void free_rows(batch_rows *rows)
     tr_free(rows->of_identity);
 }
 
+/* Every identity is somewhere else in memory: it is fetched while others are looked at. */
+static void expect_identity(const tr_clusters *clusters, const tr_sheet *sheet, uint32_t at)
+{
+    if (at + 2 * AHEAD < sheet->identity_count)
+        tr_clusters_expect_key(clusters, sheet->identities[at + 2 * AHEAD].key);
+    if (at + AHEAD < sheet->identity_count)
+        tr_clusters_expect_node(clusters, sheet->identities[at + AHEAD].key);
+}
+
+static void expect_rows(const tr_clusters *clusters, const batch_rows *rows, uint32_t at)
+{
+    for (uint32_t step = 0; step < 4; step++) {
+        const uint32_t ahead = at + (4 - step) * AHEAD / 2;
+        if (ahead >= rows->row_count)
+            continue;
+        const tr_sheet_row *row = &rows->rows[rows->order[ahead]];
+        tr_clusters_expect_link(clusters, rows->nodes + row->first, row->count, step);
+    }
+}
+
 /* A sheet's identities become nodes, its rows are kept until the batch is complete. */
 static tr_code take_sheet(updating *u, const tr_sheet *sheet, tr_err *err)
 {
@@ -81,8 +101,7 @@ static tr_code take_sheet(updating *u, const tr_sheet *sheet, tr_err *err)
     for (uint32_t i = 0; i < sheet->identity_count; i++) {
         const tr_sheet_identity *identity = &sheet->identities[i];
         const tr_graph_class *class = &u->classes.list[identity->class];
-        if (i + AHEAD < sheet->identity_count)
-            tr_clusters_expect(clusters, sheet->identities[i + AHEAD].key);
+        expect_identity(clusters, sheet, i);
         TR_TRY(tr_clusters_node(clusters, identity->key, class->code, identity->id, class->kind,
                                 &rows->of_identity[i], err));
     }
@@ -141,6 +160,7 @@ static tr_code link_batch(updating *u, uint32_t first, uint32_t end, tr_err *err
     }
     for (uint32_t i = 0; i < rows->row_count; i++) {
         const tr_sheet_row *row = &rows->rows[rows->order[i]];
+        expect_rows(state->clusters, rows, i);
         const tr_link_row link = {.nodes = rows->nodes + row->first,
                                   .count = row->count,
                                   .batch = state->batch_count - 1,

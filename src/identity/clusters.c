@@ -98,9 +98,42 @@ static uint32_t look_up(const tr_clusters *clusters, const uint8_t key[16], uint
     }
 }
 
-void tr_clusters_expect(const tr_clusters *clusters, const uint8_t key[16])
+void tr_clusters_expect_key(const tr_clusters *clusters, const uint8_t key[16])
 {
     __builtin_prefetch(&clusters->slots[slot_of(clusters, tag_of(key))]);
+}
+
+void tr_clusters_expect_node(const tr_clusters *clusters, const uint8_t key[16])
+{
+    const uint64_t entry = clusters->slots[slot_of(clusters, tag_of(key))];
+    if ((uint32_t)entry != 0)
+        __builtin_prefetch(&clusters->nodes[(uint32_t)entry - 1]);
+}
+
+static void expect_cluster(const tr_clusters *clusters, uint32_t group, uint32_t step)
+{
+    enum { MEMBERS_MAX = 4 }; /* most clusters are small */
+    const uint32_t *members = tr_group_members(clusters, group);
+    const uint32_t count = clusters->groups[group].count;
+    if (step == 2)
+        __builtin_prefetch(members);
+    for (uint32_t i = 0; step == 3 && i < count && i < MEMBERS_MAX; i++)
+        __builtin_prefetch(&clusters->nodes[members[i]]);
+}
+
+void tr_clusters_expect_link(const tr_clusters *clusters, const uint32_t *nodes, uint32_t count,
+                             uint32_t step)
+{
+    enum { NODES_MAX = 4 };
+    for (uint32_t i = 0; i < count && i < NODES_MAX; i++) {
+        const tr_cluster_node *node = &clusters->nodes[nodes[i]];
+        if (step == 0)
+            __builtin_prefetch(node);
+        else if (node->group != TR_CLUSTER_NO && step == 1)
+            __builtin_prefetch(&clusters->groups[node->group]);
+        else if (node->group != TR_CLUSTER_NO)
+            expect_cluster(clusters, node->group, step);
+    }
 }
 
 /* Twice as many slots. A slot's place depends on the part of the key that it holds. */
