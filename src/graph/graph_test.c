@@ -30,19 +30,19 @@ typedef struct row {
     uint32_t file;
 } row;
 
-typedef struct batch {
+typedef struct world_batch {
     char id[32];
     bool is_event, is_gone;
     int64_t ingested_us;
     row rows[ROWS_MAX];
     uint32_t row_count, file_count;
-} batch;
+} world_batch;
 
 typedef struct world {
     uint64_t random;
     tr_world_house house;
     pool_id pool[POOL];
-    batch batches[BATCHES];
+    world_batch batches[BATCHES];
     uint32_t batch_count;
     bool has_loyalty; /* the namespace was created */
 } world;
@@ -98,7 +98,7 @@ static bool open_world(world *w, uint64_t seed)
 
 /* What happens ------------------------------------------------------------------------------- */
 
-static void random_rows(world *w, batch *b)
+static void random_rows(world *w, world_batch *b)
 {
     b->is_event = below(w, 2) == 0;
     b->file_count = 1 + below(w, 3);
@@ -114,7 +114,7 @@ static void random_rows(world *w, batch *b)
     }
 }
 
-static bool add_rows(const world *w, const batch *b, uint32_t file, tr_world_run *run)
+static bool add_rows(const world *w, const world_batch *b, uint32_t file, tr_world_run *run)
 {
     bool is_good = true;
     for (uint32_t i = 0; i < b->row_count && is_good; i++) {
@@ -132,7 +132,7 @@ static bool add_rows(const world *w, const batch *b, uint32_t file, tr_world_run
 
 static bool publish(world *w)
 {
-    batch *b = &w->batches[w->batch_count];
+    world_batch *b = &w->batches[w->batch_count];
     tr_world_run *runs[3] = {NULL};
     random_rows(w, b);
     (void)snprintf(b->id, sizeof b->id, "01BATCH%019u", w->batch_count);
@@ -169,7 +169,7 @@ static bool create_loyalty(world *w)
 static bool happen(world *w)
 {
     const uint32_t dice = below(w, 12);
-    batch *any = w->batch_count == 0 ? NULL : &w->batches[below(w, w->batch_count)];
+    world_batch *any = w->batch_count == 0 ? NULL : &w->batches[below(w, w->batch_count)];
     if (dice == 0 && any != NULL && !any->is_gone) {
         any->is_gone = true;
         return tr_world_set_state(&w->house, any->id, "gone", NULL) == TR_OK;
@@ -186,7 +186,7 @@ static bool happen(world *w)
 /* What should be ----------------------------------------------------------------------------- */
 
 static const world *ordering;
-static const batch *ordering_batch;
+static const world_batch *ordering_batch;
 
 static int by_time_key_arrival(const void *left, const void *right)
 {
@@ -212,7 +212,7 @@ static bool links(const world *w, const pool_id *id)
            (w->has_loyalty || strcmp(id->code, "Loyalty") != 0);
 }
 
-static bool link_row(const world *w, const batch *b, const row *r, uint32_t number,
+static bool link_row(const world *w, const world_batch *b, const row *r, uint32_t number,
                      tr_clusters *clusters)
 {
     uint32_t nodes[WIDTH_MAX], count = 0;
@@ -235,7 +235,7 @@ static bool link_row(const world *w, const batch *b, const row *r, uint32_t numb
 }
 
 /* A batch in which nothing links has no number. */
-static bool has_links(const world *w, const batch *b)
+static bool has_links(const world *w, const world_batch *b)
 {
     for (uint32_t i = 0; i < b->row_count; i++) {
         uint32_t count = 0;
@@ -253,7 +253,7 @@ static tr_clusters *expected(const world *w)
     uint32_t number = 0;
     bool is_good = tr_clusters_new(&clusters, NULL) == TR_OK;
     for (uint32_t i = 0; i < w->batch_count && is_good; i++) {
-        const batch *b = &w->batches[i];
+        const world_batch *b = &w->batches[i];
         uint32_t order[ROWS_MAX];
         if (b->is_gone || !has_links(w, b))
             continue;
@@ -381,9 +381,166 @@ static void the_graph_is_that_of_the_live_batches(void)
     }
 }
 
+/* Hand-made ---------------------------------------------------------------------------------- */
+
+static const char dataset[] = "64b0c0ffee0000000000a001";
+static const char first_batch[] = "01FIRST0000000000000000001";
+static const char second_batch[] = "01SECOND000000000000000001";
+
+static bool publish_row(tr_world_house *house, const char *id, int64_t ingested_us,
+                        const tr_world_identity *identities, uint32_t count)
+{
+    tr_world_run *run = NULL;
+    const tr_world_batch batch = {.dataset = dataset, .id = id, .ingested_us = ingested_us};
+    const bool is_good =
+        tr_world_run_open(house->secret, false, ingested_us, &run, NULL) == TR_OK &&
+        tr_world_run_add(run, identities, count, 5, NULL) == TR_OK &&
+        tr_world_publish(house, &batch, &run, 1, NULL) == TR_OK;
+    tr_world_run_close(run);
+    return is_good;
+}
+
+/* {Email a, ECID 1} and {Email a, IDFA i, Shop s, Email null}; Shop is a namespace that nobody has. */
+static bool open_two_batches(tr_world_house *house)
+{
+    const tr_str email = tr_str_of("Email"), a = tr_str_of("a@example.org");
+    const tr_world_identity first[] = {
+        {email, a}, {tr_str_of("ECID"), tr_str_of("00000000000000000000000000000000000001")}};
+    const tr_world_identity second[] = {{email, a},
+                                        {tr_str_of("IDFA"), tr_str_of("i")},
+                                        {tr_str_of("Shop"), tr_str_of("s")},
+                                        {email, tr_str_of("null")}};
+    return tr_world_house_open(house, NULL) == TR_OK &&
+           publish_row(house, first_batch, 1000, first, 2) &&
+           publish_row(house, second_batch, 2000, second, 4);
+}
+
+/* How many keys a lookup of Email a would ask for. */
+static uint32_t keys_of_email(tr_world_house *house, tr_code *code)
+{
+    uint8_t key[16];
+    tr_arena arena = {0};
+    const uint8_t(*keys)[16] = NULL;
+    uint32_t count = 0;
+    tr_profile_key(house->secret, tr_str_of("email"), tr_str_of("a@example.org"), key);
+    *code = tr_graph_keys(house->graph, &house->tenant, key, &arena, &keys, &count, NULL);
+    if (*code == TR_OK)
+        CHECK(memcmp(keys[0], key, 16) == 0); /* a person stands for devices and cookies */
+    tr_arena_free(&arena);
+    return count;
+}
+
+static void what_links_nobody_is_counted(void)
+{
+    tr_world_house house;
+    tr_graph_reading *reading = NULL;
+    CHECK(open_two_batches(&house));
+    CHECK(tr_graph_read(house.graph, &house.tenant, &reading, NULL) == TR_OK);
+    if (reading != NULL) {
+        tr_str batch, of;
+        const tr_graph_counts counts = tr_graph_counts_of(reading);
+        CHECK(counts.rows == 2 && counts.unknown_namespaces == 1 && counts.bad_values == 1);
+        tr_graph_batch(reading, 1, &batch, &of);
+        CHECK(tr_str_is(batch, second_batch) && tr_str_is(of, dataset));
+    }
+    tr_graph_done(reading);
+    tr_world_house_close(&house);
+}
+
+static void the_version_moves_with_the_batches_alone(void)
+{
+    tr_world_house house;
+    uint64_t versions[4] = {0};
+    CHECK(open_two_batches(&house));
+    for (uint32_t i = 0; i < 4; i++) {
+        tr_graph_reading *reading = NULL;
+        CHECK(i != 2 || tr_world_set_state(&house, first_batch, "lake", NULL) == TR_OK);
+        CHECK(i != 3 || tr_world_set_state(&house, first_batch, "gone", NULL) == TR_OK);
+        CHECK(tr_graph_read(house.graph, &house.tenant, &reading, NULL) == TR_OK);
+        versions[i] = reading == NULL ? 0 : tr_graph_version(reading);
+        tr_graph_done(reading);
+    }
+    CHECK(versions[0] == versions[1] && versions[1] == versions[2] && versions[2] != versions[3]);
+    tr_world_house_close(&house);
+}
+
+static void a_damaged_file_is_an_error_until_it_is_gone(void)
+{
+    tr_world_house house;
+    tr_buf path = {0};
+    tr_code code;
+    CHECK(open_two_batches(&house));
+    CHECK(tr_lake_path(house.lake, &house.tenant, dataset, second_batch, "part-00000.parquet",
+                       &path, NULL) == TR_OK);
+    CHECK(tr_buf_append(&path, (tr_str){(const uint8_t *)"", 1}, NULL) == TR_OK);
+    FILE *file = path.at == NULL ? NULL : fopen((const char *)path.at, "r+");
+    CHECK(file != NULL && fseek(file, 200, SEEK_SET) == 0 && fputs("damage", file) >= 0);
+    if (file != NULL)
+        CHECK(fclose(file) == 0);
+    for (int i = 0; i < 2; i++) {
+        (void)keys_of_email(&house, &code);
+        CHECK(code == TR_CORRUPT);
+    }
+    CHECK(tr_world_set_state(&house, second_batch, "gone", NULL) == TR_OK);
+    CHECK(keys_of_email(&house, &code) == 2 && code == TR_OK);
+    tr_buf_free(&path);
+    tr_world_house_close(&house);
+}
+
+static void a_missing_file_is_damage(void)
+{
+    tr_world_house house;
+    tr_code code;
+    CHECK(open_two_batches(&house));
+    CHECK(tr_lake_remove_batch(house.lake, &house.tenant, dataset, first_batch, NULL) == TR_OK);
+    (void)keys_of_email(&house, &code);
+    CHECK(code == TR_CORRUPT);
+    tr_world_house_close(&house);
+}
+
+static void without_memory_it_says_so_and_the_next_one_reads(void)
+{
+    tr_world_house house;
+    tr_code code = TR_NO_MEMORY;
+    uint32_t after = 0;
+    CHECK(open_two_batches(&house));
+    for (; code != TR_OK && after < 2000; after++) {
+        tr_code again;
+        tr_graph_close(house.graph);
+        house.graph = NULL;
+        CHECK(tr_graph_open(house.catalog, house.lake, house.store, &house.graph, NULL) == TR_OK);
+        tr_memory_fail_after(after);
+        (void)keys_of_email(&house, &code);
+        tr_memory_fail_after(UINT64_MAX);
+        CHECK(code == TR_OK || code == TR_NO_MEMORY);
+        CHECK(keys_of_email(&house, &again) == 3 && again == TR_OK);
+    }
+    CHECK(code == TR_OK && after > 20);
+    tr_world_house_close(&house);
+}
+
+static void a_tenant_that_is_retired_is_read_anew(void)
+{
+    tr_world_house house;
+    tr_code code;
+    tr_graph_reading *reading = NULL;
+    CHECK(open_two_batches(&house));
+    CHECK(tr_graph_read(house.graph, &house.tenant, &reading, NULL) == TR_OK);
+    tr_graph_retire_tenant(house.graph, house.tenant.id);
+    tr_graph_done(reading); /* whoever reads reads on */
+    CHECK(keys_of_email(&house, &code) == 3 && code == TR_OK);
+    tr_world_house_close(&house);
+}
+
 int main(void)
 {
     RUN(the_graph_is_that_of_the_live_batches);
+    RUN(what_links_nobody_is_counted);
+    RUN(the_version_moves_with_the_batches_alone);
+    RUN(a_damaged_file_is_an_error_until_it_is_gone);
+    RUN(a_missing_file_is_damage);
+    RUN(without_memory_it_says_so_and_the_next_one_reads);
+    RUN(a_tenant_that_is_retired_is_read_anew);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }
