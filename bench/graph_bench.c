@@ -2,12 +2,13 @@
 /* graph_bench.c - how long a sandbox's identity graph takes to be read from its run files.
  *
  *     graph_bench generate DIR [--people N]    a catalog and a lake with the data below
- *     graph_bench run DIR [--out FILE]         opens them, reads the graph; FILE: code,id,label as CSV
+ *     graph_bench run DIR [--out FILE]         opens them, reads the graph; FILE: code,id,label as
+ *     CSV
  *
- * The data: N people. A CRM system knows everybody's CRM id and e-mail address, every twentieth shares the
- * next one's; web logins link e-mail addresses with cookies: one for everybody, a second one for
- * every fifth. 2.2 N rows of two identities each, no cluster near the limit. A cluster's label is the
- * smallest "code|id" in it, which is what the peer computes.
+ * The data: N people. A CRM system knows everybody's CRM id and e-mail address, every twentieth
+ * shares the next one's; web logins link e-mail addresses with cookies: one for everybody, a second
+ * one for every fifth. 2.2 N rows of two identities each, no cluster near the limit. A cluster's
+ * label is the smallest "code|id" in it, which is what the peer computes.
  */
 #include "base/clock.h"
 #include "catalog/namespaces.h"

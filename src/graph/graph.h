@@ -72,10 +72,10 @@ TR_MUST_CHECK tr_code tr_graph_keys(tr_graph *graph, const tr_tenant *tenant, co
                                     tr_arena *arena, const uint8_t (**out)[16], uint32_t *count,
                                     tr_err *err);
 
-/* What a plan under `pdg` reads: stitched runs where rows moved, made now when they are not there, each published
- * in one transaction, and members' runs. *runs names them all for tr_graph_snapshot_of; returned. A plan that
- * names them finds the same bytes after a restart, or TR_NOT_FOUND.
- * TR_NOT_FOUND  a run was taken back meanwhile */
+/* What a plan under `pdg` reads: stitched runs where rows moved, made now when they are not there,
+ * each published in one transaction, and members' runs. *runs names them all for
+ * tr_graph_snapshot_of; returned. A plan that names them finds the same bytes after a restart, or
+ * TR_NOT_FOUND. TR_NOT_FOUND  a run was taken back meanwhile */
 typedef struct tr_graph_order {
     const tr_snapshot *snapshot;
     const tr_run *const *memberships; /* of segments: their rows come along under today's keys */

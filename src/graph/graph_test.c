@@ -400,7 +400,8 @@ static bool publish_row(tr_world_house *house, const char *id, int64_t ingested_
     return is_good;
 }
 
-/* {Email a, ECID 1} and {Email a, IDFA i, Shop s, Email null}; Shop is a namespace that nobody has. */
+/* {Email a, ECID 1} and {Email a, IDFA i, Shop s, Email null}; Shop is a namespace that nobody
+ * has. */
 static bool open_two_batches(tr_world_house *house)
 {
     const tr_str email = tr_str_of("Email"), a = tr_str_of("a@example.org");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* members.c - clusters' identities as a run, a row a cluster; see freeze.h.
  *
- *     identityMap { namespace [ {id, primary} ] }    members by namespace and id, as fragments' rows
- *     _tributary  { key, namespace, id ... }         of the identity that the cluster stands for
+ *     identityMap { namespace [ {id, primary} ] }    members by namespace and id, as fragments'
+ *     rows _tributary  { key, namespace, id ... }         of the identity that the cluster stands
+ *     for
  */
 #include "graph/freeze.h"
 #include "store/fold.h"

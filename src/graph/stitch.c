@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stitch.c - the runs of a snapshot by cluster; see graph.h.
  *
- *     graph  --freeze-->  moves, anchors  --look-->  runs with rows that move  --find or make--> ids
- *                                         --------->  members' runs            --find or make--> ids
+ *     graph  --freeze-->  moves, anchors  --look-->  runs with rows that move  --find or make-->
+ *     ids
+ *                                         --------->  members' runs            --find or make-->
+ *                                         ids
  *
  * A stitched run is found again by a digest of the moves of its rows, so what did not change is not
  * made again, also after a restart. What a tenant's snapshot was last stitched into is remembered

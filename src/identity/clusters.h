@@ -58,9 +58,9 @@ void tr_clusters_free(tr_clusters *clusters); /* accepts NULL */
 TR_MUST_CHECK tr_code tr_clusters_node(tr_clusters *clusters, const uint8_t key[16], tr_str code,
                                        tr_str id, tr_node_class kind, uint32_t *out, tr_err *err);
 
-/* For callers with many: fetches from memory what will be asked for soon. The place of a key, later its node; of a
- * row that will be linked, step by step (0 to 3, each a while after the one before), its nodes, their
- * clusters, the lists of members, and the members. */
+/* For callers with many: fetches from memory what will be asked for soon. The place of a key, later
+ * its node; of a row that will be linked, step by step (0 to 3, each a while after the one before),
+ * its nodes, their clusters, the lists of members, and the members. */
 void tr_clusters_expect_key(const tr_clusters *clusters, const uint8_t key[16]);
 void tr_clusters_expect_node(const tr_clusters *clusters, const uint8_t key[16]);
 void tr_clusters_expect_link(const tr_clusters *clusters, const uint32_t *nodes, uint32_t count,
