@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define DATASET "64b0c0ffee0000000000a001"
-#define BATCH   "01HB3K4W6T9N4S3J2M8Q7R5V1A"
-#define STAGE   "export-1"
+#define BATCH "01HB3K4W6T9N4S3J2M8Q7R5V1A"
+#define STAGE "export-1"
 
 static char folder[] = "/tmp/tr_lake_test_XXXXXX";
 static const tr_tenant ours = {.folder = "00000000000000000000000000000001"};
@@ -109,6 +109,28 @@ static void a_reader_keeps_a_batch_that_is_removed(void)
     CHECK(tr_lake_map(lake, &ours, DATASET, BATCH, "part-0", &map, NULL) == TR_OK);
     CHECK(tr_lake_remove_batch(lake, &ours, DATASET, BATCH, NULL) == TR_OK);
     CHECK(tr_str_is(map.bytes, "kept."));
+    tr_map_close(&map);
+    tr_lake_close(lake);
+}
+
+static void a_file_is_added_to_a_published_batch_and_another_goes(void)
+{
+    tr_lake *lake = fresh_lake();
+    tr_lake_written written;
+    tr_map map = {{NULL, 0}};
+    CHECK(stage_file(lake, &ours, "part-0", "old", &written, NULL) == TR_OK);
+    CHECK(tr_lake_publish(lake, &ours, STAGE, DATASET, BATCH, NULL) == TR_OK);
+    CHECK(stage_file(lake, &ours, "part-0", "new", &written, NULL) == TR_OK);
+    CHECK(tr_lake_add(lake, &ours, STAGE, "part-1", DATASET, BATCH, "x", NULL) == TR_NOT_FOUND);
+    CHECK(tr_lake_add(lake, &ours, STAGE, "part-0", DATASET, BATCH, "../x", NULL) == TR_INVALID);
+    CHECK(tr_lake_add(lake, &ours, STAGE, "part-0", DATASET, BATCH, "part-0.r1", NULL) == TR_OK);
+    CHECK(has_bytes(lake, &ours, "part-0", "old.") && has_bytes(lake, &ours, "part-0.r1", "new."));
+    CHECK(tr_lake_has(lake, &ours, DATASET, BATCH, "part-0.r1", &written));
+    CHECK(tr_lake_map(lake, &ours, DATASET, BATCH, "part-0", &map, NULL) == TR_OK);
+    CHECK(tr_lake_remove_file(lake, &ours, DATASET, BATCH, "part-0", NULL) == TR_OK);
+    CHECK(tr_lake_remove_file(lake, &ours, DATASET, BATCH, "part-0", NULL) == TR_OK);
+    CHECK(!has_bytes(lake, &ours, "part-0", "old.") && tr_str_is(map.bytes, "old."));
+    CHECK(has_bytes(lake, &ours, "part-0.r1", "new."));
     tr_map_close(&map);
     tr_lake_close(lake);
 }
@@ -639,6 +661,7 @@ int main(void)
         return 1;
     RUN(a_published_batch_is_read_back);
     RUN(a_reader_keeps_a_batch_that_is_removed);
+    RUN(a_file_is_added_to_a_published_batch_and_another_goes);
     RUN(a_stage_knows_its_finished_files);
     RUN(a_published_file_is_known_by_bytes_and_hash);
     RUN(an_abandoned_file_is_in_no_batch);

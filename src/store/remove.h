@@ -9,7 +9,8 @@
  *
  * A rewritten file has an id and a name of its own ("<old>r7", "part-00000.r7.parquet" for removal 7), so
  * plans that name the old one find it gone, and who has it open reads on. It stays in its batch's folder; a
- * compacted run's is a folder of its own, as its id is. After the commit the old ones are bytes that the caller removes: they are listed first, in the same transaction.
+ * compacted run's is a folder of its own, as its id is. After the commit the old ones are bytes that the
+ * caller removes: they are listed first, in the same transaction.
  *
  * Threads: a removal belongs to one thread.
  */

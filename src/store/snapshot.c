@@ -135,7 +135,7 @@ static tr_code open_run(tr_store *store, const tr_tenant *tenant, const tr_run_e
     run->is_upsert = entry->is_upsert;
     run->is_membership = entry->is_membership;
     if (!entry->is_compacted) {
-        memcpy(run->batch, entry->batch, sizeof run->batch);
+        (void)snprintf(run->batch, sizeof run->batch, "%.31s", entry->batch);
         run->ingested_us = run->ingested_min_us = entry->ingested_us;
     }
     opened->tenant = tenant->id;

@@ -35,7 +35,7 @@ struct tr_store {
 };
 
 typedef struct tr_run_entry {
-    char id[48], dataset[32], batch[32], folder[32], name[104];
+    char id[48], dataset[32], batch[48], folder[48], name[104];
     bool is_compacted, is_event, is_upsert, is_membership;
     uint64_t bytes, rows;
     int64_t ingested_us, updated_ms;
