@@ -11,7 +11,12 @@
 #include "views.h"
 #include "worker.h"
 
-typedef enum form { FORM_CSV, FORM_JSON, FORM_TABLE } form;
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+typedef enum form { FORM_CSV, FORM_JSON, FORM_TABLE, FORM_PARQUET } form;
 
 typedef struct selection {
     form form;
@@ -20,8 +25,10 @@ typedef struct selection {
     tr_table table;
 } selection;
 
-/* Views for all tables, and no way to anything else from then on. */
-static tr_code prepare(tr_engine *engine, const tr_request *request, tr_err *err)
+/* Views for all tables, and no way to anything else from then on.
+ * written  a file that may be written, too; NULL: none */
+static tr_code prepare(tr_engine *engine, const tr_request *request, const char *written,
+                       tr_err *err)
 {
     const char *name;
     const json_t *files;
@@ -35,6 +42,10 @@ static tr_code prepare(tr_engine *engine, const tr_request *request, tr_err *err
         if (code == TR_OK)
             code = tr_view_put_files(&allowed, tr_view_files(files), err);
     }
+    if (code == TR_OK && written != NULL && allowed.len > 0)
+        code = tr_buf_append(&allowed, tr_str_of(","), err);
+    if (code == TR_OK && written != NULL)
+        code = tr_sql_literal(&allowed, tr_str_of(written), err);
     if (code == TR_OK)
         code = tr_engine_lock(engine, tr_buf_str(&allowed), NULL, request->thread_count, err);
     tr_buf_free(&allowed);
@@ -145,9 +156,67 @@ static tr_code take_form(const char *format, form *out, tr_err *err)
         *out = FORM_JSON;
     else if (strcmp(format, "table") == 0)
         *out = FORM_TABLE;
+    else if (strcmp(format, "parquet") == 0)
+        *out = FORM_PARQUET;
     else
-        return TR_FAIL(err, TR_INVALID, "the format \"%.40s\" is none of csv, json, table", format);
+        return TR_FAIL(err, TR_INVALID, "the format \"%.40s\" is none of csv, json, table, parquet",
+                       format);
     return TR_OK;
+}
+
+/* Parquet ------------------------------------------------------------------------------------- */
+
+/* The file that DuckDB has written, to where results go. */
+static tr_code send_file(const char *path, uint64_t bytes_max, tr_err *err)
+{
+    uint8_t bytes[8 * 1024];
+    uint64_t sent = 0;
+    ssize_t got = -1;
+    tr_code code = TR_OK;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && code == TR_OK && (got = read(fd, bytes, sizeof bytes)) > 0) {
+        sent += (uint64_t)got;
+        if (sent > bytes_max)
+            code = TR_FAIL(err, TR_LIMIT, "the result is larger than %llu bytes",
+                           (unsigned long long)bytes_max);
+        for (ssize_t at = 0, put = 0; code == TR_OK && at < got; at += put) {
+            put = write(TR_WORKER_RESULT_FD, bytes + at, (size_t)(got - at));
+            if (put < 0)
+                code = TR_FAIL(err, TR_IO, "writing the result: %s", strerrordesc_np(errno));
+        }
+    }
+    if (code == TR_OK && got < 0)
+        code = TR_FAIL(err, TR_IO, "reading the result: %s", strerrordesc_np(errno));
+    if (fd >= 0)
+        (void)close(fd);
+    return code;
+}
+
+/* By DuckDB's own writer into the spill folder, the one place that may be written. */
+static tr_code select_parquet(const tr_request *request, tr_engine *engine, tr_err *err)
+{
+    char path[4096];
+    tr_buf sql = {0};
+    if (request->spill_folder == NULL)
+        return TR_FAIL(err, TR_INVALID, "Parquet needs a scratch folder");
+    (void)snprintf(path, sizeof path, "%s/result.parquet", request->spill_folder);
+    TR_TRY(prepare(engine, request, path, err));
+    /* On lines of its own: the statement may end in a comment. It was checked to be one statement.
+     */
+    tr_code code = tr_buf_format(&sql, err, "COPY (\n%s\n) TO ", request->sql);
+    if (code == TR_OK)
+        code = tr_sql_literal(&sql, tr_str_of(path), err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, tr_str_of(" (FORMAT parquet, COMPRESSION zstd, "
+                                             "USE_TMP_FILE false)"), err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, (tr_str){(const uint8_t *)"", 1}, err);
+    if (code == TR_OK)
+        code = tr_engine_run(engine, (const char *)sql.at, err);
+    if (code == TR_OK)
+        code = send_file(path, request->bytes_max, err);
+    tr_buf_free(&sql);
+    return code;
 }
 
 tr_code tr_select(const tr_request *request, tr_engine *engine, tr_verdict *verdict, tr_err *err)
@@ -160,7 +229,9 @@ tr_code tr_select(const tr_request *request, tr_engine *engine, tr_verdict *verd
     TR_TRY(tr_views_check(request->tables, err));
     TR_TRY(tr_views_disguise(request->tables, &hidden, err));
     TR_TRY(tr_statement_check(engine, &rules, request->sql, err));
-    TR_TRY(prepare(engine, request, err));
+    if (s.form == FORM_PARQUET)
+        return select_parquet(request, engine, err);
+    TR_TRY(prepare(engine, request, NULL, err));
     TR_TRY(tr_engine_start(engine, request->sql, &result, err));
     TR_TRY(tr_rows_open(&result, &s.rows, err));
     s.rows.keep_nulls = true;

@@ -13,7 +13,8 @@ typedef struct tr_sql_options {
     const char *data;
     const char *org; /* NULL: the only one that has datasets there */
     const char *sandbox;
-    const char *format;  /* "table", "csv", "json" */
+    const char *format;  /* "table", "csv", "json"; "parquet" with parquet_path */
+    const char *parquet_path; /* NULL: the result is text */
     const char *worker;  /* NULL: beside the binary */
     uint32_t deadline_s; /* 0, here and below: the worker's own limits */
     uint32_t memory_mb;

@@ -264,8 +264,8 @@ static bool is_near(const tr_query *query, const json_t *tables)
     return false;
 }
 
-tr_code tr_query_select(tr_query *query, const json_t *tables, tr_str sql, const char *format,
-                        size_t bytes_max, tr_buf *out, tr_err *err)
+static tr_code run_select(tr_query *query, const json_t *tables, tr_str sql, const char *format,
+                          tr_worker_run *worker, tr_err *err)
 {
     char *spill = NULL;
     if (sql.len > TR_SQL_BYTES_MAX)
@@ -285,17 +285,12 @@ tr_code tr_query_select(tr_query *query, const json_t *tables, tr_str sql, const
             code = tr_query_hold_tables(&hold, tables, &held, err);
     }
     if (code == TR_OK) {
-        tr_worker_run worker = {
-            .input_fd = -1, .result_fd = -1, .result = out, .bytes_max = bytes_max};
         const json_int_t spill_bytes_max = (json_int_t)TR_SPILL_BYTES_MAX;
         json_t *request =
             json_pack("{s:s,s:s,s:O,s:O,s:s?,s:I}", "do", "select", "format", format, "tables",
                       held != NULL ? held : tables, "sql", text, "spill", spill,
                       "spill_bytes_max", spill_bytes_max);
-        const size_t start = out->len;
-        code = run(query, request, &worker, bytes_max, err);
-        if (code != TR_OK)
-            out->len = start;
+        code = run(query, request, worker, worker->bytes_max, err);
     }
     json_decref(held);
     tr_query_hold_close(&hold);
@@ -303,5 +298,31 @@ tr_code tr_query_select(tr_query *query, const json_t *tables, tr_str sql, const
         tr_query_note_kept(tr_dir_remove(spill, NULL));
     tr_free(spill);
     json_decref(text);
+    return code;
+}
+
+tr_code tr_query_select(tr_query *query, const json_t *tables, tr_str sql, const char *format,
+                        size_t bytes_max, tr_buf *out, tr_err *err)
+{
+    const size_t start = out->len;
+    tr_worker_run worker = {
+        .input_fd = -1, .result_fd = -1, .result = out, .bytes_max = bytes_max};
+    const tr_code code = run_select(query, tables, sql, format, &worker, err);
+    if (code != TR_OK)
+        out->len = start;
+    return code;
+}
+
+tr_code tr_query_select_file(tr_query *query, const json_t *tables, tr_str sql, const char *format,
+                             const char *out_path, tr_err *err)
+{
+    tr_file file = TR_FILE_NONE;
+    TR_TRY(tr_file_replace(out_path, &file, err));
+    tr_worker_run worker = {
+        .input_fd = -1, .result_fd = file.fd, .bytes_max = TR_SPILL_BYTES_MAX};
+    const tr_code code = run_select(query, tables, sql, format, &worker, err);
+    tr_file_close(&file);
+    if (code != TR_OK)
+        tr_query_note_kept(tr_file_remove(out_path, NULL)); /* half a result is none */
     return code;
 }

@@ -56,6 +56,10 @@ TR_MUST_CHECK tr_code tr_query_select(tr_query *query, const json_t *tables, tr_
                                       const char *format, size_t bytes_max, tr_buf *out,
                                       tr_err *err);
 
+/* The same into a file, which is replaced; on failure there is none. "parquet" is a format, too. */
+TR_MUST_CHECK tr_code tr_query_select_file(tr_query *query, const json_t *tables, tr_str sql,
+                                           const char *format, const char *out_path, tr_err *err);
+
 /* A worker of one sandbox that runs one statement after the other (session.c of query-worker). It
  * dies with the server. What it answers to a statement, in this order:
  *     T   {"columns":[{"name","oid","bytes","modifier"}], "params":[oid]}   (params: of describe)

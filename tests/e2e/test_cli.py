@@ -138,6 +138,10 @@ def test_version_is_one_line():
     (["export", "--dataset", "d"], "--client-id"),
     (["query", "SELECT 1"], "--data"),
     (["query", "--data", "x", "--format", "xml", "SELECT 1"], "xml"),
+    (["query", "--data", "x", "--csv", "--json", "SELECT 1"], "only one"),
+    (["query", "--data", "x", "--csv", "--format", "table", "SELECT 1"], "only one"),
+    (["query", "--data", "x", "--parquet", "y"], "needs SQL"),
+    (["query", "--data", "x", "--file", "y", "SELECT 1"], "--file and SQL"),
     (["query", "--url", "http://127.0.0.1:1", "SELECT 1"], "--data"),
     (["verify"], "files"),
     (["verify", "--batch", "b", "f.parquet"], "files"),
@@ -404,6 +408,60 @@ def test_a_query_that_cannot_run_says_why(loaded, server, api, sql, named):
     done = run("query", "--data", data, sql.format(table=table_of(api, loaded.crm)))
     assert done.returncode == 1 and done.stdout == "" and named in done.stderr
     assert str(data) not in done.stderr and "root:" not in done.stderr
+
+
+def test_query_writes_csv_json_and_parquet(loaded, server, api, tmp_path):
+    data, table = server.folder / "data", table_of(api, loaded.crm)
+    sql = (f"SELECT 1 AS one, 'a,b' AS two, NULL AS none, [1, 2] AS list, MAP {{'k': 1.5::DECIMAL(4,2)}} AS m, "
+           f"TIMESTAMP '2024-02-29 10:00:00.5' AS t FROM {table} LIMIT 2; -- the end")
+    done = run("query", "--data", data, "--csv", sql)
+    assert done.stdout.splitlines()[:2] == ["one,two,none,list,m,t",
+                                            '1,"a,b",,"[1,2]","{""k"":1.50}",2024-02-29T10:00:00.500Z'], done
+    done = run("query", "--data", data, "--json", sql)
+    assert json.loads(done.stdout.splitlines()[0]) == {
+        "one": 1, "two": "a,b", "none": None, "list": [1, 2], "m": {"k": 1.5}, "t": "2024-02-29T10:00:00.500Z"}
+    out = tmp_path / "result.parquet"
+    out.write_bytes(b"old")
+    done = run("query", "--data", data, "--parquet", out, sql)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    rows = pyarrow.parquet.read_table(out)
+    assert rows.num_rows == 2 and rows.column("m").to_pylist()[0] == [("k", pytest.approx(1.5))]
+    assert str(rows.schema.field("m").type.item_type) == "decimal128(4, 2)"
+    done = run("query", "--data", data, "--parquet", out, f"SELECT nothing FROM {table}")
+    assert done.returncode == 1 and not out.exists()
+    all_rows = run("query", "--data", data, "--parquet", out, f"SELECT * FROM {table}")
+    assert all_rows.returncode == 0 and "_tributary" not in pyarrow.parquet.read_schema(out).names
+
+
+def test_query_reads_its_sql_from_a_file(loaded, server, api, tmp_path):
+    data, table = server.folder / "data", table_of(api, loaded.crm)
+    sql = tmp_path / "report.sql"
+    sql.write_text(f"-- how many\nSELECT count(*) AS `n`\n  FROM {table}\n WHERE 1 == 1;\n")
+    done = run("query", "--data", data, "--csv", "--file", sql)
+    assert done.stdout.splitlines()[0] == "n" and int(done.stdout.splitlines()[1]) >= 100, done.stderr
+    piped = subprocess.run([BINARY, "query", "--data", str(data), "--csv", "--file", "-"], input=sql.read_bytes(),
+                           capture_output=True)
+    assert piped.stdout.decode() == done.stdout
+    sql.write_text(f"SELECT 1 AS one\n  , nothing\nFROM {table}")
+    done = run("query", "--data", data, "--file", sql)
+    assert done.returncode == 1 and done.stderr.startswith("tributary query: line 2, column 5: "), done.stderr
+    for text, words in (("SELECT 1; SELECT 2", "more than one"), (" -- nothing", "no statement"),
+                        ("x" * (1 << 21), "longer than 1048576"), ("SELECT 1\0", "no text"),
+                        (f"INSERT INTO {table} SELECT 1", "only reads"), ("BEGIN", "only a SELECT")):
+        sql.write_text(text)
+        done = run("query", "--data", data, "--file", sql)
+        assert done.returncode == 1 and words in done.stderr, done.stderr
+    assert run("query", "--data", data, "--file", tmp_path / "none").returncode == 1
+    assert table in run("query", "--data", data, "show tables").stdout
+
+
+def test_query_works_on_a_stopped_servers_folder(tmp_path):
+    own = export_world.Server(tmp_path).start()
+    w = export_world.World(own.api)
+    w.ingest(w.crm, [w.row(i, tier="gold") for i in range(3)])
+    own.stop()
+    done = run("query", "--data", tmp_path / "data", "--csv", "SELECT count(*) AS n FROM crm")
+    assert done.stdout == "n\n3\n", done.stderr
 
 
 def test_query_wants_a_data_folder(tmp_path):

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 
+import pyarrow.parquet
 import pytest
 
 import export_world
@@ -44,11 +45,11 @@ def ran(tmp_path_factory):
 
 
 def test_every_block_runs(ran):
-    assert len(ran[1]) == len(blocks()) == 9
+    assert len(ran[1]) == len(blocks()) == 10
 
 
 def test_the_tutorial_ends_with_merged_rows(ran):
-    table = ran[1][-2]
+    table = ran[1][-3]
     ann = next(line for line in table.splitlines() if "Ann" in line)
     assert re.search(r"Ann\W+Rossi\W+ann\.new@example\.com\W+gold\W+420", ann)
     ben = next(line for line in table.splitlines() if "Ben" in line)
@@ -56,8 +57,8 @@ def test_the_tutorial_ends_with_merged_rows(ran):
 
 
 def test_the_job_and_its_file_are_shown(ran):
-    assert '"SUCCEEDED"' in ran[1][-4] and '"totalExportedProfileCounter": 2' in ran[1][-4]
-    assert re.search(r"profiles\.parquet  ok  rows=2 ", ran[1][-3])
+    assert '"SUCCEEDED"' in ran[1][-5] and '"totalExportedProfileCounter": 2' in ran[1][-5]
+    assert re.search(r"profiles\.parquet  ok  rows=2 ", ran[1][-4])
 
 
 def test_the_server_was_ended(ran):
@@ -67,3 +68,11 @@ def test_the_server_was_ended(ran):
 def test_files_that_the_readme_points_to_are_there():
     for name in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text()):
         assert (ROOT / name).exists(), name
+
+
+def test_sql_writes_and_the_command_line_reads_it(ran):
+    folder, texts = ran
+    assert '{"state":"SUCCESS","rowCount":2,"errors":[]}' in texts[-2]
+    assert "tier,people\ngold,1\n" in texts[-2]
+    assert pyarrow.parquet.read_table(folder / "gold.parquet").to_pylist() == [{"tier": "gold"}]
+    assert "tiers" in texts[-2].split("gold,1")[1]
