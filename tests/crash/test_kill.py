@@ -21,7 +21,7 @@ import pytest
 import requests
 
 import export_world
-from export_world import CATALOG, FILES, IMPORT, JOBS
+from export_world import CATALOG, FILES, IMPORT, JOBS, POLICIES
 
 LONG = os.environ.get("TRIBUTARY_LONG") == "1"
 PASSAGES = int(os.environ.get("CRASH_PASSAGES", "3" if LONG else "1"))     # of each point
@@ -260,6 +260,14 @@ class Story:
             assert export_world.until("the cancelled job ends", ended) in ("CANCELLED", "SUCCEEDED")
         self.do(step)
 
+    def link(self):
+        """Pairs of people turn out to be one: every export of persons after it reads other runs."""
+        w = self.world
+        rows = [w.row(n, tier="one of two") for n in range(0, PEOPLE, 40)]
+        for n, row in enumerate(rows):
+            row["identityMap"]["Email"] = [{"id": f"pair{n // 2}@example.org"}]
+        self.ingest("links", w.loyalty, rows)
+
     def tell(self):
         """The whole story; the rows of its exports."""
         w = self.world
@@ -276,7 +284,11 @@ class Story:
         self.cancel("cancelled")
         plain = self.export("plain")
         full = self.export("full", filter={"emptyProfiles": True}, additionalFields={"eventList": {}})
-        return plain, full, self.evaluate()
+        evaluated = self.evaluate()
+        persons = {"mergePolicy": {"id": w.persons}, "filter": {"emptyProfiles": True}}
+        alone = self.export("alone", **persons)
+        self.link()
+        return plain, full, evaluated, alone, self.export("persons", **persons)
 
     def evaluate(self):
         """Members of a segment that the export evaluates itself; then by the membership that it left."""
@@ -296,7 +308,7 @@ class Story:
             found = self.api.call("GET", CATALOG + "/batches", params={"limit": 100})
             ours = [b for b in found.values() if b["relatedObjects"][0]["id"] in (
                 self.world.loyalty, self.world.clicks, self.world.crm) and b["status"] == "success"]
-            assert len(ours) == 1 + 2 + SMALL, [b["id"] for b in ours]
+            assert len(ours) == 1 + 3 + SMALL, [b["id"] for b in ours]
             for batch in ours:
                 entries = self.api.call("GET", f"{FILES}/batches/{batch['id']}/files")["data"]
                 assert entries, f"batch {batch['id']} is a success without files"
@@ -317,6 +329,11 @@ def base(tmp_path_factory):
         world.client = server.client
         world.reference = server.api.call("GET", f"{CATALOG}/dataSets/{world.crm}")[world.crm]["schemaRef"]
         world.notes = world.new_dataset({"name": "notes", "schemaRef": world.reference})
+        server.api.call("POST", "/data/core/idnamespace/identities", 200,
+                        {"name": "CRM", "code": "CRMID", "idType": "CROSS_DEVICE"})
+        world.persons = server.api.call("POST", POLICIES, 200, {
+            "name": "persons", "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": "pdg"},
+            "attributeMerge": {"type": "timestampOrdered"}})["id"]
         world.ingest(world.crm, [world.row(n, firstName=f"name {n}", tier="none") for n in range(PEOPLE)])
     finally:
         server.stop()
@@ -324,7 +341,8 @@ def base(tmp_path_factory):
     story = Story(copied(world, "undisturbed"), world)
     try:
         world.expected = story.tell()
-        plain, full, evaluated = world.expected
+        plain, full, evaluated, alone, persons = world.expected
+        assert alone.num_rows == full.num_rows and persons.num_rows == full.num_rows - PEOPLE // 80
         assert story.deaths == 0 and plain.num_rows == PEOPLE and full.num_rows > PEOPLE > evaluated.num_rows > 0
         story.check_the_rest()
     finally:
@@ -394,5 +412,5 @@ def test_any_number_of_workers_writes_the_same_rows(base, workers):
 
 def test_every_room_that_writes_has_crash_points():
     names = named_points()
-    for room in ("catalog", "lake", "ingest", "export", "compact"):
+    for room in ("catalog", "lake", "ingest", "export", "compact", "stitch"):
         assert any(name.startswith(room) for name in names), f"no crash point of {room}"
