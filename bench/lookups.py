@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """lookups.py - lookups of single profiles over HTTP, by wrk: how many a second, and how long they take.
 
-    bench/lookups.py [PROFILES] [SECONDS] [CONNECTIONS]
+    bench/lookups.py [PROFILES] [SECONDS] [CONNECTIONS] [none|pdg]
 
-A server of its own, two record datasets of PROFILES people each (the second knows two of three), random ids.
+A server of its own, two record datasets of PROFILES people each (the second knows two of three), random ids. With pdg the
+second knows them by another identity, which the identity graph links with the first one's: a lookup merges rows of two keys.
 """
 import json
 import os
@@ -14,7 +15,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 import export_world   # noqa: E402
@@ -24,7 +24,7 @@ FIRST = ["Ada", "Bob", "Cleo", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Jan"]
 SCRIPT = """
 math.randomseed(os.time())
 wrk.headers = {%s}
-local path = "/data/core/ups/access/entities?schema.name=_xdm.context.profile&entityIdNS=CRMID&entityId="
+local path = "/data/core/ups/access/entities?schema.name=_xdm.context.profile&mergePolicyId=%s&entityIdNS=CRMID&entityId="
 request = function() return wrk.format("GET", path .. string.format("c%%09d", math.random(0, %d))) end
 """
 
@@ -38,8 +38,11 @@ def crm_row(tenant, number, rng):
         "tags": [f"t{rng.randrange(40)}" for _ in range(rng.randrange(3))]}}}
 
 
-def loyalty_row(tenant, number, rng):
-    return {"identityMap": {"CRMID": [{"id": f"c{number:09}", "primary": True}]}, tenant: {"l": {
+def loyalty_row(tenant, number, rng, graph):
+    own = {"CRMID": [{"id": f"c{number:09}", "primary": graph == "none"}]}
+    if graph == "pdg":
+        own["Email"] = [{"id": f"p{number}@example.org", "primary": True}]
+    return {"identityMap": own, tenant: {"l": {
         "tier": rng.choice(["gold", "silver", "bronze"]), "points": rng.randrange(10_000),
         "store": f"S{rng.randrange(500)}", "last": "2024-02-03T04:05:06Z"}}}
 
@@ -62,7 +65,7 @@ def make_schema(world, name, member, fields):
         "allOf": [{"$ref": ref} for ref in (export_world.PROFILE, export_world.IDENTITY_MAP, group["$id"])]})["$id"]
 
 
-def fill(world, profiles):
+def fill(world, profiles, graph="none"):
     rng = random.Random(1)
     crm_fields, loyalty_fields = properties()
     crm = world.dataset("people", make_schema(world, "people", "p", crm_fields))
@@ -70,7 +73,7 @@ def fill(world, profiles):
     for first in range(0, profiles, ROWS_AT_ONCE):
         numbers = range(first, min(first + ROWS_AT_ONCE, profiles))
         world.ingest(crm, [crm_row(world.tenant, number, rng) for number in numbers])
-        world.ingest(loyalty, [loyalty_row(world.tenant, number, rng) for number in numbers if number % 3])
+        world.ingest(loyalty, [loyalty_row(world.tenant, number, rng, graph) for number in numbers if number % 3])
 
 
 def cpu_seconds(pid):
@@ -78,34 +81,64 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def main():
-    profiles, seconds, connections = [int(word) for word in sys.argv[1:] + ["200000", "10", "16"][len(sys.argv) - 1:]]
+def policy(api, graph):
+    api.call("POST", "/data/core/idnamespace/identities", 200, {"name": "crm", "code": "CRMID", "idType": "CROSS_DEVICE"})
+    return api.call("POST", export_world.POLICIES, 200, {
+        "name": graph, "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": graph},
+        "attributeMerge": {"type": "timestampOrdered"}})["id"]
+
+
+def milliseconds(text, percent):
+    number, unit = re.search(percent + r"%\s+([0-9.]+)(us|ms|s)", text).groups()
+    return float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+
+
+def one_round(server, script, seconds, connections):
+    before = cpu_seconds(server.process.pid)
+    done = subprocess.run(["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency", "-s", str(script),
+                           server.url], check=True, capture_output=True, text=True).stdout
+    spent = cpu_seconds(server.process.pid) - before
+    assert "Non-2xx" not in done, done
+    requests = int(re.search(r"(\d+) requests in", done)[1])
+    return {"per_s": float(re.search(r"Requests/sec:\s+([0-9.]+)", done)[1]), "p50_ms": milliseconds(done, "50"),
+            "p99_ms": milliseconds(done, "99"), "cpu_us": 1e6 * spent / requests}
+
+
+def measure(profiles, seconds, connections, graph):
+    """Rounds as dictionaries: the first one finds nothing decoded."""
     folder = tempfile.TemporaryDirectory(prefix="lookups-")
     server = export_world.Server(folder.name).start()
     try:
         world = export_world.World(server.api)
-        begun = time.monotonic()
-        fill(world, profiles)
-        print(f"{profiles} profiles in after {time.monotonic() - begun:.1f} s")
+        own = policy(server.api, graph)
+        fill(world, profiles, graph)
         headers = ", ".join(f'["{name}"]={json.dumps(value)}' for name, value in server.api.session.headers.items()
                             if name.lower() not in ("connection", "accept-encoding", "accept", "user-agent"))
         script = pathlib.Path(folder.name) / "lookups.lua"
-        script.write_text(SCRIPT % (headers, profiles - 1))
-        for what in ("cold", "warm", "warm"):
-            print(what, flush=True)
-            before = cpu_seconds(server.process.pid)
-            done = subprocess.run(["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency", "-s",
-                                   str(script), server.url], check=True, capture_output=True, text=True).stdout
-            spent = cpu_seconds(server.process.pid) - before
-            requests = int(re.search(r"(\d+) requests in", done)[1])
-            assert "Non-2xx" not in done, done
-            print(done + f"CPU of the server: {spent:.1f} s, {1e6 * spent / requests:.0f} us a lookup", flush=True)
-        peak = [line for line in pathlib.Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
-                if line.startswith(("VmHWM", "RssAnon"))]
-        print("; ".join(peak))
+        script.write_text(SCRIPT % (headers, own, profiles - 1))
+        rounds = []
+        for state in ("cold", "warm", "warm"):
+            rounds.append({"profiles": profiles, "connections": connections, "graph": graph, "state": state,
+                           **one_round(server, script, seconds, connections)})
+        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+        rounds[-1]["peak_mb"] = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+        return rounds
     finally:
         server.stop()
         folder.cleanup()
+
+
+def table(rounds):
+    lines = ["| lookups over HTTP | graph | a second | p50 ms | p99 ms | server CPU us a lookup |", "|---|---|--:|--:|--:|--:|"]
+    for found in rounds:
+        lines.append(f"| {found['profiles']:,} profiles, {found['connections']} connections, {found['state']} | {found['graph']} | "
+                     f"{found['per_s']:,.0f} | {found['p50_ms']:.2f} | {found['p99_ms']:.2f} | {found['cpu_us']:.0f} |")
+    return "\n".join(lines)
+
+
+def main():
+    words = sys.argv[1:] + ["200000", "10", "16", "none"][len(sys.argv) - 1:]
+    print(table(measure(int(words[0]), int(words[1]), int(words[2]), words[3])))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import lookups
 import over_http
 import peers
 
@@ -38,7 +39,7 @@ THREE = "loyalty.tier,person.name.firstName,personalEmail.address"
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="small data, one repeat: only to see that all works")
-    parser.add_argument("--only", default="full,fields,events,wide,http")
+    parser.add_argument("--only", default="full,fields,events,wide,http,lookups")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dir", default=None, help="where the made data is kept from run to run")
@@ -223,6 +224,12 @@ for these five datasets and right only while none has a person twice; *all in cr
 has everybody. Rows of "over HTTP" are calls on a running server: an export from the request to the published batch,
 with `identityMap`, and every file hashed and synced; its peers read the files that were uploaded, and sync nothing.
 The data: `bench/bench_world.h`; the SQL: `bench/peers.py`.
+
+{lookups.table(report['lookups'])}
+
+One profile by an identity, ids at random, by wrk on the same machine (its own work takes about as much as the server's).
+The first round finds nothing decoded. Under `pdg` the two fragments of a person are stored under different identities.
+`bench/lookups.py`.
 """
     pathlib.Path(path).write_text(text)
 
@@ -242,7 +249,7 @@ def main():
     build = pathlib.Path(args.bench).parents[1]
     subprocess.run(["ninja", "-C", str(build), "bench/merge_bench"], check=True, stdout=subprocess.DEVNULL)
     report = {"when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "quick": args.quick,
-              "revision": revision(), "machine": machine(), "cases": []}
+              "revision": revision(), "machine": machine(), "cases": [], "lookups": []}
     chosen = args.only.split(",")
     try:
         for name, (text, world, run_only) in cases(args.quick).items():
@@ -253,6 +260,10 @@ def main():
             world = cases(args.quick)["full"][1]
             report["cases"] += over_http.run(args, data, generated(args, data, world), run_peer, checksum)
             print(table(report["cases"]), flush=True)
+        if "lookups" in chosen:
+            for graph in ("none", "pdg"):
+                report["lookups"] += lookups.measure(20000 if args.quick else 2000000, 2 if args.quick else 10, 16, graph)
+            print(lookups.table(report["lookups"]), flush=True)
     finally:
         if args.dir is None:
             shutil.rmtree(data, ignore_errors=True)

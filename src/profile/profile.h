@@ -3,8 +3,8 @@
  *
  * A VIEW is everything that lookups share: a merge policy, the columns, a snapshot of the store,
  * the members of segments, and a merge plan over them. Views are kept and handed to all who ask
- * alike; a change of what profiles are made of (catalog.h, profile_version) makes them old, and the next
- * lookup gets a new one. So what was committed before a lookup began is in its answer.
+ * alike; a change of what profiles are made of (catalog.h, profile_version) makes them old, and the
+ * next lookup gets a new one. So what was committed before a lookup began is in its answer.
  *
  *     identity --(pdg: its cluster)--> keys --> rows in every run --merge--> one row --> JSON
  *

@@ -4,9 +4,9 @@
  *     PATH OPERATOR VALUE        = != < <= > >=
  *
  * The value is read as the field's type: true or false; a number; a text, in quotes or not,
- * compared by its bytes; a date ("2019-05-03", quotes or not, or 20190503), or an instant. A date stands for
- * the whole day where the field is an instant: "= 20190503" holds all day, "> 20190503" from the
- * next midnight on.
+ * compared by its bytes; a date ("2019-05-03", quotes or not, or 20190503), or an instant. A date
+ * stands for the whole day where the field is an instant: "= 20190503" holds all day, "> 20190503"
+ * from the next midnight on.
  *
  * Within arrays and maps it is enough that one value of the event fits. An event without a value
  * fits `!=` alone, which is the opposite of `=`.
