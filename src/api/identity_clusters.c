@@ -195,11 +195,11 @@ static json_t *begin_entry(const tr_id_call *ids, const tr_id_asked *asked, cons
 {
     json_t *entry = named(asked->form, tr_id_write(ids, asked->form, asked->identity));
     *list = json_array();
-    if (entry == NULL || *list == NULL || json_object_set_new(entry, name, *list) != 0) {
+    const bool is_good = entry != NULL && *list != NULL && json_object_set(entry, name, *list) == 0;
+    json_decref(*list); /* the entry's from here on */
+    if (!is_good)
         json_decref(entry);
-        return NULL;
-    }
-    return entry;
+    return is_good ? entry : NULL;
 }
 
 static tr_code end_entry(json_t *entry, bool is_good, json_t **out, tr_err *err)
