@@ -19,7 +19,8 @@ struct tr_cached_chunk {
     tr_cached_chunk *newer, *older;
     tr_cached_chunk **slot; /* where its file finds it */
     atomic_bool is_used;
-    tr_arena arena;
+    void *memory; /* of the rest, exactly so many bytes as it needs */
+    uint64_t bytes;
     tr_column column;
     const uint8_t (*keys)[16]; /* instead of column */
 };
@@ -57,7 +58,7 @@ tr_code tr_chunk_cache_open(uint64_t bytes_max, tr_chunk_cache **out, tr_err *er
 
 static void free_chunk(tr_cached_chunk *chunk)
 {
-    tr_arena_free(&chunk->arena);
+    tr_free(chunk->memory);
     tr_free(chunk);
 }
 
@@ -78,7 +79,7 @@ static void link_newest(tr_chunk_cache *cache, tr_cached_chunk *chunk)
 static void drop(tr_chunk_cache *cache, tr_cached_chunk *chunk)
 {
     unlink_chunk(cache, chunk);
-    cache->bytes -= chunk->arena.bytes;
+    cache->bytes -= chunk->bytes;
     *chunk->slot = NULL;
     free_chunk(chunk);
 }
@@ -131,23 +132,114 @@ static tr_cached_chunk **slot_of(const tr_parquet_file *file, uint32_t group, ui
     return &file->cached[(size_t)group * (file->shape.leaf_count + 1) + place];
 }
 
+/* Compacting: an arena has twice the room that a column takes ------------------------------- */
+
+/* 0, 1, 2 ...: where rows begin in a nested column with one entry a row, which most are. All share
+ * it, and with it the line of the processor's caches that a row needs. */
+static uint32_t one_a_row[1 << 17];
+static pthread_once_t one_a_row_once = PTHREAD_ONCE_INIT;
+
+static void fill_one_a_row(void)
+{
+    for (uint32_t i = 0; i < sizeof one_a_row / sizeof *one_a_row; i++)
+        one_a_row[i] = i;
+}
+
+static bool has_one_a_row(const tr_column *column)
+{
+    (void)pthread_once(&one_a_row_once, fill_one_a_row);
+    return column->row_start != NULL && column->entries == column->rows &&
+           column->rows < sizeof one_a_row / sizeof *one_a_row &&
+           memcmp(column->row_start, one_a_row, ((size_t)column->rows + 1) * sizeof *one_a_row) ==
+               0;
+}
+
+static size_t value_bytes(tr_storage storage)
+{
+    static const size_t sizes[] = {[TR_STORAGE_WORD] = sizeof(uint64_t),
+                                   [TR_STORAGE_STRING] = sizeof(tr_str),
+                                   [TR_STORAGE_KEY] = 16};
+    return sizes[storage];
+}
+
+/* A part of the memory, filled from `from`. */
+static void *take(uint8_t **at, const void *from, size_t bytes)
+{
+    void *part = *at;
+    if (bytes > 0)
+        memcpy(part, from, bytes);
+    *at += bytes;
+    return part;
+}
+
+static size_t text_bytes(const tr_values *values)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < values->count && values->storage == TR_STORAGE_STRING; i++)
+        bytes += values->strings[i].len;
+    return bytes;
+}
+
+/* Largest alignment first. */
+static tr_code compact(const tr_column *in, tr_cached_chunk *chunk, tr_err *err)
+{
+    const bool is_nested = in->row_start != NULL, is_plain = has_one_a_row(in);
+    const size_t values = in->values.count * value_bytes(in->values.storage);
+    const size_t codes = in->entries * sizeof *in->codes, levels = is_nested ? in->entries : 0;
+    const size_t starts =
+        is_nested && !is_plain ? ((size_t)in->rows + 1) * sizeof *in->row_start : 0;
+    const size_t bytes = values + codes + starts + 2 * levels + text_bytes(&in->values);
+    uint8_t *at = tr_alloc(bytes == 0 ? 1 : bytes);
+    if (at == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to cache a column");
+    chunk->memory = at;
+    chunk->bytes = bytes + sizeof *chunk;
+    chunk->column = *in;
+    tr_str *strings = take(&at, in->values.words, values);
+    chunk->column.values.words = (const uint64_t *)(const void *)strings;
+    chunk->column.codes = take(&at, in->codes, codes);
+    if (is_nested) {
+        const uint32_t *own = take(&at, in->row_start, starts);
+        chunk->column.row_start = is_plain ? one_a_row : own;
+        chunk->column.def = take(&at, in->def, levels);
+        chunk->column.rep = take(&at, in->rep, levels);
+    }
+    for (uint32_t i = 0; i < in->values.count && in->values.storage == TR_STORAGE_STRING; i++)
+        strings[i].at = take(&at, strings[i].at, strings[i].len);
+    return TR_OK;
+}
+
+static tr_code load_keys(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
+                         tr_cached_chunk *chunk, tr_err *err)
+{
+    const uint32_t rows = file->group_rows[group];
+    uint8_t(*keys)[16] = tr_alloc_array((size_t)rows + 1, sizeof *keys);
+    if (keys == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the keys of %u rows", rows);
+    chunk->memory = keys;
+    chunk->bytes = ((uint64_t)rows + 1) * sizeof *keys + sizeof *chunk;
+    chunk->keys = (const uint8_t(*)[16])keys;
+    return tr_parquet_read_keys(file, group, leaf, keys, err);
+}
+
 /* Decodes a whole chunk. */
 static tr_code load(const tr_parquet_file *file, uint32_t group, uint32_t leaf, bool is_keys,
                     tr_cached_chunk **out, tr_err *err)
 {
-    const uint32_t rows = file->group_rows[group];
+    tr_arena arena = {0};
+    tr_column column;
     tr_cached_chunk *chunk = tr_alloc_zeroed(1, sizeof *chunk);
     tr_code code = TR_OK;
     if (chunk == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to cache a column");
     if (is_keys) {
-        uint8_t(*keys)[16] = tr_arena_array(&chunk->arena, (size_t)rows + 1, sizeof *keys);
-        code = keys == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for the keys of %u rows", rows)
-                            : tr_parquet_read_keys(file, group, leaf, keys, err);
-        chunk->keys = (const uint8_t(*)[16])keys;
+        code = load_keys(file, group, leaf, chunk, err);
     } else {
-        code = tr_parquet_read_past_cache(file, group, leaf, 0, rows, &chunk->arena, &chunk->column,
-                                          err);
+        code = tr_parquet_read_past_cache(file, group, leaf, 0, file->group_rows[group], &arena,
+                                          &column, err);
+        if (code == TR_OK)
+            code = compact(&column, chunk, err);
+        tr_arena_free(&arena);
     }
     if (code != TR_OK)
         free_chunk(chunk);
@@ -205,7 +297,7 @@ static tr_code fill_slot(const tr_parquet_file *file, uint32_t group, uint32_t l
     *slot = fresh;
     fresh->slot = slot;
     link_newest(cache, fresh);
-    cache->bytes += fresh->arena.bytes;
+    cache->bytes += fresh->bytes;
     evict(cache, fresh);
     return TR_OK;
 }
@@ -258,11 +350,8 @@ static inline void prefetch(const void *at)
 
 static void prefetch_value(const tr_values *values, uint32_t code)
 {
-    static const size_t sizes[] = {[TR_STORAGE_WORD] = sizeof(uint64_t),
-                                   [TR_STORAGE_STRING] = sizeof(tr_str),
-                                   [TR_STORAGE_KEY] = 16};
     if (code != 0)
-        prefetch((const uint8_t *)values->words + (code - 1) * sizes[values->storage]);
+        prefetch((const uint8_t *)values->words + (code - 1) * value_bytes(values->storage));
 }
 
 /* Every pass waits for what the one before asked for, and asks for what that leads to. */
