@@ -84,9 +84,11 @@ class Site:
     def export(self, fields, **more):
         """A finished job."""
         paths = [f"{self.tenant}.{path}" for path in fields] + ["identityMap"]
+        return self.export_all(fields=",".join(paths), **more)
+
+    def export_all(self, **more):
         job = self.api.call("POST", export_world.JOBS, 200, {
-            "fields": ",".join(paths), "destination": {"datasetId": self.target},
-            "schema": {"name": "_xdm.context.profile"}, **more})["id"]
+            "destination": {"datasetId": self.target}, "schema": {"name": "_xdm.context.profile"}, **more})["id"]
 
         def ended():
             found = self.api.call("GET", f"{export_world.JOBS}/{job}")
