@@ -109,11 +109,13 @@ tr_code tr_merge_join_rows(const tr_rows *a, const tr_rows *b, tr_arena *arena, 
     return TR_OK;
 }
 
+/* Whose identities are asked for. */
 static bool has_event_only(const tr_merge_work *work)
 {
     const tr_groups *records = &work->record_groups;
     for (uint32_t g = 0; g < records->count && tr_merge_walks_event_only(work->plan); g++)
-        if (records->start[g] == records->start[g + 1])
+        if (records->start[g] == records->start[g + 1] &&
+            (work->has_identities_of == NULL || work->has_identities_of[g]))
             return true;
     return false;
 }
@@ -134,12 +136,12 @@ static tr_code join_all(const tr_merge_work *work, bool has_events, tr_rows *out
 }
 
 /* A profile's records, or else its events, the newest ingestion first; returns how many. */
-static uint32_t list_own(const tr_merge_work *work, uint32_t g, uint32_t *out)
+static uint32_t list_own(const tr_merge_work *work, bool with_events, uint32_t g, uint32_t *out)
 {
     const tr_groups *records = &work->record_groups, *events = &work->event_groups;
     const uint32_t own = records->start[g + 1] - records->start[g];
     memcpy(out, records->rows + records->start[g], own * sizeof *out);
-    if (own > 0 || !tr_merge_walks_event_only(work->plan))
+    if (own > 0 || !with_events)
         return own;
     const uint32_t own_events = events->start[g + 1] - events->start[g];
     memcpy(out, events->rows + events->start[g], own_events * sizeof *out);
@@ -183,7 +185,7 @@ tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *gr
     if (out.start == NULL || out.rows == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
     for (uint32_t g = 0, to = 0; g < count; g++) {
-        to += list_own(work, g, out.rows + to);
+        to += list_own(work, with_events, g, out.rows + to);
         for (uint32_t i = clusters->start == NULL ? 0 : clusters->start[g];
              clusters->start != NULL && i < clusters->start[g + 1]; i++)
             out.rows[to++] = clusters->rows[i] + shift;

@@ -131,6 +131,9 @@ TR_MUST_CHECK tr_code tr_merge_view_keys(tr_merge_view *view, const uint8_t (**o
  * arena    holds them */
 TR_MUST_CHECK tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wanted,
                                          tr_arena *arena, tr_column *columns, tr_err *err);
+/* Of profiles that are only events, identityMap is made from now on only when a flag of one is set: else nobody's
+ * events are read for it. wanted  [profiles], borrowed until the next call or `keep` returns; NULL: all */
+void tr_merge_view_want_identities(tr_merge_view *view, const bool *wanted);
 /* The probe's segmentMembership out of the spec's `members` alone. */
 TR_MUST_CHECK tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *columns,
                                             tr_err *err);

@@ -111,6 +111,7 @@ typedef struct tr_merge_work {
     tr_fold record_fold, event_fold; /* event_fold and event_ids by tr_merge_fold_events */
     tr_event_ids event_ids;
     bool has_folded_events;
+    const bool *has_identities_of; /* of profiles that are only events: whose identities matter; NULL: all */
     bool is_lane_shared;         /* a profile has several rows of one record dataset */
     tr_rows clusters;            /* rows of members' runs; only of stitched profiles */
     tr_groups cluster_groups;    /* the profiles' rows in `clusters`; .start NULL until then */

@@ -369,6 +369,12 @@ tr_code tr_merge_view_set_members(tr_merge_view *view, const tr_run *run, tr_err
     return TR_OK;
 }
 
+void tr_merge_view_want_identities(tr_merge_view *view, const bool *wanted)
+{
+    view->work->has_identities_of = wanted;
+    view->has_identities = false;
+}
+
 tr_code tr_merge_ask_keeper(tr_merge_work *work, tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
@@ -379,6 +385,7 @@ tr_code tr_merge_ask_keeper(tr_merge_work *work, tr_err *err)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
     memset(keep, true, count);
     TR_TRY(plan->spec.keep(plan->spec.keep_ctx, work->index, &view, keep, err));
+    work->has_identities_of = NULL;
     tr_merge_keep_groups(work, keep);
     return TR_OK;
 }

@@ -89,6 +89,19 @@ static tr_code read_members(maker *m, tr_err *err)
     return TR_OK;
 }
 
+/* Only members are counted: that nobody's events are read for the others. */
+static tr_code want_members(maker *m, tr_err *err)
+{
+    bool *wanted = tr_arena_array(&m->arena, (size_t)m->profiles + 1, sizeof *wanted);
+    if (wanted == NULL)
+        return no_memory(err);
+    for (uint32_t d = 0; d < m->definitions; d++)
+        for (uint32_t p = 0; p < m->profiles; p++)
+            wanted[p] |= m->masks[d][p] != 0;
+    tr_merge_view_want_identities(m->view, wanted);
+    return TR_OK;
+}
+
 static tr_code read_namespaces(maker *m, tr_err *err)
 {
     const tr_shape *probe = tr_evaluator_probe(m->evaluation->evaluator);
@@ -99,6 +112,7 @@ static tr_code read_namespaces(maker *m, tr_err *err)
             tr_arena_array(&m->arena, probe->units[unit].leaf_count, sizeof *columns);
         if (columns == NULL)
             return no_memory(err);
+        TR_TRY(want_members(m, err));
         TR_TRY(tr_merge_view_unit(m->view, unit, NULL, &m->arena, columns, err));
         m->namespaces = &columns[0];
         codes = columns[0].values.count;
@@ -254,6 +268,7 @@ tr_code tr_evaluation_run(const tr_evaluation *evaluation, tr_merge_view *view, 
             code = tr_membership_write(m.writer, bits, (tr_sink){append, file}, err);
     }
     tr_membership_writer_close(m.writer);
+    tr_merge_view_want_identities(view, NULL);
     tr_arena_free(&m.arena);
     if (code == TR_OK)
         *out = part;

@@ -132,7 +132,9 @@ def test_entries_of_other_segments_stay(people):
 
 def test_members_that_are_only_events_stay_though_others_are_evaluated(people):
     events, gold = people.segment("xEvent.count() > 0"), people.tier("gold")
-    assert people.run(events)["metrics"]["segmentedProfileCounter"][events] == 4
+    counted = people.run(events)["metrics"]
+    assert counted["segmentedProfileCounter"][events] == 4
+    assert counted["segmentedProfileByNamespaceCounter"][events] == {"CRMID": 4}
     people.run(gold)
     exported(people, gold, evaluationInfo=TRUE)
     found, _ = exported(people, events, filter={"emptyProfiles": True})
