@@ -134,8 +134,10 @@ tr_code tr_live_narrow(tr_live *live, bool (*wants)(void *ctx, const char *colum
 tr_code tr_live_begin(tr_live *live, tr_err *err)
 {
     bool is_changed = false;
-    TR_TRY(tr_export_plan_stitch(live->json, &live->export->parts, &live->tenant, NULL, &is_changed, err));
-    TR_TRY(tr_export_plan_open(live->json, &live->export->parts, &live->tenant, NULL, &live->plan, err));
+    TR_TRY(tr_export_plan_stitch(live->json, &live->export->parts, &live->tenant, NULL, &is_changed,
+                                 err));
+    TR_TRY(tr_export_plan_open(live->json, &live->export->parts, &live->tenant, NULL, &live->plan,
+                               err));
     live->has_begun = true;
     return TR_OK;
 }

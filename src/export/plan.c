@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plan.c - a plan as JSON, and opened.
  *
- *     {"format":1, "runs":[ids], "stitched":[ids], "policy":{document}, "output":{row type}, "partitions":n,
- *      "emptyProfiles":b, "events":b, "updatedAfter":us, "eventAfter":us, "eventBefore":us,
- *      "memberships":[ids], "hidden":[ids], "segments":[as sent], "perSegment":b, "qualifiedFrom":us,
- *      "qualifiedUntil":us, "now":us, "evaluate":[documents], "evaluation":{segment/evaluation.h},
- *      "segmentJob":id, "isEvaluated":b}
+ *     {"format":1, "runs":[ids], "stitched":[ids], "policy":{document}, "output":{row type},
+ *      "partitions":n, "emptyProfiles":b, "events":b, "updatedAfter":us, "eventAfter":us,
+ *      "eventBefore":us, "memberships":[ids], "hidden":[ids], "segments":[as sent],
+ *      "perSegment":b, "qualifiedFrom":us, "qualifiedUntil":us, "now":us,
+ *      "evaluate":[documents], "evaluation":{segment/evaluation.h}, "segmentJob":id,
+ *      "isEvaluated":b}
  *
  * Nothing else decides what an export holds, so two runs of one plan write the same bytes. Open
  * bounds are left out; `partitions` appears when the plan is first opened, and before that, of a
@@ -66,7 +67,8 @@ tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *out
     return TR_OK;
 }
 
-/* The memberships whose rows come along: those the plan reads, or the one its evaluation begins with. */
+/* The memberships whose rows come along: those the plan reads, or the one its evaluation begins
+ * with. */
 static json_t *list_memberships(const json_t *plan)
 {
     const json_t *evaluation = json_object_get(plan, "evaluation");

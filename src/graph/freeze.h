@@ -14,9 +14,9 @@ typedef struct tr_frozen_anchor {
 } tr_frozen_anchor;
 
 typedef struct tr_frozen {
-    tr_moved *moved; /* every identity whose cluster stands for another, by its key */
-    tr_moves moves;  /* the same */
-    char digest[33]; /* of them: equal digests are equal clusters */
+    tr_moved *moved;           /* every identity whose cluster stands for another, by its key */
+    tr_moves moves;            /* the same */
+    char digest[33];           /* of them: equal digests are equal clusters */
     tr_frozen_anchor *anchors; /* clusters of several identities, by key */
     uint32_t anchor_count;
 } tr_frozen;
@@ -26,7 +26,7 @@ TR_MUST_CHECK tr_code tr_freeze(const tr_clusters *clusters, tr_frozen *out, tr_
 void tr_frozen_clear(tr_frozen *frozen); /* idempotent */
 
 /* Writes the members of the clusters [from, to) as a members' run (store.h). */
-TR_MUST_CHECK tr_code tr_members_write(const tr_clusters *clusters, const tr_frozen *frozen, uint32_t from,
-                                       uint32_t to, tr_sink sink, tr_err *err);
+TR_MUST_CHECK tr_code tr_members_write(const tr_clusters *clusters, const tr_frozen *frozen,
+                                       uint32_t from, uint32_t to, tr_sink sink, tr_err *err);
 
 #endif

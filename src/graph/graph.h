@@ -82,8 +82,8 @@ typedef struct tr_graph_order {
     uint32_t membership_count;
     const atomic_bool *cancel; /* polled; set: TR_CANCELLED; NULL: nobody asks */
 } tr_graph_order;
-TR_MUST_CHECK tr_code tr_graph_stitch(tr_graph *graph, const tr_tenant *tenant, const tr_graph_order *order,
-                                      json_t **runs, tr_err *err);
+TR_MUST_CHECK tr_code tr_graph_stitch(tr_graph *graph, const tr_tenant *tenant,
+                                      const tr_graph_order *order, json_t **runs, tr_err *err);
 /* Release with tr_store_release. */
 TR_MUST_CHECK tr_code tr_graph_snapshot_of(tr_graph *graph, const tr_tenant *tenant,
                                            const json_t *runs, tr_snapshot **out, tr_err *err);

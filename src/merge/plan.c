@@ -50,7 +50,8 @@ static tr_code choose_runs(tr_merge_plan *plan, bool is_event, tr_merge_side *si
     for (uint32_t r = 0; r < count; r++) {
         const tr_run *run = snapshot->runs[r];
         lane[r] = lane_of(&plan->spec, r);
-        if (run->is_event == is_event && !run->is_members && !run->is_membership && run->rows > 0 && lane[r] != UINT32_MAX)
+        const bool has_fragments = run->rows > 0 && !run->is_members && !run->is_membership;
+        if (has_fragments && run->is_event == is_event && lane[r] != UINT32_MAX)
             order[chosen++] = r;
     }
     tr_sort_rows(order, spare, chosen, compare_lanes, &(by_lane){lane});

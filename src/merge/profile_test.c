@@ -3,7 +3,7 @@
  * its
  * events are that row's timeSeriesEvents; with runs read through a cache or not. Method: the
  * random
- * worlds of model.c, every person of each; also of many identities, out of runs that nobody stitched.
+ * worlds of model.c, every person of each; also of many identities, out of plain runs.
  */
 #include "base/test.h"
 #include "merge/model_internal.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* job_plan.c - a segment job's plan: that of an evaluation (evaluation.h) with "runs":[ids], and for a
- * group whose policy stitches "stitched":[ids]; opened.
+/* job_plan.c - a segment job's plan: that of an evaluation (evaluation.h) with "runs":[ids], and
+ * for a group whose policy stitches "stitched":[ids]; opened.
  */
 #include "segment/job_internal.h"
 
@@ -32,18 +32,18 @@ static tr_code stitch_groups(const tr_segment_active *active, json_t *plan, tr_e
     json_t *groups = json_object_get(plan, "groups"), *group;
     size_t i;
     json_array_foreach(groups, i, group) {
-        json_t *memberships, *runs = NULL;
+        json_t *memberships, *stitched = NULL;
+        const json_t *runs = json_object_get(plan, "runs");
         if (!tr_policy_is_stitched(json_object_get(group, "policy")))
             continue;
         memberships = json_pack("[O]", json_object_get(group, "before"));
         if (memberships == NULL)
             return no_memory(err);
-        const tr_code code =
-            tr_segment_stitch(&active->segment->parts, &active->tenant, json_object_get(plan, "runs"),
-                              memberships, &active->cancel, &runs, err);
+        const tr_code code = tr_segment_stitch(&active->segment->parts, &active->tenant, runs,
+                                               memberships, &active->cancel, &stitched, err);
         json_decref(memberships);
         TR_TRY(code);
-        if (json_object_set_new(group, "stitched", runs) != 0)
+        if (json_object_set_new(group, "stitched", stitched) != 0)
             return no_memory(err);
     }
     return TR_OK;

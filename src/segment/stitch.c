@@ -50,9 +50,9 @@ static tr_code hold_memberships(const tr_segment_parts *parts, const tr_tenant *
     return TR_OK;
 }
 
-tr_code tr_segment_stitch(const tr_segment_parts *parts, const tr_tenant *tenant, const json_t *runs,
-                          const json_t *memberships, const atomic_bool *cancel, json_t **out,
-                          tr_err *err)
+tr_code tr_segment_stitch(const tr_segment_parts *parts, const tr_tenant *tenant,
+                          const json_t *runs, const json_t *memberships, const atomic_bool *cancel,
+                          json_t **out, tr_err *err)
 {
     held h = {.count = 0};
     tr_code code = tr_store_snapshot_of(parts->store, tenant, runs, &h.snapshot, err);

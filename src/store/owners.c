@@ -2,7 +2,8 @@
 /* owners.c - whose the rows of a stitched group are; see fold.h.
  *
  * Within a stitched run the rows of a key stand by namespace and id: row numbers order them. Only
- * when rows of two runs tie, which takes equal times of different batches, are the texts needed: they are read then, once for all rows.
+ * when rows of two runs tie, which takes equal times of different batches, are the texts themselves
+ * needed: they are read then, once for all rows.
  */
 #include "store/fold.h"
 

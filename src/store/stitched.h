@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stitched.h - derived runs in the catalog and the lake: kept while they are of use, made again when they are lost.
+/* stitched.h - derived runs in the catalog and the lake: kept while they are of use, made again
+ * when they are lost.
  *
- * An object of kind "stitched" (id: ulid; parent: its SOURCE, the run, file or membership run it was made of, or
- * a name for what has no source) has its source's document, and
+ * An object of kind "stitched" (id: ulid; parent: its SOURCE, the run, file or membership run it
+ * was made of, or a name for what has no source) has its source's document, and
  *
  *     digest       what it was made by: of the same source and digest it is the same run
  *     isCompacted  whether the source was
  *
- * It lies in the lake as batch `<id>` of its source's dataset, under its source's name. State "profile", or
- * "gone": superseded, or its source is live no more; removed TR_RUN_RETIRED_MS later, and at once when data
- * was taken back.
+ * It lies in the lake as batch `<id>` of its source's dataset, under its source's name. State
+ * "profile", or "gone": superseded, or its source is live no more; removed TR_RUN_RETIRED_MS later,
+ * and at once when data was taken back.
  *
  * Threads: any.
  */
@@ -37,15 +38,17 @@ typedef struct tr_stitched_new {
 typedef tr_code (*tr_stitched_write)(void *ctx, tr_sink sink, uint64_t *rows, tr_err *err);
 /* Writes, publishes and inserts one: a stage, one rename, one transaction.
  * TR_NOT_FOUND  its source was taken back meanwhile */
-TR_MUST_CHECK tr_code tr_stitched_make(tr_store *store, const tr_tenant *tenant, const tr_stitched_new *of,
-                                       tr_stitched_write write, void *ctx, char id[48], tr_err *err);
+TR_MUST_CHECK tr_code tr_stitched_make(tr_store *store, const tr_tenant *tenant,
+                                       const tr_stitched_new *of, tr_stitched_write write,
+                                       void *ctx, char id[48], tr_err *err);
 
 /* Others of the source, of another digest, are of use no more. */
-TR_MUST_CHECK tr_code tr_stitched_supersede(tr_store *store, const tr_tenant *tenant, const char *source,
-                                            const char *const *digests, uint32_t digest_count, tr_err *err);
+TR_MUST_CHECK tr_code tr_stitched_supersede(tr_store *store, const tr_tenant *tenant,
+                                            const char *source, const char *const *digests,
+                                            uint32_t digest_count, tr_err *err);
 
 /* Removes what is of use no more; see above. */
-TR_MUST_CHECK tr_code tr_stitched_sweep(tr_store *store, const tr_tenant *tenant, bool is_taken_back,
-                                        tr_err *err);
+TR_MUST_CHECK tr_code tr_stitched_sweep(tr_store *store, const tr_tenant *tenant,
+                                        bool is_taken_back, tr_err *err);
 
 #endif
