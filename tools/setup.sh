@@ -15,7 +15,7 @@ packages=(
     python3 python3-venv ca-certificates curl jq tar
     openssl postgresql-client procps) # what the tests call
 command -v npm >/dev/null || packages+=(nodejs npm) # fetches DuckDB's library
-[ "$what" = check ] && packages+=(default-jre-headless) # Spark
+[ "$what" = check ] && packages+=(default-jre-headless libpostgresql-jdbc-java) # Spark, JDBC
 [ "$what" = bench ] && packages+=(wrk)
 
 missing() {
