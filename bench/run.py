@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 import lookups
 import over_http
+import over_sql
 import peers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -39,7 +40,7 @@ THREE = "loyalty.tier,person.name.firstName,personalEmail.address"
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="small data, one repeat: only to see that all works")
-    parser.add_argument("--only", default="full,fields,events,wide,http,lookups")
+    parser.add_argument("--only", default="full,fields,events,wide,http,lookups,sql")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dir", default=None, help="where the made data is kept from run to run")
@@ -264,6 +265,9 @@ def main():
             for graph in ("none", "pdg"):
                 report["lookups"] += lookups.measure(20000 if args.quick else 2000000, 2 if args.quick else 10, 16, graph)
             print(lookups.table(report["lookups"]), flush=True)
+        if "sql" in chosen:
+            report["cases"] += over_sql.run(args, data, generated(args, data, cases(args.quick)["full"][1]))
+            print(table(report["cases"]), flush=True)
     finally:
         if args.dir is None:
             shutil.rmtree(data, ignore_errors=True)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""over_sql.py - scans through the SQL worker against DuckDB alone, on the very files that the worker reads.
+
+Aggregates over a whole table: what comes back is a row or a few, so what is timed is the scan, and all that a session
+adds to it: the protocol, the list of files from the catalog, the links, the views, a process that is confined.
+"""
+import shutil
+import statistics
+import time
+
+import duckdb
+import psycopg
+import pyarrow.parquet as pq
+
+import over_http
+import peers
+
+
+def queries(tenant, source):
+    """Over the leaves that this data has: few columns, a group, all columns."""
+    paths = sorted(path for path in peers.leaf_paths(pq.read_schema(source / "crm.parquet"))
+                   if not path.startswith("_tributary"))
+    leaves = [peers.quoted(f"{tenant}.{path}") for path in paths]
+    every = ", ".join(f"max({leaf})" for leaf in leaves)
+    return {"two columns": f"SELECT count({leaves[0]}), count(DISTINCT {leaves[1]}) FROM crm",
+            "a group": f"SELECT {leaves[0]} AS c, count(*), max({leaves[-1]}) FROM crm GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20",
+            "all columns": f"SELECT {every}, count(*) FROM crm"}
+
+
+def timed(run):
+    begin = time.perf_counter()
+    rows = run()
+    return time.perf_counter() - begin, rows
+
+
+def files_of(site, batch_count):
+    """The live files of crm, where they lie."""
+    lake = site.server.folder / "data" / "lake"
+    files = sorted(str(path) for path in lake.glob(f"*/data/{site.ids['crm']}/*/*.parquet"))
+    assert len(files) >= batch_count, files
+    return files
+
+
+def run(args, data, source):
+    shutil.rmtree(data / "sql-site", ignore_errors=True)
+    site = over_http.Site(data / "sql-site", source)
+    try:
+        over_http.upload_files(source, data / "upload", site.tenant)
+        site.ingest(site.ids["crm"], data / "upload" / "crm.parquet", "parquet")
+        over_http.Watch(site.server.process.pid).settle()
+        files = files_of(site, 1)
+        client = site.server.client
+        alone = duckdb.connect()
+        alone.execute(f"SET threads={args.threads}")
+        alone.execute(f"CREATE VIEW crm AS SELECT * EXCLUDE (_tributary) FROM read_parquet({files}, union_by_name=true)")
+        rows = alone.execute("SELECT count(*) FROM crm").fetchone()[0]
+        found = []
+        with psycopg.connect(host="127.0.0.1", port=site.server.pg_port, user=client["org_id"], dbname="prod:all",
+                             password=f"{client['client_id']}:{client['client_secret']}", autocommit=True) as db:
+            for name, sql in queries(site.tenant, source).items():
+                times = {"tributary": [], "duckdb alone": []}
+                for _ in range(1 + 3 * args.repeat):     # in turn, so that both see the same machine
+                    took, mine = timed(lambda sql=sql: db.execute(sql, prepare=False).fetchall())
+                    times["tributary"].append(took)
+                    took, other = timed(lambda sql=sql: alone.execute(sql).fetchall())
+                    times["duckdb alone"].append(took)
+                    assert [tuple(row) for row in mine] == [tuple(row) for row in other], (name, mine, other)
+                found.append({"case": "sql", "text": f"SQL over {rows:,} rows: {name}", "rows": rows,
+                              "results": {who: {"seconds": statistics.median(list(all_of)[1:])}
+                                                         for who, all_of in times.items()}})
+        return found
+    finally:
+        site.server.stop()
+        shutil.rmtree(data / "sql-site", ignore_errors=True)
