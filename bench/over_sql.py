@@ -4,6 +4,7 @@
 Aggregates over a whole table: what comes back is a row or a few, so what is timed is the scan, and all that a session
 adds to it: the protocol, the list of files from the catalog, the links, the views, a process that is confined.
 """
+import os
 import shutil
 import statistics
 import time
@@ -14,6 +15,8 @@ import pyarrow.parquet as pq
 
 import over_http
 import peers
+
+WORKER_NICE = 10   # of query-worker/main.c
 
 
 def queries(tenant, source):
@@ -33,11 +36,12 @@ def timed(run):
     return time.perf_counter() - begin, rows
 
 
-def files_of(site, batch_count):
-    """The live files of crm, where they lie."""
+def files_of(site):
+    """The files of crm's batches, where they lie; runs folded of them are beside them."""
+    batches = site.api.call("GET", f"/data/foundation/catalog/batches?dataSet={site.ids['crm']}&status=success")
     lake = site.server.folder / "data" / "lake"
-    files = sorted(str(path) for path in lake.glob(f"*/data/{site.ids['crm']}/*/*.parquet"))
-    assert len(files) >= batch_count, files
+    files = sorted(str(path) for batch in batches for path in lake.glob(f"*/data/{site.ids['crm']}/{batch}/*.parquet"))
+    assert files, batches
     return files
 
 
@@ -48,8 +52,9 @@ def run(args, data, source):
         over_http.upload_files(source, data / "upload", site.tenant)
         site.ingest(site.ids["crm"], data / "upload" / "crm.parquet", "parquet")
         over_http.Watch(site.server.process.pid).settle()
-        files = files_of(site, 1)
+        files = files_of(site)
         client = site.server.client
+        os.setpriority(os.PRIO_PROCESS, 0, WORKER_NICE)   # a busy machine favours neither
         alone = duckdb.connect()
         alone.execute(f"SET threads={args.threads}")
         alone.execute(f"CREATE VIEW crm AS SELECT * EXCLUDE (_tributary) FROM read_parquet({files}, union_by_name=true)")
@@ -70,5 +75,6 @@ def run(args, data, source):
                                                          for who, all_of in times.items()}})
         return found
     finally:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
         site.server.stop()
         shutil.rmtree(data / "sql-site", ignore_errors=True)

@@ -44,6 +44,9 @@ tr_http_handler tr_api_handler(tr_api *api);
 /* What tr_sql_guard asks; ctx is the tr_api. */
 tr_code tr_api_sign_in(void *ctx, const char *user, const char *sandbox, tr_str password,
                        tr_sql_person *out, tr_err *err);
+tr_code tr_api_find_verifier(void *ctx, const char *client_id, tr_scram_verifier *out, tr_err *err);
+tr_code tr_api_sign_in_client(void *ctx, const char *client_id, const char *sandbox,
+                              tr_sql_person *out, tr_err *err);
 
 /* What SQL that writes asks of Catalog and registry. */
 tr_table_maker tr_api_table_maker(tr_api *api);

@@ -3,13 +3,16 @@
  *
  * A client in the catalog, by client id (32 hex):
  *     {"org","name","role","sandboxes": [names] or absent (all of the org), "technicalAccountId",
- *      "createdMs", "secrets": [{"salt","sha256"}], "isDisabled"?, "notBeforeMs"?}
+ *      "createdMs", "secrets": [{"salt","sha256","scram"?}], "isDisabled"?, "notBeforeMs"?}
+ *     scram: {"salt","storedKey","serverKey"}, in hex. Of a secret that is older than this it is made
+ *     when the secret is next seen.
  *
  * A secret is 256 random bits, shown once. With that much entropy a salted SHA-256 is as good as
  * a slow hash, and a login costs microseconds. Two may be valid at once, for rotation.
  */
 #include "api/core_internal.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "codec/hash.h"
 
 #include <openssl/crypto.h>
@@ -100,6 +103,19 @@ static tr_code check_new(const char *org, const char *name, const char *role,
     return TR_OK;
 }
 
+/* What SCRAM needs of a secret; returned. */
+static tr_code make_scram(tr_str secret, json_t **out, tr_err *err)
+{
+    tr_scram_verifier v;
+    char salt[2 * sizeof v.salt + 1], stored[65], server[65];
+    TR_TRY(tr_scram_make(secret, &v, err));
+    write_hex(v.salt, sizeof v.salt, salt);
+    write_hex(v.stored_key, sizeof v.stored_key, stored);
+    write_hex(v.server_key, sizeof v.server_key, server);
+    *out = json_pack("{s:s, s:s, s:s}", "salt", salt, "storedKey", stored, "serverKey", server);
+    return *out != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for a client");
+}
+
 /* The secret's text into `out`, what is kept of it into *kept. */
 static tr_code new_secret(tr_buf *out, json_t **kept, tr_err *err)
 {
@@ -112,7 +128,9 @@ static tr_code new_secret(tr_buf *out, json_t **kept, tr_err *err)
     hash_secret(tr_str_of(salt.text), tr_buf_str(out), hash);
     write_hex(hash, sizeof hash, hex);
     OPENSSL_cleanse(bytes, sizeof bytes);
-    *kept = json_pack("{s:s, s:s}", "salt", salt.text, "sha256", hex);
+    json_t *scram = NULL;
+    TR_TRY(make_scram(tr_buf_str(out), &scram, err));
+    *kept = json_pack("{s:s, s:s, s:o}", "salt", salt.text, "sha256", hex, "scram", scram);
     return *kept == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a client") : TR_OK;
 }
 
@@ -215,6 +233,67 @@ static bool secret_is(const json_t *kept, tr_str secret)
            is_known;
 }
 
+/* A secret from before SCRAM gets its verifier; that it cannot be written now changes no answer. */
+static void add_scram(tr_catalog *catalog, const char *id, size_t index, tr_str secret)
+{
+    json_t *doc = NULL, *scram = NULL;
+    tr_err err = {0};
+    if (make_scram(secret, &scram, &err) != TR_OK || tr_catalog_begin(catalog, &err) != TR_OK) {
+        json_decref(scram);
+        return;
+    }
+    tr_code code = tr_catalog_client_get(catalog, id, &doc, &err);
+    json_t *kept = json_array_get(json_object_get(doc, "secrets"), index);
+    const bool is_same = code == TR_OK && kept != NULL && secret_is(kept, secret);
+    if (is_same && json_object_set(kept, "scram", scram) == 0)
+        code = tr_catalog_client_put(catalog, id, doc, &err);
+    code = tr_catalog_end(catalog, code, &err);
+    if (code != TR_OK)
+        tr_log(TR_LOG_WARN, "api", "client_not_upgraded", "client=%s reason=\"%s\"", id, err.text);
+    json_decref(doc);
+    json_decref(scram);
+}
+
+static uint8_t digit(char c)
+{
+    return (uint8_t)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+}
+
+static bool read_hex(const char *hex, uint8_t *out, size_t len)
+{
+    if (!tr_is_hex(tr_str_of(hex), len * 2))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        out[i] = (uint8_t)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
+    return true;
+}
+
+static bool read_scram(const json_t *scram, tr_scram_verifier *out)
+{
+    out->iterations = TR_SCRAM_ITERATIONS;
+    return read_hex(tr_json_text(scram, "salt", ""), out->salt, sizeof out->salt) &&
+           read_hex(tr_json_text(scram, "storedKey", ""), out->stored_key,
+                    sizeof out->stored_key) &&
+           read_hex(tr_json_text(scram, "serverKey", ""), out->server_key,
+                    sizeof out->server_key);
+}
+
+tr_code tr_client_verifier(tr_catalog *catalog, const char *id, tr_scram_verifier *out, tr_err *err)
+{
+    json_t *doc = NULL;
+    TR_TRY(tr_catalog_client_get(catalog, id, &doc, err));
+    const json_t *secrets = json_object_get(doc, "secrets");
+    const size_t count = json_array_size(secrets);
+    const json_t *newest = json_array_get(secrets, count == 0 ? 0 : count - 1);
+    tr_code code = TR_OK;
+    if (tr_json_bool(doc, "isDisabled", false))
+        code = TR_FAIL(err, TR_NOT_FOUND, "the client is disabled");
+    else if (!read_scram(json_object_get(newest, "scram"), out))
+        code = TR_FAIL(err, TR_SEMANTIC, "nothing was kept of its secret for SCRAM");
+    json_decref(doc);
+    return code;
+}
+
 tr_code tr_client_check(tr_catalog *catalog, tr_str id, tr_str secret, bool *is_good,
                         json_t **doc, tr_err *err)
 {
@@ -231,6 +310,8 @@ tr_code tr_client_check(tr_catalog *catalog, tr_str id, tr_str secret, bool *is_
     for (size_t i = 0; i < SECRETS_MAX; i++) {
         const bool same = secret_is(json_array_get(secrets, i), is_text ? secret : (tr_str){0});
         is_right = is_right || same;
+        if (same && json_object_get(json_array_get(secrets, i), "scram") == NULL)
+            add_scram(catalog, text, i, secret);
     }
     *is_good = is_right && is_text && !tr_json_bool(found, "isDisabled", false);
     if (*is_good)

@@ -364,6 +364,29 @@ static void base64url_is_strict(void)
     }
 }
 
+/* A client whose secret is older than SCRAM gets its verifier when the secret is next seen. */
+static void check_scram(tr_catalog *catalog, const char *id, tr_str secret)
+{
+    tr_scram_verifier verifier;
+    json_t *doc = NULL;
+    bool is_good = false;
+    CHECK(tr_client_verifier(catalog, id, &verifier, NULL) == TR_OK);
+    CHECK(tr_client_verifier(catalog, "00000000000000000000000000000000", &verifier, NULL) ==
+          TR_NOT_FOUND);
+    CHECK(tr_catalog_client_get(catalog, id, &doc, NULL) == TR_OK);
+    CHECK(json_object_del(json_array_get(json_object_get(doc, "secrets"), 0), "scram") == 0);
+    CHECK(tr_catalog_client_put(catalog, id, doc, NULL) == TR_OK);
+    json_decref(doc);
+    CHECK(tr_client_verifier(catalog, id, &verifier, NULL) == TR_SEMANTIC);
+    CHECK(tr_client_check(catalog, tr_str_of(id), tr_str_of("wrong"), &is_good, &doc, NULL) ==
+              TR_OK && !is_good);
+    CHECK(tr_client_verifier(catalog, id, &verifier, NULL) == TR_SEMANTIC);
+    CHECK(tr_client_check(catalog, tr_str_of(id), secret, &is_good, &doc, NULL) == TR_OK &&
+          is_good);
+    json_decref(doc);
+    CHECK(tr_client_verifier(catalog, id, &verifier, NULL) == TR_OK);
+}
+
 static void the_catalog_keeps_one_key(void)
 {
     char folder[] = "/tmp/tributary_jwt_XXXXXX", path[64], command[80];
@@ -399,6 +422,7 @@ static void the_catalog_keeps_one_key(void)
               TR_OK && !is_good);
     CHECK(tr_client_check(catalog, secret, secret, &is_good, &doc, NULL) == TR_OK && !is_good);
     CHECK(tr_client_check(catalog, id, (tr_str){0}, &is_good, &doc, NULL) == TR_OK && !is_good);
+    check_scram(catalog, tr_json_text(made, "client_id", ""), secret);
     json_decref(made);
     static const char *const no_names[] = {"Prod", NULL};
     CHECK(tr_api_client_add(catalog, "x", "n", "admin", NULL, &made, NULL) == TR_INVALID);

@@ -7,8 +7,8 @@
  *     parked   between two statements of a sandbox; any session of that sandbox may take it
  *     tickets  who waits: first come, first served. With somebody waiting nothing is parked
  *
- * taken + parked <= workers_max. Who asks takes what is parked for it, else one that is ready; what is
- * parked for others goes, the longest parked first. All are started by one thread, the
+ * taken + parked <= workers_max. Who asks takes what is parked for it, else one that is ready;
+ * what is parked for others goes, the longest parked first. All are started by one thread, the
  * keeper, because a worker dies with the thread that started it.
  */
 #include "base/clock.h"

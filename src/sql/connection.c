@@ -189,16 +189,11 @@ static bool read_database(tr_sql_connection *c, char database[128], char sandbox
     return true;
 }
 
-/* The password, and with it the tenant. */
-static bool admit(tr_sql_connection *c, const char *sandbox)
+/* The body of the next message, which must be a 'p'; false: the connection is over. */
+static bool take_password(tr_sql_connection *c, tr_str *out)
 {
-    tr_str head, body;
+    tr_str head;
     tr_err err = {0};
-    if (c->sql->tls != NULL && c->wire.tls == NULL && !c->is_local)
-        return refuse(c, "28000", "a password must come over TLS: sslmode=require");
-    tr_wire_begin(&c->wire, 'R');
-    tr_wire_u32(&c->wire, 3);
-    tr_wire_end(&c->wire);
     if (tr_wire_flush(&c->wire, &err) != TR_OK ||
         tr_wire_take(&c->wire, 5, START_S * 1000, &head, &err) != TR_OK)
         return false;
@@ -207,20 +202,97 @@ static bool admit(tr_sql_connection *c, const char *sandbox)
     const uint32_t len = tr_body_u32(&length);
     if (!is_password || len < 5 || len > PASSWORD_BYTES_MAX)
         return refuse(c, "08P01", "expected a password");
-    if (tr_wire_take(&c->wire, len - 4, START_S * 1000, &body, &err) != TR_OK)
+    return tr_wire_take(&c->wire, len - 4, START_S * 1000, out, &err) == TR_OK;
+}
+
+static void ask(tr_sql_connection *c, uint32_t how, const char *data, bool has_end)
+{
+    tr_wire_begin(&c->wire, 'R');
+    tr_wire_u32(&c->wire, how);
+    tr_wire_bytes(&c->wire, tr_str_of(data));
+    for (int i = 0; i < 2 * has_end; i++)
+        tr_wire_u8(&c->wire, 0);
+    tr_wire_end(&c->wire);
+}
+
+/* What a check of who it is came to. */
+static bool judge(tr_sql_connection *c, tr_code code, const tr_err *err)
+{
+    if (code == TR_NOT_FOUND)
+        return refuse(c, "3D000", err->text);
+    if (code == TR_UNAUTHORIZED || code == TR_DENIED) {
+        tr_log(TR_LOG_INFO, "sql", "sign_in_refused", "reason=\"%s\"", err->text);
+        return refuse(c, "28P01", "the password is wrong: it is an access token of this org, or "
+                                  "client_id:client_secret; the user is the org's id, or a client "
+                                  "id, whose password is its client_secret");
+    }
+    if (code == TR_INVALID)
+        return refuse(c, "08P01", err->text);
+    return code == TR_OK || refuse(c, "58000", "the server cannot check the password now");
+}
+
+/* R 10, 11, 12: the client proves that it knows its secret. */
+static bool admit_by_proof(tr_sql_connection *c, tr_scram *scram, const char *sandbox)
+{
+    tr_str message;
+    tr_err err = {0};
+    char answer[300];
+    ask(c, 10, "SCRAM-SHA-256", true);
+    if (!take_password(c, &message))
+        return false;
+    tr_body first = {.rest = message};
+    const char *mechanism = tr_body_text(&first);
+    const uint32_t len = tr_body_u32(&first);
+    if (first.is_bad || strcmp(mechanism, "SCRAM-SHA-256") != 0 || len != first.rest.len)
+        return refuse(c, "08P01", "expected the first message of SCRAM-SHA-256");
+    tr_code code = tr_scram_begin(scram, first.rest, answer, &err);
+    if (code != TR_OK)
+        return judge(c, code, &err);
+    ask(c, 11, answer, false);
+    if (!take_password(c, &message))
+        return false;
+    code = tr_scram_end(scram, message, answer, &err);
+    const tr_sql_guard *guard = &c->sql->options.guard;
+    if (code == TR_OK)
+        code = guard->admit_client(guard->ctx, c->user, sandbox, &c->person, &err);
+    if (code == TR_OK)
+        ask(c, 12, answer, false);
+    return judge(c, code, &err);
+}
+
+static bool admit_by_password(tr_sql_connection *c, const char *sandbox)
+{
+    tr_str body;
+    tr_err err = {0};
+    const tr_sql_guard *guard = &c->sql->options.guard;
+    ask(c, 3, "", false);
+    if (!take_password(c, &body))
         return false;
     const tr_str password = {body.at, strnlen((const char *)body.at, body.len)};
-    const tr_sql_guard *guard = &c->sql->options.guard;
     const tr_code code = guard->admit(guard->ctx, c->user, sandbox, password, &c->person, &err);
     explicit_bzero((void *)(uintptr_t)body.at, body.len);
+    return judge(c, code, &err);
+}
+
+/* Who it is, and with it the tenant. A client id is asked for a proof, unless nothing was kept that
+ * one could be checked by; everybody else, for a password. */
+static bool admit(tr_sql_connection *c, const char *sandbox)
+{
+    tr_scram scram = {0};
+    tr_err err = {0};
+    const tr_sql_guard *guard = &c->sql->options.guard;
+    if (c->sql->tls != NULL && c->wire.tls == NULL && !c->is_local)
+        return refuse(c, "28000", "a password must come over TLS: sslmode=require");
+    if (guard->find_verifier == NULL || !tr_is_hex(tr_str_of(c->user), 32))
+        return admit_by_password(c, sandbox);
+    const tr_code code = guard->find_verifier(guard->ctx, c->user, &scram.verifier, &err);
+    if (code == TR_SEMANTIC)
+        return admit_by_password(c, sandbox);
     if (code == TR_NOT_FOUND)
-        return refuse(c, "3D000", err.text);
-    if (code == TR_UNAUTHORIZED || code == TR_DENIED) {
-        tr_log(TR_LOG_INFO, "sql", "sign_in_refused", "reason=\"%s\"", err.text);
-        return refuse(c, "28P01", "the password is wrong: it is an access token of this org, or "
-                                  "client_id:client_secret; the user is the org's id");
-    }
-    return code == TR_OK || refuse(c, "58000", "the server cannot check the password now");
+        tr_scram_pretend(c->user, &scram.verifier);
+    else if (code != TR_OK)
+        return judge(c, TR_IO, &err);
+    return admit_by_proof(c, &scram, sandbox);
 }
 
 static void put_ready(tr_sql_connection *c)

@@ -2,7 +2,8 @@
 /* execute.c - a statement on its way through a worker; see sql_internal.h.
  *
  * A statement takes a worker from the pool and gives it back; a portal that is suspended keeps its
- * own, and the next statement takes another. A worker that was stopped in the middle is not used again.
+ * own, and the next statement takes another. A worker that was stopped in the middle is not used
+ * again.
  */
 #include "sql/sql_internal.h"
 

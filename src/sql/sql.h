@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sql.h - Query Service: the datasets of a sandbox as SQL tables, over the PostgreSQL protocol.
  *
- *     user      the org id
- *     password  an access token, or client_id:client_secret
+ *     user      the org id, or a client id
+ *     password  an access token, or client_id:client_secret; of a client id the client_secret
  *     database  <sandbox>:all
  *
  * One thread a connection, one worker process for each that has asked something lately. A statement
@@ -15,6 +15,7 @@
 
 #include "sql/live_tables.h"
 #include "sql/query_job.h"
+#include "sql/scram.h"
 
 typedef struct tr_sql tr_sql;
 
@@ -31,6 +32,12 @@ typedef struct tr_sql_guard {
     void *ctx;
     tr_code (*admit)(void *ctx, const char *user, const char *sandbox, tr_str password,
                      tr_sql_person *out, tr_err *err);
+    /* What SCRAM needs of a client, who is the user then. NULL: SCRAM is not offered.
+     * TR_NOT_FOUND  there is no such client;  TR_SEMANTIC  nothing was kept of its secret for that */
+    tr_code (*find_verifier)(void *ctx, const char *client_id, tr_scram_verifier *out, tr_err *err);
+    /* Lets in a client that has proven itself. */
+    tr_code (*admit_client)(void *ctx, const char *client_id, const char *sandbox,
+                            tr_sql_person *out, tr_err *err);
 } tr_sql_guard;
 
 typedef struct tr_sql_options {

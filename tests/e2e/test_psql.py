@@ -415,3 +415,26 @@ def test_sqlalchemy_s_inspector_works(shop):
         rows = connection.execute(sqlalchemy.text("SELECT count(*) FROM crm WHERE 1 = :x"), {"x": 1})
         assert rows.scalar() == ROWS
     engine.dispose()
+
+
+# SCRAM ----------------------------------------------------------------------------------------------------------
+
+
+def scram_kinds(s, how):
+    """What the server asks of this user: the kinds of its R messages, and the state of its refusal."""
+    s.sendall(start_packet(how))
+    kind, body = receive(s)
+    return struct.unpack("!i", body[:4])[0] if kind == b"R" else body
+
+
+def test_a_client_id_proves_its_secret_by_scram(shop):
+    own = {**shop.how, "user": shop.client["client_id"], "password": shop.client["client_secret"]}
+    with psycopg.connect(**own, require_auth="scram-sha-256") as connection:
+        assert connection.execute("SELECT count(*) FROM crm").fetchone() == (ROWS,)
+        assert connection.execute("SELECT current_user").fetchone() == (shop.client["client_id"],)
+    for change in ({"password": "p8e-wrong"}, {"user": "0" * 32}, {"password": ""}):
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(**{**own, **change})
+    for user, expected in ((shop.client["client_id"], 10), ("0" * 32, 10), (shop.how["user"], 3)):
+        with socket.create_connection(("127.0.0.1", shop.how["port"]), timeout=20) as s:
+            assert scram_kinds(s, {**shop.how, "user": user}) == expected
