@@ -177,7 +177,7 @@ static tr_code by_rows(tr_pql_run *run, const tr_pql_op *op, uint32_t count, tr_
     return TR_OK;
 }
 
-static void sort_by_weight(const tr_pql_op **ops, uint32_t count)
+void tr_pql_sort_by_weight(const tr_pql_op **ops, uint32_t count)
 {
     for (uint32_t i = 1; i < count; i++) {
         const tr_pql_op *op = ops[i];
@@ -202,7 +202,7 @@ static tr_code junction(tr_pql_run *run, const tr_pql_op *op, uint32_t count, tr
         return tr_pql_out_of_memory(run);
     for (uint32_t i = 0; i < op->arg_count; i++)
         ops[i] = op->args[i];
-    sort_by_weight(ops, op->arg_count);
+    tr_pql_sort_by_weight(ops, op->arg_count);
     memset(base->bools, is_and, count);
     for (uint32_t i = 0; i < op->arg_count; i++) {
         if (memchr(base->bools, is_and, count) == NULL)
@@ -326,15 +326,23 @@ static tr_code evaluate(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec *
     return tr_pql_list(run, op, all, count, arena, out);
 }
 
-static tr_pql_slot *find_slot(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level)
+tr_pql_slot *tr_pql_slot_of(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level)
 {
-    for (tr_pql_slot *slot = run->slots[op->id]; slot != NULL; slot = slot->next)
-        if (slot->level == level)
-            return slot;
+    const uint64_t epoch = run->states[level->id].epoch;
+    for (tr_pql_slot *slot = run->slots[op->id]; slot != NULL; slot = slot->next) {
+        if (slot->level != level)
+            continue;
+        if (slot->epoch != epoch) {
+            slot->epoch = epoch;
+            slot->vec = NULL;
+            slot->selected = NULL;
+        }
+        return slot;
+    }
     tr_pql_slot *slot = tr_arena_array(&run->arena, 1, sizeof *slot);
     if (slot == NULL)
         return NULL;
-    *slot = (tr_pql_slot){.level = level, .next = run->slots[op->id]};
+    *slot = (tr_pql_slot){.level = level, .epoch = epoch, .next = run->slots[op->id]};
     run->slots[op->id] = slot;
     return slot;
 }
@@ -381,15 +389,13 @@ tr_code tr_pql_value(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *l
                      const tr_pql_vec **out)
 {
     TR_TRY(tr_pql_enter(run, level));
-    tr_pql_slot *slot = find_slot(run, op, level);
+    tr_pql_slot *slot = tr_pql_slot_of(run, op, level);
     if (slot == NULL)
         return tr_pql_out_of_memory(run);
-    if (slot->vec == NULL || slot->epoch != run->states[level->id].epoch) {
+    if (slot->vec == NULL) {
         TR_TRY(check_cancel(run));
-        slot->vec = NULL;
         TR_TRY(level == op->scope ? evaluate(run, op, &slot->vec)
                                   : lower(run, op, level, &slot->vec));
-        slot->epoch = run->states[level->id].epoch;
     }
     *out = slot->vec;
     return TR_OK;

@@ -13,10 +13,9 @@ enum { ELEMENTS_MAX = 256 };
 typedef struct sequence {
     tr_pql_run *run;
     const tr_pql_op *op;
-    tr_pql_rows_in rows;
+    tr_pql_taken rows; /* those that the masks let in and some element wants */
     const tr_pql_vec *time;
     const tr_pql_vec **values; /* of the operation's arguments */
-    uint8_t **matches;         /* per element, per row */
     uint32_t *order;           /* rows of the events of one owner that have a time, ascending */
     uint32_t *spare;
     uint32_t count;
@@ -55,7 +54,7 @@ static tr_pql_anchor anchor_at(const sequence *s, const tr_pql_element *element,
 static bool does_match(const sequence *s, const tr_pql_element *element, uint32_t row)
 {
     bool has_first, has_second = true;
-    if (!s->matches[element - s->op->elements][row])
+    if (!tr_pql_is_true(s->values[element->match], row))
         return false;
     if (!element->has_when)
         return true;
@@ -166,13 +165,14 @@ static void sort_by_time(sequence *s)
     }
 }
 
+/* The rows are [begin, end) of those taken. */
 static tr_code match_owner(sequence *s, uint32_t begin, uint32_t end, bool *out)
 {
     const bool has_time = s->time->base->kind == TR_PQL_VEC_TIME;
     s->count = 0;
-    for (uint32_t row = begin; row < end && has_time; row++)
-        if (s->rows.mask[row] && !tr_pql_is_null_at(s->time, row))
-            s->order[s->count++] = row;
+    for (uint32_t i = begin; i < end && has_time; i++)
+        if (!tr_pql_is_null_at(s->time, s->rows.at[i]))
+            s->order[s->count++] = s->rows.at[i];
     sort_by_time(s);
     memset(s->failed, 0, (size_t)s->op->element_count * (s->count + 1));
     s->steps = 0;
@@ -196,50 +196,100 @@ static void find_labels(sequence *s)
     }
 }
 
-/* The masks of all elements; an event that no element wants is left out. */
-static tr_code find_matches(sequence *s, tr_arena *arena)
+/* Two ascending lists of rows as one; returns how many. */
+static uint32_t unite(const uint32_t *a, uint32_t a_count, const uint32_t *b, uint32_t b_count,
+                      uint32_t *out)
 {
-    const uint32_t count = s->rows.count;
-    uint8_t *any = tr_arena_array(arena, (size_t)count + 1, 1);
-    s->matches = tr_arena_array(arena, s->op->element_count, sizeof(uint8_t *));
-    if (any == NULL || s->matches == NULL)
-        return tr_pql_out_of_memory(s->run);
-    for (uint32_t i = 0; i < s->op->element_count; i++) {
-        uint8_t *match = tr_arena_alloc(arena, (size_t)count + 1);
-        if (match == NULL)
-            return tr_pql_out_of_memory(s->run);
-        tr_pql_to_mask(s->values[s->op->elements[i].match], count, match);
-        for (uint32_t row = 0; row < count; row++)
-            any[row] |= match[row];
-        s->matches[i] = match;
+    uint32_t i = 0, j = 0, count = 0;
+    while (i < a_count && j < b_count) {
+        const uint32_t left = a[i], right = b[j];
+        out[count++] = left < right ? left : right;
+        i += left <= right;
+        j += right <= left;
     }
-    for (uint32_t row = 0; row < count; row++)
-        s->rows.mask[row] &= any[row];
+    while (i < a_count)
+        out[count++] = a[i++];
+    while (j < b_count)
+        out[count++] = b[j++];
+    return count;
+}
+
+/* Rows of `rows` that are in the ascending list as well; returns how many. */
+static uint32_t intersect(const tr_pql_taken *rows, const uint32_t *list, uint32_t count,
+                          uint32_t *out)
+{
+    uint32_t kept = 0, at = 0;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        while (at < count && list[at] < rows->at[i])
+            at++;
+        out[kept] = rows->at[i];
+        kept += at < count && list[at] == rows->at[i];
+    }
+    return kept;
+}
+
+/* Leaves only the events that some element wants. */
+static tr_code keep_wanted(sequence *s, tr_arena *arena)
+{
+    const uint32_t *wanted = NULL;
+    uint32_t wanted_count = 0;
+    for (uint32_t i = 0; i < s->op->element_count; i++) {
+        const uint32_t *own;
+        uint32_t count;
+        TR_TRY(tr_pql_true_rows(s->run, s->op->args[s->op->elements[i].match], s->op->over, &own,
+                                &count));
+        uint32_t *both =
+            tr_arena_alloc(arena, ((size_t)wanted_count + count) * sizeof *both + 1);
+        if (both == NULL)
+            return tr_pql_out_of_memory(s->run);
+        wanted_count = unite(wanted, wanted_count, own, count, both);
+        wanted = both;
+    }
+    if (s->rows.at == NULL) {
+        s->rows.at = wanted;
+        s->rows.count = wanted_count;
+        return TR_OK;
+    }
+    uint32_t *rows = tr_arena_alloc(arena, (size_t)s->rows.count * sizeof *rows + 1);
+    if (rows == NULL)
+        return tr_pql_out_of_memory(s->run);
+    s->rows.count = intersect(&s->rows, wanted, wanted_count, rows);
+    s->rows.at = rows;
     return TR_OK;
 }
 
-static tr_code open(tr_pql_run *run, const tr_pql_op *op, tr_arena *arena, sequence *s,
-                    uint32_t **start)
+/* The end of the rows of the owner whose first row is at `from`. */
+static uint32_t end_of_owner(const sequence *s, uint32_t from)
+{
+    uint32_t to = from + 1;
+    while (to < s->rows.count &&
+           s->rows.owner[s->rows.at[to]] == s->rows.owner[s->rows.at[from]])
+        to++;
+    return to;
+}
+
+static tr_code open(tr_pql_run *run, const tr_pql_op *op, tr_arena *arena, sequence *s)
 {
     uint32_t most = 0;
-    const uint32_t owners = tr_pql_domain_of(run, op->scope)->count;
     TR_TRY(tr_pql_enter(run, op->over));
-    TR_TRY(tr_pql_masks_of(run, op, &s->rows));
-    TR_TRY(tr_pql_starts(run, &s->rows, owners, arena, start));
-    for (uint32_t i = 0; i < owners; i++)
-        if ((*start)[i + 1] - (*start)[i] > most)
-            most = (*start)[i + 1] - (*start)[i];
-    s->order = tr_arena_alloc(arena, (size_t)most * sizeof *s->order + 1);
-    s->spare = tr_arena_alloc(arena, (size_t)most * sizeof *s->spare + 1);
-    s->failed = tr_arena_alloc(arena, (size_t)op->element_count * ((size_t)most + 1));
+    TR_TRY(tr_pql_take(run, op, &s->rows));
     s->values = tr_arena_array(arena, op->fixed, sizeof(tr_pql_vec *));
-    if (s->order == NULL || s->spare == NULL || s->failed == NULL || s->values == NULL)
+    if (s->values == NULL)
         return tr_pql_out_of_memory(run);
     for (uint32_t i = 0; i < op->fixed; i++)
         TR_TRY(tr_pql_value(run, op->args[i], op->over, &s->values[i]));
     s->time = s->values[0];
     find_labels(s);
-    return find_matches(s, arena);
+    TR_TRY(keep_wanted(s, arena));
+    for (uint32_t from = 0, to; from < s->rows.count; from = to) {
+        to = end_of_owner(s, from);
+        most = to - from > most ? to - from : most;
+    }
+    s->order = tr_arena_alloc(arena, (size_t)most * sizeof *s->order + 1);
+    s->spare = tr_arena_alloc(arena, (size_t)most * sizeof *s->spare + 1);
+    s->failed = tr_arena_alloc(arena, (size_t)op->element_count * ((size_t)most + 1));
+    return s->order == NULL || s->spare == NULL || s->failed == NULL ? tr_pql_out_of_memory(run)
+                                                                     : TR_OK;
 }
 
 tr_code tr_pql_chain_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out)
@@ -247,16 +297,19 @@ tr_code tr_pql_chain_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec *
     tr_arena *arena = tr_pql_arena_of(run, op->scope);
     sequence s = {.run = run, .op = op};
     const uint32_t owners = tr_pql_domain_of(run, op->scope)->count;
-    uint32_t *start;
+    bool does = false;
     tr_pql_base *base;
     if (op->element_count > ELEMENTS_MAX)
         return TR_FAIL(run->err, TR_LIMIT, "a sequence has more than %d elements", ELEMENTS_MAX);
     TR_TRY(tr_pql_base_make(arena, TR_PQL_VEC_BOOL, owners, &base, run->err));
-    TR_TRY(open(run, op, arena, &s, &start));
-    for (uint32_t owner = 0; owner < owners; owner++) {
-        bool does = false;
-        TR_TRY(match_owner(&s, start[owner], start[owner + 1], &does));
-        base->bools[owner] = does;
+    TR_TRY(open(run, op, arena, &s));
+    TR_TRY(match_owner(&s, 0, 0, &does)); /* the same for all that have no event of these */
+    memset(base->bools, does, owners);
+    for (uint32_t from = 0, to; from < s.rows.count; from = to) {
+        to = end_of_owner(&s, from);
+        does = false;
+        TR_TRY(match_owner(&s, from, to, &does));
+        base->bools[s.rows.owner[s.rows.at[from]]] = does;
     }
     *out = tr_pql_vec_make(arena, base);
     return *out == NULL ? tr_pql_out_of_memory(run) : TR_OK;

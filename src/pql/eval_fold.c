@@ -9,17 +9,6 @@
 
 /* ---- masks of the innermost scope */
 
-static void sort_masks(const tr_pql_op **masks, uint32_t count)
-{
-    for (uint32_t i = 1; i < count; i++) {
-        const tr_pql_op *op = masks[i];
-        uint32_t at = i;
-        for (; at > 0 && masks[at - 1]->weight > op->weight; at--)
-            masks[at] = masks[at - 1];
-        masks[at] = op;
-    }
-}
-
 static tr_code owners_of(tr_pql_run *run, const tr_pql_op *op, const uint32_t **out)
 {
     TR_TRY(tr_pql_rows_above(run, op->over, op->scope, out));
@@ -39,7 +28,7 @@ tr_code tr_pql_masks_of(tr_pql_run *run, const tr_pql_op *op, tr_pql_rows_in *ou
         return tr_pql_out_of_memory(run);
     for (uint32_t i = 0; i < masks; i++)
         ops[i] = op->args[op->fixed + i];
-    sort_masks(ops, masks);
+    tr_pql_sort_by_weight(ops, masks);
     memset(out->mask, 1, count);
     for (uint32_t i = 0; i < masks && memchr(out->mask, 1, count) != NULL; i++) {
         TR_TRY(tr_pql_value(run, ops[i], op->over, &vec));
@@ -127,17 +116,18 @@ static void take(const fold *f, uint32_t owner, const tr_pql_base *base, uint32_
         set_double(f, owner, tr_pql_number_at(base, at));
 }
 
-static tr_code reduce_numbers(fold *f, const tr_pql_rows_in *rows)
+static tr_code reduce_numbers(fold *f, const tr_pql_taken *rows)
 {
     const tr_pql_vec *value;
     const bool is_extreme = f->op->reduction >= TR_PQL_REDUCE_MIN;
-    TR_TRY(tr_pql_value(f->run, f->op->args[0], f->op->over, &value));
+    TR_TRY(tr_pql_value_at(f->run, f->op->args[0], f->op->over, rows, &value));
     const tr_pql_base *base = value->base;
     if (base->kind != TR_PQL_VEC_INT && base->kind != TR_PQL_VEC_NUM)
         return TR_OK;
     for (uint32_t i = 0; i < rows->count; i++) {
-        const uint32_t at = tr_pql_at(value, i), owner = rows->owner[i];
-        if (!rows->mask[i] || tr_pql_base_is_null(base, at))
+        const uint32_t at = tr_pql_at(value, i);
+        const uint32_t owner = rows->owner[rows->at == NULL ? i : rows->at[i]];
+        if (tr_pql_base_is_null(base, at))
             continue;
         f->counts[owner]++;
         if (!is_extreme)
@@ -148,30 +138,30 @@ static tr_code reduce_numbers(fold *f, const tr_pql_rows_in *rows)
     return TR_OK;
 }
 
-static tr_code reduce_all(fold *f, const tr_pql_rows_in *rows)
+static tr_code reduce_all(fold *f, const tr_pql_taken *rows)
 {
     const tr_pql_vec *condition;
-    TR_TRY(tr_pql_value(f->run, f->op->args[0], f->op->over, &condition));
+    TR_TRY(tr_pql_value_at(f->run, f->op->args[0], f->op->over, rows, &condition));
     for (uint32_t i = 0; i < rows->count; i++)
-        if (rows->mask[i] && !tr_pql_is_true(condition, i))
-            f->out->bools[rows->owner[i]] = TR_PQL_FALSE;
+        if (!tr_pql_is_true(condition, i))
+            f->out->bools[rows->owner[rows->at == NULL ? i : rows->at[i]]] = TR_PQL_FALSE;
     return TR_OK;
 }
 
 static tr_code reduce_rows(fold *f)
 {
-    tr_pql_rows_in rows;
-    TR_TRY(tr_pql_masks_of(f->run, f->op, &rows));
-    if (memchr(rows.mask, 1, rows.count) == NULL)
+    tr_pql_taken rows;
+    TR_TRY(tr_pql_take(f->run, f->op, &rows));
+    if (rows.count == 0)
         return TR_OK;
     switch (f->op->reduction) {
     case TR_PQL_REDUCE_ANY:
         for (uint32_t i = 0; i < rows.count; i++)
-            f->out->bools[rows.owner[i]] |= rows.mask[i];
+            f->out->bools[rows.owner[rows.at == NULL ? i : rows.at[i]]] = TR_PQL_TRUE;
         return TR_OK;
     case TR_PQL_REDUCE_COUNT:
         for (uint32_t i = 0; i < rows.count; i++)
-            f->out->ints[rows.owner[i]] += rows.mask[i];
+            f->out->ints[rows.owner[rows.at == NULL ? i : rows.at[i]]]++;
         return TR_OK;
     case TR_PQL_REDUCE_ALL: return reduce_all(f, &rows);
     case TR_PQL_REDUCE_SUM:

@@ -6,6 +6,7 @@
  *     eval_scalar.c  numbers, booleans, times, one row at a time
  *     eval_text.c    strings
  *     eval_list.c    arrays and maps as values
+ *     eval_take.c    which items a fold looks at
  *     eval_fold.c    items back to the scope that they came from
  *     eval_group.c   the folds that make arrays and maps
  *     eval_chain.c   sequences
@@ -32,6 +33,8 @@ typedef struct tr_pql_slot {
     const tr_pql_level *level;
     uint64_t epoch;
     const tr_pql_vec *vec;
+    const uint32_t *selected; /* rows where it is true, once somebody asked; as long as vec */
+    uint32_t selected_count;
     struct tr_pql_slot *next;
 } tr_pql_slot;
 
@@ -93,6 +96,28 @@ TR_MUST_CHECK tr_code tr_pql_rows_above(tr_pql_run *run, const tr_pql_level *lev
 /* What an operation is for each row of a scope at or below its own. */
 TR_MUST_CHECK tr_code tr_pql_value(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level,
                                    const tr_pql_vec **out);
+/* Where the value of an operation for a level is kept; .vec NULL: it is not worked out. NULL: no
+ * memory. */
+tr_pql_slot *tr_pql_slot_of(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level);
+void tr_pql_sort_by_weight(const tr_pql_op **ops, uint32_t count);
+
+/* Some rows of a scope. */
+typedef struct tr_pql_taken {
+    const uint32_t *at; /* ascending; NULL: [0, count) */
+    uint32_t count;
+    const uint32_t *owner; /* per row of the scope: the row of a scope above */
+} tr_pql_taken;
+/* Row i is the value at rows->at[i]. */
+TR_MUST_CHECK tr_code tr_pql_value_at(tr_pql_run *run, const tr_pql_op *op,
+                                      const tr_pql_level *level, const tr_pql_taken *rows,
+                                      const tr_pql_vec **out);
+/* The rows of a scope where an operation is true. */
+TR_MUST_CHECK tr_code tr_pql_true_rows(tr_pql_run *run, const tr_pql_op *op,
+                                       const tr_pql_level *level, const uint32_t **rows,
+                                       uint32_t *count);
+/* The rows of a fold's innermost scope that its masks let in. */
+TR_MUST_CHECK tr_code tr_pql_take(tr_pql_run *run, const tr_pql_op *op, tr_pql_taken *out);
+
 /* Operations of one row at a time: fills a base for rows [0, count) of the arguments. */
 TR_MUST_CHECK tr_code tr_pql_scalar(tr_pql_run *run, const tr_pql_op *op,
                                     const tr_pql_vec *const *args, uint32_t count, tr_arena *arena,

@@ -120,6 +120,7 @@ static tr_code add_op(tr_pql_program *program, const tr_pql_op *like, tr_pql_op 
     for (uint32_t i = 0; i < like->arg_count; i++)
         args[i] = like->args[i];
     op->id = program->op_count++;
+    op->uses = 1;
     op->weight = weight_of(op);
     tr_pql_op **bucket = &program->buckets[op->hash % BUCKETS];
     op->next = *bucket;
@@ -139,6 +140,7 @@ tr_code tr_pql_make_op(tr_pql_program *program, const tr_pql_op *like, tr_pql_op
     op.hash = hash_of(&op);
     for (tr_pql_op *old = program->buckets[op.hash % BUCKETS]; old != NULL; old = old->next)
         if (are_equal(old, &op)) {
+            old->uses++;
             *out = old;
             return TR_OK;
         }

@@ -114,6 +114,7 @@ struct tr_pql_op {
     const tr_pql_element *elements; /* CHAIN */
     uint32_t element_count;
     uint32_t id;
+    uint32_t uses;   /* how often it was asked for: by operations and segments */
     uint32_t weight; /* a rough cost: cheap conditions are looked at first */
     uint64_t hash;
     tr_pql_op *next; /* in its bucket */

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* eval_take.c - the items that a fold's conditions let in, as row numbers; see eval_internal.h.
+ *
+ * The first condition is looked at for all items, and the rows where it is true are kept with its
+ * value: a hundred segments that begin with the same condition share them. Every other condition,
+ * and what is reduced, is looked at on those rows alone.
+ *
+ *     eventType = "purchase"      [ 2 5 6 9 ... ]    of 600,000 events, shared
+ *     total > 100                 [   5   9 ... ]    of the 50,000 that are left
+ *     sum(total)                  on what is left
+ *
+ * An operation of which the values stand once in a small table is cheaper, and shared, when it is
+ * worked out for the table.
+ */
+#include "pql/eval_internal.h"
+
+/* Conditions of AND count one by one. */
+static uint32_t count_conditions(const tr_pql_op *op)
+{
+    uint32_t count = 0;
+    if (op->kind != TR_PQL_OP_AND)
+        return 1;
+    for (uint32_t i = 0; i < op->arg_count; i++)
+        count += count_conditions(op->args[i]);
+    return count;
+}
+
+static void list_conditions(const tr_pql_op *op, const tr_pql_op **out, uint32_t *count)
+{
+    if (op->kind != TR_PQL_OP_AND) {
+        out[(*count)++] = op;
+        return;
+    }
+    for (uint32_t i = 0; i < op->arg_count; i++)
+        list_conditions(op->args[i], out, count);
+}
+
+static tr_code conditions_of(const tr_pql_run *run, const tr_pql_op *op, tr_arena *arena,
+                             const tr_pql_op ***out, uint32_t *count)
+{
+    uint32_t most = 0;
+    for (uint32_t i = op->fixed; i < op->arg_count; i++)
+        most += count_conditions(op->args[i]);
+    const tr_pql_op **ops = tr_arena_array(arena, most, sizeof(tr_pql_op *));
+    if (ops == NULL)
+        return tr_pql_out_of_memory(run);
+    *count = 0;
+    for (uint32_t i = op->fixed; i < op->arg_count; i++)
+        list_conditions(op->args[i], ops, count);
+    tr_pql_sort_by_weight(ops, *count);
+    *out = ops;
+    return TR_OK;
+}
+
+/* Which of the rows (NULL: [0, count)) are true; *out has room for all. */
+static uint32_t keep_true(const tr_pql_vec *mask, const uint32_t *rows, uint32_t count,
+                          uint32_t *out)
+{
+    const uint8_t *bools = mask->base->bools;
+    const uint32_t *index = mask->index;
+    uint32_t kept = 0;
+    if (mask->base->kind != TR_PQL_VEC_BOOL ||
+        (mask->is_constant && bools[0] != TR_PQL_TRUE))
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t at = mask->is_constant ? 0 : index == NULL ? i : index[i];
+        out[kept] = rows == NULL ? i : rows[i];
+        kept += bools[at] == TR_PQL_TRUE;
+    }
+    return kept;
+}
+
+tr_code tr_pql_true_rows(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level,
+                         const uint32_t **rows, uint32_t *count)
+{
+    const tr_pql_vec *mask;
+    TR_TRY(tr_pql_value(run, op, level, &mask));
+    tr_pql_slot *slot = tr_pql_slot_of(run, op, level);
+    if (slot->selected == NULL) {
+        const uint32_t all = tr_pql_domain_of(run, level)->count;
+        uint32_t *own = tr_arena_alloc(tr_pql_arena_of(run, level), (size_t)all * sizeof *own + 1);
+        if (own == NULL)
+            return tr_pql_out_of_memory(run);
+        slot->selected_count = keep_true(mask, NULL, all, own);
+        slot->selected = own;
+    }
+    *rows = slot->selected;
+    *count = slot->selected_count;
+    return TR_OK;
+}
+
+/* ---- values of some rows */
+
+static bool is_by_rows(const tr_pql_op *op)
+{
+    switch ((int)op->kind) {
+    case TR_PQL_OP_ARITH:
+    case TR_PQL_OP_COMPARE:
+    case TR_PQL_OP_TEXT:
+    case TR_PQL_OP_REGEX:
+    case TR_PQL_OP_IN:
+    case TR_PQL_OP_OCCURS:
+    case TR_PQL_OP_DAY:
+    case TR_PQL_OP_DATE:
+    case TR_PQL_OP_DATE_PART:
+    case TR_PQL_OP_NOT:
+    case TR_PQL_OP_TRUTH:
+    case TR_PQL_OP_IS_NULL:
+    case TR_PQL_OP_COUNT: return true;
+    default: return false;
+    }
+}
+
+/* Whether it is cheaper to work an operation out for all rows, once: it was, others want it as
+ * well, or its arguments look at a table no larger than what is asked for. */
+static tr_code is_shared(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level,
+                         uint32_t count, bool *out)
+{
+    const uint32_t all = tr_pql_domain_of(run, level)->count;
+    const tr_pql_slot *slot = tr_pql_slot_of(run, op, level);
+    const tr_pql_vec *arg;
+    if (slot == NULL)
+        return tr_pql_out_of_memory(run);
+    *out = true;
+    if (op->scope != level || !is_by_rows(op) || slot->vec != NULL ||
+        (uint64_t)count * op->uses >= all)
+        return TR_OK;
+    for (uint32_t i = 0; i < op->arg_count; i++) {
+        if (is_by_rows(op->args[i])) {
+            *out = false;
+            return TR_OK;
+        }
+        TR_TRY(tr_pql_value(run, op->args[i], level, &arg));
+        *out = *out && (arg->is_constant || (arg->index != NULL && arg->base->count <= count));
+    }
+    return TR_OK;
+}
+
+static tr_code value_of_rows(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level,
+                             const tr_pql_taken *rows, const tr_pql_vec **out)
+{
+    tr_arena *arena = tr_pql_arena_of(run, level);
+    const tr_pql_vec *args[3] = {NULL};
+    tr_pql_flat flat;
+    tr_pql_base *base;
+    for (uint32_t i = 0; i < op->arg_count; i++)
+        TR_TRY(tr_pql_value_at(run, op->args[i], level, rows, &args[i]));
+    TR_TRY(tr_pql_flatten(arena, args, op->arg_count, rows->count, &flat, run->err));
+    TR_TRY(tr_pql_scalar(run, op, args, flat.count, arena, &base));
+    tr_pql_vec *vec = tr_pql_vec_make(arena, base);
+    if (vec == NULL)
+        return tr_pql_out_of_memory(run);
+    vec->index = flat.index;
+    vec->count = rows->count;
+    *out = vec;
+    return TR_OK;
+}
+
+tr_code tr_pql_value_at(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level,
+                        const tr_pql_taken *rows, const tr_pql_vec **out)
+{
+    const tr_pql_vec *all;
+    bool is_whole = true;
+    if (rows->at != NULL)
+        TR_TRY(is_shared(run, op, level, rows->count, &is_whole));
+    if (!is_whole)
+        return value_of_rows(run, op, level, rows, out);
+    TR_TRY(tr_pql_value(run, op, level, &all));
+    return tr_pql_pick(tr_pql_arena_of(run, level), all, rows->at, rows->count, out, run->err);
+}
+
+/* ---- the rows */
+
+tr_code tr_pql_take(tr_pql_run *run, const tr_pql_op *op, tr_pql_taken *out)
+{
+    tr_arena *arena = tr_pql_arena_of(run, op->over);
+    const tr_pql_op **ops;
+    uint32_t count;
+    const tr_pql_vec *mask;
+    *out = (tr_pql_taken){.count = tr_pql_domain_of(run, op->over)->count};
+    TR_TRY(conditions_of(run, op, arena, &ops, &count));
+    if (count > 0)
+        TR_TRY(tr_pql_true_rows(run, ops[0], op->over, &out->at, &out->count));
+    uint32_t *rows = count < 2 ? NULL : tr_arena_alloc(arena, (size_t)out->count * sizeof *rows + 1);
+    if (count > 1 && rows == NULL)
+        return tr_pql_out_of_memory(run);
+    for (uint32_t i = 1; i < count && out->count > 0; i++) {
+        TR_TRY(tr_pql_value_at(run, ops[i], op->over, out, &mask));
+        out->count = keep_true(mask, out->at, out->count, rows);
+        out->at = rows;
+    }
+    return tr_pql_rows_above(run, op->over, op->scope, &out->owner);
+}
