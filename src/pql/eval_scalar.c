@@ -213,6 +213,8 @@ static void occurs(const tr_pql_op *op, const tr_pql_vec *const *args, uint32_t 
 {
     const tr_pql_vec *x = args[0], *first = args[1], *second = op->arg_count > 2 ? args[2] : first;
     const bool are_times = is_time(x) && is_time(first) && is_time(second);
+    tr_pql_edges edges = {{0, 0}, {0, 0}};
+    bool has_edges = false; /* those of the one anchor */
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t at = tr_pql_at(x, i), a = tr_pql_at(first, i), b = tr_pql_at(second, i);
         out[i] = TR_PQL_FALSE;
@@ -221,8 +223,11 @@ static void occurs(const tr_pql_op *op, const tr_pql_vec *const *args, uint32_t 
             continue;
         const tr_pql_anchor anchor = {.span = tr_pql_span_at(first->base, a),
                                       .is_instant = first->base->kind == TR_PQL_VEC_TIME};
-        out[i] =
-            tr_pql_occurs(&op->time, x->base->ints[at], anchor, tr_pql_span_at(second->base, b));
+        if (!has_edges)
+            edges = tr_pql_edges_of(&op->time, anchor);
+        has_edges = first->is_constant;
+        out[i] = tr_pql_occurs_between(&op->time, x->base->ints[at], anchor,
+                                       tr_pql_span_at(second->base, b), &edges);
     }
 }
 

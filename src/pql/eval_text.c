@@ -9,6 +9,8 @@
 #include <locale.h>
 #include <wctype.h>
 
+enum { AHEAD = 16 }; /* strings: so far ahead is the memory asked for that they stand in */
+
 /* The code point at s.at[*at]; what is no UTF-8 counts as single bytes. */
 static uint32_t next_point(tr_str s, size_t *at)
 {
@@ -125,6 +127,36 @@ static bool test(const tr_pql_op *op, tr_str s, tr_str p, locale_t locale)
     }
 }
 
+/* The commonest test: a constant at the beginning or the end of many strings. Memory is what it
+ * waits for, so it is asked for ahead; most strings differ in the last byte already. */
+static void test_edges(const tr_pql_op *op, const tr_pql_vec *const *args, uint32_t count,
+                       uint8_t *out)
+{
+    const bool is_end = op->fn == TR_PQL_ENDS_WITH || op->fn == TR_PQL_NOT_ENDS_WITH;
+    const bool is_wanted = op->fn == TR_PQL_ENDS_WITH || op->fn == TR_PQL_STARTS_WITH;
+    const tr_str p = args[1]->base->strings[tr_pql_at(args[1], 0)];
+    const tr_str *strings = args[0]->base->strings;
+    for (uint32_t i = 0; i < count; i++) {
+        const tr_str s = strings[tr_pql_at(args[0], i)];
+        if (i + AHEAD < count) {
+            const tr_str later = strings[tr_pql_at(args[0], i + AHEAD)];
+            __builtin_prefetch(later.at + (is_end && later.len > 0 ? later.len - 1 : 0));
+        }
+        const bool may_be = s.at != NULL && p.at != NULL && s.len >= p.len;
+        const uint8_t *at = may_be ? s.at + (is_end ? s.len - p.len : 0) : NULL;
+        const bool is_it = may_be && (p.len == 0 || (at[p.len - 1] == p.at[p.len - 1] &&
+                                                     memcmp(at, p.at, p.len) == 0));
+        out[i] = s.at != NULL && p.at != NULL && is_it == is_wanted;
+    }
+}
+
+static bool are_edges(const tr_pql_op *op, const tr_pql_vec *const *args)
+{
+    return op->number != 0 && args[1]->is_constant &&
+           (op->fn == TR_PQL_STARTS_WITH || op->fn == TR_PQL_NOT_STARTS_WITH ||
+            op->fn == TR_PQL_ENDS_WITH || op->fn == TR_PQL_NOT_ENDS_WITH);
+}
+
 static bool are_strings(const tr_pql_vec *const *args)
 {
     return args[0]->base->kind == TR_PQL_VEC_STRING && args[1]->base->kind == TR_PQL_VEC_STRING;
@@ -169,6 +201,8 @@ static tr_code regex_rows(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec
     pattern p = {.regex = NULL};
     tr_code code = TR_OK;
     const bool is_test = op->fn == TR_PQL_MATCHES, are = are_strings(args);
+    if (op->regex != NULL)
+        tr_pql_matcher_use(run->matcher, op->regex);
     for (uint32_t i = 0; i < count && code == TR_OK; i++) {
         tr_str group = {0};
         const tr_str s = are ? string_at(args[0], i) : (tr_str){0};
@@ -193,6 +227,10 @@ tr_code tr_pql_text(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec *cons
 {
     if (op->kind == TR_PQL_OP_REGEX)
         return regex_rows(run, op, args, count, out);
+    if (are_strings(args) && are_edges(op, args)) {
+        test_edges(op, args, count, out->bools);
+        return TR_OK;
+    }
     const locale_t locale =
         op->number != 0 ? (locale_t)0 : newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     if (op->number == 0 && locale == (locale_t)0)

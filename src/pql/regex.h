@@ -2,7 +2,8 @@
 /* regex.h - regular expressions as Java reads them, run by PCRE2 with UTF and limits.
  *
  * \d \w \s mean ASCII, as in Java; "." stops at any line end. A match that needs more than
- * TR_PQL_REGEX_STEPS_MAX steps counts as no match.
+ * TR_PQL_REGEX_STEPS_MAX steps counts as no match. Machine code takes fewer steps for the same
+ * match, so whether it is used is the caller's to say, and not a matter of how often.
  *
  * Threads: a regex is immutable; a matcher belongs to one thread.
  */
@@ -23,6 +24,9 @@ uint32_t tr_pql_regex_groups(const tr_pql_regex *regex);
 
 TR_MUST_CHECK tr_code tr_pql_matcher_open(tr_pql_matcher **out, tr_err *err);
 void tr_pql_matcher_close(tr_pql_matcher *matcher); /* accepts NULL */
+/* Before many texts are searched for one regex: it becomes machine code, kept until close, if the
+ * machine lets it. Borrowed until close. */
+void tr_pql_matcher_use(tr_pql_matcher *matcher, const tr_pql_regex *regex);
 /* Finds the first match anywhere in the text. group_text: the text of `group` (0: all of it),
  * borrowed from text; .at NULL when the group took no part; may be NULL. */
 bool tr_pql_regex_find(const tr_pql_regex *regex, tr_pql_matcher *matcher, tr_str text,

@@ -123,13 +123,11 @@ static bool is_within(int64_t x, tr_pql_span span)
     return span.lo <= x && x <= span.hi;
 }
 
-typedef struct edges {
-    tr_pql_span back, forward; /* the anchor moved into the past, into the future */
-} edges;
-
-static edges move(tr_pql_anchor a, const tr_pql_time *time)
+tr_pql_edges tr_pql_edges_of(const tr_pql_time *time, tr_pql_anchor a)
 {
-    edges to;
+    tr_pql_edges to = {.back = a.span, .forward = a.span};
+    if (time->kind != TR_PQL_TIME_RELATIVE)
+        return to;
     to.back.lo = tr_pql_shift(a.span.lo, -time->amount, time->unit);
     to.forward.lo = tr_pql_shift(a.span.lo, time->amount, time->unit);
     if (a.is_instant) {
@@ -164,7 +162,7 @@ static bool is_after(const tr_pql_time *time, int64_t x, tr_pql_anchor a, int64_
     }
 }
 
-static bool is_from(const tr_pql_time *time, int64_t x, const edges *to)
+static bool is_from(const tr_pql_time *time, int64_t x, const tr_pql_edges *to)
 {
     const int64_t back = to->back.lo, forward = to->forward.hi;
     switch ((int)time->comparison) {
@@ -175,28 +173,35 @@ static bool is_from(const tr_pql_time *time, int64_t x, const edges *to)
     }
 }
 
-static bool is_at_distance(const tr_pql_time *time, int64_t x, tr_pql_anchor a)
+static bool is_at_distance(const tr_pql_time *time, int64_t x, tr_pql_anchor a,
+                           const tr_pql_edges *to)
 {
-    const edges to = move(a, time);
     if (time->comparison == TR_PQL_EQ || time->comparison == TR_PQL_NE) {
-        const bool is_back = is_within(x, to.back), is_forward = is_within(x, to.forward);
+        const bool is_back = is_within(x, to->back), is_forward = is_within(x, to->forward);
         const bool is_it = time->direction == TR_PQL_BEFORE  ? is_back
                            : time->direction == TR_PQL_AFTER ? is_forward
                                                              : is_back || is_forward;
         return is_it == (time->comparison == TR_PQL_EQ);
     }
     if (time->direction == TR_PQL_FROM)
-        return is_from(time, x, &to);
-    return time->direction == TR_PQL_BEFORE ? is_before(time, x, a, to.back.lo)
-                                            : is_after(time, x, a, to.forward.hi);
+        return is_from(time, x, to);
+    return time->direction == TR_PQL_BEFORE ? is_before(time, x, a, to->back.lo)
+                                            : is_after(time, x, a, to->forward.hi);
 }
 
 bool tr_pql_occurs(const tr_pql_time *time, int64_t x, tr_pql_anchor anchor, tr_pql_span second)
 {
+    const tr_pql_edges edges = tr_pql_edges_of(time, anchor);
+    return tr_pql_occurs_between(time, x, anchor, second, &edges);
+}
+
+bool tr_pql_occurs_between(const tr_pql_time *time, int64_t x, tr_pql_anchor anchor,
+                           tr_pql_span second, const tr_pql_edges *edges)
+{
     switch (time->kind) {
     case TR_PQL_TIME_ON: return is_within(x, anchor.span);
     case TR_PQL_TIME_BETWEEN: return anchor.span.lo <= x && x <= second.hi;
-    case TR_PQL_TIME_RELATIVE: return is_at_distance(time, x, anchor);
+    case TR_PQL_TIME_RELATIVE: return is_at_distance(time, x, anchor, edges);
     case TR_PQL_TIME_DIRECTION: break;
     }
     if (time->direction == TR_PQL_BEFORE)

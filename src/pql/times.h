@@ -32,4 +32,12 @@ typedef struct tr_pql_anchor {
 /* x occurs ...; second is used by `between` only. */
 bool tr_pql_occurs(const tr_pql_time *time, int64_t x, tr_pql_anchor anchor, tr_pql_span second);
 
+/* An anchor moved by a time's distance: worked out once when many instants are asked about one. */
+typedef struct tr_pql_edges {
+    tr_pql_span back, forward;
+} tr_pql_edges;
+tr_pql_edges tr_pql_edges_of(const tr_pql_time *time, tr_pql_anchor anchor);
+bool tr_pql_occurs_between(const tr_pql_time *time, int64_t x, tr_pql_anchor anchor,
+                           tr_pql_span second, const tr_pql_edges *edges);
+
 #endif
