@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* segment_bench.c - what segments cost, without server, catalog or lake.
  *
- *     segment_bench merged DIR                    the five datasets of DIR (merge_bench generate) as one
- *                                                 run of merged profiles, DIR/merged.parquet
- *     segment_bench evaluate DIR --out DIR2       who is in the segments: membership runs, as a segment
- *                                                 job writes them
- *     segment_bench export DIR --out DIR2 [--members DIR3]
- *                                                 an export of all leaves; of the members of "s0" alone
+ *     segment_bench evaluate DIR --out DIR2 --segments FILE
+ *         who is in the segments: membership runs, as a segment job writes them
+ *     segment_bench export DIR --out DIR2 [--members DIR3] [--keys 1]
+ *         an export of all leaves; only of those who are in "s0" of an evaluation; with bookkeeping,
+ *         so that others can tell who is who
  *
- *     --source fragments|merged   the five datasets (default), or the run of merged profiles
- *     --segments FILE             expressions, one a line: "s0", "s1", ...
- *     --threads T
+ *     FILE         expressions, one a line: "s0", "s1", ...
+ *     --threads T  2
  *
- * Events stand in DIR/events.parquet and are read only when an expression asks for them.
+ * DIR is what "merge_bench generate" made, with events; they are read only when an expression asks for
+ * them. "alone" is the processor's time of the expressions themselves, over columns in memory.
  */
 #include "bench_world.h"
 #include "merge/merge.h"
@@ -27,19 +26,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { THREADS_MAX = 64, RUNS_MAX = 8, MEMBER_RUNS_MAX = 4096, SEGMENTS_MAX = 1000 };
+enum { THREADS_MAX = 64, RUNS_MAX = 4096 };
 
 #define NOW_US INT64_C(1710504000000000)
 
 typedef struct options {
-    const char *dir, *out, *source, *segments, *members;
+    const char *dir, *out, *segments, *members, *keys;
     uint32_t threads;
 } options;
 
 typedef struct runs {
-    tr_map maps[MEMBER_RUNS_MAX];
-    tr_run *runs[MEMBER_RUNS_MAX];
+    tr_map maps[RUNS_MAX];
+    tr_run *runs[RUNS_MAX];
     uint32_t count;
 } runs;
 
@@ -55,7 +55,7 @@ typedef struct bench {
     const tr_merge_plan *plan;
     uint8_t bits; /* of its partitions */
     atomic_uint next;
-    atomic_ullong profiles, members, bytes;
+    atomic_ullong profiles, members, bytes, alone_ns;
 } bench;
 
 static void add_run(runs *list, const char *dir, const char *file, const char *id)
@@ -63,7 +63,7 @@ static void add_run(runs *list, const char *dir, const char *file, const char *i
     char path[512];
     tr_err err = {0};
     (void)snprintf(path, sizeof path, "%s/%s", dir, file);
-    if (list->count == MEMBER_RUNS_MAX || tr_map_open(path, &list->maps[list->count], &err) != TR_OK ||
+    if (list->count == RUNS_MAX || tr_map_open(path, &list->maps[list->count], &err) != TR_OK ||
         tr_run_open(list->maps[list->count].bytes, id, id, &list->runs[list->count], &err) != TR_OK)
         tr_bench_fail(path, &err);
     list->count++;
@@ -72,12 +72,9 @@ static void add_run(runs *list, const char *dir, const char *file, const char *i
 /* Sorted by dataset id, as a snapshot has them. */
 static void open_sources(const options *o, bool with_events, runs *list)
 {
-    static const char *const fragments[] = {"crm", "events", "loyalty", "mobile", "shop", "web"};
-    static const char *const merged[] = {"events", "merged"};
-    const bool is_merged = strcmp(o->source, "merged") == 0;
-    const char *const *names = is_merged ? merged : fragments;
+    static const char *const names[] = {"crm", "events", "loyalty", "mobile", "shop", "web"};
     char file[64];
-    for (size_t i = 0; i < (is_merged ? 2 : sizeof fragments / sizeof *fragments); i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i], "events") == 0 && !with_events)
             continue;
         (void)snprintf(file, sizeof file, "%s.parquet", names[i]);
@@ -122,8 +119,16 @@ static void compile(bench *b)
         b->wanted[leaf] = tr_pql_program_reads(b->program, TR_PQL_PROFILES, leaf);
 }
 
+static uint64_t processor_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
 typedef struct reading {
     const bench *bench;
+    uint64_t reading_ns; /* of columns */
     tr_merge_view *view;
     tr_arena arena;
     tr_column **units;
@@ -138,8 +143,12 @@ static tr_code read_column(void *ctx, tr_pql_table table, uint32_t leaf, const t
     const tr_unit *unit = &shape->units[at];
     (void)table;
     if (r->units[at] == NULL) {
+        const uint64_t start_ns = processor_ns();
         r->units[at] = tr_arena_array(&r->arena, unit->leaf_count, sizeof(tr_column));
+        if (r->units[at] == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory for columns");
         TR_TRY(tr_merge_view_unit(r->view, at, r->bench->wanted, &r->arena, r->units[at], err));
+        r->reading_ns += processor_ns() - start_ns;
     }
     *out = &r->units[at][leaf - unit->first_leaf];
     return TR_OK;
@@ -185,13 +194,18 @@ static tr_code evaluate(void *ctx, uint32_t partition, tr_merge_view *view, bool
     tr_pql_run *run = NULL;
     uint8_t **masks = tr_arena_array(&r.arena, count, sizeof *masks);
     r.units = tr_arena_array(&r.arena, b->shape.unit_count, sizeof *r.units);
-    for (uint32_t s = 0; s < count; s++)
+    for (uint32_t s = 0; s < count; s++) {
         masks[s] = tr_arena_alloc(&r.arena, profiles);
+        if (masks[s] == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory for masks");
+    }
     const tr_pql_input input = {.profiles = profiles, .column = read_column, .ctx = &r};
     (void)keep;
     tr_code code = tr_pql_run_open(b->program, NOW_US, &run, err);
+    const uint64_t start_ns = processor_ns();
     if (code == TR_OK)
         code = tr_pql_run_masks(run, &input, masks, err);
+    atomic_fetch_add(&b->alone_ns, processor_ns() - start_ns - r.reading_ns);
     if (code == TR_OK)
         code = write_members(b, partition, &r, masks, err);
     tr_pql_run_close(run);
@@ -256,8 +270,13 @@ static void open_selection(bench *b)
 
 static void open_members(const options *o, runs *members)
 {
-    char file[64];
-    for (uint32_t p = 0; p < 32; p++) {
+    char file[64], path[512];
+    for (uint32_t p = 0;; p++) {
+        (void)snprintf(path, sizeof path, "%s/part-%05u.parquet", o->members, p);
+        FILE *found = fopen(path, "r");
+        if (found == NULL)
+            return;
+        (void)fclose(found);
         (void)snprintf(file, sizeof file, "part-%05u.parquet", p);
         add_run(members, o->members, file, file);
     }
@@ -275,6 +294,20 @@ static void in_threads(bench *b, void *(*work)(void *))
         (void)pthread_join(ids[t], NULL);
 }
 
+static void add_bookkeeping(bench *b)
+{
+    tr_err err = {0};
+    tr_type *root = tr_type_make(&b->arena, TR_KIND_OBJECT, tr_str_of(""));
+    if (root == NULL)
+        exit(3);
+    for (uint32_t i = 0; i < b->shape.root->child_count; i++)
+        if (!tr_type_add(&b->arena, root, b->shape.root->children[i]))
+            exit(3);
+    if (tr_run_add_bookkeeping(&b->arena, root) == NULL ||
+        tr_shape_make(&b->arena, root, &b->shape, &err) != TR_OK)
+        tr_bench_fail("shape", &err);
+}
+
 static void run(const options *o, bool is_export)
 {
     static runs sources, members;
@@ -285,6 +318,8 @@ static void run(const options *o, bool is_export)
     const int64_t start_us = tr_time_monotonic_us();
     b.options = o;
     b.shape = tr_bench_output(&b.arena, &world, NULL);
+    if (o->keys != NULL)
+        add_bookkeeping(&b);
     tr_merge_spec spec = {.updated_after_us = TR_TIME_NONE, .event_after_us = TR_TIME_NONE,
                           .event_before_us = TR_TIME_NONE, .output = &b.shape, .keep_ctx = &b};
     bool reads_events = false;
@@ -316,8 +351,10 @@ static void run(const options *o, bool is_export)
     const int64_t planned_us = tr_time_monotonic_us();
     in_threads(&b, is_export ? merge_some : look);
     const int64_t done_us = tr_time_monotonic_us();
-    printf("open %.3f s, work %.3f s, %u threads, %u partitions: %llu profiles, %llu members, %.1f MB\n",
-           (double)(planned_us - start_us) / 1e6, (double)(done_us - planned_us) / 1e6, o->threads,
+    printf("open %.3f s, work %.3f s, alone %.4f s, %u threads, %u partitions: %llu profiles, "
+           "%llu members, %.1f MB\n",
+           (double)(planned_us - start_us) / 1e6, (double)(done_us - planned_us) / 1e6,
+           (double)atomic_load(&b.alone_ns) / 1e9, o->threads,
            tr_merge_partition_count(plan), atomic_load(&b.profiles), atomic_load(&b.members),
            (double)atomic_load(&b.bytes) / 1e6);
     tr_merge_plan_close(plan);
@@ -330,12 +367,14 @@ static void run(const options *o, bool is_export)
 int main(int argc, char **argv)
 {
     tr_memory_keep_freed();
-    options o = {.dir = argc > 2 ? argv[2] : NULL, .source = "fragments", .threads = 2};
+    options o = {.dir = argc > 2 ? argv[2] : NULL, .threads = 2};
     const struct {
         const char *name;
         const char **text;
-    } known[] = {{"--out", &o.out}, {"--source", &o.source}, {"--segments", &o.segments},
-                 {"--members", &o.members}};
+    } known[] = {{"--out", &o.out},
+                 {"--segments", &o.segments},
+                 {"--members", &o.members},
+                 {"--keys", &o.keys}};
     for (int i = 3; i + 1 < argc; i += 2) {
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
             if (strcmp(argv[i], known[k].name) == 0)
@@ -344,8 +383,12 @@ int main(int argc, char **argv)
             o.threads = (uint32_t)strtoul(argv[i + 1], NULL, 10);
     }
     const bool is_export = argc > 2 && strcmp(argv[1], "export") == 0;
-    if (argc < 3 || o.threads == 0 || o.threads > THREADS_MAX || o.out == NULL)
+    if (argc < 3 || o.threads == 0 || o.threads > THREADS_MAX || o.out == NULL ||
+        (!is_export && o.segments == NULL)) {
+        (void)fprintf(stderr, "usage: segment_bench evaluate|export DIR --out DIR [--segments FILE] "
+                              "[--members DIR] [--keys 1] [--threads T]\n");
         return 2;
+    }
     run(&o, is_export);
     return 0;
 }
