@@ -28,7 +28,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { THREADS_MAX = 64, RUNS_MAX = 4096 };
+enum { THREADS_MAX = 64, RUNS_MAX = 4096, SEGMENTS_MAX = 1000 };
 
 #define NOW_US INT64_C(1710504000000000)
 
@@ -49,6 +49,7 @@ typedef struct bench {
     tr_arena arena;
     tr_shape shape; /* of profiles, with their events */
     tr_pql_program *program;
+    tr_str ids[SEGMENTS_MAX];
     bool *wanted;          /* per leaf of the shape */
     tr_selection selection;
     tr_shape probe;        /* of the selection */
@@ -104,12 +105,16 @@ static void compile(bench *b)
         char id[16];
         line[strcspn(line, "\n")] = '\0';
         (void)snprintf(id, sizeof id, "s%u", tr_pql_program_count(b->program));
+        if (tr_pql_program_count(b->program) == SEGMENTS_MAX)
+            exit(2);
         const char *text = tr_arena_text(&b->arena, tr_str_of(line));
         code = tr_pql_parse(tr_str_of(text), &b->arena, &tree, &err);
         if (code == TR_OK)
             code = tr_pql_check(tree, &schema, &b->arena, &err);
+        const uint32_t number = tr_pql_program_count(b->program);
+        b->ids[number] = tr_arena_copy(&b->arena, tr_str_of(id));
         if (code == TR_OK)
-            code = tr_pql_program_add(b->program, tr_arena_copy(&b->arena, tr_str_of(id)), tree, &err);
+            code = tr_pql_program_add(b->program, b->ids[number], tree, &err);
     }
     if (code != TR_OK || file == NULL)
         tr_bench_fail(b->options->segments, &err);
@@ -160,7 +165,7 @@ static tr_code write_members(bench *b, uint32_t partition, reading *r, uint8_t *
     const uint32_t profiles = tr_merge_view_count(r->view), count = tr_pql_program_count(b->program);
     tr_membership_writer *writer = NULL;
     tr_file file = TR_FILE_NONE;
-    char path[512], id[16];
+    char path[512];
     uint64_t members = 0;
     TR_TRY(tr_merge_view_keys(r->view, &keys, err));
     TR_TRY(tr_membership_writer_open(NOW_US, "bench", &writer, err));
@@ -169,9 +174,8 @@ static tr_code write_members(bench *b, uint32_t partition, reading *r, uint8_t *
         for (uint32_t s = 0; s < count && code == TR_OK; s++) {
             if (!masks[s][p])
                 continue;
-            (void)snprintf(id, sizeof id, "s%u", s);
-            code = tr_membership_add(writer, keys[p], tr_str_of(id),
-                                     (tr_member){TR_REALIZED, NOW_US}, err);
+            code = tr_membership_add(writer, keys[p], b->ids[s], (tr_member){TR_REALIZED, NOW_US},
+                                     err);
             members++;
         }
     (void)snprintf(path, sizeof path, "%s/part-%05u.parquet", b->options->out, partition);

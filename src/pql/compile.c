@@ -152,6 +152,9 @@ static tr_code field_op(tr_pql_compiler *c, tr_pql_op *of, const tr_type *xdm,
         root = root->parent;
     const bool is_event = c->program->shapes[TR_PQL_EVENTS] != NULL &&
                           root == c->program->shapes[TR_PQL_EVENTS]->root;
+    /* What is in an object that is absent is null anyway: whether it is there need not be asked. */
+    while (of->kind == TR_PQL_OP_FIELD && of->xdm->kind == TR_KIND_OBJECT)
+        of = of->args[0];
     tr_pql_op *args[] = {of};
     const tr_pql_op like = {.kind = TR_PQL_OP_FIELD,
                             .args = args,
@@ -161,7 +164,6 @@ static tr_code field_op(tr_pql_compiler *c, tr_pql_op *of, const tr_type *xdm,
                             .type = tr_pql_type_of_xdm(xdm, c->arena)};
     if (like.type == NULL)
         return tr_pql_full(c);
-    tr_pql_note_reads(c->program, is_event, xdm, false);
     return tr_pql_emit(c, &like, out);
 }
 

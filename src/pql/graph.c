@@ -181,18 +181,34 @@ tr_code tr_pql_make_level(tr_pql_program *program, tr_pql_level *parent, tr_pql_
     return TR_OK;
 }
 
-void tr_pql_note_reads(tr_pql_program *program, bool is_event, const tr_type *xdm, bool is_whole)
+/* A run reads what a field of this schema type needs. */
+static void note_type(tr_pql_program *program, bool is_event, const tr_type *xdm)
 {
-    bool *reads = program->reads[is_event ? TR_PQL_EVENTS : TR_PQL_PROFILES];
-    if (xdm->kind == TR_KIND_OBJECT && !is_whole) { /* present when something in it is */
+    if (xdm->kind == TR_KIND_OBJECT) { /* present when something in it is */
         for (uint32_t i = 0; i < xdm->child_count; i++)
-            tr_pql_note_reads(program, is_event, xdm->children[i], false);
+            note_type(program, is_event, xdm->children[i]);
         return;
     }
-    for (uint32_t i = 0; i < (is_whole ? xdm->leaf_count : 1); i++)
-        reads[xdm->first_leaf + i] = true;
-    if (is_event)
-        program->reads_events = true;
+    program->reads[is_event ? TR_PQL_EVENTS : TR_PQL_PROFILES][xdm->first_leaf] = true;
+    program->reads_events = program->reads_events || is_event;
+}
+
+/* Notes what an operation and all that it is worked out from read. */
+static void note_reads(tr_pql_program *program, tr_pql_op *op)
+{
+    if (op->is_noted)
+        return;
+    op->is_noted = true;
+    if (op->kind == TR_PQL_OP_FIELD)
+        note_type(program, op->is_event, op->xdm);
+    for (uint32_t i = 0; i < op->arg_count; i++)
+        note_reads(program, op->args[i]);
+    for (const tr_pql_level *l = op->over != NULL ? op->over : op->scope; l != NULL; l = l->parent) {
+        if (l->array != NULL)
+            note_reads(program, l->array);
+        if (l->where != NULL)
+            note_reads(program, l->where);
+    }
 }
 
 /* ---- the program */
@@ -248,6 +264,7 @@ tr_code tr_pql_program_add(tr_pql_program *program, tr_str id, const tr_pql_node
         program->segment_cap = cap;
     }
     TR_TRY(tr_pql_compile(program, tree, &root, err));
+    note_reads(program, root);
     program->segments[program->segment_count++] = (tr_pql_segment){.id = id, .root = root};
     return TR_OK;
 }

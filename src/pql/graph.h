@@ -114,6 +114,7 @@ struct tr_pql_op {
     const tr_pql_element *elements; /* CHAIN */
     uint32_t element_count;
     uint32_t id;
+    bool is_noted;   /* what it reads is in the program's `reads` */
     uint32_t uses;   /* how often it was asked for: by operations and segments */
     uint32_t weight; /* a rough cost: cheap conditions are looked at first */
     uint64_t hash;
@@ -148,8 +149,6 @@ TR_MUST_CHECK tr_code tr_pql_make_level(tr_pql_program *program, tr_pql_level *p
                                         tr_pql_op *array, tr_pql_op *where, tr_pql_level **out,
                                         tr_err *err);
 tr_pql_level *tr_pql_deeper(tr_pql_level *a, tr_pql_level *b);
-/* Notes that a run reads what a field of this schema type needs. */
-void tr_pql_note_reads(tr_pql_program *program, bool is_event, const tr_type *xdm, bool is_whole);
 
 /* The mask of a checked tree. */
 TR_MUST_CHECK tr_code tr_pql_compile(tr_pql_program *program, const tr_pql_node *tree,
