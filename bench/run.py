@@ -223,12 +223,20 @@ Machine: {where['cpu']}, {where['cores']} cores used, {where['memory_gb']} GB, {
 
 {table(report['cases'])}
 
+{segments.goals(report['cases'])}
 "tributary" merges run files with two threads; "one thread" is the same work on one. *general* is an aggregate over
 the union of all fragments: right for any datasets, with any number of records of a person. *joins* is written by hand
 for these five datasets and right only while none has a person twice; *all in crm* besides relies on one dataset that
 has everybody. Rows of "over HTTP" are calls on a running server: an export from the request to the published batch,
 with `identityMap`, and every file hashed and synced; its peers read the files that were uploaded, and sync nothing.
-The data: `bench/bench_world.h`; the SQL: `bench/peers.py`.
+
+Who is in which segment (`bench/segments.py`): Tributary merges the columns that the expressions read from the fragments
+of five datasets, folds the events' versions, evaluates, and writes the members; "the expressions alone" is the
+processor's time of one thread for evaluating columns in memory. DuckDB is given profiles that were merged before, and
+events of which it may trust that none is there twice, in files (or tables) of its own making; only "merging first"
+starts from the fragments. All write one row a segment and member, and these are compared before a ratio is shown.
+
+The data: `bench/bench_world.h`; the SQL: `bench/peers.py`, `bench/segments.py`.
 
 {lookups.table(report['lookups'])}
 
@@ -252,7 +260,8 @@ def main():
     data = pathlib.Path(args.dir or tempfile.mkdtemp(prefix="tributary-bench-"))
     data.mkdir(parents=True, exist_ok=True)
     build = pathlib.Path(args.bench).parents[1]
-    subprocess.run(["ninja", "-C", str(build), "bench/merge_bench", "bench/segment_bench"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", str(build), "bench/merge_bench", "bench/segment_bench"], check=True,
+                   stdout=subprocess.DEVNULL)
     report = {"when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "quick": args.quick,
               "revision": revision(), "machine": machine(), "cases": [], "lookups": []}
     chosen = args.only.split(",")
@@ -283,6 +292,7 @@ def main():
     pathlib.Path(args.results).mkdir(parents=True, exist_ok=True)
     out = pathlib.Path(args.results) / f"{report['when'].replace(':', '')}.json"
     out.write_text(json.dumps(report, indent=1))
+    print(segments.goals(report["cases"]))
     if args.docs:
         write_docs(args.docs, report)
     print(out)

@@ -279,5 +279,37 @@ def tenth_exported(bench, checksum, profiles):
             "rows": got[0], "results": found}
 
 
+# What segmentation is held to: (what, case, numerator, denominator, goal, whether more is better).
+GOALS = [
+    ("one simple segment: DuckDB over merged Parquet / the whole job, merging included", "simple",
+     "duckdb, merged Parquet", "tributary", 3, True),
+    ("... DuckDB that has to merge first / the whole job", "simple", "duckdb, merging first", "tributary", 3, True),
+    ("... DuckDB over a table in memory / the expression alone, over columns in memory", "simple",
+     "duckdb, merged table in memory", "tributary, the expressions alone", 3, True),
+    ("100 segments in one pass / one sequence", "hundred", "tributary", "tributary, one sequence", 3, False),
+    ("a sequence: DuckDB's window over events in Parquet / the whole job, merging included", "sequence",
+     "duckdb window, events in Parquet", "tributary", 5, True),
+    ("... DuckDB's window over events in memory / the expression alone, over columns in memory", "sequence",
+     "duckdb window, events in memory", "tributary, the expressions alone", 5, True),
+    ("an export of the tenth that is in a segment / a full one", "export", "tributary", "tributary, all profiles",
+     0.25, False),
+]
+
+
+def goals(cases):
+    """The table of goals, from the cases of one run; "" without them."""
+    found = {case["case"]: case["results"] for case in cases if case["case"].startswith("segments ")}
+    lines = ["| segments | measured | goal | |", "|---|--:|--:|---|"]
+    for text, case, over, under, goal, is_more in GOALS:
+        results = found.get(f"segments {case}")
+        if results is None:
+            return ""
+        ratio = results[over]["seconds"] / max(results[under]["seconds"], 1e-9)
+        sign = ">=" if is_more else "<="
+        verdict = "holds" if (ratio >= goal) == is_more else "does not hold"
+        lines.append(f"| {text} | {ratio:.2f}x | {sign} {goal}x | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
     print(json.dumps({"seconds": query(json.loads(sys.argv[1]))}))
