@@ -355,7 +355,7 @@ static void run(const options *o, bool is_export)
     const int64_t planned_us = tr_time_monotonic_us();
     in_threads(&b, is_export ? merge_some : look);
     const int64_t done_us = tr_time_monotonic_us();
-    printf("open %.3f s, work %.3f s, alone %.4f s, %u threads, %u partitions: %llu profiles, "
+    printf("open %.3f s, work %.3f s, alone %.6f s, %u threads, %u partitions: %llu profiles, "
            "%llu members, %.1f MB\n",
            (double)(planned_us - start_us) / 1e6, (double)(done_us - planned_us) / 1e6,
            (double)atomic_load(&b.alone_ns) / 1e9, o->threads,

@@ -21,6 +21,7 @@ typedef struct sequence {
     uint32_t count;
     int64_t label_time[ELEMENTS_MAX];
     bool has_label_time[ELEMENTS_MAX];
+    bool is_plain;
     bool is_used_later[ELEMENTS_MAX]; /* the element's label */
     bool is_noted[ELEMENTS_MAX];      /* only the place decides whether the rest can follow */
     uint8_t *failed;                  /* [element * (count + 1) + from] */
@@ -165,11 +166,62 @@ static void sort_by_time(sequence *s)
     }
 }
 
+/* Whether no element has conditions on others, and none is exact: then the earliest end of each is
+ * best, and one look at the events in order decides. */
+static bool is_plain(const tr_pql_op *op)
+{
+    for (uint32_t i = 0; i < op->element_count; i++)
+        if (op->elements[i].has_when || op->elements[i].comparison == TR_PQL_EQ)
+            return false;
+    return true;
+}
+
+static int64_t wanted_of(const tr_pql_element *element)
+{
+    return element->amount + (element->comparison == TR_PQL_GT);
+}
+
+/* The element that is looked for: those that want nothing are passed over. */
+static uint32_t skip_empty(const tr_pql_op *op, uint32_t index)
+{
+    while (index < op->element_count && wanted_of(&op->elements[index]) <= 0)
+        index++;
+    return index;
+}
+
+/* Of a plain sequence. False: the events are not in order of time, and *out is not written. */
+static bool match_plain(const sequence *s, uint32_t begin, uint32_t end, bool *out)
+{
+    const tr_pql_op *op = s->op;
+    uint32_t index = skip_empty(op, 0);
+    int64_t found = 0, before = INT64_MIN, ended = INT64_MIN; /* the element before */
+    for (uint32_t i = begin; i < end; i++) {
+        const uint32_t row = s->rows.at[i], at = tr_pql_at(s->time, row);
+        if (tr_pql_base_is_null(s->time->base, at))
+            continue;
+        const int64_t time = s->time->base->ints[at];
+        if (time < before)
+            return false;
+        before = time;
+        if (index == op->element_count || (ended != INT64_MIN && time <= ended) ||
+            !tr_pql_is_true(s->values[op->elements[index].match], row) ||
+            ++found < wanted_of(&op->elements[index]))
+            continue;
+        ended = time;
+        found = 0;
+        index = skip_empty(op, index + 1);
+    }
+    *out = index == op->element_count;
+    return true;
+}
+
 /* The rows are [begin, end) of those taken. */
 static tr_code match_owner(sequence *s, uint32_t begin, uint32_t end, bool *out)
 {
     const bool has_time = s->time->base->kind == TR_PQL_VEC_TIME;
     s->count = 0;
+    if (s->is_plain && has_time && match_plain(s, begin, end, out))
+        return TR_OK;
     for (uint32_t i = begin; i < end && has_time; i++)
         if (!tr_pql_is_null_at(s->time, s->rows.at[i]))
             s->order[s->count++] = s->rows.at[i];
@@ -280,6 +332,7 @@ static tr_code open(tr_pql_run *run, const tr_pql_op *op, tr_arena *arena, seque
         TR_TRY(tr_pql_value(run, op->args[i], op->over, &s->values[i]));
     s->time = s->values[0];
     find_labels(s);
+    s->is_plain = is_plain(op);
     TR_TRY(keep_wanted(s, arena));
     for (uint32_t from = 0, to; from < s->rows.count; from = to) {
         to = end_of_owner(s, from);
