@@ -4,14 +4,14 @@
  *     segment_bench evaluate DIR --out DIR2 --segments FILE
  *         who is in the segments: membership runs, as a segment job writes them
  *     segment_bench export DIR --out DIR2 [--members DIR3] [--keys 1]
- *         an export of all leaves; only of those who are in "s0" of an evaluation; with bookkeeping,
- *         so that others can tell who is who
+ *         an export of all leaves; only of those who are in "s0" of an evaluation; with
+ *         bookkeeping, so that others can tell who is who
  *
  *     FILE         expressions, one a line: "s0", "s1", ...
  *     --threads T  2
  *
- * DIR is what "merge_bench generate" made, with events; they are read only when an expression asks for
- * them. "alone" is the processor's time of the expressions themselves, over columns in memory.
+ * DIR is what "merge_bench generate" made, with events; they are read only when an expression asks
+ * for them. "alone" is the processor's time of the expressions, over columns in memory.
  */
 #include "bench_world.h"
 #include "merge/merge.h"
@@ -50,9 +50,9 @@ typedef struct bench {
     tr_shape shape; /* of profiles, with their events */
     tr_pql_program *program;
     tr_str ids[SEGMENTS_MAX];
-    bool *wanted;          /* per leaf of the shape */
+    bool *wanted; /* per leaf of the shape */
     tr_selection selection;
-    tr_shape probe;        /* of the selection */
+    tr_shape probe; /* of the selection */
     const tr_merge_plan *plan;
     uint8_t bits; /* of its partitions */
     atomic_uint next;
@@ -162,7 +162,8 @@ static tr_code read_column(void *ctx, tr_pql_table table, uint32_t leaf, const t
 static tr_code write_members(bench *b, uint32_t partition, reading *r, uint8_t **masks, tr_err *err)
 {
     const uint8_t(*keys)[16];
-    const uint32_t profiles = tr_merge_view_count(r->view), count = tr_pql_program_count(b->program);
+    const uint32_t profiles = tr_merge_view_count(r->view),
+                   count = tr_pql_program_count(b->program);
     tr_membership_writer *writer = NULL;
     tr_file file = TR_FILE_NONE;
     char path[512];
@@ -232,7 +233,8 @@ static void *look(void *ctx)
 
 /* ---- exporting */
 
-static tr_code select_members(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err)
+static tr_code select_members(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep,
+                              tr_err *err)
 {
     const bench *b = ctx;
     (void)partition;
@@ -249,8 +251,8 @@ static void *merge_some(void *ctx)
         char path[512];
         (void)snprintf(path, sizeof path, "%s/part-%05u.parquet", b->options->out, p);
         if (tr_file_replace(path, &file, &err) != TR_OK ||
-            tr_merge_partition(b->plan, p, (tr_sink){tr_bench_to_file, &file}, NULL, NULL, NULL, &stats,
-                               &err) != TR_OK)
+            tr_merge_partition(b->plan, p, (tr_sink){tr_bench_to_file, &file}, NULL, NULL, NULL,
+                               &stats, &err) != TR_OK)
             tr_bench_fail("export", &err);
         atomic_fetch_add(&b->bytes, file.bytes);
         tr_file_close(&file);
@@ -324,17 +326,20 @@ static void run(const options *o, bool is_export)
     b.shape = tr_bench_output(&b.arena, &world, NULL);
     if (o->keys != NULL)
         add_bookkeeping(&b);
-    tr_merge_spec spec = {.updated_after_us = TR_TIME_NONE, .event_after_us = TR_TIME_NONE,
-                          .event_before_us = TR_TIME_NONE, .output = &b.shape, .keep_ctx = &b};
+    tr_merge_spec spec = {.updated_after_us = TR_TIME_NONE,
+                          .event_after_us = TR_TIME_NONE,
+                          .event_before_us = TR_TIME_NONE,
+                          .output = &b.shape,
+                          .keep_ctx = &b};
     bool reads_events = false;
     if (!is_export) {
         compile(&b);
         spec.keep = evaluate;
         spec.probe = &b.shape;
         for (uint32_t leaf = 0; leaf < b.shape.leaf_count; leaf++)
-            reads_events = reads_events ||
-                           (b.wanted[leaf] && tr_str_is(b.shape.units[b.shape.leaves[leaf].unit].path,
-                                                        "timeSeriesEvents"));
+            reads_events = reads_events || (b.wanted[leaf] &&
+                                            tr_str_is(b.shape.units[b.shape.leaves[leaf].unit].path,
+                                                      "timeSeriesEvents"));
         spec.with_probe_events = reads_events;
     } else if (o->members != NULL) {
         open_selection(&b);
@@ -358,9 +363,8 @@ static void run(const options *o, bool is_export)
     printf("open %.3f s, work %.3f s, alone %.6f s, %u threads, %u partitions: %llu profiles, "
            "%llu members, %.1f MB\n",
            (double)(planned_us - start_us) / 1e6, (double)(done_us - planned_us) / 1e6,
-           (double)atomic_load(&b.alone_ns) / 1e9, o->threads,
-           tr_merge_partition_count(plan), atomic_load(&b.profiles), atomic_load(&b.members),
-           (double)atomic_load(&b.bytes) / 1e6);
+           (double)atomic_load(&b.alone_ns) / 1e9, o->threads, tr_merge_partition_count(plan),
+           atomic_load(&b.profiles), atomic_load(&b.members), (double)atomic_load(&b.bytes) / 1e6);
     tr_merge_plan_close(plan);
     tr_pql_program_close(b.program);
     close_runs(&sources);
@@ -389,8 +393,9 @@ int main(int argc, char **argv)
     const bool is_export = argc > 2 && strcmp(argv[1], "export") == 0;
     if (argc < 3 || o.threads == 0 || o.threads > THREADS_MAX || o.out == NULL ||
         (!is_export && o.segments == NULL)) {
-        (void)fprintf(stderr, "usage: segment_bench evaluate|export DIR --out DIR [--segments FILE] "
-                              "[--members DIR] [--keys 1] [--threads T]\n");
+        (void)fprintf(stderr,
+                      "usage: segment_bench evaluate|export DIR --out DIR [--segments FILE] "
+                      "[--members DIR] [--keys 1] [--threads T]\n");
         return 2;
     }
     run(&o, is_export);

@@ -290,8 +290,7 @@ static tr_code keep_wanted(sequence *s, tr_arena *arena)
         uint32_t count;
         TR_TRY(tr_pql_true_rows(s->run, s->op->args[s->op->elements[i].match], s->op->over, &own,
                                 &count));
-        uint32_t *both =
-            tr_arena_alloc(arena, ((size_t)wanted_count + count) * sizeof *both + 1);
+        uint32_t *both = tr_arena_alloc(arena, ((size_t)wanted_count + count) * sizeof *both + 1);
         if (both == NULL)
             return tr_pql_out_of_memory(s->run);
         wanted_count = unite(wanted, wanted_count, own, count, both);
@@ -314,8 +313,7 @@ static tr_code keep_wanted(sequence *s, tr_arena *arena)
 static uint32_t end_of_owner(const sequence *s, uint32_t from)
 {
     uint32_t to = from + 1;
-    while (to < s->rows.count &&
-           s->rows.owner[s->rows.at[to]] == s->rows.owner[s->rows.at[from]])
+    while (to < s->rows.count && s->rows.owner[s->rows.at[to]] == s->rows.owner[s->rows.at[from]])
         to++;
     return to;
 }

@@ -59,8 +59,7 @@ static uint32_t keep_true(const tr_pql_vec *mask, const uint32_t *rows, uint32_t
     const uint8_t *bools = mask->base->bools;
     const uint32_t *index = mask->index;
     uint32_t kept = 0;
-    if (mask->base->kind != TR_PQL_VEC_BOOL ||
-        (mask->is_constant && bools[0] != TR_PQL_TRUE))
+    if (mask->base->kind != TR_PQL_VEC_BOOL || (mask->is_constant && bools[0] != TR_PQL_TRUE))
         return 0;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t at = mask->is_constant ? 0 : index == NULL ? i : index[i];
@@ -181,7 +180,8 @@ tr_code tr_pql_take(tr_pql_run *run, const tr_pql_op *op, tr_pql_taken *out)
     TR_TRY(conditions_of(run, op, arena, &ops, &count));
     if (count > 0)
         TR_TRY(tr_pql_true_rows(run, ops[0], op->over, &out->at, &out->count));
-    uint32_t *rows = count < 2 ? NULL : tr_arena_alloc(arena, (size_t)out->count * sizeof *rows + 1);
+    uint32_t *rows =
+        count < 2 ? NULL : tr_arena_alloc(arena, (size_t)out->count * sizeof *rows + 1);
     if (count > 1 && rows == NULL)
         return tr_pql_out_of_memory(run);
     for (uint32_t i = 1; i < count && out->count > 0; i++) {

@@ -144,8 +144,9 @@ static void test_edges(const tr_pql_op *op, const tr_pql_vec *const *args, uint3
         }
         const bool may_be = s.at != NULL && p.at != NULL && s.len >= p.len;
         const uint8_t *at = may_be ? s.at + (is_end ? s.len - p.len : 0) : NULL;
-        const bool is_it = may_be && (p.len == 0 || (at[p.len - 1] == p.at[p.len - 1] &&
-                                                     memcmp(at, p.at, p.len) == 0));
+        const bool is_it =
+            may_be &&
+            (p.len == 0 || (at[p.len - 1] == p.at[p.len - 1] && memcmp(at, p.at, p.len) == 0));
         out[i] = s.at != NULL && p.at != NULL && is_it == is_wanted;
     }
 }

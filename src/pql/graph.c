@@ -203,7 +203,8 @@ static void note_reads(tr_pql_program *program, tr_pql_op *op)
         note_type(program, op->is_event, op->xdm);
     for (uint32_t i = 0; i < op->arg_count; i++)
         note_reads(program, op->args[i]);
-    for (const tr_pql_level *l = op->over != NULL ? op->over : op->scope; l != NULL; l = l->parent) {
+    const tr_pql_level *inner = op->over != NULL ? op->over : op->scope;
+    for (const tr_pql_level *l = inner; l != NULL; l = l->parent) {
         if (l->array != NULL)
             note_reads(program, l->array);
         if (l->where != NULL)

@@ -158,8 +158,8 @@ void tr_pql_matcher_use(tr_pql_matcher *matcher, const tr_pql_regex *regex)
     fast *own = tr_alloc_zeroed(1, sizeof *own);
     if (own == NULL) /* slower, then */
         return;
-    *own = (fast){.regex = regex, .code = to_machine_code(regex, matcher->memory),
-                   .next = matcher->made};
+    *own = (fast){
+        .regex = regex, .code = to_machine_code(regex, matcher->memory), .next = matcher->made};
     matcher->made = matcher->used = own;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* membership_write.c - the members of a partition into a run, entry by entry; see membership.h.
  *
- * A partition may have millions of entries, of a few segments and three statuses: these are kept as
- * codes from the start. Levels are those of the times, which have an entry wherever the others have.
+ * A partition may have millions of entries, of a few segments and three statuses: these are kept
+ * as codes from the start. Levels are those of the times, which have an entry wherever the others
+ * have.
  */
 #include "segment/membership.h"
 
@@ -223,10 +224,12 @@ tr_code tr_membership_write(tr_membership_writer *w, uint8_t bits, tr_sink sink,
     const tr_str statuses[] = {tr_str_of(tr_status_name(TR_REALIZED)),
                                tr_str_of(tr_status_name(TR_EXISTING)),
                                tr_str_of(tr_status_name(TR_EXITED))};
-    const tr_values segments = {.storage = TR_STORAGE_STRING, .is_distinct = true,
-                                .count = w->names.count, .strings = w->names.ids};
-    const tr_values status = {.storage = TR_STORAGE_STRING, .is_distinct = true,
-                              .count = 3, .strings = statuses};
+    const tr_values segments = {.storage = TR_STORAGE_STRING,
+                                .is_distinct = true,
+                                .count = w->names.count,
+                                .strings = w->names.ids};
+    const tr_values status = {
+        .storage = TR_STORAGE_STRING, .is_distinct = true, .count = 3, .strings = statuses};
     for (uint32_t i = 0; i < LEAVES; i++)
         if (w->builders[i] != NULL)
             TR_TRY(tr_column_builder_view(w->builders[i], &columns[i], err));
