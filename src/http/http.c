@@ -214,10 +214,10 @@ bool tr_http_handle(tr_connection *c, bool may_defer)
 }
 
 /* False: the workers are gone, the server is stopping. */
-static bool give_to_workers(tr_connection *c)
+static bool give_to_workers(tr_connection *c, bool is_put_off)
 {
     MHD_suspend_connection(c->mhd);
-    if (tr_workers_push(&c->server->workers, c))
+    if (tr_workers_push(&c->server->workers, c, is_put_off))
         return true;
     MHD_resume_connection(c->mhd);
     return false;
@@ -234,7 +234,7 @@ static enum MHD_Result on_whole(tr_connection *c)
     tr_phase_enter(c, TR_PHASE_WORKING, 0);
     if (is_read && tr_http_handle(c, true))
         return tr_http_send(c);
-    if (give_to_workers(c))
+    if (give_to_workers(c, is_read))
         return MHD_YES;
     (void)tr_http_handle(c, false);
     tr_phase_enter(c, TR_PHASE_ANSWERED, 0);

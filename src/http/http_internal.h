@@ -68,10 +68,16 @@ typedef struct tr_connection {
     uint64_t bytes_to_send;
 } tr_connection;
 
+typedef struct tr_work_queue {
+    tr_connection *first, *last;
+} tr_work_queue;
+
 typedef struct tr_workers {
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    tr_connection *first, *last;
+    tr_work_queue queue;
+    tr_work_queue put_off;    /* reads that were put off; they get half of the threads at most */
+    uint32_t put_off_running, put_off_max;
     pthread_t *threads;
     uint32_t thread_count;
     bool is_closing;
@@ -126,7 +132,8 @@ void tr_http_response_clear(tr_http_response *response);
 bool tr_http_handle(tr_connection *c, bool may_defer);
 
 TR_MUST_CHECK tr_code tr_workers_start(tr_workers *workers, uint32_t count, tr_err *err);
-bool tr_workers_push(tr_workers *workers, tr_connection *c); /* false: closing, nothing was taken */
+/* False: closing, nothing was taken. */
+bool tr_workers_push(tr_workers *workers, tr_connection *c, bool is_put_off);
 void tr_workers_stop(tr_workers *workers); /* after all that is queued */
 
 TR_MUST_CHECK tr_code tr_deadlines_start(tr_http_server *server, tr_err *err);

@@ -477,17 +477,18 @@ static void a_body_that_is_too_large_is_refused_before_it_arrives(void)
                    out, sizeof out) == 413);
 }
 
-static void hold_with(const char *request)
+/* others  what is asked while all of the threads, and more, have such a request */
+static void hold_with(const char *request, const char *others)
 {
     char out[4096];
-    enum { SLOW = 4, OTHERS = 40 };
+    enum { SLOW = 6, OTHERS = 40 };
     int slow[SLOW];
     for (int i = 0; i < SLOW; i++) {
         slow[i] = dial();
         say(slow[i], request, strlen(request));
     }
     for (int i = 0; i < OTHERS; i++)
-        CHECK(ask_text(GET "\r\n", out, sizeof out) == 200);
+        CHECK(ask_text(others, out, sizeof out) == 200);
     for (int i = 0; i < SLOW; i++)
         CHECK(write(slow_gate[1], "x", 1) == 1);
     for (int i = 0; i < SLOW; i++) {
@@ -498,12 +499,18 @@ static void hold_with(const char *request)
 
 static void a_slow_handler_holds_nobody_else(void)
 {
-    hold_with("POST /slow HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n");
+    hold_with("POST /slow HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", GET "\r\n");
 }
 
 static void a_read_that_is_put_off_holds_nobody_either(void)
 {
-    hold_with("GET /slow HTTP/1.1\r\n" HOST "\r\n");
+    hold_with("GET /slow HTTP/1.1\r\n" HOST "\r\n", GET "\r\n");
+}
+
+static void reads_that_are_put_off_leave_threads_for_the_rest(void)
+{
+    hold_with("GET /slow HTTP/1.1\r\n" HOST "\r\n",
+              "POST /a HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\nx");
 }
 
 static void ranges_are_read_as_rfc_9110_says(void)
@@ -657,6 +664,7 @@ int main(void)
     RUN(a_body_that_is_too_large_is_refused_before_it_arrives);
     RUN(a_slow_handler_holds_nobody_else);
     RUN(a_read_that_is_put_off_holds_nobody_either);
+    RUN(reads_that_are_put_off_leave_threads_for_the_rest);
     RUN(ranges_are_read_as_rfc_9110_says);
     RUN(a_client_that_goes_away_is_forgotten);
     RUN(half_a_request_that_ends_is_closed);
