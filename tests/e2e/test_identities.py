@@ -387,6 +387,21 @@ def test_the_client_library_maps_identities(client):
     assert [(entry["xid"], entry["mapping"][0]["xid"]) for entry in answer["mappings"]] == [(mail, mail), (phone, mail)]
 
 
+# Walls
+
+
+def test_nobody_sees_the_links_of_another_org_or_sandbox(graph, server):
+    stranger = export_world.Api(server.url, server.add_client("stranger", org=export_world.new_org()))
+    asked = {"nsid": 6, "id": "bob@example.org"}
+    empty = [{"compositeXid": asked, "members": []}]
+    assert stranger.call("GET", IDENTITY + "/cluster/members", params=asked)["clusters"] == empty
+    graph.api.call("POST", "/data/foundation/sandbox-management/sandboxes", 202,
+                   {"name": "aside", "title": "aside", "type": "development"})
+    other = graph.api.call("GET", IDENTITY + "/cluster/members", params=asked, headers={"x-sandbox-name": "aside"})
+    assert other["clusters"] == empty
+    assert len(graph.api.call("GET", IDENTITY + "/cluster/members", params=asked)["clusters"][0]["members"]) == 2
+
+
 # Random graphs against a plain union
 
 

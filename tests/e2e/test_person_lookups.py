@@ -261,8 +261,12 @@ def test_who_had_to_leave_is_told_with_why(server, tmp_path):
     assert [(one["namespace"]["code"], one["id"]) for one in dropped] == [("ECID", ECID(0)), ("ECID", ECID(1))]
     for one in dropped:
         assert "more than 50" in one["reason"] and one["batchId"] == batch and one["dataSetId"] == world.clicks
-    alone = org.find(("ECID", ECID(0)))
+    alone = org.find(("ECID", ECID(0)), explain="true")
     assert alone["identityGraph"] == [org.xid(("ECID", ECID(0)))]
+    own, = alone["explainGraph"]["identities"]
+    assert own["id"] == ECID(0) and [one["batchId"] for one in own["fragments"]] == [batch]
+    assert ("ECID", ECID(0)) in [(one["namespace"]["code"], one["id"]) for one in alone["explainGraph"]["dropped"]]
+    assert alone["explain"]["identityMap"]["from"][0]["identity"] == {"id": ECID(0), "namespace": {"code": "ECID"}}
     assert [child["entityId"] for child in org.events(("ECID", ECID(0)))["children"]] == ["e00"]
     assert len(org.events(MAIL)["children"]) == 49
     (tmp_path / "client.json").write_text(json.dumps(org.client))
