@@ -27,6 +27,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import links
 import lookups
 import over_http
 import over_sql
@@ -41,7 +42,7 @@ THREE = "loyalty.tier,person.name.firstName,personalEmail.address"
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="small data, one repeat: only to see that all works")
-    parser.add_argument("--only", default="full,fields,events,wide,segments,http,lookups,sql")
+    parser.add_argument("--only", default="full,fields,events,wide,segments,links,http,lookups,sql")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dir", default=None, help="where the made data is kept from run to run")
@@ -275,6 +276,9 @@ def main():
             source = generated(args, data, {"profiles": people[0], "events": people[1]})
             report["cases"] += segments.run(args, data, source, measured, checksum, people)
             print(table(report["cases"]), flush=True)
+        if "links" in chosen:
+            report["cases"] += links.run(args, data, measured)
+            print(table(report["cases"][-1:]), flush=True)
         if "http" in chosen:
             world = cases(args.quick)["full"][1]
             report["cases"] += over_http.run(args, data, generated(args, data, world), run_peer, checksum)
