@@ -118,6 +118,7 @@ typedef struct tr_catalog_filter {
     const char *parent; /* NULL: any */
     const char *state;  /* NULL: any; several separated by ',' */
     bool is_descending; /* order: (created_ms, id) */
+    bool is_brief;      /* objects without their documents: several times as fast */
     int64_t limit;      /* 0: all */
     int64_t offset;
     int64_t after_created_ms; /* with after_id: strictly behind that object in the order */

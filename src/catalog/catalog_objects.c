@@ -32,16 +32,22 @@ static void copy_text(char *out, size_t size, sqlite3_stmt *row, int at)
     (void)snprintf(out, size, "%s", text == NULL ? "" : text);
 }
 
-static tr_code read_object(sqlite3_stmt *row, int from, tr_object *out, tr_err *err)
+static void read_brief(sqlite3_stmt *row, int from, tr_object *out)
 {
-    json_t *doc = NULL;
-    TR_TRY(tr_column_json(row, from + 6, from + 7, &doc, err));
     copy_text(out->id, sizeof out->id, row, from);
     copy_text(out->parent, sizeof out->parent, row, from + 1);
     copy_text(out->state, sizeof out->state, row, from + 2);
     out->created_ms = sqlite3_column_int64(row, from + 3);
     out->updated_ms = sqlite3_column_int64(row, from + 4);
     out->revision = sqlite3_column_int64(row, from + 5);
+    out->doc = NULL;
+}
+
+static tr_code read_object(sqlite3_stmt *row, int from, tr_object *out, tr_err *err)
+{
+    json_t *doc = NULL;
+    TR_TRY(tr_column_json(row, from + 6, from + 7, &doc, err));
+    read_brief(row, from, out);
     out->doc = doc;
     return TR_OK;
 }
@@ -322,13 +328,17 @@ static void bind_filter(sqlite3_stmt *ask, const tr_catalog_filter *filter, cons
     (void)sqlite3_bind_int64(ask, at, filter->offset);
 }
 
-static tr_code each_row(sqlite3_stmt *ask, tr_catalog_each each, void *ctx, tr_err *err)
+static tr_code each_row(sqlite3_stmt *ask, bool is_brief, tr_catalog_each each, void *ctx,
+                        tr_err *err)
 {
     tr_code code = TR_OK;
     int result = SQLITE_DONE;
     while (code == TR_OK && (result = sqlite3_step(ask)) == SQLITE_ROW) {
         tr_object object = {0};
-        code = read_object(ask, 0, &object, err);
+        if (is_brief)
+            read_brief(ask, 0, &object);
+        else
+            code = read_object(ask, 0, &object, err);
         if (code == TR_OK)
             code = each(ctx, &object, err);
         tr_object_clear(&object);
@@ -356,7 +366,7 @@ tr_code tr_catalog_list(tr_catalog *catalog, const tr_tenant *tenant, const char
         (void)sqlite3_bind_int64(ask, 1, tenant->id);
         tr_bind_text(ask, 2, kind);
         bind_filter(ask, filter, &in);
-        code = each_row(ask, each, ctx, err);
+        code = each_row(ask, filter->is_brief, each, ctx, err);
         tr_statement_done(connection, ask);
     }
     tr_catalog_reader_done(catalog, connection);

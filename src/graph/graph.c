@@ -36,6 +36,7 @@ void tr_graph_state_free(tr_graph_state *state)
 static void free_reading(tr_graph_reading *own)
 {
     tr_graph_state_free(&own->state);
+    tr_graph_files_free(&own->known);
     (void)pthread_rwlock_destroy(&own->lock);
     (void)pthread_mutex_destroy(&own->updating);
     tr_free(own);

@@ -38,17 +38,22 @@ typedef struct tr_graph_file {
     char id[48], dataset[32], batch[32], name[104];
     char xxh128[33]; /* of its bytes */
     bool is_event;
+    bool is_profile; /* it was made live in the store: others are not the graph's */
     uint64_t bytes, rows;
     int64_t ingested_us;
+    int64_t revision; /* of the catalog's object; 0: its document was not read yet */
 } tr_graph_file;
 typedef struct tr_graph_files {
     tr_graph_file *list;
     uint32_t count, cap;
 } tr_graph_files;
 
-/* In the order of ingestion; files of a batch by name. */
+/* In the order of ingestion; files of a batch by name.
+ * known  all files that were ever looked at and are still there, by id: only what is new, or was
+ * changed, is
+ *        read. Empty at first */
 TR_MUST_CHECK tr_code tr_graph_files_read(tr_catalog *catalog, const tr_tenant *tenant,
-                                          tr_graph_files *out, tr_err *err);
+                                          tr_graph_files *known, tr_graph_files *out, tr_err *err);
 void tr_graph_files_free(tr_graph_files *files);
 TR_MUST_CHECK tr_code tr_graph_files_add(tr_graph_files *files, const tr_graph_file *file,
                                          tr_err *err);
@@ -128,6 +133,7 @@ struct tr_graph_reading {
     _Atomic uint64_t seen;    /* the catalog's version that the state has all of; odd: none */
     tr_graph_state state;
     uint64_t version;
+    tr_graph_files known; /* `updating` */
     tr_graph *graph;
 };
 

@@ -264,7 +264,7 @@ static tr_code update_once(updating *u, tr_err *err)
     tr_graph_reading *own = u->own;
     tr_code code = tr_graph_classes_read(u->graph->catalog, u->tenant, &u->classes, err);
     if (code == TR_OK)
-        code = tr_graph_files_read(u->graph->catalog, u->tenant, &u->files, err);
+        code = tr_graph_files_read(u->graph->catalog, u->tenant, &own->known, &u->files, err);
     if (code == TR_OK)
         code = tr_catalog_secret(u->graph->catalog, u->tenant, u->secret, err);
     if (code == TR_OK) {
