@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "os/os.h"
 #include "policy/policy.h"
+#include "sql/dimension_tables.h"
 #include "sql/rewrite_internal.h"
 
 #include <stdio.h>
@@ -228,6 +229,30 @@ static tr_code add_objects(finding *f, live_kind kind, const char *name, bool ha
     return put_table(f, name, files, kind == LIVE_BATCHES ? batches_sql : jobs_sql, err);
 }
 
+static tr_code load_policies(finding *f, tr_err *err)
+{
+    return f->policies != NULL ? TR_OK
+                               : tr_policy_list(f->live->catalog, f->tenant, &f->policies, err);
+}
+
+/* Of the accelerated store: no rows but those of its own text. */
+static tr_code add_dimension(finding *f, const char *name, tr_err *err)
+{
+    tr_buf sql = {0};
+    bool is_one = false;
+    TR_TRY(load_policies(f, err));
+    tr_code code =
+        tr_dimension_table(f->live->catalog, f->tenant, name, f->policies, &sql, &is_one, err);
+    if (code == TR_OK && is_one) {
+        json_t *table = json_pack("{s:[s],s:o}", "files", tr_live_cache_empty(f->live->cache), "sql",
+                                  tr_json_str(tr_buf_str(&sql)));
+        if (table == NULL || json_object_set_new(f->tables, name, table) != 0)
+            code = no_memory(err);
+    }
+    tr_buf_free(&sql);
+    return code;
+}
+
 /* Names ---------------------------------------------------------------------------------------- */
 
 /* AEP's rule for a table's name: lower case, all else one '_'. */
@@ -251,12 +276,6 @@ static bool is_policy(const json_t *policy, tr_str name)
     name_of(tr_json_text(policy, "id", ""), by_id);
     return tr_str_equal_folded(name, tr_str_of(by_id)) ||
            (by_name[0] != '\0' && tr_str_equal_folded(name, tr_str_of(by_name)));
-}
-
-static tr_code load_policies(finding *f, tr_err *err)
-{
-    return f->policies != NULL ? TR_OK
-                               : tr_policy_list(f->live->catalog, f->tenant, &f->policies, err);
 }
 
 /* The id of the policy that `name` ends in; NULL: there is none. */
@@ -284,6 +303,8 @@ static tr_code add_by_name(finding *f, const char *name, bool has_rows, tr_err *
 {
     if (has_table(f->tables, name))
         return TR_OK;
+    if (tr_is_dimension_table(name))
+        return add_dimension(f, name, err);
     for (int kind = 0; kind <= LIVE_JOBS; kind++) {
         const size_t len = strlen(kind_names[kind]);
         const char *policy = NULL;

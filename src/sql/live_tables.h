@@ -8,6 +8,7 @@
  *     profile_<policy>, segment_membership_<policy>
  *                           the same by another policy: its name as a table's name, or its id
  *     batches, export_jobs  from the catalog
+ *     qsaccel.profile_agg.adwh_dim_merge_policies, ...namespaces    dimension_tables.h
  *
  * A dataset's table of the same name goes first. Profiles are merged when a statement names them
  * (live_cache.h), and only the columns whose names occur in it: a name is the only way to a column,

@@ -174,7 +174,7 @@ static tr_code check_syntax(tr_query_jobs *jobs, const tr_tenant *tenant, const 
     *state = "58000";
     if (text->write.kind == TR_WRITE_DROP)
         return TR_OK;
-    const tr_code code = tr_query_session_start(&here, "describe", text, &first, state, &why);
+    const tr_code code = tr_query_worker_start(&here, "describe", text, &first, state, &why);
     json_decref(first);
     tr_query_session_close(here.session);
     return code == TR_INVALID && strcmp(*state, "42601") == 0

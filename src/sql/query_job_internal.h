@@ -5,6 +5,7 @@
  *     query_job.c      jobs kept, started, cancelled, found again after a crash
  *     query_run.c      one job: the worker's rows, the batch
  *     query_target.c   what a statement writes to
+ *     query_now.c      a SELECT answered at once, with its rows
  */
 #ifndef TR_SQL_QUERY_JOB_INTERNAL_H
 #define TR_SQL_QUERY_JOB_INTERNAL_H
@@ -56,9 +57,14 @@ TR_MUST_CHECK tr_code tr_query_note(tr_query_jobs *jobs, const tr_tenant *tenant
 
 /* query_run.c */
 void tr_query_run(tr_query_active *active);
-TR_MUST_CHECK tr_code tr_query_session_start(tr_query_active *active, const char *verb,
+TR_MUST_CHECK tr_code tr_query_worker_start(tr_query_active *active, const char *verb,
                                              const tr_query_text *text, json_t **first,
                                              const char **state, tr_err *err);
+
+/* The next answer; of E the failure that it tells. */
+TR_MUST_CHECK tr_code tr_query_next(tr_query_active *active, tr_query_answer *answer,
+                                    const char **state, tr_err *err);
+void tr_query_worker_end(tr_query_active *active);
 
 /* query_target.c */
 /* The dataset whose table, or whose own name or id, this is. TR_NOT_FOUND */

@@ -72,9 +72,8 @@ static tr_code fail_by_answer(tr_str answer, const char **state, tr_err *err)
     return code;
 }
 
-/* The next answer; of E the failure that it tells. */
-static tr_code next(tr_query_active *active, tr_query_answer *answer, const char **state,
-                    tr_err *err)
+tr_code tr_query_next(tr_query_active *active, tr_query_answer *answer, const char **state,
+                      tr_err *err)
 {
     *state = "58000";
     const tr_code code = tr_query_session_next(active->session, answer, err);
@@ -148,7 +147,7 @@ static tr_code open_session(tr_query_active *active, tr_err *err)
     return TR_OK;
 }
 
-static void close_session(tr_query_active *active)
+void tr_query_worker_end(tr_query_active *active)
 {
     pthread_mutex_lock(&active->jobs->lock);
     tr_query_session *session = active->session;
@@ -167,7 +166,7 @@ static tr_code start_once(tr_query_active *active, sending *s, tr_query_answer *
     json_decref(command);
     tr_live_tables_forget(s->temporary);
     s->temporary = NULL;
-    return code == TR_OK ? next(active, answer, state, err) : code;
+    return code == TR_OK ? tr_query_next(active, answer, state, err) : code;
 }
 
 /* Again when a file has gone before the worker could hold it, and once when a column is not there
@@ -190,8 +189,8 @@ static tr_code start_command(tr_query_active *active, sending *s, tr_query_answe
                                 : code;
 }
 
-tr_code tr_query_session_start(tr_query_active *active, const char *verb, const tr_query_text *text,
-                               json_t **first, const char **state, tr_err *err)
+tr_code tr_query_worker_start(tr_query_active *active, const char *verb, const tr_query_text *text,
+                              json_t **first, const char **state, tr_err *err)
 {
     tr_query_answer answer;
     sending s = {.verb = verb, .text = text, .is_whole = strcmp(verb, "describe") == 0};
@@ -257,7 +256,7 @@ static tr_code take_rows(run *r, tr_err *err)
 {
     for (;;) {
         tr_query_answer answer;
-        TR_TRY(next(r->active, &answer, &r->state, err));
+        TR_TRY(tr_query_next(r->active, &answer, &r->state, err));
         if (answer.kind == 'Z')
             break;
         if (answer.kind != 'J' || answer.bytes.len == 0 ||
@@ -334,14 +333,14 @@ static tr_code run_query(run *r, bool *is_done, tr_err *err)
     tr_object target = {0};
     tr_code code = look_for_target(r, &target, is_done, err);
     if (code == TR_OK && !*is_done)
-        code = tr_query_session_start(r->active, "write", &r->text, &first, &r->state, err);
+        code = tr_query_worker_start(r->active, "write", &r->text, &first, &r->state, err);
     if (code == TR_OK && !*is_done) {
         r->columns = json_incref(json_object_get(first, "columns"));
         code = prepare_target(r, &target, err);
         if (code == TR_OK)
             code = take_rows(r, err);
     }
-    close_session(r->active);
+    tr_query_worker_end(r->active);
     json_decref(first);
     tr_object_clear(&target);
     return code;

@@ -132,6 +132,11 @@ static tr_code rewrite_word(tr_rewrite *w, size_t *i, tr_err *err)
         *i = at + 1;
         return tr_rewrite_put(w, at, at + 2, "", err);
     }
+    if (tr_token_is(t, at, "qsaccel") && tr_token_is(t, at + 1, ".") &&
+        tr_token_is(t, at + 2, "profile_agg") && tr_token_is(t, at + 3, ".")) {
+        *i = at + 3;
+        return tr_rewrite_put(w, at, at + 4, "", err);
+    }
     if (is_empty_call(t, at, "current_database")) {
         *i = at + 2;
         return tr_rewrite_put_literal(w, at, at + 3, "", tr_str_of(w->session->database), "", err);

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """test_query_jobs.py - /data/foundation/query/queries: statements as jobs, and what they write."""
 import datetime
+import os
+import pathlib
+import signal
 import time
 import uuid
 
@@ -149,6 +152,61 @@ def test_a_deleted_query_is_no_longer_listed(shop):
         listed = shop.api.call("GET", QUERY + "/queries?limit=1000&excludeSoftDeleted=false")["queries"]
         assert gone in [q["id"] for q in listed]
         assert shop.get(gone)["isSoftDeleted"] is True
+
+
+@pytest.mark.parametrize("body, status, words", [
+    ({"dbName": "prod:db:s", "sql": "SELECT 1 AS a", "description": "d" * 1001}, 400, "description"),
+    ({"dbName": "prod:db:s", "sql": "CREATE TABLE t AS SELECT 1 AS a"}, 400, "only a SELECT"),
+    ({"dbName": "prod:db:s", "sql": "SELECT nothing FROM crm"}, 400, "nothing"),
+    ({"dbName": "prod:db:s", "sql": "SELECT range AS a FROM range(50001)"}, 413, "50000 rows"),
+    ({"sql": "SELECT 1 AS a"}, 400, "dbName"),
+])
+def test_an_accelerated_query_that_cannot_be_answered_says_why(shop, body, status, words):
+    answer = shop.api.request("POST", QUERY + "/accelerated-queries", json=body)
+    assert answer.status_code == status and words in answer.text, answer.text
+
+
+# What breaks -----------------------------------------------------------------------------------------------------
+
+
+def busiest_child(parent):
+    """The child process that has used most of the processor."""
+    found = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue    # it has ended
+        if int(fields[1]) == parent:
+            found[int(stat.parent.name)] = int(fields[11]) + int(fields[12])
+    return max(found, key=found.get)
+
+
+def test_a_worker_that_dies_fails_its_query_with_a_clear_text(server, shop):
+    """As a statement that crashes DuckDB would: its process is killed from outside."""
+    sent = shop.post(ENDLESS)["id"]
+    until("it runs", lambda: shop.get(sent)["state"] == "IN_PROGRESS")
+    time.sleep(0.5)
+    os.kill(busiest_child(server.process.pid), signal.SIGSEGV)
+    done = shop.wait(sent)
+    assert (done["state"], done["errors"][0]["code"], done["errors"][0]["errorType"]) == (
+        "FAILED", "58000", "SYSTEM_ERROR")
+    assert "worker" in done["errors"][0]["message"] or "crash" in done["errors"][0]["message"]
+    assert shop.ok("SELECT 1 AS one")["rowCount"] == 1
+
+
+def test_deadline_and_memory_are_settings(tmp_path):
+    own = export_world.Server(tmp_path, "--query-job-deadline-s", "2", "--query-memory-mb", "200").start()
+    try:
+        shop = Shop(own)
+        done = shop.run(ENDLESS)
+        assert (done["state"], done["errors"][0]["code"]) == ("TIMEOUT", "53400")
+        assert shop.api.call("GET", QUERY + "/queries", params={"property": "state==TIMED_OUT"})["queries"]
+        done = shop.run("CREATE TABLE big AS SELECT list(range) AS l FROM range(40000000)")
+        assert done["state"] in ("FAILED", "TIMEOUT") and done["errors"][0]["code"] in ("53200", "53400"), done
+        assert shop.dataset_of("big") is None
+    finally:
+        own.stop()
 
 
 # Lists ----------------------------------------------------------------------------------------------------------
