@@ -244,8 +244,9 @@ static tr_code add_dimension(finding *f, const char *name, tr_err *err)
     tr_code code =
         tr_dimension_table(f->live->catalog, f->tenant, name, f->policies, &sql, &is_one, err);
     if (code == TR_OK && is_one) {
-        json_t *table = json_pack("{s:[s],s:o}", "files", tr_live_cache_empty(f->live->cache), "sql",
-                                  tr_json_str(tr_buf_str(&sql)));
+        json_t *table =
+            json_pack("{s:[s],s:o}", "files", tr_live_cache_empty(f->live->cache), "sql",
+                      tr_json_str(tr_buf_str(&sql)));
         if (table == NULL || json_object_set_new(f->tables, name, table) != 0)
             code = no_memory(err);
     }

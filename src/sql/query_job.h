@@ -87,7 +87,7 @@ TR_MUST_CHECK tr_code tr_query_submit(tr_query_jobs *jobs, const tr_tenant *tena
                                       const tr_query_order *order, json_t **out, tr_err *err);
 /* A SELECT's rows at once, without a job: *columns as {"name": {"type", "meta:xdmType"}}, *rows an
  * array of objects; both returned. What is null is left out.
- * TR_INVALID  it is no SELECT, or fails;  TR_LIMIT  more than rows_max rows, 64 MiB, the deadline */
+ * TR_INVALID  it is no SELECT, or fails;  TR_LIMIT  more than rows_max rows, 64 MiB, a deadline */
 TR_MUST_CHECK tr_code tr_query_now(tr_query_jobs *jobs, const tr_tenant *tenant,
                                    const json_t *request, uint64_t rows_max, json_t **columns,
                                    json_t **rows, tr_err *err);
