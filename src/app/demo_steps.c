@@ -345,7 +345,7 @@ static tr_code query(tr_demo *demo, tr_err *err)
         sql, sizeof sql,
         "SELECT count(*) AS people, count(*) FILTER (WHERE n.personalEmail.address <> "
         "c.personalEmail.address) AS differ\n"
-        "     FROM %s n JOIN %s c ON n.identityMap['CRMID'][1].id = c.identityMap['CRMID'][1].id",
+        "     FROM %s n JOIN %s c ON n.identityMap['CRMID'][0].id = c.identityMap['CRMID'][0].id",
         demo->newest_table, demo->crm_first_table);
     TR_TRY(show_sql(demo, sql, err));
     tr_demo_note(
@@ -353,7 +353,7 @@ static tr_code query(tr_demo *demo, tr_err *err)
         "The first merged rows: name and city from the CRM, tier and points from loyalty, visits");
     tr_demo_note(demo, "from the web, and of two addresses the newer:");
     (void)snprintf(sql, sizeof sql,
-                   "SELECT identityMap['CRMID'][1].id AS crmid, person.name.firstName AS first,\n"
+                   "SELECT identityMap['CRMID'][0].id AS crmid, person.name.firstName AS first,\n"
                    "            person.name.lastName AS last, homeAddress.city AS city, "
                    "personalEmail.address AS "
                    "email,\n"

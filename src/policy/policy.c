@@ -89,7 +89,7 @@ static tr_code list_provisioned(tr_catalog *catalog, const tr_tenant *tenant, js
     const tr_id id = tr_id_uuid();
     json_t *doc =
         json_pack("{s:s, s:{s:s}, s:{s:s}, s:{s:s}, s:b, s:b}", "name", "Default Timebased",
-                  "schema", "name", TR_POLICY_SCHEMA, "identityGraph", "type", "none",
+                  "schema", "name", TR_POLICY_SCHEMA, "identityGraph", "type", "pdg",
                   "attributeMerge", "type", "timestampOrdered", "isActiveOnEdge", 0, "default", 1);
     tr_code code = doc == NULL ? no_memory(err) : finish(tenant, id.text, 1, doc, err);
     if (code == TR_OK)

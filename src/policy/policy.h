@@ -8,7 +8,7 @@
  *     PUT, PATCH      version 1 -> 2 -> 3 ...
  *     default: true   takes the mark from the policy that had it; there is always exactly one
  *
- * A sandbox gets its default policy (timestampOrdered, identity graph none) when policies are first
+ * A sandbox gets its default policy (timestampOrdered, identity graph pdg) when policies are first
  * looked at.
  *
  * Threads: any; writers take turns in the catalog's transactions.

@@ -6,6 +6,7 @@
 #include "policy/policy.h"
 #include "profile/profile_internal.h"
 #include "profile/tally.h"
+#include "segment/stitch.h"
 #include "xdm/fields.h"
 #include "xdm/xdm.h"
 
@@ -140,6 +141,8 @@ static tr_code count_documents(counting *c, const tr_snapshot *snapshot, tr_err 
     tr_code code = TR_OK;
     for (uint32_t r = 0; r < snapshot->run_count && code == TR_OK; r++) {
         const tr_run *run = snapshot->runs[r];
+        if (run->is_members || run->is_membership)
+            continue; /* made of others */
         c->documents += run->rows;
         if (run->ingested_us > c->newest_us) {
             c->newest_us = run->ingested_us;
@@ -168,6 +171,10 @@ static tr_code count_profiles(tr_profiles *profiles, const tr_tenant *tenant, co
                               counting *c, tr_arena *arena, tr_err *err)
 {
     const tr_profiles_parts *parts = &profiles->parts;
+    const tr_segment_parts stitching = {.catalog = parts->catalog,
+                                        .lake = parts->lake,
+                                        .store = parts->store,
+                                        .graph = parts->graph};
     const tr_xdm_schema *schema = NULL;
     const tr_xdm_fields fields = {.fields = tr_str_of("identityMap")};
     tr_snapshot *snapshot = NULL;
@@ -189,7 +196,7 @@ static tr_code count_profiles(tr_profiles *profiles, const tr_tenant *tenant, co
     if (code == TR_OK)
         code = tr_policy_read(policy, arena, &spec.policy, err);
     if (code == TR_OK)
-        code = tr_store_snapshot(parts->store, tenant, &snapshot, err);
+        code = tr_segment_snapshot(&stitching, tenant, policy, "", NULL, &snapshot, err);
     spec.snapshot = snapshot;
     if (code == TR_OK)
         code = count_documents(c, snapshot, err);

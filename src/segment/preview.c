@@ -199,35 +199,6 @@ static tr_code work_on(working *w, const json_t *policy, const tr_snapshot *snap
     return code;
 }
 
-/* What the policy reads now: the store's runs, or those stitched of them. */
-static tr_code take_snapshot(preview *p, const json_t *policy, const char *membership,
-                             tr_snapshot **out, tr_err *err)
-{
-    const tr_segment_parts *parts = &p->previews->parts;
-    tr_snapshot *snapshot = NULL;
-    json_t *stitched = NULL;
-    TR_TRY(tr_store_snapshot(parts->store, &p->tenant, &snapshot, err));
-    if (!tr_policy_is_stitched(policy)) {
-        *out = snapshot;
-        return TR_OK;
-    }
-    json_t *runs = json_array(), *memberships = json_pack("[s]", membership);
-    tr_code code = runs == NULL || memberships == NULL ? no_memory(err) : TR_OK;
-    for (uint32_t i = 0; i < snapshot->run_count && code == TR_OK; i++)
-        if (json_array_append_new(runs, json_string(snapshot->runs[i]->id)) != 0)
-            code = no_memory(err);
-    if (code == TR_OK)
-        code = tr_segment_stitch(parts, &p->tenant, runs, memberships, &p->cancel,
-                                 &stitched, err);
-    if (code == TR_OK)
-        code = tr_store_snapshot_of(parts->store, &p->tenant, stitched, out, err);
-    json_decref(runs);
-    json_decref(memberships);
-    json_decref(stitched);
-    tr_store_release(parts->store, snapshot);
-    return code;
-}
-
 static tr_code work(preview *p, tr_err *err)
 {
     const tr_segment_parts *parts = &p->previews->parts;
@@ -250,7 +221,7 @@ static tr_code work(preview *p, tr_err *err)
         code = TR_FAIL(err, TR_INVALID, "%s",
                        tr_json_text(json_array_get(problems, 0), "msg", "it does not fit"));
     if (code == TR_OK)
-        code = take_snapshot(p, policy, run, &snapshot, err);
+        code = tr_segment_snapshot(parts, &p->tenant, policy, run, &p->cancel, &snapshot, err);
     if (code == TR_OK)
         code = work_on(&w, policy, snapshot, members, err);
     tr_merge_plan_close(w.merge);

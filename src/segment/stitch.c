@@ -71,3 +71,37 @@ tr_code tr_segment_stitch(const tr_segment_parts *parts, const tr_tenant *tenant
     tr_store_release(parts->store, h.snapshot);
     return code;
 }
+
+static tr_code stitch_snapshot(const tr_segment_parts *parts, const tr_tenant *tenant,
+                               const tr_snapshot *snapshot, const char *membership,
+                               const atomic_bool *cancel, tr_snapshot **out, tr_err *err)
+{
+    json_t *runs = json_array(), *memberships = json_pack("[s]", membership), *stitched = NULL;
+    tr_code code = runs == NULL || memberships == NULL ? no_memory(err) : TR_OK;
+    for (uint32_t i = 0; i < snapshot->run_count && code == TR_OK; i++)
+        if (json_array_append_new(runs, json_string(snapshot->runs[i]->id)) != 0)
+            code = no_memory(err);
+    if (code == TR_OK)
+        code = tr_segment_stitch(parts, tenant, runs, memberships, cancel, &stitched, err);
+    if (code == TR_OK)
+        code = tr_store_snapshot_of(parts->store, tenant, stitched, out, err);
+    json_decref(runs);
+    json_decref(memberships);
+    json_decref(stitched);
+    return code;
+}
+
+tr_code tr_segment_snapshot(const tr_segment_parts *parts, const tr_tenant *tenant,
+                            const json_t *policy, const char *membership, const atomic_bool *cancel,
+                            tr_snapshot **out, tr_err *err)
+{
+    tr_snapshot *snapshot = NULL;
+    TR_TRY(tr_store_snapshot(parts->store, tenant, &snapshot, err));
+    if (!tr_policy_is_stitched(policy)) {
+        *out = snapshot;
+        return TR_OK;
+    }
+    const tr_code code = stitch_snapshot(parts, tenant, snapshot, membership, cancel, out, err);
+    tr_store_release(parts->store, snapshot);
+    return code;
+}

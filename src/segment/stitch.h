@@ -24,4 +24,11 @@ TR_MUST_CHECK tr_code tr_segment_stitch(const tr_segment_parts *parts, const tr_
                                         const json_t *runs, const json_t *memberships,
                                         const atomic_bool *cancel, json_t **out, tr_err *err);
 
+/* What a policy reads now: the store's runs, or those stitched of them.
+ * membership  id of the run in force, whose rows come along; "" none
+ * Release with tr_store_release. */
+TR_MUST_CHECK tr_code tr_segment_snapshot(const tr_segment_parts *parts, const tr_tenant *tenant,
+                                          const json_t *policy, const char *membership,
+                                          const atomic_bool *cancel, tr_snapshot **out, tr_err *err);
+
 #endif

@@ -45,7 +45,7 @@ def test_a_sandbox_has_a_complete_default_policy_from_the_start(api):
     assert len(page["children"]) == 1
     found = page["children"][0]
     assert found["schema"] == {"name": "_xdm.context.profile"} and found["version"] == 1
-    assert found["identityGraph"] == {"type": "none"}
+    assert found["identityGraph"] == {"type": "pdg"}
     assert found["attributeMerge"] == {"type": "timestampOrdered"}
     assert found["default"] is True and found["isActiveOnEdge"] is False
     assert found["imsOrgId"] == export_world.ORG and found["name"]
