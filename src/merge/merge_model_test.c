@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PROFILES_MIN = 20000 };
 
@@ -177,6 +178,8 @@ static bool check_rekeyed(const model_world *world, const tr_run *run, const tr_
     tr_refolded refolded;
     tr_rekey_look look;
     tr_err err = {0};
+    char scratch[64];
+    (void)snprintf(scratch, sizeof scratch, "/tmp/tributary-rekey-%d", (int)getpid());
     for (uint32_t p = 0; p < world->people; p++)
         if (world->anchor[p] != p) {
             memcpy(moved[moves.count].from, world->keys[p], 16);
@@ -188,7 +191,7 @@ static bool check_rekeyed(const model_world *world, const tr_run *run, const tr_
     if (expected == NULL)
         return code == TR_OK;
     if (code == TR_OK)
-        code = tr_rekey(run, &moves, "/tmp/tributary-rekey-test", chunk_rows, (tr_sink){tr_model_sink, &bytes},
+        code = tr_rekey(run, &moves, scratch, chunk_rows, (tr_sink){tr_model_sink, &bytes},
                         &refolded, &err);
     if (code == TR_OK)
         code = tr_run_open(tr_buf_str(&bytes), run->id, run->dataset, &got, &err);

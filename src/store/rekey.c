@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { CHUNK_CELLS = 16 * 1000 * 1000 }; /* of a wide run a chunk has fewer rows */
+
 /* The first move whose `from` is not below the key. */
 static uint32_t lower_bound(const tr_moves *moves, const uint8_t key[16])
 {
@@ -102,9 +104,10 @@ typedef struct rekeyer {
     const tr_moves *moves;
     const char *scratch;
     uint32_t chunk_rows;
-    tr_arena arena; /* as long as the work */
-    tr_arena chunk; /* as long as a chunk */
-    tr_shape shape; /* the run's, with identityKey */
+    tr_arena arena;         /* as long as the work */
+    tr_arena chunk;         /* as long as a chunk */
+    tr_arena scratch_arena; /* as long as a leaf of a row group */
+    tr_shape shape;         /* the run's, with identityKey */
     uint32_t key_leaf, identity_leaf;
     const tr_moved **found; /* of one row group */
     spill *spills;
@@ -121,6 +124,8 @@ static tr_code make_shape(rekeyer *r, tr_err *err)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to stitch run %s", r->run->id);
     TR_TRY(tr_shape_make(&r->arena, root, &r->shape, err));
     TR_TRY(tr_run_find_bookkeeping(&r->shape, leaves, err));
+    if (r->chunk_rows > CHUNK_CELLS / r->shape.leaf_count + 1)
+        r->chunk_rows = CHUNK_CELLS / r->shape.leaf_count + 1;
     r->key_leaf = leaves[TR_RUN_KEY];
     r->identity_leaf = tr_run_find_identity_key(&r->shape);
     return TR_OK;
@@ -170,6 +175,68 @@ static tr_code choose_rows(rekeyer *r, chunk *c, tr_err *err)
     return code;
 }
 
+static size_t value_bytes(tr_storage storage)
+{
+    return storage == TR_STORAGE_STRING ? sizeof(tr_str) : storage == TR_STORAGE_WORD ? 8 : 16;
+}
+
+/* Gives a column, whose codes are in the arena and in nobody else's hands, a table of its own: of
+ * the values that it has. spare: as many numbers as the table it came with has values, and one. */
+static tr_code own_values(tr_arena *arena, uint32_t *codes, uint32_t *spare, tr_column *column,
+                          tr_err *err)
+{
+    tr_values own = {.storage = column->values.storage, .is_distinct = column->values.is_distinct};
+    const size_t size = value_bytes(own.storage);
+    for (uint32_t e = 0; e < column->entries; e++)
+        spare[codes[e]] = UINT32_MAX;
+    for (uint32_t v = 1; v <= column->values.count; v++)
+        own.count += spare[v] != 0;
+    uint8_t *table = tr_arena_alloc(arena, (size_t)own.count * size + 1);
+    if (table == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u values", own.count);
+    own.words = (const uint64_t *)(const void *)table;
+    for (uint32_t v = 1, to = 0; v <= column->values.count; v++) {
+        if (spare[v] == 0)
+            continue;
+        if (own.storage == TR_STORAGE_STRING) {
+            const tr_str text = column->values.strings[v - 1];
+            const tr_str copy = tr_arena_copy(arena, text);
+            if (copy.at == NULL && text.len > 0)
+                return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u values", own.count);
+            memcpy(table + to * size, &copy, size);
+        } else {
+            memcpy(table + to * size, (const uint8_t *)column->values.words + (v - 1) * size, size);
+        }
+        spare[v] = ++to;
+    }
+    spare[0] = 0;
+    for (uint32_t e = 0; e < column->entries; e++)
+        codes[e] = spare[codes[e]];
+    column->codes = codes;
+    column->values = own;
+    return TR_OK;
+}
+
+/* The rows of one row group that move, with nothing borrowed from it. */
+static tr_code pick_group(rekeyer *r, const chunk *c, uint32_t g, uint32_t source, tr_column *out,
+                          tr_err *err)
+{
+    tr_column column;
+    const uint32_t group = c->from + g;
+    tr_arena_reset(&r->scratch_arena);
+    TR_TRY(tr_parquet_read(r->run->file, group, source, 0,
+                           tr_parquet_group_rows(r->run->file, group), &r->scratch_arena, &column,
+                           err));
+    TR_TRY(tr_column_pick(&r->chunk, &column, c->pick[g], c->picked[g], out, err));
+    uint32_t *codes = tr_arena_alloc(&r->chunk, ((size_t)out->entries + 1) * sizeof *codes);
+    uint32_t *spare =
+        tr_arena_array(&r->scratch_arena, (size_t)out->values.count + 1, sizeof *spare);
+    if (codes == NULL || spare == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u rows", out->rows);
+    memcpy(codes, out->codes, out->entries * sizeof *codes);
+    return own_values(&r->chunk, codes, spare, out, err);
+}
+
 /* A leaf of the run for the rows of a chunk. */
 static tr_code pick_leaf(rekeyer *r, const chunk *c, uint32_t source, const tr_leaf *leaf,
                          tr_column *out, tr_err *err)
@@ -180,16 +247,11 @@ static tr_code pick_leaf(rekeyer *r, const chunk *c, uint32_t source, const tr_l
     if (picked == NULL || parts == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u row groups", groups);
     for (uint32_t g = 0; g < groups; g++) {
-        tr_column column;
         parts[g] = &picked[g];
-        if (c->picked[g] == 0) {
+        if (c->picked[g] == 0)
             TR_TRY(tr_column_absent(&r->chunk, leaf, 0, &picked[g], err));
-            continue;
-        }
-        TR_TRY(tr_parquet_read(r->run->file, c->from + g, source, 0,
-                               tr_parquet_group_rows(r->run->file, c->from + g), &r->chunk, &column,
-                               err));
-        TR_TRY(tr_column_pick(&r->chunk, &column, c->pick[g], c->picked[g], &picked[g], err));
+        else
+            TR_TRY(pick_group(r, c, g, source, &picked[g], err));
     }
     return tr_column_join(&r->chunk, leaf, parts, c->picked, groups, out, err);
 }
@@ -296,6 +358,7 @@ static void close_all(rekeyer *r)
     tr_free(r->found);
     tr_arena_free(&r->arena);
     tr_arena_free(&r->chunk);
+    tr_arena_free(&r->scratch_arena);
 }
 
 tr_code tr_rekey(const tr_run *run, const tr_moves *moves, const char *scratch, uint32_t chunk_rows,
