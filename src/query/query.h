@@ -74,8 +74,8 @@ typedef struct tr_query_answer {
     tr_str bytes; /* borrowed until the next call */
 } tr_query_answer;
 
-/* Workers are started before they are asked for, and there are at most workers_max of them: who asks
- * when all are taken waits in a queue. */
+/* Workers are started before they are asked for, and there are at most workers_max of them: who
+ * asks when all are taken waits in a queue. */
 TR_MUST_CHECK tr_code tr_query_session_open(tr_query *query, tr_query_session **out, tr_err *err);
 typedef struct tr_query_turn {
     int64_t sandbox;           /* 0: a worker that is used once */

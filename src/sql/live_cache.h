@@ -53,7 +53,8 @@ TR_MUST_CHECK tr_code tr_live_cache_files(tr_live_cache *cache, const tr_tenant 
                                           const tr_live_question *question,
                                           const tr_live_patience *patience, json_t **out,
                                           tr_err *err);
-/* Data of the tenant was taken back: what was made of it goes at once, not when somebody asks next. */
+/* Data of the tenant was taken back: what was made of it goes at once, not when somebody asks
+ * next. */
 void tr_live_cache_forget(tr_live_cache *cache, const tr_tenant *tenant);
 /* A file of no bytes that is always there. */
 const char *tr_live_cache_empty(const tr_live_cache *cache);

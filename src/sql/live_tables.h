@@ -42,7 +42,8 @@ typedef struct tr_live_wanted {
 TR_MUST_CHECK tr_code tr_live_tables_add(tr_live_tables *live, const tr_tenant *tenant,
                                          const tr_live_wanted *wanted, json_t *tables,
                                          json_t **temporary, bool *is_narrow, tr_err *err);
-void tr_live_tables_drop(tr_live_tables *live, const tr_tenant *tenant); /* what was made of data that went */
+/* What was made of data that went. */
+void tr_live_tables_drop(tr_live_tables *live, const tr_tenant *tenant);
 void tr_live_tables_forget(json_t *temporary); /* removes them; taken, accepts NULL */
 
 /* All of them: [{"table","description"}]; returned. */

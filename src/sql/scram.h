@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* scram.h - SCRAM-SHA-256 (RFC 5802, 7677), the server's side: a client proves that it knows a secret
- * without sending it, and we keep nothing that the secret could be taken from.
+/* scram.h - SCRAM-SHA-256 (RFC 5802, 7677), the server's side: a client proves that it knows a
+ * secret without sending it, and we keep nothing that the secret could be taken from.
  *
  *     client-first  n,,n=,r=<its nonce>
  *     server-first  r=<both nonces>,s=<salt>,i=<iterations>
  *     client-final  c=biws,r=<both nonces>,p=<proof>
  *     server-final  v=<signature>
  *
- * Somebody whom we do not know has the same conversation with a salt of his own, always the same, and
- * fails at its end. No channel binding.
+ * Somebody whom we do not know has the same conversation with a salt of his own, always the same,
+ * and fails at its end. No channel binding.
  */
 #ifndef TR_SQL_SCRAM_H
 #define TR_SQL_SCRAM_H
@@ -33,8 +33,8 @@ typedef struct tr_scram {
     char nonce[160], client_first[200], server_first[300];
 } tr_scram;
 
-/* Reads client-first and writes server-first. TR_INVALID: it is not well formed, or wants what is not
- * there */
+/* Reads client-first and writes server-first. TR_INVALID: it is not well formed, or wants what is
+ * not there */
 TR_MUST_CHECK tr_code tr_scram_begin(tr_scram *scram, tr_str client_first, char out[300],
                                      tr_err *err);
 /* Reads client-final and writes server-final. TR_UNAUTHORIZED: the proof is wrong */

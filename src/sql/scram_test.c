@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* scram_test.c - a conversation of RFC 7677's kind, and what is no such conversation. The client's side
- * is worked out here from the RFC's formulas.
+/* scram_test.c - a conversation of RFC 7677's kind, and what is no such conversation. The
+ * client's side is worked out here from the RFC's formulas.
  */
 #include "sql/scram.h"
 #include "base/test.h"
@@ -22,8 +22,8 @@ static void prove(const tr_scram *s, const char *bare, const char *server_first,
     uint8_t salted[32], key[32], stored[32], signature[32];
     unsigned char proof[48];
     char message[900], rest[300];
-    (void)snprintf(rest, sizeof rest, "c=biws,%.*s", (int)(strchr(server_first, ',') - server_first),
-                   server_first);
+    const int nonce_len = (int)(strchr(server_first, ',') - server_first);
+    (void)snprintf(rest, sizeof rest, "c=biws,%.*s", nonce_len, server_first);
     CHECK(PKCS5_PBKDF2_HMAC(secret, (int)strlen(secret), s->verifier.salt, TR_SCRAM_SALT_BYTES,
                             4096, EVP_sha256(), 32, salted) == 1);
     hmac(salted, "Client Key", key);

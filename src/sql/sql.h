@@ -33,7 +33,8 @@ typedef struct tr_sql_guard {
     tr_code (*admit)(void *ctx, const char *user, const char *sandbox, tr_str password,
                      tr_sql_person *out, tr_err *err);
     /* What SCRAM needs of a client, who is the user then. NULL: SCRAM is not offered.
-     * TR_NOT_FOUND  there is no such client;  TR_SEMANTIC  nothing was kept of its secret for that */
+     * TR_NOT_FOUND  there is no such client;  TR_SEMANTIC  nothing was kept of its secret for
+     * that */
     tr_code (*find_verifier)(void *ctx, const char *client_id, tr_scram_verifier *out, tr_err *err);
     /* Lets in a client that has proven itself. */
     tr_code (*admit_client)(void *ctx, const char *client_id, const char *sandbox,
