@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { THREADS_MAX = 8, SLOTS_PER_THREAD = 2, SLOTS_MAX = THREADS_MAX * SLOTS_PER_THREAD };
-enum { THREADED_ROWS_MIN = 100000 };
+enum { THREADED_ROWS_MIN = 20000 };
 
 typedef struct opened {
     tr_map map;

@@ -11,6 +11,8 @@
 #include "catalog/namespaces.h"
 #include "graph/graph_world.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -465,26 +467,29 @@ static void the_version_moves_with_the_batches_alone(void)
     tr_world_house_close(&house);
 }
 
-static void a_damaged_file_is_an_error_until_it_is_gone(void)
+static void damage(tr_world_house *house, const char *batch_id, const char *name)
 {
-    tr_world_house house;
     tr_buf path = {0};
-    tr_code code;
-    CHECK(open_two_batches(&house));
-    CHECK(tr_lake_path(house.lake, &house.tenant, dataset, second_batch, "part-00000.parquet",
-                       &path, NULL) == TR_OK);
-    CHECK(tr_buf_append(&path, (tr_str){(const uint8_t *)"", 1}, NULL) == TR_OK);
+    CHECK(tr_lake_path(house->lake, &house->tenant, dataset, batch_id, name, &path, NULL) == TR_OK);
     FILE *file = path.at == NULL ? NULL : fopen((const char *)path.at, "r+");
     CHECK(file != NULL && fseek(file, 200, SEEK_SET) == 0 && fputs("damage", file) >= 0);
     if (file != NULL)
         CHECK(fclose(file) == 0);
+    tr_buf_free(&path);
+}
+
+static void a_damaged_file_is_an_error_until_it_is_gone(void)
+{
+    tr_world_house house;
+    tr_code code;
+    CHECK(open_two_batches(&house));
+    damage(&house, second_batch, "part-00000.parquet");
     for (int i = 0; i < 2; i++) {
         (void)keys_of_email(&house, &code);
         CHECK(code == TR_CORRUPT);
     }
     CHECK(tr_world_set_state(&house, second_batch, "gone", NULL) == TR_OK);
     CHECK(keys_of_email(&house, &code) == 2 && code == TR_OK);
-    tr_buf_free(&path);
     tr_world_house_close(&house);
 }
 
@@ -520,6 +525,123 @@ static void without_memory_it_says_so_and_the_next_one_reads(void)
     tr_world_house_close(&house);
 }
 
+/* Rows (CRM i, Email i / 2) of one of three files. */
+static bool add_pairs(tr_world_run *run, uint32_t from, uint32_t end)
+{
+    bool is_good = true;
+    for (uint32_t i = from; i < end && is_good; i++) {
+        char crm[16], email[16];
+        const int crm_len = snprintf(crm, sizeof crm, "g-%u", i);
+        const int email_len = snprintf(email, sizeof email, "e-%u", i / 2);
+        const tr_world_identity pair[] = {
+            {tr_str_of("GAID"), {(const uint8_t *)crm, (size_t)crm_len}},
+            {tr_str_of("Email"), {(const uint8_t *)email, (size_t)email_len}}};
+        is_good = tr_world_run_add(run, pair, 2, 7, NULL) == TR_OK;
+    }
+    return is_good;
+}
+
+static bool publish_many(tr_world_house *house, uint32_t rows)
+{
+    tr_world_run *runs[3] = {NULL};
+    const tr_world_batch batch = {.dataset = dataset, .id = first_batch, .ingested_us = 9};
+    bool is_good = true;
+    for (uint32_t i = 0; i < 3 && is_good; i++)
+        is_good = tr_world_run_open(house->secret, false, 9, &runs[i], NULL) == TR_OK &&
+                  add_pairs(runs[i], rows / 3 * i, rows / 3 * (i + 1));
+    is_good = is_good && tr_world_publish(house, &batch, runs, 3, NULL) == TR_OK;
+    for (uint32_t i = 0; i < 3; i++)
+        tr_world_run_close(runs[i]);
+    return is_good;
+}
+
+static void many_rows_are_read_on_every_core_and_linked_in_order(void)
+{
+    enum { ROWS = 24000 };
+    tr_world_house house;
+    tr_graph_reading *reading = NULL;
+    CHECK(tr_world_house_open(&house, NULL) == TR_OK && publish_many(&house, ROWS));
+    CHECK(tr_graph_read(house.graph, &house.tenant, &reading, NULL) == TR_OK);
+    if (reading != NULL) {
+        tr_clusters_stats stats;
+        tr_clusters_stats_of(tr_graph_clusters(reading), &stats);
+        CHECK(stats.links == ROWS && stats.clusters == ROWS / 2 && stats.nodes == ROWS / 2 * 3);
+    }
+    tr_graph_done(reading);
+    damage(&house, first_batch, "part-00001.parquet");
+    CHECK(tr_world_house_reopen(&house, NULL) == TR_OK);
+    CHECK(tr_graph_read(house.graph, &house.tenant, &reading, NULL) == TR_CORRUPT);
+    tr_world_house_close(&house);
+}
+
+typedef struct watcher {
+    tr_world_house *house;
+    atomic_bool *is_over;
+    uint32_t asked;
+    bool is_good;
+} watcher;
+
+/* Each batch links two more devices: an even number of keys is half a batch. */
+static void *watch(void *ctx)
+{
+    watcher *w = ctx;
+    uint32_t before = 0;
+    w->is_good = true;
+    while (!atomic_load(w->is_over)) {
+        tr_code code;
+        const uint32_t count = keys_of_email(w->house, &code);
+        w->is_good = w->is_good && code == TR_OK && count % 2 == 1 && count >= before;
+        before = count;
+        w->asked++;
+    }
+    return NULL;
+}
+
+static bool publish_two_devices(tr_world_house *house, uint32_t number)
+{
+    char id[32], device[16];
+    tr_world_run *run = NULL;
+    (void)snprintf(id, sizeof id, "01PAIR%020u", number);
+    const tr_world_batch batch = {
+        .dataset = dataset, .id = id, .ingested_us = 5000 + (int64_t)number};
+    bool is_good = tr_world_run_open(house->secret, false, 1, &run, NULL) == TR_OK;
+    for (uint32_t i = 0; i < 2 && is_good; i++) {
+        (void)snprintf(device, sizeof device, "d-%u-%u", number, i);
+        const tr_world_identity pair[] = {{tr_str_of("IDFA"), tr_str_of(device)},
+                                          {tr_str_of("Email"), tr_str_of("a@example.org")}};
+        is_good = tr_world_run_add(run, pair, 2, 1, NULL) == TR_OK;
+    }
+    is_good = is_good && tr_world_publish(house, &batch, &run, 1, NULL) == TR_OK;
+    tr_world_run_close(run);
+    return is_good;
+}
+
+static void nobody_sees_half_a_batch(void)
+{
+    tr_world_house house;
+    tr_code code;
+    atomic_bool is_over = false;
+    pthread_t threads[2];
+    watcher watchers[2];
+    CHECK(open_two_batches(&house));
+    for (uint32_t i = 0; i < 2; i++) {
+        watchers[i] = (watcher){.house = &house, .is_over = &is_over};
+        CHECK(pthread_create(&threads[i], NULL, watch, &watchers[i]) == 0);
+    }
+    for (uint32_t number = 0; number < 8; number++) {
+        CHECK(publish_two_devices(&house, number));
+        CHECK(keys_of_email(&house, &code) == 5 + 2 * number && code == TR_OK);
+    }
+    CHECK(tr_world_set_state(&house, second_batch, "lake", NULL) == TR_OK); /* folded: stays */
+    CHECK(keys_of_email(&house, &code) == 19 && code == TR_OK);
+    atomic_store(&is_over, true);
+    for (uint32_t i = 0; i < 2; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK(watchers[i].is_good && watchers[i].asked > 0);
+    }
+    tr_world_house_close(&house);
+}
+
 static void a_tenant_that_is_retired_is_read_anew(void)
 {
     tr_world_house house;
@@ -542,6 +664,8 @@ int main(void)
     RUN(a_missing_file_is_damage);
     RUN(without_memory_it_says_so_and_the_next_one_reads);
     RUN(a_tenant_that_is_retired_is_read_anew);
+    RUN(many_rows_are_read_on_every_core_and_linked_in_order);
+    RUN(nobody_sees_half_a_batch);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }
