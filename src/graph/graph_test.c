@@ -102,15 +102,17 @@ static bool open_world(world *w, uint64_t seed)
 
 static void random_rows(world *w, world_batch *b)
 {
+    static const int64_t scales[] = {1, 1000003, -INT64_C(70000000000011)};
     b->is_event = below(w, 2) == 0;
     b->file_count = 1 + below(w, 3);
     b->row_count = below(w, ROWS_MAX + 1);
     b->ingested_us = 1000000 * (int64_t)(w->batch_count + 1);
+    const int64_t scale = scales[below(w, 3)]; /* times that differ little, or much, or back */
     for (uint32_t i = 0; i < b->row_count; i++) {
         row *r = &b->rows[i];
         r->count = below(w, 25) == 0 ? WIDTH_MAX : below(w, 4);
         r->file = i * b->file_count / b->row_count;
-        r->time_us = b->is_event ? 5000 + (int64_t)below(w, 50) : b->ingested_us;
+        r->time_us = b->is_event ? 5000 + (int64_t)below(w, 50) * scale : b->ingested_us;
         for (uint32_t j = 0; j < r->count; j++)
             r->ids[j] = below(w, POOL);
     }

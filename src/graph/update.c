@@ -117,14 +117,41 @@ static tr_code take_sheet(updating *u, const tr_sheet *sheet, tr_err *err)
     return TR_OK;
 }
 
-static int compare_rows(const void *ctx, uint32_t a, uint32_t b)
+static int compare_tokens(const void *ctx, uint32_t a, uint32_t b)
 {
-    const tr_sheet_row *rows = ctx, *left = &rows[a], *right = &rows[b];
-    if (left->time_us != right->time_us)
-        return left->time_us < right->time_us ? -1 : 1;
-    return left->token < right->token ? -1 : left->token > right->token;
+    const tr_sheet_row *rows = ctx;
+    return rows[a].token < rows[b].token ? -1 : rows[a].token > rows[b].token;
 }
 
+/* Stably, digit by digit from the last: as many digits as the batch's times differ in. */
+static void sort_by_time(batch_rows *rows)
+{
+    enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+    int64_t least = INT64_MAX, most = INT64_MIN;
+    for (uint32_t i = 0; i < rows->row_count; i++) {
+        least = rows->rows[i].time_us < least ? rows->rows[i].time_us : least;
+        most = rows->rows[i].time_us > most ? rows->rows[i].time_us : most;
+    }
+    const uint64_t range = (uint64_t)most - (uint64_t)least;
+    for (uint32_t shift = 0; shift < 64 && range >> shift != 0; shift += DIGIT_BITS) {
+        uint32_t ends[DIGITS + 1] = {0};
+        for (uint32_t i = 0; i < rows->row_count; i++)
+            ends[(((uint64_t)rows->rows[i].time_us - (uint64_t)least) >> shift) % DIGITS + 1]++;
+        for (uint32_t digit = 0; digit < DIGITS; digit++)
+            ends[digit + 1] += ends[digit];
+        for (uint32_t i = 0; i < rows->row_count; i++) {
+            const uint32_t row = rows->order[i];
+            const uint64_t after = (uint64_t)rows->rows[row].time_us - (uint64_t)least;
+            rows->spare[ends[(after >> shift) % DIGITS]++] = row;
+        }
+        uint32_t *sorted = rows->spare;
+        rows->spare = rows->order;
+        rows->order = sorted;
+    }
+}
+
+/* By time, then token, then arrival. Files come sorted by token, so that the first sort has little
+ * to do. */
 static tr_code order_rows(batch_rows *rows, tr_err *err)
 {
     const uint32_t count = rows->row_count;
@@ -133,8 +160,8 @@ static tr_code order_rows(batch_rows *rows, tr_err *err)
     TR_TRY(tr_graph_room(&rows->spare, 0, count, &rows->order_cap, sizeof *rows->spare, err));
     for (uint32_t i = 0; i < count; i++)
         rows->order[i] = i;
-    if (count > 1)
-        tr_sort_rows(rows->order, rows->spare, count, compare_rows, rows->rows);
+    tr_sort_rows(rows->order, rows->spare, count, compare_tokens, rows->rows);
+    sort_by_time(rows);
     return TR_OK;
 }
 
