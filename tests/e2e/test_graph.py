@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The identity graph through random histories: batches of records and events, some taken back, folded by compaction,
-restarts and kill -9 while a batch is ingested. Whatever happened, clusters are those of a union-find over identityMap
+identities deleted, restarts and kill -9 while a batch is ingested. Whatever happened, clusters are those of a union-find over identityMap
 of the batch files that are live, read by pyarrow."""
 import glob
 import json
@@ -15,6 +15,7 @@ import export_world
 import ingest_world
 
 MEMBERS = "/data/core/identity/clusters/members"
+SYSTEM = "/data/core/ups/system/jobs"
 CIRCLES, CIRCLE = 24, 12     # identities link within their circle: no cluster comes near fifty
 SPACES = ("CRMID", "Email", "ECID", "Loyalty")
 NOBODY = ("null", "Anonymous", "INVALID")
@@ -87,6 +88,14 @@ class History:
         of.action(batch, "REVERT")
         of.wait(batch, "inactive", "deleted")
 
+    def forget(self):
+        """An identity is deleted: the files that name it are written anew without it."""
+        space, name = self.rng.choice([one for one in POOL if one[0] != "Loyalty"])
+        job = self.server.api.call("POST", SYSTEM, 200, {"entityId": name, "entityIdNS": {"code": space}})["id"]
+        export_world.until("the identity is gone", lambda: self.server.api.call("GET", f"{SYSTEM}/{job}")["status"]
+                           == "SUCCESS")
+        assert self.answered()[(space, name)] == {(space, name)}
+
     def restart(self):
         self.server.stop()
         self.start()
@@ -100,7 +109,7 @@ class History:
         self.world.wait_batch(batch)
 
     def happen(self):
-        self.rng.choice([self.ingest] * 6 + [self.kill_while_ingesting, self.restart]
+        self.rng.choice([self.ingest] * 6 + [self.kill_while_ingesting, self.restart, self.forget]
                         + [self.take_back] * (len(self.batches) > 3))()
 
     # What should be
@@ -171,6 +180,7 @@ def test_clusters_are_those_of_the_live_files_whatever_happened(tmp_path, seed):
             assert len(history.batches) < 60
             history.ingest()
             time.sleep(0.05)
+        history.forget()                    # also from files that are folded
         history.compare()
         history.restart()
         history.compare()
