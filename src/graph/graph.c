@@ -91,7 +91,7 @@ void tr_graph_retire_tenant(tr_graph *graph, int64_t tenant)
 
 /* Reading ------------------------------------------------------------------------------------ */
 
-enum { NEVER_SEEN = 1 }; /* odd: no version of a catalog at rest */
+#define NEVER_SEEN UINT64_MAX /* a version that no catalog gets to */
 
 static tr_graph_reading *find_held(tr_graph *graph, int64_t tenant)
 {

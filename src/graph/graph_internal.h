@@ -130,7 +130,7 @@ struct tr_graph_reading {
     bool is_retired;          /* tr_graph.mutex */
     pthread_mutex_t updating; /* held while it is brought up to date: one at a time */
     pthread_rwlock_t lock;    /* state, version: written for as long as linking takes */
-    _Atomic uint64_t seen;    /* the catalog's version that the state has all of; odd: none */
+    _Atomic uint64_t seen;    /* the catalog's version that the state has all of */
     tr_graph_state state;
     uint64_t version;
     tr_graph_files known; /* `updating` */
