@@ -87,7 +87,10 @@ TR_MUST_CHECK tr_code tr_graph_stitch(tr_graph *graph, const tr_tenant *tenant,
 /* Release with tr_store_release. */
 TR_MUST_CHECK tr_code tr_graph_snapshot_of(tr_graph *graph, const tr_tenant *tenant,
                                            const json_t *runs, tr_snapshot **out, tr_err *err);
-/* Removes stitched runs that are of use no more: at start-up; compaction does it as well. */
+/* Removes stitched runs that are of use no more; compaction does it as well. */
 TR_MUST_CHECK tr_code tr_graph_sweep(tr_graph *graph, const tr_tenant *tenant, tr_err *err);
+
+/* The same of all tenants: once, at start-up. */
+TR_MUST_CHECK tr_code tr_graph_sweep_all(tr_graph *graph, tr_err *err);
 
 #endif
