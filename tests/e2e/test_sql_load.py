@@ -89,6 +89,7 @@ def lookup_times(site, seconds):
     return sorted(times)
 
 
+@pytest.mark.long
 def test_a_runaway_is_stopped_at_its_limit_while_lookups_go_on(site):
     ends, seconds = [], 4
     lookup_times(site, 1)
