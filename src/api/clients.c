@@ -4,8 +4,8 @@
  * A client in the catalog, by client id (32 hex):
  *     {"org","name","role","sandboxes": [names] or absent (all of the org), "technicalAccountId",
  *      "createdMs", "secrets": [{"salt","sha256","scram"?}], "isDisabled"?, "notBeforeMs"?}
- *     scram: {"salt","storedKey","serverKey"}, in hex. Of a secret that is older than this it is made
- *     when the secret is next seen.
+ *     scram: {"salt","storedKey","serverKey"}, in hex. Of a secret that is older than this it is
+ *     made when the secret is next seen.
  *
  * A secret is 256 random bits, shown once. With that much entropy a salted SHA-256 is as good as
  * a slow hash, and a login costs microseconds. Two may be valid at once, for rotation.

@@ -85,7 +85,7 @@ bool tr_sandbox_name_is_valid(tr_str name);
 /* Clients ------------------------------------------------------------------------------------ */
 
 /* Whether the pair is an enabled client's; takes the same time when it is not. *doc: returned. */
-/* Of its newest secret. TR_NOT_FOUND: no such client, or a disabled one; TR_SEMANTIC: none is kept */
+/* Of its newest secret. TR_NOT_FOUND: no such client, or disabled; TR_SEMANTIC: none is kept */
 TR_MUST_CHECK tr_code tr_client_verifier(tr_catalog *catalog, const char *id,
                                          tr_scram_verifier *out, tr_err *err);
 TR_MUST_CHECK tr_code tr_client_check(tr_catalog *catalog, tr_str id, tr_str secret, bool *is_good,

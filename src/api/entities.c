@@ -561,8 +561,8 @@ static tr_code read_deletion(tr_call *call, tr_entity_name *name, tr_err *err)
     return TR_OK;
 }
 
-/* A delete request for the identity (removal/removal.h), whatever datasets the policy looks at: what is
- * deleted is found by no other policy either. */
+/* A delete request for the identity (removal/removal.h), whatever datasets the policy looks at:
+ * what is deleted is found by no other policy either. */
 static tr_code delete_entity(tr_call *call, tr_err *err)
 {
     tr_entity_name name;

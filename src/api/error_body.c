@@ -216,8 +216,8 @@ void tr_error_service(tr_call *call, int status, const char *detail)
                        call->request_id);
         detail = generic;
     }
-    (void)snprintf(code, sizeof code, service->number > 9999 ? "%s-%06d-%d" : "%s-%d-%d", service->tag,
-                   service->number, status);
+    (void)snprintf(code, sizeof code, service->number > 9999 ? "%s-%06d-%d" : "%s-%d-%d",
+                   service->tag, service->number, status);
     json_t *body = service->dress == DRESS_TOKEN ? token_error(status, detail)
                                                  : problem(code, status, title_of(status));
     if (body == NULL || service->dress == DRESS_TOKEN) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* namespaces.c - /data/core/idnamespace (reference: identity, 3).
  *
- * Errors here have a shape of their own: {"timestamp","type","status","title","description","report"}.
+ * Errors here have a shape of their own:
+ * {"timestamp","type","status","title","description","report"}.
  */
 #include "api/api_internal.h"
 #include "base/clock.h"

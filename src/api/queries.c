@@ -175,9 +175,9 @@ static tr_code post_accelerated(tr_call *call, tr_err *err)
     TR_TRY(tr_query_now(call->api->jobs, &call->tenant, body, ROWS_MAX, &columns, &rows, err));
     return tr_reply_json(call, 200,
                          json_pack("{s:s,s:{s:{s:s,s:s,s:o}},s:o,s:O}", "queryId",
-                                   tr_id_uuid().text, "resultsMeta", "_adhoc", "type", "object", "meta:xdmType",
-                                   "object", "properties", columns, "results", rows, "request",
-                                   body),
+                                   tr_id_uuid().text, "resultsMeta", "_adhoc", "type", "object",
+                                   "meta:xdmType", "object", "properties", columns, "results", rows,
+                                   "request", body),
                          err);
 }
 

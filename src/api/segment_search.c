@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* segment_search.c - /data/core/ups/search: audiences by namespace and text (reference: segmentation
- * API, section 10). There are no folders: a taxonomy is empty.
+/* segment_search.c - /data/core/ups/search: audiences by namespace and text (reference:
+ * segmentation API, section 10). There are no folders: a taxonomy is empty.
  */
 #include "api/segment_list.h"
 #include "codec/base64.h"

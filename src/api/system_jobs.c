@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* system_jobs.c - /data/core/ups/system/jobs: delete requests (reference: profile API, section 7.3). */
+/* system_jobs.c - /data/core/ups/system/jobs: delete requests (reference: profile API, 7.3). */
 #include "api/segment_list.h"
 
 #include <stdio.h>

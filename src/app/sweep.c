@@ -164,7 +164,7 @@ static bool are_diagnostics_known(const known *k, const tr_tenant *tenant, const
     return is_known;
 }
 
-/* Whether an object of a kind is there: a run of members in force or the one before, a stitched run. */
+/* Whether an object of a kind is there: a stitched run, a run of members in force or before. */
 static bool has_object(const known *k, const tr_tenant *tenant, const char *kind, const char *id)
 {
     tr_object object = {0};

@@ -184,8 +184,8 @@ TR_MUST_CHECK tr_code tr_export_decide(tr_export *export, const tr_tenant *tenan
  * TR_NOT_FOUND  names the definition that is not there */
 TR_MUST_CHECK tr_code tr_export_segment_policies(tr_export *export, const tr_tenant *tenant,
                                                  const json_t *segments, json_t *own, tr_err *err);
-/* The membership runs in force of the plan's policy and of the segments' own ("segmentPolicies"), as
- * the plan's "memberships"; and what is hidden of them, as "hidden". */
+/* The membership runs in force of the plan's policy and of the segments' own ("segmentPolicies"),
+ * as the plan's "memberships"; and what is hidden of them, as "hidden". */
 TR_MUST_CHECK tr_code tr_export_memberships(tr_export *export, const tr_tenant *tenant,
                                             json_t *plan, tr_err *err);
 

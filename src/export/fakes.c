@@ -396,7 +396,8 @@ tr_code tr_store_snapshot_of(tr_store *store, const tr_tenant *tenant, const jso
     return TR_OK;
 }
 
-tr_code tr_store_has_runs(tr_store *store, const tr_tenant *tenant, const json_t *run_ids, tr_err *err)
+tr_code tr_store_has_runs(tr_store *store, const tr_tenant *tenant, const json_t *run_ids,
+                          tr_err *err)
 {
     (void)store, (void)tenant, (void)run_ids, (void)err;
     return TR_OK;

@@ -5,7 +5,8 @@
  * lock, for a query) would hold them all up. Such a request is suspended in MHD, handled here,
  * and its event thread woken. Reads are answered on the event thread: two thread switches would
  * cost more than they do; but those that the handler puts off come here, too. They may be many and
- * wait for each other (for columns that one of them decodes), so half of the threads stay with the rest.
+ * wait for each other (for columns that one of them decodes), so half of the threads stay
+ * with the rest.
  */
 #include "http/http_internal.h"
 

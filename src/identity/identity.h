@@ -26,9 +26,9 @@ typedef struct tr_identity {
     tr_str id;
 } tr_identity;
 
-/* Whether a value is one person's or device's, so that it may be linked with others: not blank, "null",
- * "anonymous" or "invalid" in any case, not over TR_IDENTITY_CHARACTERS_MAX; an ECID has 38 digits. Whether
- * namespaces of its kind link is the caller's to know. */
+/* Whether a value is one person's or device's, so that it may be linked with others: not blank,
+ * "null", "anonymous" or "invalid" in any case, not over TR_IDENTITY_CHARACTERS_MAX; an ECID has 38
+ * digits. Whether namespaces of its kind link is the caller's to know. */
 bool tr_identity_links(tr_identity identity);
 
 /* Appends the XID. */

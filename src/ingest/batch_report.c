@@ -10,7 +10,8 @@
  *     row_errors__conversion_errors_0.json   values that cannot be converted
  *     row_errors__validation_errors_0.json   values that break a rule
  *     row_errors__unknown_fields_0.json      fields that the schema lacks: they were left out
- *     unknown_namespaces.json                 namespaces that the org lacks: identities that never link
+ *     unknown_namespaces.json                 namespaces that the org lacks: identities that
+ *                                             never link
  *     failed__part-00000.json                all rejected rows
  *     input_files__fileMetaData1.json        the paths of the uploads
  */

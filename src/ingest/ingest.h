@@ -72,8 +72,9 @@ TR_MUST_CHECK tr_code tr_ingest_preview(tr_ingest *ingest, const tr_tenant *tena
 TR_MUST_CHECK tr_code tr_ingest_action(tr_ingest *ingest, const tr_tenant *tenant, const char *batch,
                                        tr_str action, json_t **result, tr_err *err);
 
-/* Takes back what REVERT would, within the caller's transaction: one batch, or with batch NULL all of the dataset's that
- * are visible. Appends their ids to *batches and adds their rows to *rows. TR_NOT_FOUND: no such batch */
+/* Takes back what REVERT would, within the caller's transaction: one batch, or with batch NULL all of the
+ * dataset's that are visible. Appends their ids to *batches and adds their rows to *rows. TR_NOT_FOUND: no such
+ * batch */
 TR_MUST_CHECK tr_code tr_ingest_take_back(tr_ingest *ingest, const tr_tenant *tenant, const char *dataset,
                                           const char *batch, json_t *batches, uint64_t *rows, tr_err *err);
 /* After the commit: removes the bytes of these batches by background jobs; what a crash leaves, at the next start. */

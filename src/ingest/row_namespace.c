@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* row_namespace.c - namespaces as the org writes them, and identities that never link.
  *
- * Senders write "email", "Email" and "EMAIL"; the row says what the org's namespace is called, so that one
- * namespace is one key of identityMap. A code that the org lacks stays as it came and is counted.
+ * Senders write "email", "Email" and "EMAIL"; the row says what the org's namespace is called, so
+ * that one namespace is one key of identityMap. A code that the org lacks stays as it came and is
+ * counted.
  *
- * Spellings are few and come in the same order row after row: each is looked up once and then met again
- * where the last search ended.
+ * Spellings are few and come in the same order row after row: each is looked up once and then met
+ * again where the last search ended.
  */
 #include "ingest/row_internal.h"
 

@@ -55,13 +55,15 @@ void tr_lake_abandon(tr_lake_file *file);
  * TR_CONFLICT  both are there; TR_NOT_FOUND  neither is */
 TR_MUST_CHECK tr_code tr_lake_publish(tr_lake *lake, const tr_tenant *tenant, const char *stage,
                                       const char *dataset, const char *batch, tr_err *err);
-/* Adds a staged file to a published folder, under another name; what was there of that name is replaced. Only the
- * catalog's transaction makes it known. */
-TR_MUST_CHECK tr_code tr_lake_add(tr_lake *lake, const tr_tenant *tenant, const char *stage, const char *name,
-                                  const char *dataset, const char *batch, const char *new_name, tr_err *err);
+/* Adds a staged file to a published folder, under another name; what was there of that name is
+ * replaced. Only the catalog's transaction makes it known. */
+TR_MUST_CHECK tr_code tr_lake_add(tr_lake *lake, const tr_tenant *tenant, const char *stage,
+                                  const char *name, const char *dataset, const char *batch,
+                                  const char *new_name, tr_err *err);
 /* Removes one file of a published folder; absent is fine. Who has it open or mapped reads on. */
-TR_MUST_CHECK tr_code tr_lake_remove_file(tr_lake *lake, const tr_tenant *tenant, const char *dataset,
-                                          const char *batch, const char *name, tr_err *err);
+TR_MUST_CHECK tr_code tr_lake_remove_file(tr_lake *lake, const tr_tenant *tenant,
+                                          const char *dataset, const char *batch, const char *name,
+                                          tr_err *err);
 TR_MUST_CHECK tr_code tr_lake_drop_stage(tr_lake *lake, const tr_tenant *tenant, const char *stage,
                                          tr_err *err);
 /* True when stage/name is there with exactly these bytes and hash: what resume asks. */

@@ -331,7 +331,8 @@ tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *c
     return end_columns(&k, err);
 }
 
-tr_code tr_merge_view_origins(tr_merge_view *view, tr_arena *arena, tr_merge_origins *out, tr_err *err)
+tr_code tr_merge_view_origins(tr_merge_view *view, tr_arena *arena, tr_merge_origins *out,
+                              tr_err *err)
 {
     return tr_merge_work_origins(view->work, arena, out, err);
 }

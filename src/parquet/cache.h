@@ -12,8 +12,8 @@
  *                                     chunk: sorted keys    used since it came goes when it is
  * full
  *
- * A chunk takes exactly the memory of its column. What is read is copied into the caller's arena, so
- * a chunk may go at any time.
+ * A chunk takes exactly the memory of its column. What is read is copied into the caller's arena,
+ * so a chunk may go at any time.
  *
  * Decoding takes a thousand times as long as a read. A thread that others wait for says that it
  * must not decode, gets TR_BUSY then, and leaves the work to one that may.

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* identity.c - jobs about identities: several of one tenant are done together, their files rewritten once.
+/* identity.c - jobs about identities: several of one tenant are done together, their files
+ * rewritten once.
  *
  *     begin       IN-PROGRESS, with a number: rewritten files are named by it
  *     prepare     files, runs and runs of members that name one of them, rewritten without them
- *     ONE transaction   the new ones in the places of the old ones; each job lists the bytes that go
+ *     ONE transaction   the new ones in the places of the old ones; each job lists the
+ *                       bytes that go
  *     bytes       the old ones are removed, and runs that only plans under way could read
  *     end         SUCCESS; a job that is over says no more whose data it was
  *
- * Killed before the transaction, it is done again with the same number, so nothing is left twice; killed after
- * it, only the bytes are left to do. Batches that become visible while it prepares are looked at before the
- * transaction is committed: at that instant nothing names the identities any more.
+ * Killed before the transaction, it is done again with the same number, so nothing is left twice;
+ * killed after it, only the bytes are left to do. Batches that become visible while it prepares are
+ * looked at before the transaction is committed: then nothing names the identities any more.
  */
 #include "removal/removal_internal.h"
 
@@ -119,7 +121,8 @@ static tr_code note_bytes(void *ctx, tr_object *job, tr_err *err)
     return tr_removal_move(job, "IN-PROGRESS", err);
 }
 
-/* A client that forgets one of the jobs meanwhile stops them all: what was prepared is without that identity. */
+/* A client that forgets one of the jobs meanwhile stops them all: what was prepared is without that
+ * identity. */
 static tr_code apply(const removing *r, bool *is_complete, tr_err *err)
 {
     work *w = r->w;
@@ -186,7 +189,8 @@ static tr_code note_dataset(void *ctx, const tr_object *run, tr_err *err)
     return json_object_set_new(ctx, run->parent, json_true()) == 0 ? TR_OK : no_memory(err);
 }
 
-/* What was stitched of data that has gone goes; of runs of members, which keep their ids, it is of no use any more. */
+/* What was stitched of data that has gone goes; of runs of members, which keep their ids, it is of
+ * no use any more. */
 static tr_code sweep_stitched(const work *w, tr_err *err)
 {
     tr_store *store = w->removals->parts.store;
@@ -244,7 +248,8 @@ static tr_code end_all(work *w, tr_err *err)
     return TR_OK;
 }
 
-/* The data is out of sight: the bytes are tried again and again, for a while; then at the next start. */
+/* The data is out of sight: the bytes are tried again and again, for a while; then at the next
+ * start. */
 static void end_surely(work *w)
 {
     enum { ENDS = 20, WAIT_US = 500 * 1000 };

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* job.c - the queue of delete requests, the states of a job, and jobs about datasets and batches.
  *
- *     NEW --> IN-PROGRESS --ONE transaction: batches inactive, files gone, runs gone, SUCCESS--> bytes go
+ *     NEW -> IN-PROGRESS -ONE transaction: batches inactive, files, runs gone, SUCCESS-> bytes go
  *
- * One background job works on all that wait, so that a hundred requests do not keep batches from being
- * ingested. Jobs about identities of one tenant that wait together are done together: their files are
- * rewritten once.
+ * One background job works on all that wait, so that a hundred requests do not keep batches from
+ * being ingested. Jobs about identities of one tenant that wait together are done together: their
+ * files are rewritten once.
  */
 #include "removal/removal_internal.h"
 
@@ -136,7 +136,8 @@ static tr_code to_error(void *ctx, tr_object *job, tr_err *err)
     return tr_removal_move(job, "ERROR", err);
 }
 
-/* Written again and again until the disk takes it, or the server stops: then the job goes on at the next start. */
+/* Written again and again until the disk takes it, or the server stops: then the job goes on at the
+ * next start. */
 static void end_badly(tr_removals *r, const tr_removal_waiting *job, char *text)
 {
     enum { WAIT_US = 500 * 1000 };
@@ -154,7 +155,8 @@ static void end_badly(tr_removals *r, const tr_removal_waiting *job, char *text)
 
 /* ---- the queue */
 
-/* The first that waits, and with an identity's all others of its tenant; the list is the caller's. */
+/* The first that waits, and with an identity's all others of its tenant; the list is the
+ * caller's. */
 static uint32_t next_group(tr_removals *r, tr_removal_waiting **group)
 {
     uint32_t count = 0;

@@ -3,17 +3,18 @@
  *
  *     {"dataSetId"}              all that was ingested into a dataset until the job runs
  *     {"batchId", "datasetId"?}  one batch of events
- *     {"entityId","entityIdNS"}  one identity: its fragments in every dataset, and what names it in the rows of others
+ *     {"entityId","entityIdNS"}  one identity: its fragments in every dataset, and what names it in
+ *                                the rows of others
  *
- * A request becomes a JOB, an object of kind "system_job" (id: uuid; parent: what it is about), and is
- * worked on in the order of creation, by one background job at a time:
+ * A request becomes a JOB, an object of kind "system_job" (id: uuid; parent: what it is about), and
+ * is worked on in the order of creation, by one background job at a time:
  *
  *     NEW -> IN-PROGRESS -> SUCCESS | ERROR
  *
- * One transaction takes the data out of sight. The bytes go after it, also after a restart; a job about an
- * identity is a SUCCESS only when they are gone. From SUCCESS on nobody finds the data: lookups, segments and their
- * members, previews, exports that begin then, SQL, Data Access. Who reads it already reads on: an export
- * keeps the snapshot it began with.
+ * One transaction takes the data out of sight. The bytes go after it, also after a restart; a job
+ * about an identity is a SUCCESS only when they are gone. From SUCCESS on nobody finds the data:
+ * lookups, segments and their members, previews, exports that begin then, SQL, Data Access. Who
+ * reads it already reads on: an export keeps the snapshot it began with.
  *
  * Threads: any.
  */

@@ -5,8 +5,8 @@
  *     job.c       the queue, a job's states, datasets and batches
  *     identity.c  jobs about identities
  *
- * Private members of a job's document, in "_": {"began": ms, "code", "id" of an identity, "number": what its
- * rewritten files are named by, "bytes": files that have gone and whose bytes have not}.
+ * Private members of a job's document, in "_": {"began": ms, "code", "id" of an identity, "number":
+ * what its rewritten files are named by, "bytes": files that have gone and whose bytes have not}.
  */
 #ifndef TR_REMOVAL_REMOVAL_INTERNAL_H
 #define TR_REMOVAL_REMOVAL_INTERNAL_H
@@ -53,7 +53,8 @@ TR_MUST_CHECK tr_code tr_removal_edit(tr_removals *removals, const tr_tenant *te
                                       tr_err *err);
 
 /* ---- identity.c */
-/* Works on jobs of one tenant, all about identities. TR_CANCELLED: the server stops, they go on later. */
+/* Works on jobs of one tenant, all about identities. TR_CANCELLED: the server stops, they go on
+ * later. */
 TR_MUST_CHECK tr_code tr_removal_run_identities(tr_removals *removals,
                                                 const tr_removal_waiting *const *jobs,
                                                 uint32_t count, tr_err *err);

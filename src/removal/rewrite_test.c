@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rewrite_test.c - store/rewrite.h: a run without some identities.
  *
- * Goal: exactly the rows of the identities go, exactly the items that name them, and nothing else changes.
- * Method: random rows of JSON through the row reader into a run; the rewritten run, taken apart into rows by
- * ingest/row_check.h, against the same done to the JSON of the run before.
+ * Goal: exactly the rows of the identities go, exactly the items that name them, and nothing else
+ * changes. Method: random rows of JSON through the row reader into a run; the rewritten run, taken
+ * apart into rows by ingest/row_check.h, against the same done to the JSON of the run before.
  */
 #include "base/test.h"
 #include "ingest/ingest.h"
@@ -78,7 +78,8 @@ static json_t *rows_of(const tr_run *run)
         const uint32_t count = tr_parquet_group_rows(run->file, g);
         tr_column *columns = tr_arena_array(&arena, shape->leaf_count, sizeof *columns);
         for (uint32_t leaf = 0; leaf < shape->leaf_count; leaf++)
-            CHECK(tr_parquet_read(run->file, g, leaf, 0, count, &arena, &columns[leaf], NULL) == TR_OK);
+            CHECK(tr_parquet_read(run->file, g, leaf, 0, count, &arena, &columns[leaf], NULL) ==
+                  TR_OK);
         for (uint32_t row = 0; row < count; row++) {
             bool is_whole = true;
             json_t *raw = tr_check_row(shape, columns, row, &is_whole);
@@ -152,7 +153,8 @@ static void check_rewriting(const tr_run *run, const tr_forget_list *list)
     CHECK(tr_run_names(run, list, &is_named, NULL) == TR_OK);
     CHECK(is_named == (counts.removed + counts.changed > 0));
     CHECK(tr_run_rewrite(run, list, (tr_sink){into_buf, &bytes}, &done, NULL) == TR_OK);
-    CHECK(done.rows == counts.rows && done.removed == counts.removed && done.changed == counts.changed);
+    CHECK(done.rows == counts.rows && done.removed == counts.removed &&
+          done.changed == counts.changed);
     CHECK(tr_run_open(tr_buf_str(&bytes), "new", "d", &rewritten, NULL) == TR_OK);
     CHECK(tr_parquet_verify(rewritten->file, NULL) == TR_OK);
     CHECK(rewritten->rows == counts.rows && rewritten->partition_bits == run->partition_bits);
@@ -161,7 +163,8 @@ static void check_rewriting(const tr_run *run, const tr_forget_list *list)
     CHECK(json_equal(got, expected) == 1);
     CHECK(tr_run_names(rewritten, list, &is_named, NULL) == TR_OK && !is_named);
     for (uint32_t i = 0; i < list->count; i++) /* not even in a table of values that nobody uses */
-        CHECK(counts.rows > 0 || memmem(bytes.at, bytes.len, list->at[i].id.at, list->at[i].id.len) == NULL);
+        CHECK(counts.rows > 0 ||
+              memmem(bytes.at, bytes.len, list->at[i].id.at, list->at[i].id.len) == NULL);
     CHECK(tr_run_rewrite(run, list, (tr_sink){into_buf, &again}, &done, NULL) == TR_OK);
     CHECK(tr_str_equal(tr_buf_str(&bytes), tr_buf_str(&again))); /* the same bytes, always */
     json_decref(got);
@@ -190,7 +193,8 @@ static void random_identities_go_and_nothing_else(void)
         write_run(&random, (uint32_t)(tr_test_random(&random) % 60), &bytes);
         CHECK(tr_run_open(tr_buf_str(&bytes), "old", "d", &run, NULL) == TR_OK);
         for (uint32_t i = 0; i < count; i++) {
-            (void)snprintf(ids[i], sizeof ids[i], "id%u", (uint32_t)(tr_test_random(&random) % (IDS + 2)));
+            (void)snprintf(ids[i], sizeof ids[i], "id%u",
+                           (uint32_t)(tr_test_random(&random) % (IDS + 2)));
             list[i] = forgotten(codes[tr_test_random(&random) % CODES], ids[i]);
         }
         check_rewriting(run, &(tr_forget_list){list, count});

@@ -10,8 +10,8 @@
  * PLAN   {"now":us, "states":2|3, "groups":[GROUP]}
  * GROUP   {"policy":{document}, "before":run, "run":run, "definitions":[documents],
  *          "carried":[ids]}: what one merge policy evaluates. `carried` are the other segments of
- *         that policy, whose entries stay as they are; entries of all others (deleted, or of another
- *         policy now) end here. "run" is the id of the membership that comes out.
+ *         that policy, whose entries stay as they are; entries of all others (deleted, or of
+ *         another policy now) end here. "run" is the id of the membership that comes out.
  *
  * The same group, instant and profiles give the same bytes.
  *
@@ -42,8 +42,8 @@ TR_MUST_CHECK tr_code tr_evaluation_plan(tr_segment *segment, const tr_tenant *t
 
 typedef struct tr_evaluation tr_evaluation;
 /* plan          borrowed until close
- * problems      an array, the caller's: definitions that no longer fit and are left out, as evaluate.h
- *               says
+ * problems      an array, the caller's: definitions that no longer fit and are left out, as
+ *               evaluate.h says
  * TR_NOT_FOUND  the membership before is gone */
 TR_MUST_CHECK tr_code tr_evaluation_open(tr_segment *segment, const tr_tenant *tenant,
                                          const json_t *plan, uint32_t group, json_t *problems,

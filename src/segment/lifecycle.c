@@ -2,7 +2,7 @@
 /* lifecycle.c - the states of definitions and audiences, and who depends on whom (reference:
  * segmentation API, 8.4).
  *
- *     draft --> published <--> inactive, archived        never back to draft; deleted by DELETE alone
+ *     draft --> published <--> inactive, archived    never back to draft; deleted by DELETE alone
  *
  * What is published names only what is published; what others name stays published.
  */

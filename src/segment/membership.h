@@ -55,8 +55,8 @@ TR_MUST_CHECK tr_code tr_membership_replace(tr_catalog *catalog, const tr_tenant
                                             const json_t *group, const json_t *files, char gone[32],
                                             tr_err *err);
 
-/* ---- identities taken out: as store/remove.h does with the store's runs, in the same steps. A run of members keeps its
- * id: who opens it later sees it without them. */
+/* ---- identities taken out: as store/remove.h does with the store's runs, in the same steps. A run
+ * of members keeps its id: who opens it later sees it without them. */
 typedef struct tr_membership_removal tr_membership_removal;
 typedef struct tr_membership_place {
     tr_catalog *catalog;

@@ -29,6 +29,7 @@ TR_MUST_CHECK tr_code tr_segment_stitch(const tr_segment_parts *parts, const tr_
  * Release with tr_store_release. */
 TR_MUST_CHECK tr_code tr_segment_snapshot(const tr_segment_parts *parts, const tr_tenant *tenant,
                                           const json_t *policy, const char *membership,
-                                          const atomic_bool *cancel, tr_snapshot **out, tr_err *err);
+                                          const atomic_bool *cancel, tr_snapshot **out,
+                                          tr_err *err);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* remove.c - see remove.h.
  *
- * What is looked at: the store's live runs, and files of batches that feed Profile and were folded into one: SQL and
- * Data Access read them. A run that was folded and is live is rewritten as well; runs that are not live any more are
- * for plans under way only, and go at once (tr_store_sweep).
+ * What is looked at: the store's live runs, and files of batches that feed Profile and were folded
+ * into one: SQL and Data Access read them. A run that was folded and is live is rewritten as well;
+ * runs that are not live any more are for plans under way only, and go at once (tr_store_sweep).
  */
 #include "store/remove.h"
 #include "base/log.h"

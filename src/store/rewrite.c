@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rewrite.c - see rewrite.h. Two passes over the row groups: the first finds what goes, because a run's footer says
- * how it is cut before its first row group is written.
+/* rewrite.c - see rewrite.h. Two passes over the row groups: the first finds what goes, because a
+ * run's footer says how it is cut before its first row group is written.
  */
 #include "store/rewrite.h"
 #include "store/rows.h"
@@ -259,7 +259,8 @@ static tr_code put_map_leaf(rewriter *w, uint32_t g, uint32_t leaf, const tr_col
     kept_row k = {.ids = ids, .mentions = own->mentions};
     TR_TRY(read_leaf(w, g, leaf, &w->scratch, &from, err));
     if (leaf != w->map->first_leaf && from.entries != ids->entries)
-        return TR_FAIL(err, TR_CORRUPT, "run %s: identityMap has items of different lengths", w->run->id);
+        return TR_FAIL(err, TR_CORRUPT, "run %s: identityMap has items of different lengths",
+                       w->run->id);
     TR_TRY(tr_column_builder_open(&w->shape->leaves[leaf], &builder, err));
     tr_code code = TR_OK;
     for (k.row = 0; k.row < own->rows && code == TR_OK; k.row++) {
@@ -313,8 +314,8 @@ static tr_code write_group(rewriter *w, uint32_t g, tr_err *err)
     return code;
 }
 
-/* What the footer of the run says, of the groups that are left. A batch's file carries one time in all rows, whatever
- * the catalog says of it (store.h). */
+/* What the footer of the run says, of the groups that are left. A batch's file carries one time in
+ * all rows, whatever the catalog says of it (store.h). */
 static tr_code write_footer(rewriter *w, tr_buf *out, tr_err *err)
 {
     const tr_run *run = w->run;

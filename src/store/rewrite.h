@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rewrite.h - a run without some identities: their rows go, and what names them in the rows of others.
+/* rewrite.h - a run without some identities: their rows go, and what names them in the rows of
+ * others.
  *
  *     key   identityMap            key   identityMap
  *     A     {Email a}              A     {Email a}
@@ -7,8 +8,8 @@
  *     C     {CRM c, Email b}
  *
  * Everything else stays as it is: rows, their order and times, row groups and partitions. A row
- * group without rows is left out. Which runs are concerned is found by key, and by the table of values of
- * the identities' ids; nothing else of the others is read.
+ * group without rows is left out. Which runs are concerned is found by key, and by the table of
+ * values of the identities' ids; nothing else of the others is read.
  *
  * Threads: a call belongs to one thread; runs are immutable.
  */
@@ -28,7 +29,8 @@ typedef struct tr_forget_list {
 } tr_forget_list;
 
 /* Whether a row is stored under one of the identities, or names one. */
-TR_MUST_CHECK tr_code tr_run_names(const tr_run *run, const tr_forget_list *list, bool *out, tr_err *err);
+TR_MUST_CHECK tr_code tr_run_names(const tr_run *run, const tr_forget_list *list, bool *out,
+                                   tr_err *err);
 
 typedef struct tr_rewritten {
     uint64_t rows;    /* that are left */
