@@ -64,12 +64,17 @@ def test_a_lookup_is_the_row_of_an_export(server, seed):  # noqa: F811
     order = sorted(live.ids.values())
     live.world.rng.shuffle(order)
     order = order[:max(1, len(order) - 1)]
-    policy = live.api.call("POST", POLICIES, 200, {
-        "name": "random", "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": "none"},
-        "attributeMerge": {"type": "dataSetPrecedence", "order": order}})["id"]
+    asked = []
+    for graph, merging in (("none", "timestampOrdered"), ("none", "dataSetPrecedence"), ("pdg", "dataSetPrecedence")):
+        more = {"order": order} if merging == "dataSetPrecedence" else {}
+        policy = live.api.call("POST", POLICIES, 200, {
+            "name": "random", "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": graph},
+            "attributeMerge": {"type": merging, **more}})["id"]
+        asked.append((policy, model.Request(graph=graph, policy=merging, order=tuple(more.get("order", ())),
+                                            empty_profiles=True, events=True)))
+    asked.append((None, model.Request(graph="pdg", empty_profiles=True, events=True)))   # the sandbox's default
     while live.seq < live.world.batches:
         live.ingest_one()
         if live.seq % 4 == 0 or live.seq == live.world.batches:
-            check(live, model.Request(empty_profiles=True, events=True), None)
-            check(live, model.Request(empty_profiles=True, events=True, policy="dataSetPrecedence",
-                                      order=tuple(order)), policy)
+            for policy, request in asked:
+                check(live, request, policy)

@@ -244,7 +244,7 @@ class LiveWorld:
     def export(self, request):
         """A finished job and its files, {name: bytes}."""
         policy = None
-        if request.policy == "dataSetPrecedence" or request.graph != "none":
+        if request.policy == "dataSetPrecedence" or request.graph != "pdg":     # else: the sandbox's default
             merging = {"type": request.policy}
             if request.policy == "dataSetPrecedence":
                 merging["order"] = list(request.order)
