@@ -7,9 +7,10 @@
  *     parked   between two statements of a sandbox; any session of that sandbox may take it
  *     tickets  who waits: first come, first served. With somebody waiting nothing is parked
  *
- * taken + parked <= workers_max. Who asks takes what is parked for it, else one that is ready;
- * what is parked for others goes, the longest parked first. All are started by one thread, the
- * keeper, because a worker dies with the thread that started it.
+ * taken + parked <= workers_max, and one sandbox has at most three quarters taken: cursors that are
+ * left open keep theirs, and must not keep everybody else's. Who asks takes what is parked for it,
+ * else one that is ready; what is parked for others goes, the longest parked first. All are started
+ * by one thread, the keeper, because a worker dies with the thread that started it.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -37,6 +38,7 @@ struct tr_query_pool {
     pthread_cond_t work;  /* for the keeper */
     pthread_cond_t given; /* for who waits */
     tr_query_session *ready, *parked; /* by ->next; parked: the last one first */
+    tr_query_session *taken;          /* by ->next */
     uint32_t ready_count, parked_count, taken_count;
     ticket *first, **last;
     pthread_t keeper;
@@ -113,18 +115,62 @@ static tr_query_session *take_oldest(tr_query_pool *pool)
     return s;
 }
 
-static void give(tr_query_pool *pool, tr_query_session *session, tr_code code, const tr_err *err)
+static void note_taken(tr_query_pool *pool, tr_query_session *s, int64_t sandbox)
+{
+    s->sandbox = sandbox;
+    s->next = pool->taken;
+    pool->taken = s;
+    pool->taken_count++;
+}
+
+static void forget_taken(tr_query_pool *pool, tr_query_session *s)
+{
+    tr_query_session **at = &pool->taken;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    pool->taken_count--;
+}
+
+/* Whether a sandbox may take one more. */
+static bool has_share(const tr_query_pool *pool, int64_t sandbox)
+{
+    uint32_t count = 0;
+    for (const tr_query_session *s = pool->taken; s != NULL && sandbox != 0; s = s->next)
+        count += s->sandbox == sandbox;
+    return count < (pool->workers_max * 3 + 3) / 4;
+}
+
+/* The first who waits and may take one; NULL: nobody. */
+static ticket *next_ticket(const tr_query_pool *pool)
 {
     ticket *t = pool->first;
-    pool->first = t->next;
-    if (pool->first == NULL)
-        pool->last = &pool->first;
+    while (t != NULL && !has_share(pool, t->sandbox))
+        t = t->next;
+    return t;
+}
+
+static void leave_queue(tr_query_pool *pool, ticket *mine)
+{
+    ticket **at = &pool->first;
+    while (*at != mine)
+        at = &(*at)->next;
+    *at = mine->next;
+    if (mine->next == NULL)
+        pool->last = at;
+}
+
+static void give(tr_query_pool *pool, ticket *t, tr_query_session *session, tr_code code,
+                 const tr_err *err)
+{
+    leave_queue(pool, t);
     t->session = session;
     t->code = code;
     if (code != TR_OK)
         t->err = *err;
     t->is_done = true;
-    pool->taken_count += code == TR_OK;
+    if (code == TR_OK)
+        note_taken(pool, session, t->sandbox);
     (void)pthread_cond_broadcast(&pool->given);
 }
 
@@ -142,7 +188,7 @@ static void start_one(tr_query_pool *pool)
         pool->ready = made;
         pool->ready_count++;
     } else if (pool->first != NULL) {
-        give(pool, NULL, code, &err);
+        give(pool, pool->first, NULL, code, &err);
     } else {
         tr_log(TR_LOG_WARN, "query", "worker_not_started", "reason=\"%s\"", err.text);
     }
@@ -171,7 +217,8 @@ static const tr_query_session *oldest(const tr_query_pool *pool)
 /* One thing that is to be done; false: there is none. */
 static bool step(tr_query_pool *pool)
 {
-    const bool is_waited_for = pool->first != NULL;
+    ticket *waiting = next_ticket(pool);
+    const bool is_waited_for = waiting != NULL;
     const bool has_room = pool->taken_count + pool->parked_count < pool->workers_max;
     const int64_t since_us = tr_time_monotonic_us() - pool->failed_us;
     const bool may_start = pool->failed_us == 0 || since_us > (int64_t)RETRY_S * 1000000;
@@ -179,7 +226,7 @@ static bool step(tr_query_pool *pool)
         tr_query_session *s = pool->ready;
         pool->ready = s->next;
         pool->ready_count--;
-        give(pool, s, TR_OK, NULL);
+        give(pool, waiting, s, TR_OK, NULL);
         return true;
     }
     if ((is_waited_for && has_room) || (pool->ready_count < READY_COUNT && may_start)) {
@@ -203,7 +250,7 @@ static void *keep(void *arg)
             wait_until(pool, &pool->work, pool->parked != NULL ? 1000 : 60000);
     while (pool->first != NULL) {
         const tr_err err = {.text = "the server is shutting down"};
-        give(pool, NULL, TR_CANCELLED, &err);
+        give(pool, pool->first, NULL, TR_CANCELLED, &err);
     }
     (void)pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -221,18 +268,8 @@ static tr_query_session *take_parked(tr_query_pool *pool, int64_t sandbox)
         return NULL;
     *at = s->next;
     pool->parked_count--;
-    pool->taken_count++;
+    note_taken(pool, s, sandbox);
     return s;
-}
-
-static void leave_queue(tr_query_pool *pool, ticket *mine)
-{
-    ticket **at = &pool->first;
-    while (*at != mine)
-        at = &(*at)->next;
-    *at = mine->next;
-    if (mine->next == NULL)
-        pool->last = at;
 }
 
 /* Why who waits does not want to any more. */
@@ -285,15 +322,13 @@ static tr_code take(tr_query_pool *pool, const tr_query_turn *turn, tr_query_ses
         pool->has_keeper = pthread_create(&pool->keeper, NULL, keep, pool) == 0;
     if (!pool->has_keeper)
         code = TR_FAIL(err, TR_NO_MEMORY, "no thread for the SQL workers");
-    tr_query_session *s = code == TR_OK && pool->first == NULL
-                              ? take_parked(pool, turn->sandbox) : NULL;
+    const bool is_first = pool->first == NULL && has_share(pool, turn->sandbox);
+    tr_query_session *s = code == TR_OK && is_first ? take_parked(pool, turn->sandbox) : NULL;
     if (code == TR_OK && s == NULL)
         code = queue(pool, turn, &s, err);
     (void)pthread_mutex_unlock(&pool->lock);
-    if (code == TR_OK) {
-        s->sandbox = turn->sandbox;
+    if (code == TR_OK)
         *out = s;
-    }
     return code;
 }
 
@@ -316,7 +351,7 @@ tr_code tr_query_pool_take(tr_query_pool *pool, const tr_query_turn *turn, tr_qu
 void tr_query_pool_give_back(tr_query_pool *pool, tr_query_session *s, bool is_whole)
 {
     (void)pthread_mutex_lock(&pool->lock);
-    pool->taken_count--;
+    forget_taken(pool, s);
     const bool is_parked = is_whole && s->sandbox != 0 && pool->first == NULL && !pool->is_stopping;
     if (is_parked) {
         s->parked_us = tr_time_monotonic_us();
@@ -328,7 +363,7 @@ void tr_query_pool_give_back(tr_query_pool *pool, tr_query_session *s, bool is_w
     const bool is_handed_on = is_whole && s->sandbox != 0 && pool->first != NULL &&
                               pool->first->sandbox == s->sandbox;
     if (is_handed_on)
-        give(pool, s, TR_OK, NULL);
+        give(pool, pool->first, s, TR_OK, NULL);
     (void)pthread_cond_signal(&pool->work);
     (void)pthread_mutex_unlock(&pool->lock);
     if (!is_parked && !is_handed_on)

@@ -389,6 +389,44 @@ static void calls_run_side_by_side(void)
     }
 }
 
+static atomic_bool is_over;
+
+static void *take_one_more(void *query)
+{
+    tr_query_session *s = NULL;
+    const tr_query_turn turn = {.sandbox = 1, .cancel = &is_over, .client_fd = -1};
+    const tr_code code = tr_query_session_take(query, &turn, &s, NULL);
+    tr_query_session_close(s);
+    return code == TR_CANCELLED ? query : NULL;
+}
+
+static void a_sandbox_that_keeps_its_workers_leaves_some_to_others(void)
+{
+    enum { WORKERS = 4, SHARE = 3 };
+    tr_query *query = NULL;
+    tr_query_session *kept[SHARE] = {NULL}, *other = NULL;
+    pthread_t thread;
+    void *was_cancelled = NULL;
+    const tr_query_turn one = {.sandbox = 1, .client_fd = -1}, two = {.sandbox = 2, .client_fd = -1};
+    const tr_query_options options = {.worker_path = getenv("TR_QUERY_WORKER"),
+                                      .scratch_folder = path_of(3, "scratch"),
+                                      .deadline_s = 60,
+                                      .workers_max = WORKERS};
+    CHECK(tr_query_open(&options, &query, NULL) == TR_OK);
+    for (int i = 0; i < SHARE; i++)
+        CHECK(tr_query_session_take(query, &one, &kept[i], NULL) == TR_OK);
+    CHECK(pthread_create(&thread, NULL, take_one_more, query) == 0);
+    (void)usleep(50000); /* it waits */
+    CHECK(tr_query_session_take(query, &two, &other, NULL) == TR_OK);
+    atomic_store(&is_over, true);
+    CHECK(pthread_join(thread, &was_cancelled) == 0 && was_cancelled == query);
+    tr_query_session_close(other);
+    for (int i = 0; i < SHARE; i++)
+        tr_query_session_close(kept[i]);
+    tr_query_close(query);
+    CHECK(tr_dir_remove(path_of(3, "scratch"), NULL) == TR_OK);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -422,6 +460,7 @@ int main(void)
         RUN(a_statement_at_its_limit_runs_and_one_byte_more_does_not);
         RUN(a_query_that_never_ends_is_stopped_and_leaves_no_scratch);
         RUN(calls_run_side_by_side);
+        RUN(a_sandbox_that_keeps_its_workers_leaves_some_to_others);
         tr_query_close(real);
     }
     failed += tr_dir_remove(folder, NULL) != TR_OK;

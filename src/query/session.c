@@ -117,6 +117,12 @@ void tr_query_session_kill(tr_query_session *s)
     (void)pthread_mutex_unlock(&s->mutex);
 }
 
+void tr_query_session_limit(tr_query_session *s, uint32_t deadline_s)
+{
+    if (deadline_s < s->deadline_s)
+        s->deadline_s = deadline_s;
+}
+
 void tr_query_session_watch(tr_query_session *s, int fd)
 {
     s->watched_fd = fd;
