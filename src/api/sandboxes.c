@@ -545,11 +545,13 @@ static tr_code end_tenant(tr_call *call, const char *name, tr_err *err)
     tr_tenant tenant;
     TR_TRY(tr_catalog_tenant(call->parts->catalog, call->org, name, &tenant, err));
     cancel_exports(call, &tenant);
+    tr_query_jobs_forget(call->api->jobs, &tenant);
     TR_TRY(tr_lake_remove_tenant(call->parts->lake, &tenant, err));
     TR_TRY(tr_catalog_sandbox_remove(call->parts->catalog, call->org, name, err));
     tr_recall_forget(call->api->access);
     tr_graph_retire_tenant(call->parts->graph, tenant.id);
     tr_store_retire_tenant(call->parts->store, tenant.id);
+    tr_query_jobs_forget(call->api->jobs, &tenant); /* what came in meanwhile */
     return tr_lake_remove_tenant(call->parts->lake, &tenant, err);
 }
 

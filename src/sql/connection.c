@@ -295,6 +295,25 @@ static bool admit(tr_sql_connection *c, const char *sandbox)
     return admit_by_proof(c, &scram, sandbox);
 }
 
+tr_code tr_sql_admit_again(tr_sql_connection *c, tr_err *err)
+{
+    tr_err why = {0};
+    char sandbox[sizeof c->person.tenant.sandbox];
+    const tr_sql_guard *guard = &c->sql->options.guard;
+    if (guard->admit_client == NULL)
+        return TR_OK;
+    const tr_sql_person before = c->person;
+    (void)snprintf(sandbox, sizeof sandbox, "%s", before.tenant.sandbox);
+    const tr_code code =
+        guard->admit_client(guard->ctx, before.client_id, sandbox, &c->person, &why);
+    if (code == TR_OK)
+        return TR_OK;
+    c->person = before;
+    if (code == TR_UNAUTHORIZED || code == TR_DENIED || code == TR_NOT_FOUND)
+        return tr_sql_fail(c, "28000", err, "this client may not use the sandbox any more");
+    return tr_sql_fail(c, "58000", err, "the server cannot check the client's rights now");
+}
+
 static void put_ready(tr_sql_connection *c)
 {
     tr_wire_begin(&c->wire, 'Z');

@@ -230,6 +230,7 @@ static tr_code start_run(tr_sql_connection *c, begin *b, tr_sql_run *run, json_t
 {
     enum { TRIES = 20 };
     tr_code code = TR_NOT_FOUND;
+    TR_TRY(tr_sql_admit_again(c, err));
     for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
         code = start_once(c, b, run, first, err);
         if (code == TR_INVALID && b->is_narrow && strcmp(c->error_state, "42703") == 0) {

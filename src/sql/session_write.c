@@ -73,6 +73,7 @@ tr_code tr_sql_write(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *e
 {
     json_t *doc = NULL;
     tr_object query = {0};
+    TR_TRY(tr_sql_admit_again(c, err));
     if (!c->person.may_write)
         return tr_sql_fail(c, "42501", err, "this client may read only: its role is viewer");
     if (c->sql->options.jobs == NULL)

@@ -36,7 +36,8 @@ typedef struct tr_sql_guard {
      * TR_NOT_FOUND  there is no such client;  TR_SEMANTIC  nothing was kept of its secret for
      * that */
     tr_code (*find_verifier)(void *ctx, const char *client_id, tr_scram_verifier *out, tr_err *err);
-    /* Lets in a client that has proven itself. */
+    /* Lets in a client that has proven itself; asked again before every statement, because a client
+     * may lose its rights while its session stays. NULL: it is not asked. */
     tr_code (*admit_client)(void *ctx, const char *client_id, const char *sandbox,
                             tr_sql_person *out, tr_err *err);
 } tr_sql_guard;

@@ -69,6 +69,8 @@ void tr_sql_put_error(tr_sql_connection *c, const char *severity, const char *st
 tr_code tr_sql_fail(tr_sql_connection *c, const char *state, tr_err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void tr_sql_put_complete(tr_sql_connection *c, const tr_plan *plan, uint64_t rows);
+/* Whether the client may still do what it could when it came in; its rights are read again. */
+TR_MUST_CHECK tr_code tr_sql_admit_again(tr_sql_connection *c, tr_err *err);
 /* What BEGIN, SET, PREPARE and their like change. */
 TR_MUST_CHECK tr_code tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
 /* A plan of kind TAG: what it changes, and its tag. */
