@@ -162,29 +162,49 @@ static tr_code delete_query(tr_call *call, tr_err *err)
     return reply_message(call, "Query soft delete request received", err);
 }
 
+/* {"queryId","resultsMeta","results","request"} */
+static tr_code put_rows(tr_call *call, const json_t *columns, const tr_buf *rows,
+                        const json_t *request, tr_err *err)
+{
+    tr_buf *out = &call->response->body;
+    TR_TRY(tr_buf_format(out, err,
+                         "{\"queryId\":\"%s\",\"resultsMeta\":{\"_adhoc\":{\"type\":\"object\","
+                         "\"meta:xdmType\":\"object\",\"properties\":",
+                         tr_id_uuid().text));
+    TR_TRY(tr_json_write(columns, out, err));
+    TR_TRY(tr_buf_append(out, tr_str_of("}},\"results\":"), err));
+    TR_TRY(tr_buf_append(out, tr_buf_str(rows), err));
+    TR_TRY(tr_buf_append(out, tr_str_of(",\"request\":"), err));
+    TR_TRY(tr_json_write(request, out, err));
+    TR_TRY(tr_buf_append(out, tr_str_of("}"), err));
+    call->response->status = 200;
+    return TR_OK;
+}
+
 /* The rows at once (reference: Query Service, section 6). */
 static tr_code post_accelerated(tr_call *call, tr_err *err)
 {
     enum { ROWS_MAX = 50000, DESCRIPTION_BYTES_MAX = 1000 };
     const json_t *body = NULL;
-    json_t *columns = NULL, *rows = NULL;
+    json_t *columns = NULL;
+    tr_buf rows = {0};
     TR_TRY(tr_call_json(call, &body, err));
     if (strlen(tr_json_text(body, "description", "")) > DESCRIPTION_BYTES_MAX)
         return TR_FAIL(err, TR_INVALID, "description has more than %d bytes",
                        DESCRIPTION_BYTES_MAX);
-    TR_TRY(tr_query_now(call->api->jobs, &call->tenant, body, ROWS_MAX, &columns, &rows, err));
-    return tr_reply_json(call, 200,
-                         json_pack("{s:s,s:{s:{s:s,s:s,s:o}},s:o,s:O}", "queryId",
-                                   tr_id_uuid().text, "resultsMeta", "_adhoc", "type", "object",
-                                   "meta:xdmType", "object", "properties", columns, "results", rows,
-                                   "request", body),
-                         err);
+    tr_code code =
+        tr_query_now(call->api->jobs, &call->tenant, body, ROWS_MAX, &columns, &rows, err);
+    if (code == TR_OK)
+        code = put_rows(call, columns, &rows, body, err);
+    json_decref(columns);
+    tr_buf_free(&rows);
+    return code;
 }
 
 #define QUERIES TR_QUERY_BASE "/queries"
 
 const tr_endpoint tr_api_queries[] = {
-    {"GET", QUERIES, TR_SCOPE_READ, list_queries, 0},
+    {"GET", QUERIES, TR_SCOPE_READ, list_queries, 0, .is_slow = true},
     {"POST", QUERIES, TR_SCOPE_WRITE, post_query, 0, .is_slow = true},
     {"POST", TR_QUERY_BASE "/accelerated-queries", TR_SCOPE_READ, post_accelerated, 0,
      .is_slow = true},

@@ -213,12 +213,12 @@ static tr_code patch_run(tr_call *call, tr_err *err)
 #define SCHEDULES TR_QUERY_BASE "/schedules"
 
 const tr_endpoint tr_api_query_schedules[] = {
-    {"GET", SCHEDULES, TR_SCOPE_READ, list_schedules, 0},
+    {"GET", SCHEDULES, TR_SCOPE_READ, list_schedules, 0, .is_slow = true},
     {"POST", SCHEDULES, TR_SCOPE_WRITE, post_schedule, 0, .is_slow = true},
     {"GET", SCHEDULES "/{id}", TR_SCOPE_READ, get_schedule, 0},
     {"PATCH", SCHEDULES "/{id}", TR_SCOPE_WRITE, patch_schedule, 0},
     {"DELETE", SCHEDULES "/{id}", TR_SCOPE_WRITE, delete_schedule, 0},
-    {"GET", SCHEDULES "/{id}/runs", TR_SCOPE_READ, list_runs, 0},
+    {"GET", SCHEDULES "/{id}/runs", TR_SCOPE_READ, list_runs, 0, .is_slow = true},
     {"POST", SCHEDULES "/{id}/runs", TR_SCOPE_WRITE, post_run, 0, .is_slow = true},
     {"GET", SCHEDULES "/{id}/runs/{run}", TR_SCOPE_READ, get_run, 0},
     {"PATCH", SCHEDULES "/{id}/runs/{run}", TR_SCOPE_WRITE, patch_run, 0},

@@ -99,9 +99,9 @@ static tr_code count_templates(tr_call *call, tr_err *err)
 #define TEMPLATES TR_QUERY_BASE "/query-templates"
 
 const tr_endpoint tr_api_query_templates[] = {
-    {"GET", TEMPLATES, TR_SCOPE_READ, list_templates, 0},
+    {"GET", TEMPLATES, TR_SCOPE_READ, list_templates, 0, .is_slow = true},
     {"POST", TEMPLATES, TR_SCOPE_WRITE, post_template, 0},
-    {"GET", TEMPLATES "/count", TR_SCOPE_READ, count_templates, 0},
+    {"GET", TEMPLATES "/count", TR_SCOPE_READ, count_templates, 0, .is_slow = true},
     {"GET", TEMPLATES "/{id}", TR_SCOPE_READ, get_template, 0},
     {"PUT", TEMPLATES "/{id}", TR_SCOPE_WRITE, put_template, 0},
     {"DELETE", TEMPLATES "/{id}", TR_SCOPE_WRITE, delete_template, 0},

@@ -127,6 +127,8 @@ static tr_code open_query_jobs(tr_server *s, const tr_settings *settings, tr_err
                                        .query = s->job_query,
                                        .live = s->live,
                                        .job_count = settings->query_jobs,
+                                       .now_max = (settings->http_threads + 1) / 2,
+                                       .now_deadline_s = settings->query_deadline_s,
                                        .maker = tr_api_table_maker(s->api)};
     TR_TRY(tr_query_jobs_open(&parts, &s->query_jobs, err));
     TR_TRY(tr_query_jobs_resume(s->query_jobs, err));
@@ -272,6 +274,7 @@ void tr_server_close(tr_server *s)
 {
     if (s == NULL)
         return;
+    tr_query_jobs_stop(s->query_jobs); /* requests may wait for a statement */
     tr_http_stop(s->http);
     tr_scheduler_close(s->scheduler);
     tr_sql_close(s->sql);

@@ -58,6 +58,11 @@
 #define TR_SELECTOR_BYTES_MAX (1024 * 1024)    /* of its paths written out */
 #define TR_LOOKUP_VIEWS_MAX 64                  /* policies and choices of fields that are kept ready */
 #define TR_SQL_BYTES_MAX (1024 * 1024)          /* one statement */
+/* Of one sandbox. */
+#define TR_QUERY_TEMPLATES_MAX 10000
+#define TR_QUERY_SCHEDULES_MAX 1000
+#define TR_QUERIES_WAITING_MAX 1000 /* submitted, not begun */
+#define TR_QUERIES_KEPT_MAX 50000   /* the oldest that have ended go */
 #define TR_CONVERT_BYTES_LEAST ((uint64_t)4 << 30) /* JSON lines that any foreign file may become, */
 #define TR_CONVERT_RATIO_MAX 64                 /* and this many bytes for each of its own: stops bombs */
 #define TR_SPILL_BYTES_MAX ((uint64_t)8 << 30)  /* what one query may put on disk beside its memory */

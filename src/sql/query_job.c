@@ -3,6 +3,7 @@
 #include "sql/query_job_internal.h"
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "sql/stamp.h"
 
@@ -61,9 +62,19 @@ static void run_job(void *ctx)
     tr_query_run(ctx);
 }
 
-static void drop_job(void *ctx)
+void tr_query_here_begin(tr_query_active *active)
 {
-    tr_query_active *active = ctx;
+    tr_query_jobs *jobs = active->jobs;
+    pthread_mutex_lock(&jobs->lock);
+    if (jobs->is_stopping)
+        atomic_store(&active->must_end, true);
+    active->next = jobs->active;
+    jobs->active = active;
+    pthread_mutex_unlock(&jobs->lock);
+}
+
+void tr_query_here_end(tr_query_active *active)
+{
     tr_query_jobs *jobs = active->jobs;
     pthread_mutex_lock(&jobs->lock);
     tr_query_active **at = &jobs->active;
@@ -72,7 +83,18 @@ static void drop_job(void *ctx)
     *at = active->next;
     pthread_cond_broadcast(&jobs->changed);
     pthread_mutex_unlock(&jobs->lock);
-    tr_free(active);
+}
+
+uint32_t tr_query_limit_s(const tr_query_active *active)
+{
+    const uint32_t of_jobs = tr_query_deadline_s(active->jobs->parts.query);
+    return active->limit_s > 0 && active->limit_s < of_jobs ? active->limit_s : of_jobs;
+}
+
+static void drop_job(void *ctx)
+{
+    tr_query_here_end(ctx);
+    tr_free(ctx);
 }
 
 static tr_code start(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id, tr_err *err)
@@ -83,10 +105,7 @@ static tr_code start(tr_query_jobs *jobs, const tr_tenant *tenant, const char *i
     active->jobs = jobs;
     active->tenant = *tenant;
     (void)snprintf(active->id, sizeof active->id, "%s", id);
-    pthread_mutex_lock(&jobs->lock);
-    active->next = jobs->active;
-    jobs->active = active;
-    pthread_mutex_unlock(&jobs->lock);
+    tr_query_here_begin(active);
     return tr_compute_submit(jobs->compute, run_job, drop_job, active, err);
 }
 
@@ -120,7 +139,7 @@ tr_code tr_query_jobs_open(const tr_query_jobs_parts *parts, tr_query_jobs **out
     return code;
 }
 
-void tr_query_jobs_close(tr_query_jobs *jobs)
+void tr_query_jobs_stop(tr_query_jobs *jobs)
 {
     if (jobs == NULL)
         return;
@@ -133,6 +152,13 @@ void tr_query_jobs_close(tr_query_jobs *jobs)
     }
     pthread_cond_broadcast(&jobs->changed);
     pthread_mutex_unlock(&jobs->lock);
+}
+
+void tr_query_jobs_close(tr_query_jobs *jobs)
+{
+    if (jobs == NULL)
+        return;
+    tr_query_jobs_stop(jobs);
     tr_compute_close(jobs->compute);
     pthread_cond_destroy(&jobs->changed);
     pthread_mutex_destroy(&jobs->lock);
@@ -168,15 +194,18 @@ static json_t *make_document(const tr_query_order *order, const tr_query_text *t
 static tr_code check_syntax(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_query_text *text,
                             const char **state, tr_err *err)
 {
-    tr_query_active here = {.jobs = jobs, .tenant = *tenant};
+    enum { PATIENCE_S = 30 };
+    tr_query_active here = {.jobs = jobs, .tenant = *tenant, .limit_s = PATIENCE_S};
     json_t *first = NULL;
     tr_err why = {0};
     *state = "58000";
     if (text->write.kind == TR_WRITE_DROP)
         return TR_OK;
+    tr_query_here_begin(&here);
     const tr_code code = tr_query_worker_start(&here, "describe", text, &first, state, &why);
     json_decref(first);
-    tr_query_session_close(here.session);
+    tr_query_worker_end(&here);
+    tr_query_here_end(&here);
     return code == TR_INVALID && strcmp(*state, "42601") == 0
                ? TR_FAIL(err, TR_INVALID, "sql: %s", why.text)
                : TR_OK; /* anything else is the job's to meet */
@@ -200,13 +229,43 @@ tr_code tr_query_check(tr_query_jobs *jobs, const tr_tenant *tenant, const json_
     return code;
 }
 
+typedef struct old_query {
+    char id[256];
+} old_query;
+
+static tr_code note_old(void *ctx, const tr_object *object, tr_err *err)
+{
+    (void)err;
+    if (tr_query_has_ended(object->state))
+        memcpy(((old_query *)ctx)->id, object->id, sizeof object->id);
+    return TR_OK;
+}
+
+/* One more is there: the oldest goes. That it could not go now changes no answer. */
+static void trim(tr_query_jobs *jobs, const tr_tenant *tenant)
+{
+    old_query old = {.id = ""};
+    tr_err err = {0};
+    const tr_catalog_filter behind = {
+        .is_descending = true, .is_brief = true, .limit = 1, .offset = TR_QUERIES_KEPT_MAX};
+    tr_code code =
+        tr_catalog_list(jobs->parts.catalog, tenant, TR_QUERY_KIND, &behind, note_old, &old, &err);
+    if (code == TR_OK && old.id[0] != '\0')
+        code = tr_catalog_remove(jobs->parts.catalog, tenant, TR_QUERY_KIND, old.id, &err);
+    if (code != TR_OK)
+        tr_log(TR_LOG_WARN, "sql", "query_kept", "reason=\"%s\"", err.text);
+}
+
 static tr_code keep(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_query_order *order,
                     tr_object *object, tr_err *err)
 {
     (void)snprintf(object->parent, sizeof object->parent, "%s",
                    order->schedule == NULL ? "" : order->schedule);
     (void)snprintf(object->state, sizeof object->state, "SUBMITTED");
+    TR_TRY(tr_stamp_check_room(jobs->parts.catalog, tenant, TR_QUERY_KIND, "SUBMITTED",
+                               TR_QUERIES_WAITING_MAX, "queries that wait for their turn", err));
     TR_TRY(tr_stamp_insert(jobs->parts.catalog, tenant, TR_QUERY_KIND, object, err));
+    trim(jobs, tenant);
     tr_crash_point("query_submitted");
     tr_log(TR_LOG_INFO, "sql", "query_submitted", "query=%s client=%s", object->id,
            order->client_id);
@@ -238,6 +297,15 @@ tr_code tr_query_submit(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_q
 
 /* Cancelled, hidden, awaited ------------------------------------------------------------------- */
 
+/* The lock is held. */
+static void stop_one(tr_query_active *a)
+{
+    atomic_store(&a->is_cancelled, true);
+    atomic_store(&a->must_end, true);
+    if (a->session != NULL)
+        tr_query_session_kill(a->session);
+}
+
 /* False: nobody runs it here. */
 static bool stop_active(tr_query_jobs *jobs, const char *id)
 {
@@ -246,13 +314,23 @@ static bool stop_active(tr_query_jobs *jobs, const char *id)
     for (tr_query_active *a = jobs->active; a != NULL; a = a->next)
         if (strcmp(a->id, id) == 0) {
             is_there = true;
-            atomic_store(&a->is_cancelled, true);
-            atomic_store(&a->must_end, true);
-            if (a->session != NULL)
-                tr_query_session_kill(a->session);
+            stop_one(a);
         }
     pthread_mutex_unlock(&jobs->lock);
     return is_there;
+}
+
+void tr_query_jobs_forget(tr_query_jobs *jobs, const tr_tenant *tenant)
+{
+    if (jobs == NULL)
+        return;
+    pthread_mutex_lock(&jobs->lock);
+    for (tr_query_active *a = jobs->active; a != NULL; a = a->next)
+        if (a->tenant.id == tenant->id)
+            stop_one(a);
+    pthread_mutex_unlock(&jobs->lock);
+    if (jobs->parts.live != NULL)
+        tr_live_tables_drop(jobs->parts.live, tenant);
 }
 
 tr_code tr_query_cancel(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id, tr_err *err)
@@ -297,6 +375,11 @@ tr_code tr_query_wait(tr_query_jobs *jobs, const tr_tenant *tenant, const char *
     pthread_mutex_lock(&jobs->lock);
     while (waited == 0 && !jobs->is_stopping && is_active(jobs, id))
         waited = pthread_cond_timedwait(&jobs->changed, &jobs->lock, &until);
+    const bool is_stopping = jobs->is_stopping;
     pthread_mutex_unlock(&jobs->lock);
-    return tr_query_get(jobs, tenant, id, out, err);
+    TR_TRY(tr_query_get(jobs, tenant, id, out, err));
+    if (!is_stopping || tr_query_has_ended(out->state))
+        return TR_OK;
+    tr_object_clear(out);
+    return TR_FAIL(err, TR_BUSY, "the server is shutting down");
 }

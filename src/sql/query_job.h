@@ -58,15 +58,21 @@ typedef struct tr_query_jobs_parts {
     tr_ingest *ingest;
     tr_query *query;      /* with the limits of jobs */
     tr_live_tables *live; /* NULL: none */
-    uint32_t job_count;  /* at a time; 0: 2 */
+    uint32_t job_count;      /* at a time; 0: 2 */
+    uint32_t now_max;        /* statements answered at once, at a time; 0: 4 */
+    uint32_t now_deadline_s; /* of each; 0: 600 */
     tr_table_maker maker;
 } tr_query_jobs_parts;
 
 typedef struct tr_query_jobs tr_query_jobs;
 TR_MUST_CHECK tr_code tr_query_jobs_open(const tr_query_jobs_parts *parts, tr_query_jobs **out,
                                          tr_err *err);
-/* Stops what runs: it goes on at the next start. Before ingest and query close. Accepts NULL. */
+/* Ends what runs, and what callers wait for: jobs go on at the next start. Others may still call. */
+void tr_query_jobs_stop(tr_query_jobs *jobs); /* accepts NULL */
+/* The same, and frees. Before ingest and query close. Accepts NULL. */
 void tr_query_jobs_close(tr_query_jobs *jobs);
+/* The sandbox is being removed: its queries end, what was kept to answer them goes. Accepts NULL. */
+void tr_query_jobs_forget(tr_query_jobs *jobs, const tr_tenant *tenant);
 /* What was under way when the server stopped; once, at start-up. */
 TR_MUST_CHECK tr_code tr_query_jobs_resume(tr_query_jobs *jobs, tr_err *err);
 
@@ -85,12 +91,13 @@ typedef struct tr_query_order {
  * TR_NOT_FOUND  no such template */
 TR_MUST_CHECK tr_code tr_query_submit(tr_query_jobs *jobs, const tr_tenant *tenant,
                                       const tr_query_order *order, json_t **out, tr_err *err);
-/* A SELECT's rows at once, without a job: *columns as {"name": {"type", "meta:xdmType"}}, *rows an
- * array of objects; both returned. What is null is left out.
- * TR_INVALID  it is no SELECT, or fails;  TR_LIMIT  more than rows_max rows, 64 MiB, a deadline */
+/* A SELECT's rows at once, without a job: *columns as {"name": {"type", "meta:xdmType"}}, returned;
+ * to `rows` an array of objects is appended, as JSON text. What is null is left out.
+ * TR_INVALID  it is no SELECT, or fails;  TR_LIMIT  more than rows_max rows, 64 MiB, a deadline
+ * TR_BUSY     now_max of them run */
 TR_MUST_CHECK tr_code tr_query_now(tr_query_jobs *jobs, const tr_tenant *tenant,
                                    const json_t *request, uint64_t rows_max, json_t **columns,
-                                   json_t **rows, tr_err *err);
+                                   tr_buf *rows, tr_err *err);
 /* Checks a request as submit does: for schedules. */
 TR_MUST_CHECK tr_code tr_query_check(tr_query_jobs *jobs, const tr_tenant *tenant,
                                      const json_t *request, tr_err *err);
@@ -102,7 +109,8 @@ TR_MUST_CHECK tr_code tr_query_cancel(tr_query_jobs *jobs, const tr_tenant *tena
 /* It is no longer listed. TR_CONFLICT  it runs */
 TR_MUST_CHECK tr_code tr_query_hide(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id,
                                     tr_err *err);
-/* Waits at most wait_ms for the end. *out is filled whether it has ended or not. */
+/* Waits at most wait_ms for the end. *out is filled whether it has ended or not.
+ * TR_BUSY  it has not, and the server stops */
 TR_MUST_CHECK tr_code tr_query_wait(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id,
                                     int64_t wait_ms, tr_object *out, tr_err *err);
 bool tr_query_has_ended(const char *state);

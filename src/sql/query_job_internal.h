@@ -17,10 +17,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-typedef struct tr_query_active { /* a job that waits or runs */
+typedef struct tr_query_active { /* a job that waits or runs, or a statement without one */
     tr_query_jobs *jobs;
     tr_tenant tenant;
-    char id[40];
+    char id[40];               /* "": no job */
+    uint32_t limit_s;          /* its deadline; 0: that of jobs */
     atomic_bool is_cancelled;  /* by a client; written under the jobs' lock, as are the others */
     atomic_bool must_end;      /* that, or the server stops */
     tr_query_session *session; /* its worker now; NULL: none */
@@ -33,6 +34,7 @@ struct tr_query_jobs {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a job has ended */
     tr_query_active *active;
+    uint32_t now_count; /* statements that are answered at once */
     bool is_stopping;
 };
 
@@ -54,6 +56,12 @@ TR_MUST_CHECK tr_code tr_query_read_sql(const tr_tenant *tenant, tr_str sql, tr_
 /* query_job.c: members (taken) over those of the stored document; state NULL: stays. */
 TR_MUST_CHECK tr_code tr_query_note(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id,
                                     const char *state, json_t *members, tr_err *err);
+
+/* A statement without a job, so that a stop of the server ends it, too. */
+void tr_query_here_begin(tr_query_active *active);
+void tr_query_here_end(tr_query_active *active);
+/* The deadline of what it runs. */
+uint32_t tr_query_limit_s(const tr_query_active *active);
 
 /* query_run.c */
 void tr_query_run(tr_query_active *active);

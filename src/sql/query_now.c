@@ -4,43 +4,49 @@
 
 #include "sql/adhoc.h"
 
-enum { ROWS_BYTES_MAX = 64 * 1024 * 1024 };
+enum { ROWS_BYTES_MAX = 64 * 1024 * 1024, AT_A_TIME = 4, DEADLINE_S = 600 };
 
-static tr_code add_lines(tr_str lines, uint64_t rows_max, json_t *rows, tr_err *err)
+/* Kept as text: as a tree, small numbers would take twenty times as much. */
+typedef struct found {
+    tr_buf *out;
+    uint64_t count, count_max;
+} found;
+
+static tr_code add_lines(found *rows, tr_str lines, tr_err *err)
 {
     while (lines.len > 0) {
-        json_t *row = NULL;
         const uint8_t *end = memchr(lines.at, '\n', lines.len);
         const size_t len = end == NULL ? lines.len : (size_t)(end - lines.at);
-        TR_TRY(tr_json_parse((tr_str){lines.at, len}, &row, err));
-        if (json_array_append_new(rows, row) != 0)
-            return TR_FAIL(err, TR_NO_MEMORY, "no memory for the rows of a query");
-        if (json_array_size(rows) > rows_max)
+        if (rows->count++ > 0)
+            TR_TRY(tr_buf_append(rows->out, tr_str_of(","), err));
+        if (rows->count > rows->count_max)
             return TR_FAIL(err, TR_LIMIT, "the result has more than %llu rows",
-                           (unsigned long long)rows_max);
+                           (unsigned long long)rows->count_max);
+        TR_TRY(tr_buf_append(rows->out, (tr_str){lines.at, len}, err));
         lines = tr_str_from(lines, end == NULL ? len : len + 1);
     }
     return TR_OK;
 }
 
-static tr_code take_rows(tr_query_active *active, uint64_t rows_max, json_t *rows, tr_err *err)
+static tr_code take_rows(tr_query_active *active, found *rows, tr_err *err)
 {
     size_t bytes = 0;
+    TR_TRY(tr_buf_append(rows->out, tr_str_of("["), err));
     for (;;) {
         tr_query_answer answer;
         const char *state;
         TR_TRY(tr_query_next(active, &answer, &state, err));
         if (answer.kind == 'Z')
-            return TR_OK;
+            return tr_buf_append(rows->out, tr_str_of("]"), err);
         bytes += answer.bytes.len;
         if (bytes > ROWS_BYTES_MAX)
             return TR_FAIL(err, TR_LIMIT, "the result has more than %d bytes", ROWS_BYTES_MAX);
-        TR_TRY(add_lines(answer.bytes, rows_max, rows, err));
+        TR_TRY(add_lines(rows, answer.bytes, err));
     }
 }
 
-static tr_code run(tr_query_active *active, const tr_query_text *text, uint64_t rows_max,
-                   json_t **columns, json_t *rows, tr_err *err)
+static tr_code run(tr_query_active *active, const tr_query_text *text, json_t **columns,
+                   found *rows, tr_err *err)
 {
     json_t *first = NULL;
     const char *state;
@@ -48,33 +54,56 @@ static tr_code run(tr_query_active *active, const tr_query_text *text, uint64_t 
     if (code == TR_OK)
         code = tr_adhoc_properties(json_object_get(first, "columns"), columns, &state, err);
     if (code == TR_OK)
-        code = take_rows(active, rows_max, rows, err);
+        code = take_rows(active, rows, err);
     tr_query_worker_end(active);
     json_decref(first);
     return code;
 }
 
+/* A place among those that run at a time: each holds a thread of its caller. */
+static tr_code enter(tr_query_jobs *jobs, tr_err *err)
+{
+    const uint32_t most = jobs->parts.now_max == 0 ? AT_A_TIME : jobs->parts.now_max;
+    pthread_mutex_lock(&jobs->lock);
+    const bool has_place = jobs->now_count < most;
+    jobs->now_count += has_place;
+    pthread_mutex_unlock(&jobs->lock);
+    return has_place
+               ? TR_OK
+               : TR_FAIL(err, TR_BUSY, "%u accelerated queries run already: try again later", most);
+}
+
+static void leave(tr_query_jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->lock);
+    jobs->now_count--;
+    pthread_mutex_unlock(&jobs->lock);
+}
+
 tr_code tr_query_now(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t *request,
-                     uint64_t rows_max, json_t **columns, json_t **rows, tr_err *err)
+                     uint64_t rows_max, json_t **columns, tr_buf *rows, tr_err *err)
 {
     tr_arena arena = {0};
     tr_query_text text;
     const char *state;
-    json_t *found = NULL, *list = json_array();
-    tr_query_active here = {.jobs = jobs, .tenant = *tenant};
-    tr_code code = list == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for the rows of a query")
-                                : tr_query_read(jobs, tenant, request, &arena, &text, &state, err);
+    json_t *properties = NULL;
+    found list = {.out = rows, .count_max = rows_max};
+    const uint32_t limit_s = jobs->parts.now_deadline_s;
+    tr_query_active here = {
+        .jobs = jobs, .tenant = *tenant, .limit_s = limit_s == 0 ? DEADLINE_S : limit_s};
+    TR_TRY(enter(jobs, err));
+    tr_query_here_begin(&here);
+    tr_code code = tr_query_read(jobs, tenant, request, &arena, &text, &state, err);
     if (code == TR_OK && text.write.kind != TR_WRITE_NONE)
         code = TR_FAIL(err, TR_INVALID, "only a SELECT is answered at once");
     if (code == TR_OK)
-        code = run(&here, &text, rows_max, &found, list, err);
+        code = run(&here, &text, &properties, &list, err);
+    tr_query_here_end(&here);
+    leave(jobs);
     tr_arena_free(&arena);
-    if (code == TR_OK) {
-        *columns = found;
-        *rows = list;
-    } else {
-        json_decref(found);
-        json_decref(list);
-    }
-    return code;
+    if (code == TR_OK)
+        *columns = properties;
+    else
+        json_decref(properties);
+    return code == TR_CANCELLED ? TR_FAIL(err, TR_BUSY, "the server is shutting down") : code;
 }

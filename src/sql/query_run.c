@@ -97,7 +97,7 @@ static tr_code find_tables(tr_query_active *active, sending *s, json_t **out, tr
     const tr_query_jobs_parts *parts = &active->jobs->parts;
     const tr_tables_wanted wanted = {
         .sql = s->text->plan.sql, .is_all = s->text->plan.is_probe, .may_be_empty = true};
-    const int64_t deadline_s = tr_query_deadline_s(parts->query);
+    const int64_t deadline_s = tr_query_limit_s(active);
     const tr_live_wanted live = {
         .sql = s->text->plan.sql,
         .is_columns_only = strcmp(s->verb, "describe") == 0,
@@ -138,10 +138,12 @@ static tr_code make_command(tr_query_active *active, sending *s, json_t **out, t
 static tr_code open_session(tr_query_active *active, tr_err *err)
 {
     tr_query_session *session = NULL;
-    TR_TRY(tr_query_session_open(active->jobs->parts.query, &session, err));
+    const tr_query_turn turn = {.cancel = &active->must_end, .client_fd = -1};
+    TR_TRY(tr_query_session_take(active->jobs->parts.query, &turn, &session, err));
+    tr_query_session_limit(session, tr_query_limit_s(active));
     pthread_mutex_lock(&active->jobs->lock);
     active->session = session;
-    if (atomic_load(&active->is_cancelled) || active->jobs->is_stopping)
+    if (atomic_load(&active->must_end) || active->jobs->is_stopping)
         tr_query_session_kill(session);
     pthread_mutex_unlock(&active->jobs->lock);
     return TR_OK;

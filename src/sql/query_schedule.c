@@ -2,6 +2,7 @@
 /* query_schedule.c - see query_schedule.h. */
 #include "sql/query_schedule.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "codec/base64.h"
 #include "compute/cron.h"
@@ -97,6 +98,8 @@ tr_code tr_query_schedule_create(tr_query_schedules *s, const tr_tenant *tenant,
 {
     const json_t *query = NULL, *schedule = NULL;
     tr_object object = {.state = "ENABLED"};
+    TR_TRY(tr_stamp_check_room(s->catalog, tenant, TR_QUERY_SCHEDULE_KIND, NULL,
+                               TR_QUERY_SCHEDULES_MAX, "schedules of queries", err));
     TR_TRY(read_body(s, tenant, body, &query, &schedule, err));
     (void)snprintf(object.id, sizeof object.id, "%s", tr_id_uuid().text);
     object.doc = json_pack("{s:s,s:s,s:s,s:s,s:O,s:O,s:i}", "id", object.id, "userId", client_id,

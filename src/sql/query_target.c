@@ -105,6 +105,11 @@ tr_code tr_query_make_table(tr_query_jobs *jobs, const tr_tenant *tenant, const 
     const json_t *request = json_object_get(job->doc, "request");
     (void)snprintf(name, sizeof name, "%.*s", TR_STR_ARG(write->table));
     (void)snprintf(title, sizeof title, "%.*s", TR_STR_ARG(write->schema));
+    if (write->schema.len >= sizeof title) {
+        *state = "42704";
+        return TR_FAIL(err, TR_INVALID, "there is no schema of a title of %zu bytes",
+                       write->schema.len);
+    }
     TR_TRY(find_fields(jobs, tenant, title, columns, &properties, state, err));
     const tr_new_table table = {
         .dataset = dataset,
@@ -146,6 +151,9 @@ tr_code tr_query_drop_table(tr_query_jobs *jobs, const tr_tenant *tenant, const 
     tr_object dataset = {0};
     (void)snprintf(name, sizeof name, "%.*s", TR_STR_ARG(write->table));
     *state = "42P01";
+    if (write->table.len >= sizeof name) /* cut off, it would be another one */
+        return TR_FAIL(err, TR_INVALID, "there is no table of a name of %zu bytes",
+                       write->table.len);
     tr_code code = tr_query_find_table(jobs, tenant, name, &dataset, err);
     if (code == TR_NOT_FOUND && write->is_lenient)
         return TR_OK;

@@ -26,3 +26,21 @@ tr_code tr_stamp_insert(tr_catalog *catalog, const tr_tenant *tenant, const char
         code = tr_catalog_insert(catalog, tenant, kind, object, err);
     return tr_catalog_end(catalog, code, err);
 }
+
+static tr_code note_one(void *ctx, const tr_object *object, tr_err *err)
+{
+    (void)object, (void)err;
+    *(bool *)ctx = true;
+    return TR_OK;
+}
+
+tr_code tr_stamp_check_room(tr_catalog *catalog, const tr_tenant *tenant, const char *kind,
+                            const char *state, int64_t most, const char *what, tr_err *err)
+{
+    bool is_full = false;
+    const tr_catalog_filter last = {
+        .state = state, .is_brief = true, .limit = 1, .offset = most - 1};
+    TR_TRY(tr_catalog_list(catalog, tenant, kind, &last, note_one, &is_full, err));
+    return is_full ? TR_FAIL(err, TR_INVALID, "a sandbox has at most %lld %s", (long long)most, what)
+                   : TR_OK;
+}

@@ -41,6 +41,8 @@ tr_code tr_template_create(tr_catalog *catalog, const tr_tenant *tenant, const j
                            const char *client_id, char id[40], tr_err *err)
 {
     json_t *doc = NULL;
+    TR_TRY(tr_stamp_check_room(catalog, tenant, TR_TEMPLATE_KIND, NULL, TR_QUERY_TEMPLATES_MAX,
+                               "query templates", err));
     TR_TRY(read_body(body, &doc, err));
     json_t *papers = json_pack("{s:s,s:s,s:s,s:i}", "id", tr_id_uuid().text, "userId", client_id,
                                "lastUpdatedBy", client_id, "version", 1);

@@ -2,8 +2,8 @@
 """test_query_jobs.py - /data/foundation/query/queries: statements as jobs, and what they write."""
 import datetime
 import os
-import pathlib
 import signal
+import threading
 import time
 import uuid
 
@@ -12,7 +12,7 @@ import pytest
 
 import export_world
 from export_world import CATALOG, until
-from query_world import QUERY, ROWS, Shop
+from query_world import QUERY, ROWS, Shop, busiest_child
 
 
 @pytest.fixture(scope="module")
@@ -166,20 +166,32 @@ def test_an_accelerated_query_that_cannot_be_answered_says_why(shop, body, statu
     assert answer.status_code == status and words in answer.text, answer.text
 
 
+def test_accelerated_queries_leave_room_for_other_calls_and_end_with_the_server(tmp_path):
+    """Each holds a thread that answers calls: a viewer may not take them all, nor for long, nor keep the server up."""
+    own = export_world.Server(tmp_path, "--query-deadline-s", "40", "--http-threads", "4").start()
+    try:
+        client = own.add_client("v", org=export_world.new_org(), role="viewer")
+        api, *others = [export_world.Api(own.url, client) for _ in range(3)]
+        body = {"dbName": "prod:db:s", "sql": ENDLESS}
+        answers = []
+        threads = [threading.Thread(target=lambda one=one: answers.append(
+            one.request("POST", QUERY + "/accelerated-queries", json=body).status_code)) for one in others]
+        for one in threads:
+            one.start()
+        until("two run", lambda: api.request("POST", QUERY + "/accelerated-queries",
+                                             json={**body, "sql": "SELECT 1 AS a"}).status_code == 503)
+        assert api.request("POST", "/data/core/ups/access/entities", json={}).status_code == 400
+        begin = time.monotonic()
+        own.stop()
+        assert time.monotonic() - begin < 20
+        for one in threads:
+            one.join()
+        assert set(answers) <= {503}, answers
+    finally:
+        own.stop()
+
+
 # What breaks -----------------------------------------------------------------------------------------------------
-
-
-def busiest_child(parent):
-    """The child process that has used most of the processor."""
-    found = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue    # it has ended
-        if int(fields[1]) == parent:
-            found[int(stat.parent.name)] = int(fields[11]) + int(fields[12])
-    return max(found, key=found.get)
 
 
 def test_a_worker_that_dies_fails_its_query_with_a_clear_text(server, shop):

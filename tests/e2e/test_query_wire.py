@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """test_query_wire.py - statements that write, by clients of the PostgreSQL protocol; live tables as jobs read them."""
 import os
+import pathlib
 import shutil
 import socket
 import subprocess
@@ -10,8 +11,9 @@ import uuid
 import psycopg
 import pytest
 
+import export_world
 from export_world import until
-from query_world import QUERY, ROWS, Shop
+from query_world import QUERY, ROWS, Shop, busiest_child
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,24 @@ def test_a_viewer_may_not_write(server, shop):
         assert db.execute("SELECT count(*) FROM crm").fetchone()[0] >= ROWS
         for sql in ("CREATE TABLE v AS SELECT 1 AS id", "INSERT INTO crm SELECT * FROM crm", "DROP TABLE crm"):
             assert state_of(db, sql) == "42501"
+
+
+def test_a_session_of_a_sandbox_that_is_gone_can_do_nothing(server, shop):
+    """Rights are looked at with every statement, not only when somebody comes in; what ran ends."""
+    name = "gone" + uuid.uuid4().hex[:8]
+    sandboxes = "/data/foundation/sandbox-management/sandboxes"
+    shop.api.call("POST", sandboxes, 202, {"name": name, "title": name, "type": "development"})
+    own = export_world.Api(server.url, shop.client, name)
+    query = own.call("POST", QUERY + "/queries", 202,
+                     {"name": "q", "dbName": name + ":all", "sql": ENDLESS})["id"]
+    with shop.connect(dbname=name + ":all") as db:
+        assert db.execute("SELECT 1 AS one").fetchone() == (1,)
+        until("it runs", lambda: own.call("GET", f"{QUERY}/queries/{query}")["state"] == "IN_PROGRESS")
+        worker = pathlib.Path(f"/proc/{busiest_child(server.process.pid)}")
+        shop.api.call("DELETE", f"{sandboxes}/{name}", 202)
+        for sql in ("SELECT 1 AS one", "CREATE TABLE t AS SELECT 1 AS one"):
+            assert state_of(db, sql) == "28000"
+    until("its worker ends", lambda: not worker.exists())
 
 
 ENDLESS = "SELECT count(*) AS n FROM range(100000000) a, range(100000000) b WHERE a.range + b.range = 1"
