@@ -274,7 +274,8 @@ void tr_server_close(tr_server *s)
 {
     if (s == NULL)
         return;
-    tr_query_jobs_stop(s->query_jobs); /* requests may wait for a statement */
+    tr_query_jobs_stop(s->query_jobs); /* requests may wait for a statement, */
+    tr_profiles_stop(s->profiles);     /* or for a report */
     tr_http_stop(s->http);
     tr_scheduler_close(s->scheduler);
     tr_sql_close(s->sql);

@@ -34,6 +34,8 @@ typedef struct tr_profiles_parts {
 
 TR_MUST_CHECK tr_code tr_profiles_open(const tr_profiles_parts *parts, tr_profiles **out,
                                        tr_err *err);
+/* Ends reports that are being made; others may still call. Accepts NULL. */
+void tr_profiles_stop(tr_profiles *profiles);
 void tr_profiles_close(tr_profiles *profiles); /* accepts NULL; all views are closed */
 
 typedef struct tr_profile_view tr_profile_view;

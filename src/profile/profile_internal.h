@@ -14,6 +14,7 @@
 #include "segment/membership.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct tr_profile_view {
     tr_profile_view *next;
@@ -41,6 +42,8 @@ struct tr_profiles {
     pthread_mutex_t lock;   /* guards the list */
     pthread_mutex_t making; /* held while a view is made */
     tr_profile_view *views; /* the last used first */
+    _Atomic uint32_t reports_asked; /* those who make a report, or wait for one */
+    atomic_bool is_stopping;
     pthread_mutex_t reporting; /* held while a report is made; guards the rest */
     uint64_t report_version;   /* of the catalog when the last report was made, */
     int64_t report_tenant;     /* and whose it is */

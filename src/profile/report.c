@@ -120,7 +120,7 @@ static tr_code look_at(void *ctx, uint32_t partition, tr_merge_view *view, bool 
     return code;
 }
 
-static tr_code look_at_all(const tr_merge_spec *spec, tr_err *err)
+static tr_code look_at_all(const tr_merge_spec *spec, const atomic_bool *cancel, tr_err *err)
 {
     tr_merge_plan *plan = NULL;
     TR_TRY(tr_merge_plan_open(spec, &plan, err));
@@ -128,7 +128,7 @@ static tr_code look_at_all(const tr_merge_spec *spec, tr_err *err)
     const uint32_t partitions = tr_merge_partition_count(plan);
     for (uint32_t i = 0; i < partitions && code == TR_OK; i++) {
         tr_merge_stats stats;
-        code = tr_merge_look(plan, i, NULL, &stats, err);
+        code = tr_merge_look(plan, i, cancel, &stats, err);
     }
     tr_merge_plan_close(plan);
     return code;
@@ -201,7 +201,7 @@ static tr_code count_profiles(tr_profiles *profiles, const tr_tenant *tenant, co
     if (code == TR_OK)
         code = count_documents(c, snapshot, err);
     if (code == TR_OK)
-        code = look_at_all(&spec, err);
+        code = look_at_all(&spec, &profiles->is_stopping, err);
     tr_store_release(parts->store, snapshot);
     return code;
 }
@@ -321,8 +321,7 @@ tr_code tr_profile_report_of(tr_profiles *profiles, const tr_tenant *tenant, con
     return TR_OK;
 }
 
-/* Reports are made one at a time: whoever waits for one mostly wants the same. */
-tr_code tr_profile_report(tr_profiles *profiles, const tr_tenant *tenant, json_t **out, tr_err *err)
+static tr_code report_now(tr_profiles *profiles, const tr_tenant *tenant, json_t **out, tr_err *err)
 {
     char date[16];
     today(date);
@@ -347,4 +346,23 @@ tr_code tr_profile_report(tr_profiles *profiles, const tr_tenant *tenant, json_t
     }
     (void)pthread_mutex_unlock(&profiles->reporting);
     return code;
+}
+
+/* Reports are made one at a time: whoever waits for one mostly wants the same. Few may wait: each
+ * holds a thread that others need. */
+tr_code tr_profile_report(tr_profiles *profiles, const tr_tenant *tenant, json_t **out, tr_err *err)
+{
+    enum { ASKED_MAX = 2 };
+    const bool has_place = atomic_fetch_add(&profiles->reports_asked, 1) < ASKED_MAX;
+    const tr_code code =
+        has_place ? report_now(profiles, tenant, out, err)
+                  : TR_FAIL(err, TR_BUSY, "other reports are being made: ask again in a moment");
+    atomic_fetch_sub(&profiles->reports_asked, 1);
+    return code == TR_CANCELLED ? TR_FAIL(err, TR_BUSY, "the server is shutting down") : code;
+}
+
+void tr_profiles_stop(tr_profiles *profiles)
+{
+    if (profiles != NULL)
+        atomic_store(&profiles->is_stopping, true);
 }

@@ -24,7 +24,7 @@
 
 #include "profile/profile.h"
 
-/* As of now. */
+/* As of now. TR_BUSY: others are being made, and waited for. */
 TR_MUST_CHECK tr_code tr_profile_report(tr_profiles *profiles, const tr_tenant *tenant,
                                         json_t **out, tr_err *err);
 /* The last one of a day, "2026-05-01". TR_NOT_FOUND: none was made. */

@@ -76,13 +76,12 @@ typedef struct tr_query_answer {
 
 /* Workers are started before they are asked for, and there are at most workers_max of them: who
  * asks when all are taken waits in a queue. */
-TR_MUST_CHECK tr_code tr_query_session_open(tr_query *query, tr_query_session **out, tr_err *err);
 typedef struct tr_query_turn {
     int64_t sandbox;           /* 0: a worker that is used once */
     const atomic_bool *cancel; /* NULL: never */
     int client_fd;             /* whose going ends the wait; -1: none */
 } tr_query_turn;
-/* The same for one statement of a sandbox; give it back when it waits for a command, else close it.
+/* A worker for one statement; give it back when it waits for a command, else close it.
  * TR_CANCELLED, TR_LIMIT  the wait is over */
 TR_MUST_CHECK tr_code tr_query_session_take(tr_query *query, const tr_query_turn *turn,
                                             tr_query_session **out, tr_err *err);

@@ -61,12 +61,6 @@ tr_code tr_query_session_make(tr_query *query, tr_query_session **out, tr_err *e
     return code;
 }
 
-tr_code tr_query_session_open(tr_query *query, tr_query_session **out, tr_err *err)
-{
-    const tr_query_turn turn = {.client_fd = -1};
-    return tr_query_pool_take(tr_query_pool_of(query), &turn, out, err);
-}
-
 tr_code tr_query_session_take(tr_query *query, const tr_query_turn *turn, tr_query_session **out,
                               tr_err *err)
 {

@@ -21,6 +21,9 @@ void tr_sql_set_running(tr_sql_connection *c, tr_query_session *worker)
 {
     (void)pthread_mutex_lock(&c->sql->mutex);
     c->running = worker;
+    /* A cancel, or the server's end, that came while there was nobody to kill. */
+    if (worker != NULL && (atomic_load(&c->is_cancelled) || atomic_load(&c->sql->is_stopping)))
+        tr_query_session_kill(worker);
     (void)pthread_mutex_unlock(&c->sql->mutex);
 }
 

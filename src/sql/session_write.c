@@ -78,7 +78,6 @@ tr_code tr_sql_write(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *e
         return tr_sql_fail(c, "42501", err, "this client may read only: its role is viewer");
     if (c->sql->options.jobs == NULL)
         return tr_sql_fail(c, "0A000", err, "this server runs no statements that write");
-    atomic_store(&c->is_cancelled, false);
     TR_TRY(submit(c, sql, &doc, err));
     tr_code code = await_end(c, tr_json_text(doc, "id", ""), &query, err);
     if (code == TR_OK)

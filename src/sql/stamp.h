@@ -11,7 +11,7 @@
 TR_MUST_CHECK tr_code tr_stamp_insert(tr_catalog *catalog, const tr_tenant *tenant,
                                       const char *kind, tr_object *object, tr_err *err);
 
-/* TR_INVALID: there are `most` of the kind, in that state (NULL: any), already. `what` names them. */
+/* TR_INVALID: there are `most` of the kind, in that state (NULL: any). `what` names them. */
 TR_MUST_CHECK tr_code tr_stamp_check_room(tr_catalog *catalog, const tr_tenant *tenant,
                                           const char *kind, const char *state, int64_t most,
                                           const char *what, tr_err *err);
