@@ -407,7 +407,8 @@ static void a_sandbox_that_keeps_its_workers_leaves_some_to_others(void)
     tr_query_session *kept[SHARE] = {NULL}, *other = NULL;
     pthread_t thread;
     void *was_cancelled = NULL;
-    const tr_query_turn one = {.sandbox = 1, .client_fd = -1}, two = {.sandbox = 2, .client_fd = -1};
+    const tr_query_turn one = {.sandbox = 1, .client_fd = -1};
+    const tr_query_turn two = {.sandbox = 2, .client_fd = -1};
     const tr_query_options options = {.worker_path = getenv("TR_QUERY_WORKER"),
                                       .scratch_folder = path_of(3, "scratch"),
                                       .deadline_s = 60,

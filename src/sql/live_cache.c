@@ -23,6 +23,7 @@ typedef struct entry {
     json_t *columns;
     bool is_columns_only;
     bool is_made; /* false: somebody is at it */
+    bool is_void; /* forgotten meanwhile: who makes it makes it again */
     char *folder;
     json_t *files;
     uint64_t bytes;
@@ -339,8 +340,12 @@ static tr_code make_entry(tr_live_cache *cache, const tr_tenant *tenant, tr_live
     e->next = cache->entries;
     cache->entries = e;
     (void)pthread_mutex_unlock(&cache->lock);
-    const tr_code code = make(cache, live, patience, e, &files, &bytes, err);
+    tr_code code = make(cache, live, patience, e, &files, &bytes, err);
     (void)pthread_mutex_lock(&cache->lock);
+    if (code == TR_OK && e->is_void) {
+        json_decref(files);
+        code = TR_FAIL(err, TR_NOT_FOUND, "data was taken back while it was merged");
+    }
     if (code == TR_OK) {
         e->is_made = true;
         e->files = files;
@@ -418,10 +423,13 @@ void tr_live_cache_forget(tr_live_cache *cache, const tr_tenant *tenant)
     entry *gone = NULL;
     (void)pthread_mutex_lock(&cache->lock);
     for (entry **at = &cache->entries; *at != NULL;) {
-        if ((*at)->is_made && (*at)->tenant == tenant->id)
+        const bool is_its = (*at)->tenant == tenant->id;
+        if (is_its && (*at)->is_made) {
             gone = take(cache, at, gone);
-        else
-            at = &(*at)->next;
+            continue;
+        }
+        (*at)->is_void = (*at)->is_void || is_its;
+        at = &(*at)->next;
     }
     (void)pthread_mutex_unlock(&cache->lock);
     free_entries(gone);

@@ -67,11 +67,11 @@ typedef struct tr_query_jobs_parts {
 typedef struct tr_query_jobs tr_query_jobs;
 TR_MUST_CHECK tr_code tr_query_jobs_open(const tr_query_jobs_parts *parts, tr_query_jobs **out,
                                          tr_err *err);
-/* Ends what runs, and what callers wait for: jobs go on at the next start. Others may still call. */
+/* Ends what runs, and what callers wait for: jobs go on at the next start. Calls may still come. */
 void tr_query_jobs_stop(tr_query_jobs *jobs); /* accepts NULL */
 /* The same, and frees. Before ingest and query close. Accepts NULL. */
 void tr_query_jobs_close(tr_query_jobs *jobs);
-/* The sandbox is being removed: its queries end, what was kept to answer them goes. Accepts NULL. */
+/* The sandbox is being removed: its queries end, and what was kept for them goes. Accepts NULL. */
 void tr_query_jobs_forget(tr_query_jobs *jobs, const tr_tenant *tenant);
 /* What was under way when the server stopped; once, at start-up. */
 TR_MUST_CHECK tr_code tr_query_jobs_resume(tr_query_jobs *jobs, tr_err *err);

@@ -41,6 +41,7 @@ tr_code tr_stamp_check_room(tr_catalog *catalog, const tr_tenant *tenant, const 
     const tr_catalog_filter last = {
         .state = state, .is_brief = true, .limit = 1, .offset = most - 1};
     TR_TRY(tr_catalog_list(catalog, tenant, kind, &last, note_one, &is_full, err));
-    return is_full ? TR_FAIL(err, TR_INVALID, "a sandbox has at most %lld %s", (long long)most, what)
-                   : TR_OK;
+    if (!is_full)
+        return TR_OK;
+    return TR_FAIL(err, TR_INVALID, "a sandbox has at most %lld %s", (long long)most, what);
 }

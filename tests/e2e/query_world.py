@@ -79,8 +79,8 @@ class Shop:
         return None
 
 
-def busiest_child(parent):
-    """The child process that has used most of the processor."""
+def busiest_child(parent, ticks=0):
+    """The child process that has used most of the processor, at least so much; None: there is none."""
     found = {}
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -89,4 +89,5 @@ def busiest_child(parent):
             continue    # it has ended
         if int(fields[1]) == parent:
             found[int(stat.parent.name)] = int(fields[11]) + int(fields[12])
-    return max(found, key=found.get)
+    busiest = max(found, key=found.get, default=None)
+    return None if busiest is None or found[busiest] < ticks else busiest

@@ -300,7 +300,8 @@ def test_a_foreign_id_is_answered_as_an_absent_one(server, org):
     quoted = requests.utils.quote
     pairs = [(POLICIES + "/", policy, absent["policy"]),
              (export_world.CATALOG + "/dataSets/", dataset, absent["dataset"]),
-             (SCHEMAS + "/", quoted(schema, safe=""), quoted(absent["schema"], safe=""))]
+             (SCHEMAS + "/", quoted(schema, safe=""), quoted(absent["schema"], safe="")),
+             *((base + "/", foreign, absent["policy"]) for base, foreign in others_of(theirs))]
     accept = {"Accept": "application/vnd.adobe.xed+json; version=1"}
     for base, foreign, missing in pairs:
         for method in ("GET", "DELETE", "PATCH", "PUT"):
@@ -310,6 +311,20 @@ def test_a_foreign_id_is_answered_as_an_absent_one(server, org):
             assert answers[0].status_code == answers[1].status_code and answers[0].status_code >= 400, (method, base)
             assert keep(texts[0]) == keep(texts[1]), (method, base)
         assert theirs.request("GET", base + foreign, headers=accept).status_code == 200
+
+
+def others_of(api):
+    """One of each kind that has a UUID: (path, id)."""
+    query, ups = "/data/foundation/query", "/data/core/ups"
+    select = {"name": "q", "dbName": "prod:all", "sql": "SELECT 1 AS one"}
+    when = {"schedule": "0 0 1 1 *"}
+    destination = api.call("POST", ups + "/config/destinations", 200, {"type": "EDGE", "dataCenters": ["OR1"]})["id"]
+    made = [(query + "/queries", 202, select),
+            (query + "/query-templates", 202, {"name": "t", "sql": "SELECT 1 AS one"}),
+            (query + "/schedules", 202, {"query": select, "schedule": when}),
+            (ups + "/system/jobs", 200, {"entityId": "a@example.com", "entityIdNS": "Email"})]
+    return [(ups + "/config/destinations", destination),
+            *((path, api.call("POST", path, status, body)["id"]) for path, status, body in made)]
 
 
 def keep(text):
