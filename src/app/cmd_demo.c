@@ -20,9 +20,9 @@ static const char usage[] =
     "usage: tributary demo [--data DIR] [--people N]\n"
     "Starts a server of its own, loads made-up retail data of three systems, and walks the "
     "tutorial\n"
-    "through its API: schemas, datasets, ingest, merge policies, export, download, SQL. Prints "
-    "every call\n"
-    "and what it gave. Leaves nothing behind.\n"
+    "through its API: schemas, identities, datasets, ingest, a lookup, merge policies, export, "
+    "download,\n"
+    "SQL. Prints every call and what it gave. Leaves nothing behind.\n"
     "  --data DIR        keeps everything in DIR, to look around in afterwards\n"
     "  --people N        how many people the shop has (5000)\n";
 

@@ -74,6 +74,11 @@ static tr_code add_crm(tr_buf *out, uint32_t person, tr_err *err)
                          1 + (unsigned)(birth / 780 % 28), mail, city[0], city[1]);
 }
 
+static unsigned member_of(uint32_t person)
+{
+    return person * 7919 % 100000000;
+}
+
 /* A third of the members gave another address than the CRM knows. */
 static tr_code add_loyalty(tr_buf *out, uint32_t person, tr_err *err)
 {
@@ -81,14 +86,13 @@ static tr_code add_loyalty(tr_buf *out, uint32_t person, tr_err *err)
     const unsigned points = (unsigned)(number_of(person, POINTS) % 9000);
     mail_of(person, number_of(person, NEW_MAIL) % 3 == 0 ? ".new" : "", mail);
     return tr_buf_format(out, err,
-                         "{\"identityMap\":{\"CRMID\":[{\"id\":\"crm-%06u\",\"primary\":true}],"
-                         "\"LOYALTYID\":[{\"id\":\"L%08u\"}]},"
+                         "{\"identityMap\":{\"LOYALTYID\":[{\"id\":\"L%08u\",\"primary\":true}],"
+                         "\"CRMID\":[{\"id\":\"crm-%06u\"}]},"
                          "\"personalEmail\":{\"address\":\"%s\"},"
                          "\"loyalty\":{\"program\":\"Sole Mates\",\"tier\":\"%s\",\"points\":%u,"
                          "\"joinDate\":\"20%02u-%02u-01T00:00:00Z\"}}\n",
-                         person, person * 7919 % 100000000, mail,
-                         PICK(tiers, number_of(person, TIER)), points,
-                         15 + (unsigned)(number_of(person, JOINED) % 9),
+                         member_of(person), person, mail, PICK(tiers, number_of(person, TIER)),
+                         points, 15 + (unsigned)(number_of(person, JOINED) % 9),
                          1 + (unsigned)(number_of(person, JOINED) / 9 % 12));
 }
 
@@ -132,6 +136,7 @@ static tr_code add_web(tr_demo_data *data, uint32_t people, uint32_t visitors, t
 
 tr_code tr_demo_data_make(uint32_t people, uint32_t visitors, tr_demo_data *out, tr_err *err)
 {
+    (void)snprintf(out->member, sizeof out->member, "L%08u", member_of(people / 5 * 2));
     for (uint32_t person = 0; person < people; person++) {
         if (person < people / 5 * 4) {
             TR_TRY(add_crm(&out->crm, person, err));

@@ -6,9 +6,9 @@
  *     loyalty       |.............#########################|   the last three fifths
  *     web           every third person, and visitors that nobody knows
  *
- * CRM and loyalty name a person by the same CRMID; where both know somebody, loyalty was told a
- * newer e-mail address by some. Every line is one XDM object; names and addresses are invented,
- * mail goes to example.com.
+ * Loyalty has numbers of its own, and knows the CRMID of its members, which makes them one person;
+ * where both know somebody, loyalty was told a newer e-mail address by some. Every line is one XDM
+ * object; names and addresses are invented, mail goes to example.com.
  */
 #ifndef TR_APP_DEMO_DATA_H
 #define TR_APP_DEMO_DATA_H
@@ -19,6 +19,7 @@ typedef struct tr_demo_data {
     tr_buf crm, loyalty, web; /* JSON lines */
     uint32_t crm_rows, loyalty_rows, web_rows;
     uint32_t visitors; /* web identities without a CRMID */
+    char member[16];   /* the loyalty number of somebody whom the CRM knows as well */
 } tr_demo_data;
 
 enum { TR_DEMO_PEOPLE = 5000 };

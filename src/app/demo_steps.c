@@ -19,6 +19,8 @@
 #define IMPORT "/data/foundation/import/batches"
 #define POLICIES "/data/core/ups/config/mergePolicies"
 #define JOBS "/data/core/ups/export/jobs"
+#define NAMESPACES "/data/core/idnamespace/identities"
+#define ENTITIES "/data/core/ups/access/entities?schema.name=_xdm.context.profile"
 
 enum { POLL_US = 50 * 1000, WAIT_S = 120 };
 
@@ -78,6 +80,19 @@ static tr_code make_schemas(tr_demo *demo, tr_err *err)
                        sizeof demo->loyalty_schema, err));
     return make_schema(demo, "Web", XDM "context/experienceevent", web, demo->web_schema,
                        sizeof demo->web_schema, err);
+}
+
+static tr_code name_identities(tr_demo *demo, tr_err *err)
+{
+    static const char *const codes[] = {"CRMID", "LOYALTYID"};
+    tr_demo_step(demo, "Identities: what each system calls a person");
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        TR_TRY(post(demo, NAMESPACES,
+                    json_pack("{s:s, s:s, s:s}", "name", codes[i], "code", codes[i], "idType",
+                              "CROSS_DEVICE"),
+                    NULL, err));
+    tr_demo_note(demo, "Email, ECID (a browser) and others are there from the start");
+    return TR_OK;
 }
 
 /* is_source  its rows go into profiles; else it is one to export to */
@@ -165,7 +180,8 @@ static tr_code load_data(tr_demo *demo, tr_err *err)
                 "loyalty members", err));
     TR_TRY(load(demo, demo->web, "web.json", tr_buf_str(&people->web), "page views", err));
     tr_demo_note(
-        demo, "Many people are in two or three of them, under the same CRMID; %u visitors in none.",
+        demo,
+        "Many people are in two or three of them, linked by their CRMID; %u visitors are not.",
         people->visitors);
     return TR_OK;
 }
@@ -176,13 +192,13 @@ static tr_code choose_policy(tr_demo *demo, tr_err *err)
     tr_demo_step(demo, "Merge policies: when two systems disagree, who is right?");
     TR_TRY(tr_demo_call(demo, "GET", POLICIES "?default=true", NULL, &page, err));
     const json_t *standard = json_array_get(json_object_get(page, "children"), 0);
-    tr_demo_note(demo, "the default, \"%s\": %s, the newest value wins",
+    tr_demo_note(demo, "the default, \"%s\": %s, linked identities are one, the newest wins",
                  tr_json_text(standard, "name", ""),
                  tr_json_text(json_object_get(standard, "attributeMerge"), "type", ""));
     json_decref(page);
     TR_TRY(post(demo, POLICIES,
                 json_pack("{s:s, s:{s:s}, s:{s:s}, s:{s:s, s:[s, s, s]}, s:b}", "name", "CRM first",
-                          "schema", "name", "_xdm.context.profile", "identityGraph", "type", "none",
+                          "schema", "name", "_xdm.context.profile", "identityGraph", "type", "pdg",
                           "attributeMerge", "type", "dataSetPrecedence", "order", demo->crm,
                           demo->loyalty, demo->web, "default", 0),
                 &made, err));
@@ -261,6 +277,26 @@ static tr_code export_profiles(tr_demo *demo, tr_err *err)
     TR_TRY(make_dataset(demo, "Merged profiles, CRM first", PROFILE "__union", false,
                         demo->crm_first, err));
     return export_to(demo, demo->crm_first, demo->policy, batch, err);
+}
+
+static tr_code look_up(tr_demo *demo, tr_err *err)
+{
+    char path[256];
+    json_t *answer = NULL;
+    tr_demo_step(demo, "One person, by any identity: here a loyalty number, and the CRM's name");
+    (void)snprintf(path, sizeof path, ENTITIES "&entityIdNS=LOYALTYID&entityId=%s",
+                   demo->people.member);
+    TR_TRY(tr_demo_call(demo, "GET", path, NULL, &answer, err));
+    const json_t *found = json_object_iter_value(json_object_iter(answer));
+    const json_t *entity = json_object_get(found, "entity");
+    const json_t *name = json_object_get(json_object_get(entity, "person"), "name");
+    tr_demo_note(demo, "%s %s, %s member, made of %zu datasets and %zu identities",
+                 tr_json_text(name, "firstName", ""), tr_json_text(name, "lastName", ""),
+                 tr_json_text(json_object_get(entity, "loyalty"), "tier", "no"),
+                 json_array_size(json_object_get(found, "sources")),
+                 json_array_size(json_object_get(found, "identityGraph")));
+    json_decref(answer);
+    return TR_OK;
 }
 
 static tr_code fetch_file(void *ctx, const char *path, const char *name, tr_err *err)
@@ -369,8 +405,10 @@ static tr_code query(tr_demo *demo, tr_err *err)
 tr_code tr_demo_run(tr_demo *demo, tr_err *err)
 {
     TR_TRY(make_schemas(demo, err));
+    TR_TRY(name_identities(demo, err));
     TR_TRY(make_datasets(demo, err));
     TR_TRY(load_data(demo, err));
+    TR_TRY(look_up(demo, err));
     TR_TRY(choose_policy(demo, err));
     TR_TRY(export_profiles(demo, err));
     TR_TRY(download(demo, err));

@@ -27,9 +27,10 @@ def played(tmp_path_factory):
 
 def test_every_step_is_shown_with_its_calls(played):
     text = played[1].stdout
-    titles = re.findall(r"^(\d)  (\w[^:\n]*)", text, re.M)
-    assert [int(number) for number, _ in titles] == list(range(1, 9))
+    titles = re.findall(r"^(\d+)  (\w[^:\n]*)", text, re.M)
+    assert [int(number) for number, _ in titles] == list(range(1, 11))
     for call in ["POST /data/foundation/schemaregistry/tenant/schemas", "POST /data/foundation/catalog/dataSets",
+                 "POST /data/core/idnamespace/identities", "GET  /data/core/ups/access/entities?",
                  "POST /data/foundation/import/batches", "PUT  /data/foundation/import/batches/",
                  "GET  /data/core/ups/config/mergePolicies", "POST /data/core/ups/config/mergePolicies",
                  "POST /data/core/ups/export/jobs", "GET  /data/core/ups/export/jobs/",
@@ -42,6 +43,7 @@ def test_the_numbers_are_those_of_the_data(played):
     text = played[1].stdout
     assert "4,000 records of the CRM" in text and "3,000 loyalty members" in text
     assert text.count("SUCCEEDED: 5,000 merged profiles") == 2
+    assert re.search(r"[A-Z]\w+ [A-Z]\w+, (bronze|silver|gold) member, made of [23] datasets and 3 identities", text)
     people, differ = map(int, re.search(r"people\W+differ[^\d]+(\d+)\D+(\d+)", text).groups())
     assert people == 5000 and 0 < differ < 2000
 
