@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { THREADS_MAX = 8, CLUSTERS_PER_RUN = 256 * 1024 };
+enum { THREADS_MAX = 8, CLUSTERS_PER_RUN = 256 * 1024, KNOWN_MIN = 1024 };
 #define MEMBERS_FOLDER "members" /* stands for a dataset in the lake */
 
 /* ---- who stitches, and what was stitched last */
@@ -331,15 +331,10 @@ static tr_code list_members(const work *w, const tr_clusters *clusters, json_t *
 
 /* ---- all of it */
 
-/* Whether an object that an earlier answer named is still there. */
+/* Whether what an earlier answer named is still there. */
 static bool is_there(const work *w, const char *id)
 {
-    tr_object object = {0};
-    const tr_code code =
-        tr_catalog_get(w->graph->catalog, w->tenant, "stitched", id, &object, NULL);
-    const bool is_its = code == TR_OK && strcmp(object.state, "profile") == 0;
-    tr_object_clear(&object);
-    return is_its;
+    return tr_stitched_is_there(w->graph->store, w->tenant, id);
 }
 
 /* The answer as remembered; *out stays NULL when something has to be done. */
@@ -372,7 +367,9 @@ static tr_code recall(const work *w, const json_t *known, json_t **out, tr_err *
 static tr_code remember(const work *w, tenant_work *own, uint64_t version, json_t *members,
                         json_t **out, tr_err *err)
 {
-    const bool is_more = own->runs != NULL && own->version == version; /* of other runs, too */
+    const size_t most = 4 * (size_t)w->count + KNOWN_MIN; /* of what was folded since, nothing */
+    const bool is_more = own->runs != NULL && own->version == version && /* of other runs, too */
+                         json_object_size(own->runs) < most;
     json_t *known = is_more ? json_copy(own->runs) : json_object();
     json_t *ids = json_copy(members);
     bool is_good = known != NULL && ids != NULL && json_object_set(known, "", members) == 0;

@@ -210,6 +210,42 @@ static void what_is_lost_is_made_again_with_the_same_bytes(void)
     tr_world_house_close(&house);
 }
 
+/* A sweep that is killed removes a folder and leaves the object. */
+static void an_object_whose_file_is_lost_is_not_named_to_plans(void)
+{
+    tr_world_house house;
+    const tr_catalog_filter all = {0};
+    json_t *ids = json_array(), *id;
+    size_t i;
+    CHECK(tr_world_house_open(&house, NULL) == TR_OK);
+    publish(&house, 0, false, 0, PEOPLE);
+    publish(&house, 1, false, 0, PEOPLE);
+    json_t *first = stitch(&house);
+    CHECK(tr_catalog_list(house.catalog, &house.tenant, "stitched", &all, note_id, ids, NULL) ==
+          TR_OK);
+    json_array_foreach(ids, i, id)
+    {
+        tr_object object = {0};
+        CHECK(tr_catalog_get(house.catalog, &house.tenant, "stitched", json_string_value(id),
+                             &object, NULL) == TR_OK);
+        CHECK(tr_lake_remove_batch(house.lake, &house.tenant,
+                                   tr_json_text(object.doc, "dataSetId", ""), object.id,
+                                   NULL) == TR_OK);
+        tr_object_clear(&object);
+        tr_store_retire(house.store, house.tenant.id, json_string_value(id));
+    }
+    for (int round = 0; round < 2; round++) { /* by what is remembered; by the catalog alone */
+        json_t *second = stitch(&house);
+        CHECK(!json_equal(first, second));
+        check_all(&house, second, 2 * PEOPLE, PEOPLE / 2);
+        json_decref(second);
+        CHECK(tr_world_house_reopen(&house, NULL) == TR_OK);
+    }
+    json_decref(ids);
+    json_decref(first);
+    tr_world_house_close(&house);
+}
+
 static void a_cancelled_stitching_says_so(void)
 {
     tr_world_house house;
@@ -230,6 +266,7 @@ int main(void)
     RUN(what_did_not_change_is_not_made_again);
     RUN(a_plan_keeps_its_runs_until_data_is_taken_back);
     RUN(what_is_lost_is_made_again_with_the_same_bytes);
+    RUN(an_object_whose_file_is_lost_is_not_named_to_plans);
     RUN(a_cancelled_stitching_says_so);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

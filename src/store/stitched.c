@@ -43,6 +43,30 @@ static tr_code set_state(tr_store *store, const tr_tenant *tenant, tr_object *ob
     return tr_catalog_put(store->catalog, tenant, kind, object, 0, err);
 }
 
+/* A sweep that was killed half-way, or a hand, left the object without its file. */
+static bool is_lost(tr_store *store, const tr_tenant *tenant, const tr_object *object)
+{
+    tr_map map = {0};
+    const tr_code code =
+        tr_lake_map(store->lake, tenant, tr_json_text(object->doc, "dataSetId", ""), object->id,
+                    tr_json_text(object->doc, "name", ""), &map, NULL);
+    tr_map_close(&map);
+    return code == TR_NOT_FOUND;
+}
+
+static tr_code take(tr_store *store, const tr_tenant *tenant, tr_object *object, tr_err *err)
+{
+    if (is_lost(store, tenant, object)) {
+        const tr_code code = tr_catalog_remove(store->catalog, tenant, kind, object->id, err);
+        return code == TR_OK || code == TR_NOT_FOUND
+                   ? TR_FAIL(err, TR_NOT_FOUND, "stitched run %s was lost", object->id)
+                   : code;
+    }
+    return strcmp(object->state, "gone") == 0 /* it is of use again */
+               ? set_state(store, tenant, object, "profile", err)
+               : TR_OK;
+}
+
 tr_code tr_stitched_find(tr_store *store, const tr_tenant *tenant, const char *source,
                          const char *digest, char id[48], tr_err *err)
 {
@@ -51,15 +75,32 @@ tr_code tr_stitched_find(tr_store *store, const tr_tenant *tenant, const char *s
     tr_code code = tr_catalog_list(store->catalog, tenant, kind, &filter, match, &f, err);
     if (code == TR_OK && !f.is_found)
         return TR_FAIL(err, TR_NOT_FOUND, "nothing was stitched of %s", source);
-    if (code == TR_OK && strcmp(f.found.state, "gone") == 0) /* it is of use again */
-        code = set_state(store, tenant, &f.found, "profile", err);
+    if (code == TR_OK)
+        code = take(store, tenant, &f.found, err);
     if (code == TR_OK)
         (void)snprintf(id, 48, "%s", f.found.id);
     tr_object_clear(&f.found);
     return code;
 }
 
+bool tr_stitched_is_there(tr_store *store, const tr_tenant *tenant, const char *id)
+{
+    tr_object object = {0};
+    const bool is_its =
+        tr_catalog_get(store->catalog, tenant, kind, id, &object, NULL) == TR_OK &&
+        strcmp(object.state, "profile") == 0 && !is_lost(store, tenant, &object);
+    tr_object_clear(&object);
+    return is_its;
+}
+
 /* ---- making */
+
+/* Data that it holds was taken back. */
+static bool is_withdrawn(const char *source_kind, const char *state)
+{
+    return (strcmp(source_kind, "file") == 0 && strcmp(state, "gone") == 0) ||
+           (strcmp(source_kind, "run") == 0 && strcmp(state, TR_RUN_WITHDRAWN) == 0);
+}
 
 /* Live, or retired and still readable. */
 static tr_code check_source(tr_store *store, const tr_tenant *tenant, const tr_stitched_new *of,
@@ -69,8 +110,7 @@ static tr_code check_source(tr_store *store, const tr_tenant *tenant, const tr_s
         return TR_OK;
     tr_code code =
         tr_catalog_get(store->catalog, tenant, of->source_kind, of->source, source, err);
-    if (code == TR_OK && strcmp(of->source_kind, "file") == 0 &&
-        strcmp(source->state, "gone") == 0) {
+    if (code == TR_OK && is_withdrawn(of->source_kind, source->state)) {
         tr_object_clear(source);
         code = TR_NOT_FOUND;
     }
@@ -235,8 +275,7 @@ static tr_code use_of(tr_store *store, const tr_tenant *tenant, const tr_object 
     if (code != TR_OK && code != TR_NOT_FOUND)
         return code;
     const bool has_state = source.state[0] != '\0'; /* membership runs have none */
-    if (code == TR_NOT_FOUND ||
-        (strcmp(source_kind, "file") == 0 && strcmp(source.state, "gone") == 0))
+    if (code == TR_NOT_FOUND || is_withdrawn(source_kind, source.state))
         *out = OF_NO_USE;
     else if (*out == OF_USE && has_state && strcmp(source.state, "profile") != 0)
         *out = OF_USE_FOR_PLANS;

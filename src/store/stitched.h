@@ -22,9 +22,11 @@
 /* For what is made of all clusters: no source that could go, but data that may be taken back. */
 #define TR_STITCHED_MEMBERS "members"
 
-/* The id of a run that is there. TR_NOT_FOUND: none */
+/* The id of a run that is there, its file too. TR_NOT_FOUND: none */
 TR_MUST_CHECK tr_code tr_stitched_find(tr_store *store, const tr_tenant *tenant, const char *source,
                                        const char *digest, char id[48], tr_err *err);
+/* Whether one that was found before is still there and of use. */
+bool tr_stitched_is_there(tr_store *store, const tr_tenant *tenant, const char *id);
 
 typedef struct tr_stitched_new {
     const char *source;      /* id; TR_STITCHED_MEMBERS */
