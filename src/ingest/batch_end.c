@@ -328,18 +328,18 @@ static tr_code note_folded(void *ctx, const tr_object *file, tr_err *err)
     return json_array_append_new(ctx, json_string(file->id)) == 0 ? TR_OK : no_memory(err);
 }
 
-/* What compaction made of a dataset's files is undone: its runs go, its files are live again. A
- * compaction changes no answer, so neither does this; and rows of one batch cannot be taken out of
- * a run. */
+/* What compaction made of a dataset's files is undone: its runs go, those that were folded before
+ * as well, its files are live again. A compaction changes no answer, so neither does this; and rows
+ * of one batch cannot be taken out of a run. No plan may read the runs any more: they are withdrawn. */
 static tr_code unfold(tr_catalog *catalog, const tr_tenant *tenant, const char *dataset,
                       tr_err *err)
 {
     json_t *runs = json_array(), *batches = json_array(), *files = json_array();
-    const tr_catalog_filter live = {.parent = dataset, .state = "profile"};
+    const tr_catalog_filter made = {.parent = dataset, .state = "profile,gone"};
     const tr_catalog_filter good = {.parent = dataset, .state = "success,active"};
     tr_code code = runs != NULL && batches != NULL && files != NULL ? TR_OK : no_memory(err);
     if (code == TR_OK)
-        code = tr_catalog_list(catalog, tenant, "run", &live, note_run, runs, err);
+        code = tr_catalog_list(catalog, tenant, "run", &made, note_run, runs, err);
     if (code == TR_OK)
         code = tr_catalog_list(catalog, tenant, "batch", &good, note_batch, batches, err);
     for (size_t i = 0; i < json_array_size(batches) && code == TR_OK; i++) {
@@ -348,7 +348,7 @@ static tr_code unfold(tr_catalog *catalog, const tr_tenant *tenant, const char *
         code = tr_catalog_list(catalog, tenant, "file", &of_batch, note_folded, files, err);
     }
     if (code == TR_OK)
-        code = set_states(catalog, tenant, "run", runs, "gone", err);
+        code = set_states(catalog, tenant, "run", runs, TR_RUN_WITHDRAWN, err);
     if (code == TR_OK)
         code = set_states(catalog, tenant, "file", files, "profile", err);
     json_decref(runs);

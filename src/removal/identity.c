@@ -207,7 +207,7 @@ static tr_code sweep_stitched(const work *w, tr_err *err)
 static tr_code sweep_runs(const work *w, tr_err *err)
 {
     const tr_removal_parts *parts = &w->removals->parts;
-    const tr_catalog_filter gone = {.state = "gone"};
+    const tr_catalog_filter gone = {.state = "gone," TR_RUN_WITHDRAWN};
     const char *dataset;
     json_t *datasets = json_object(), *value;
     tr_code code = datasets == NULL ? no_memory(err)

@@ -150,7 +150,7 @@ static tr_code sweep(tr_store *store, const tr_tenant *tenant, const char *datas
                      tr_err *err)
 {
     tr_run_list gone = {0};
-    const tr_catalog_filter filter = {.parent = dataset, .state = "gone"};
+    const tr_catalog_filter filter = {.parent = dataset, .state = "gone," TR_RUN_WITHDRAWN};
     tr_code code = tr_catalog_list(store->catalog, tenant, "run", &filter, add_gone, &gone, err);
     for (uint32_t i = 0; i < gone.count && code == TR_OK; i++) {
         if (gone.entries[i].updated_ms > before_ms)

@@ -284,6 +284,44 @@ static void a_batch_that_goes_while_a_snapshot_is_taken_is_not_in_it(void)
     close_house(&h);
 }
 
+static tr_code note_run(void *ctx, const tr_object *run, tr_err *err)
+{
+    (void)err;
+    return json_array_append_new(ctx, json_string(run->id)) == 0 ? TR_OK : TR_NO_MEMORY;
+}
+
+/* A folded run is there for plans that name it; one of data that was taken back is not, even before its bytes go. */
+static void a_withdrawn_run_is_no_plans_any_more(void)
+{
+    house h;
+    tr_err err = {0};
+    uint32_t folded = 0;
+    tr_object run = {0};
+    tr_snapshot *snapshot = NULL;
+    const tr_catalog_filter all = {0};
+    json_t *ids = json_array();
+    CHECK(open_house(&h, &err) == TR_OK);
+    CHECK(tr_store_compact(h.store, &h.tenant, dataset, &folded, &err) == TR_OK && folded == BATCHES);
+    CHECK(tr_catalog_list(h.catalog, &h.tenant, "run", &all, note_run, ids, &err) == TR_OK);
+    CHECK(json_array_size(ids) == 1);
+    const char *id = json_string_value(json_array_get(ids, 0)), *states[] = {"profile", "gone", TR_RUN_WITHDRAWN};
+    for (int i = 0; i < 3; i++) {
+        const tr_code expected = i == 2 ? TR_NOT_FOUND : TR_OK;
+        CHECK(tr_catalog_get(h.catalog, &h.tenant, "run", id, &run, &err) == TR_OK);
+        (void)snprintf(run.state, sizeof run.state, "%s", states[i]);
+        CHECK(tr_catalog_put(h.catalog, &h.tenant, "run", &run, 0, &err) == TR_OK);
+        tr_object_clear(&run);
+        CHECK(tr_store_has_runs(h.store, &h.tenant, ids, &err) == expected);
+        snapshot = NULL;
+        CHECK(tr_store_snapshot_of(h.store, &h.tenant, ids, &snapshot, &err) == expected);
+        tr_store_release(h.store, snapshot);
+    }
+    CHECK(tr_store_sweep(h.store, &h.tenant, dataset, &err) == TR_OK);
+    CHECK(tr_catalog_get(h.catalog, &h.tenant, "run", id, &run, &err) == TR_NOT_FOUND);
+    json_decref(ids);
+    close_house(&h);
+}
+
 static void a_live_run_without_a_file_is_damage(void)
 {
     house h;
@@ -334,6 +372,7 @@ int main(void)
     RUN(an_empty_sandbox_has_nothing_to_compact);
     RUN(a_compaction_is_one_step_for_everybody);
     RUN(a_batch_that_goes_while_a_snapshot_is_taken_is_not_in_it);
+    RUN(a_withdrawn_run_is_no_plans_any_more);
     RUN(a_live_run_without_a_file_is_damage);
     RUN(nothing_is_kept_of_a_tenant_that_goes);
     printf("%d passed, %d failed\n", passed, failed);

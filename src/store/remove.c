@@ -3,7 +3,8 @@
  *
  * What is looked at: the store's live runs, and files of batches that feed Profile and were folded
  * into one: SQL and Data Access read them. A run that was folded and is live is rewritten as well;
- * runs that are not live any more are for plans under way only, and go at once (tr_store_sweep).
+ * runs that are not live any more are for plans under way only: they are withdrawn in the
+ * transaction, and their bytes go at once (tr_store_sweep).
  */
 #include "store/remove.h"
 #include "base/log.h"
@@ -255,7 +256,8 @@ static tr_code replace(tr_store_removal *removal, item *own, json_t *bytes, tr_e
     if (code == TR_NOT_FOUND)
         return TR_OK;
     TR_TRY(code);
-    own->is_in_force = strcmp(object.state, "gone") != 0;
+    own->is_in_force =
+        strcmp(object.state, "gone") != 0 && strcmp(object.state, TR_RUN_WITHDRAWN) != 0;
     if (own->is_in_force)
         code = note_bytes(&own->entry, bytes, err);
     if (code == TR_OK && own->is_in_force)
@@ -274,6 +276,37 @@ static tr_code replace(tr_store_removal *removal, item *own, json_t *bytes, tr_e
     return code;
 }
 
+static tr_code note_run(void *ctx, const tr_object *run, tr_err *err)
+{
+    return json_array_append_new(ctx, json_string(run->id)) == 0 ? TR_OK : no_memory(err);
+}
+
+static tr_code withdraw_run(const tr_store_removal *removal, const char *id, tr_err *err)
+{
+    tr_object run = {0};
+    TR_TRY(tr_catalog_get(removal->store->catalog, &removal->tenant, "run", id, &run, err));
+    (void)snprintf(run.state, sizeof run.state, TR_RUN_WITHDRAWN);
+    run.updated_ms = 0;
+    const tr_code code =
+        tr_catalog_put(removal->store->catalog, &removal->tenant, "run", &run, 0, err);
+    tr_object_clear(&run);
+    return code;
+}
+
+/* Runs that were folded have the rows too: whoever evaluated over them must see that they are no more. */
+static tr_code withdraw_folded(const tr_store_removal *removal, tr_err *err)
+{
+    const tr_catalog_filter folded = {.state = "gone"};
+    json_t *ids = json_array();
+    tr_code code = ids == NULL ? no_memory(err)
+                               : tr_catalog_list(removal->store->catalog, &removal->tenant, "run",
+                                                 &folded, note_run, ids, err);
+    for (size_t i = 0; i < json_array_size(ids) && code == TR_OK; i++)
+        code = withdraw_run(removal, json_string_value(json_array_get(ids, i)), err);
+    json_decref(ids);
+    return code;
+}
+
 tr_code tr_store_removal_apply(tr_store_removal *removal, json_t *bytes, bool *is_complete,
                                tr_err *err)
 {
@@ -286,6 +319,8 @@ tr_code tr_store_removal_apply(tr_store_removal *removal, json_t *bytes, bool *i
     for (uint32_t i = 0; i < removal->count && code == TR_OK && has_all; i++)
         if (removal->items[i].file.is_rewritten)
             code = replace(removal, &removal->items[i], bytes, err);
+    if (code == TR_OK && has_all)
+        code = withdraw_folded(removal, err);
     if (code == TR_OK)
         *is_complete = has_all;
     return code;

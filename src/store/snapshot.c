@@ -322,6 +322,13 @@ tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant, tr_snapshot 
     return TR_FAIL(err, TR_CORRUPT, "a file of the profile store is missing: %s", why.text);
 }
 
+/* Its data was taken back. */
+static bool is_taken_back(const tr_object *object, tr_run_source source)
+{
+    return (source == TR_RUN_OF_FILE && strcmp(object->state, "gone") == 0) ||
+           (source == TR_RUN_COMPACTED && strcmp(object->state, TR_RUN_WITHDRAWN) == 0);
+}
+
 /* A run by id, whether it is live or only still readable. */
 static tr_code find_run(tr_store *store, const tr_tenant *tenant, const char *id, tr_run_list *list, tr_err *err)
 {
@@ -337,7 +344,7 @@ static tr_code find_run(tr_store *store, const tr_tenant *tenant, const char *id
     if (code == TR_NOT_FOUND)
         return TR_FAIL(err, TR_NOT_FOUND, "run %s of the snapshot is gone", id);
     TR_TRY(code);
-    if (kind == TR_RUN_OF_FILE && strcmp(object.state, "gone") == 0)
+    if (is_taken_back(&object, (tr_run_source)kind))
         code = TR_FAIL(err, TR_NOT_FOUND, "run %s of the snapshot is gone", id);
     else
         code = tr_run_list_add(list, &object, (tr_run_source)kind, err);

@@ -29,6 +29,9 @@
  * same. Their rows of one key are ordered by (namespace, id), then arrival. A run of MEMBERS has no fragments:
  * a row per cluster with its identities as identityMap, `primary` at the one it stands for.
  *
+ * A compacted run is in state "profile" (live), "gone" (folded into another, readable for plans that name it), or
+ * TR_RUN_WITHDRAWN: data that it may hold was taken back, and no plan finds it any more.
+ *
  * A SNAPSHOT is the list of live runs of a tenant at one moment, opened and counted. Compaction
  * publishes new runs and retires old ones; a snapshot keeps the files it holds.
  *
@@ -44,6 +47,8 @@
 /* Rows a writer aims at per partition: small enough for caches, large enough for encodings. */
 #define TR_RUN_PARTITION_ROWS 49152u
 #define TR_RUN_PARTITION_BITS_MAX 12
+
+#define TR_RUN_WITHDRAWN "withdrawn"
 
 typedef struct tr_store tr_store;
 
