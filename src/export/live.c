@@ -3,6 +3,7 @@
 #include "export/live.h"
 
 #include "export/export_internal.h"
+#include "segment/stitch.h"
 
 struct tr_live {
     tr_export *export;
@@ -18,12 +19,17 @@ static tr_code no_memory(tr_err *err)
     return TR_FAIL(err, TR_NO_MEMORY, "no memory for live profiles");
 }
 
-/* Of all that the plan says but the columns. */
-static tr_code make_key(tr_live *live, tr_err *err)
+/* Of all that the plan says but the columns, and of the graph: a namespace that comes changes it, and
+ * runs that come back after a revert do not bring back the links that it had meanwhile. */
+tr_code tr_live_name(tr_live *live, tr_err *err)
 {
     tr_buf text = {0};
+    uint64_t version = 0;
+    TR_TRY(tr_segment_graph_version(tr_segment_parts_of(live->export->parts.segment), &live->tenant,
+                                    json_object_get(live->json, "policy"), &version, err));
     json_t *rest = json_copy(live->json);
-    tr_code code = rest == NULL || json_object_del(rest, "output") != 0
+    tr_code code = rest == NULL || json_object_del(rest, "output") != 0 ||
+                           json_object_set_new(rest, "graph", json_integer((json_int_t)version)) != 0
                        ? no_memory(err)
                        : tr_json_write(rest, &text, err);
     if (code == TR_OK)
@@ -75,8 +81,6 @@ tr_code tr_live_open(tr_export *export, const tr_tenant *tenant, const char *pol
     live->export = export;
     live->tenant = *tenant;
     tr_code code = decide_at_once(live, policy_id, err);
-    if (code == TR_OK)
-        code = make_key(live, err);
     if (code == TR_OK)
         *out = live;
     else

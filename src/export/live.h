@@ -5,6 +5,7 @@
  * events (as lookups answer them) and without their events.
  *
  *     tr_live_open   what there is now: runs, policy, members, columns. Reads no data
+ *     tr_live_name   what tells them from others, with the identity graph
  *     tr_live_begin  opens the runs
  *     tr_live_write  one partition, a whole Parquet file; on any thread
  *
@@ -23,7 +24,10 @@ TR_MUST_CHECK tr_code tr_live_open(tr_export *export, const tr_tenant *tenant,
                                    const char *policy_id, tr_live **out, tr_err *err);
 void tr_live_close(tr_live *live); /* accepts NULL */
 
-/* 32 hex digits that name the profiles, whatever their columns: the same, the same profiles. */
+/* Makes the key. Of a policy that asks the identity graph, what was committed is taken in first. */
+TR_MUST_CHECK tr_code tr_live_name(tr_live *live, tr_err *err);
+/* 32 hex digits that name the profiles, whatever their columns: the same, the same profiles. "" before
+ * tr_live_name. */
 const char *tr_live_key(const tr_live *live);
 /* The columns: [{"n": name, ...}], in order; of equal objects, equal columns. Borrowed. */
 const json_t *tr_live_columns(const tr_live *live);

@@ -11,6 +11,19 @@ bool tr_policy_is_stitched(const json_t *policy)
     return strcmp(tr_json_text(graph, "type", "none"), "pdg") == 0;
 }
 
+tr_code tr_segment_graph_version(const tr_segment_parts *parts, const tr_tenant *tenant,
+                                 const json_t *policy, uint64_t *out, tr_err *err)
+{
+    tr_graph_reading *reading = NULL;
+    *out = 0;
+    if (!tr_policy_is_stitched(policy))
+        return TR_OK;
+    TR_TRY(tr_graph_read(parts->graph, tenant, &reading, err));
+    *out = tr_graph_version(reading);
+    tr_graph_done(reading);
+    return TR_OK;
+}
+
 typedef struct held {
     tr_snapshot *snapshot;
     tr_membership **memberships;

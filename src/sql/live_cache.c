@@ -405,8 +405,8 @@ tr_code tr_live_cache_files(tr_live_cache *cache, const tr_tenant *tenant,
     for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) { /* runs may go before they are open */
         tr_live *live = NULL;
         TR_TRY(tr_live_open(cache->parts.export, tenant, question->policy_id, &live, err));
-        code = TR_OK;
-        if (question->wants != NULL)
+        code = question->is_columns_only ? TR_OK : tr_live_name(live, err);
+        if (code == TR_OK && question->wants != NULL)
             code = tr_live_narrow(live, question->wants, question->ctx, err);
         if (code == TR_OK) {
             (void)pthread_mutex_lock(&cache->lock);

@@ -108,6 +108,29 @@ def test_a_profile_that_is_only_events_is_one(own):
         assert "timeSeriesEvents" not in [row[0] for row in db.execute("DESCRIBE profile").fetchall()]
 
 
+def test_a_namespace_that_comes_and_a_link_that_goes_change_profile(own):
+    """The default policy asks the identity graph, which changes without any run of the store."""
+    def count():
+        return db.execute("SELECT count(*) FROM profile").fetchone()[0]
+
+    def linked(n, item):
+        row = own.row(n, firstName="a")
+        row["identityMap"]["Shop"] = [{"id": item}]
+        return row
+    own.api.call("POST", "/data/core/idnamespace/identities", 200,
+                 {"name": "CRM", "code": "CRMID", "idType": "CROSS_DEVICE"})
+    own.ingest(own.crm, [linked(1, "s1"), linked(2, "s1"), linked(3, "s3")])
+    with connect(own) as db:
+        assert count() == 3
+        own.api.call("POST", "/data/core/idnamespace/identities", 200,
+                     {"name": "Shop", "code": "Shop", "idType": "CROSS_DEVICE"})
+        assert count() == 2
+        batch = own.ingest(own.crm, [linked(2, "s3")])
+        assert count() == 1
+        own.api.call("POST", f"{export_world.IMPORT}/{batch}?action=REVERT")
+        assert count() == 2
+
+
 def test_profile_of_another_policy_is_another_table(own):
     fill(own)
     made = own.api.call("POST", export_world.POLICIES, 200, {

@@ -8,7 +8,7 @@ import pytest
 
 import export_world
 from export_world import JOBS, POLICIES, person_of, until
-from test_segment_jobs import People
+from test_segment_jobs import People, own  # noqa: F401 - a fixture
 
 NAMESPACES = "/data/core/idnamespace/identities"
 PREVIEWS, ESTIMATES = "/data/core/ups/preview", "/data/core/ups/estimate"
@@ -236,6 +236,53 @@ def test_members_of_a_segment_are_persons_and_come_along_when_two_become_one(ser
     entries = dict(dict(rows[0]["segmentMembership"])["ups"])
     assert entries[gold]["status"] == "existing" and set(entries) == {gold, rich, both}
     assert set(members(gold)) == {"c000002"}
+
+
+@pytest.mark.parametrize("point", [None, "export_stitched", "export_part_recorded", "export_members_published"])
+def test_an_export_that_evaluates_evaluates_persons(own, point):  # noqa: F811
+    """As a segment job before it would, at every moment: who joins, who leaves, whose former memberships come along;
+    killed on the way it goes on by the same graph."""
+    server = own()
+    made = Persons(server.api)
+    world = made.world
+    world.ingest(world.crm, [world.row(1, firstName="one"), world.row(2, tier="gold", firstName="two")])
+    world.ingest(world.loyalty, [made.loyalty({"Email": [primary(mail(1))]}, points=10),
+                                 made.loyalty({"Email": [primary(mail(2))], "CRMID": [crm(2)]}, points=20)])
+    rich = made.segment("TENANT.p.points >= 10", mergePolicyId=made.policy["pdg"])
+    named = made.segment('TENANT.p.points >= 10 and TENANT.p.firstName = "one"', mergePolicyId=made.policy["pdg"])
+
+    def evaluated(kill=None, **more):
+        body = world.body(mergePolicy={"id": made.policy["pdg"]}, additionalFields={"eventList": {}},
+                          filter={"segments": [{"segmentId": rich, "status": ["realized", "existing", "exited"]},
+                                               {"segmentId": named}]},
+                          evaluationInfo={"segmentation": True}, **more)
+        if kill is not None:
+            server.stop()
+            server.start(TR_CRASH_AT=kill)
+            made.api = world.api = server.api
+        job = made.api.call("POST", JOBS, 200, body)["id"]
+        if kill is not None:
+            server.wait_killed()
+            server.start()
+            made.api = world.api = server.api
+        done = world.finish(job)
+        rows = world.rows(done)
+        found = {person_of(row): {segment: entry["status"] for segment, entry in
+                                  dict(row["segmentMembership"])["ups"]} for row in rows}
+        assert len(found) == len(rows)
+        return done["metrics"]["segmentation"], found
+    metrics, found = evaluated()
+    assert metrics["totalProfiles"] == 3
+    assert found == {"p1@example.org": {rich: "realized"}, "c000002": {rich: "realized"}}
+
+    world.ingest(world.loyalty, [made.loyalty({"CRMID": [primary(crm(1))], "Email": [mail(1)]}, tier="gold")])
+    metrics, found = evaluated(point)
+    assert metrics["totalProfiles"] == 2
+    assert found == {"c000001": {rich: "existing", named: "realized"}, "c000002": {rich: "existing"}}
+    assert metrics["segmentedProfileByStatusCounter"][rich] == {"realized": 0, "existing": 2, "exited": 0}
+    job = made.run(rich, named)
+    assert job["metrics"]["segmentedProfileByStatusCounter"] == {
+        rich: {"realized": 0, "existing": 2, "exited": 0}, named: {"realized": 0, "existing": 1, "exited": 0}}
 
 
 def test_a_preview_by_the_default_policy_counts_persons(server):
