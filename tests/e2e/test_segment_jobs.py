@@ -335,6 +335,33 @@ def own(tmp_path):
         server.stop()
 
 
+def test_members_of_a_batch_that_was_folded_go_though_its_bytes_are_there_yet(own):
+    """One job at a time: the removal of a reverted batch's bytes waits behind the job that has read them, folded with
+    others into one run."""
+    server = own("--jobs", "1")
+    people = People(server.api)
+    world = people.world
+    world.ingest(world.crm, [world.row(n, tier="none", firstName=f"name {n}") for n in range(20000)])
+    gold = people.tier("gold")
+    missed = 0
+    for round_ in range(4):
+        batch = world.ingest(world.loyalty, [world.row(n, tier="gold") for n in range(200)])
+        before = len(list((server.folder / "data" / "lake").glob("*/data/*/*/run.parquet")))
+        for n in range(7):
+            world.ingest(world.loyalty, [world.row(30000 + n, points=round_)])
+        until("they are folded", lambda: len(list((server.folder / "data" / "lake").glob("*/data/*/*/run.parquet"))) > before)
+        job = server.api.call("POST", JOBS, 200, [{"segmentId": gold}])["id"]
+        server.api.call("POST", f"{export_world.IMPORT}/{batch}?action=REVERT", 200)
+        is_over = server.api.call("GET", f"{JOBS}/{job}")["status"] == "SUCCEEDED"
+        counted = people.finish(job)["metrics"]["segmentedProfileCounter"].get(gold, 0)
+        if is_over:     # too fast for us: who it found stays until the next
+            missed += 1
+            people.run(gold)
+        else:
+            assert counted == 0
+    assert missed < 4
+
+
 def test_two_states_are_a_setting(own):
     people = People(own("--segment-states", "2").api)
     people.set(c1="gold", c2="gold")
