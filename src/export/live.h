@@ -26,8 +26,8 @@ void tr_live_close(tr_live *live); /* accepts NULL */
 
 /* Makes the key. Of a policy that asks the identity graph, what was committed is taken in first. */
 TR_MUST_CHECK tr_code tr_live_name(tr_live *live, tr_err *err);
-/* 32 hex digits that name the profiles, whatever their columns: the same, the same profiles. "" before
- * tr_live_name. */
+/* 32 hex digits that name the profiles, whatever their columns: the same, the same profiles.
+ * "" before tr_live_name. */
 const char *tr_live_key(const tr_live *live);
 /* The columns: [{"n": name, ...}], in order; of equal objects, equal columns. Borrowed. */
 const json_t *tr_live_columns(const tr_live *live);

@@ -330,7 +330,7 @@ static tr_code note_folded(void *ctx, const tr_object *file, tr_err *err)
 
 /* What compaction made of a dataset's files is undone: its runs go, those that were folded before
  * as well, its files are live again. A compaction changes no answer, so neither does this; and rows
- * of one batch cannot be taken out of a run. No plan may read the runs any more: they are withdrawn. */
+ * of one batch cannot be taken out of a run. No plan may read the runs any more. */
 static tr_code unfold(tr_catalog *catalog, const tr_tenant *tenant, const char *dataset,
                       tr_err *err)
 {

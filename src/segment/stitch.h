@@ -24,8 +24,8 @@ TR_MUST_CHECK tr_code tr_segment_stitch(const tr_segment_parts *parts, const tr_
                                         const json_t *runs, const json_t *memberships,
                                         const atomic_bool *cancel, json_t **out, tr_err *err);
 
-/* Of the graph, by which a plan of the policy would be stitched now; 0 when it would not be. It never
- * comes back to what it was. */
+/* Of the graph by which a plan of the policy would be stitched now; 0 when it would not be. It
+ * never comes back to what it was. */
 TR_MUST_CHECK tr_code tr_segment_graph_version(const tr_segment_parts *parts,
                                                const tr_tenant *tenant, const json_t *policy,
                                                uint64_t *out, tr_err *err);

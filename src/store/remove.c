@@ -293,7 +293,7 @@ static tr_code withdraw_run(const tr_store_removal *removal, const char *id, tr_
     return code;
 }
 
-/* Runs that were folded have the rows too: whoever evaluated over them must see that they are no more. */
+/* Runs that were folded have the rows, too: whoever evaluated over them must see that they go. */
 static tr_code withdraw_folded(const tr_store_removal *removal, tr_err *err)
 {
     const tr_catalog_filter folded = {.state = "gone"};
