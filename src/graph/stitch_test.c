@@ -5,6 +5,7 @@
  */
 #include "base/test.h"
 #include "graph/graph_world.h"
+#include "store/stitched.h"
 
 #include <string.h>
 
@@ -246,6 +247,64 @@ static void an_object_whose_file_is_lost_is_not_named_to_plans(void)
     tr_world_house_close(&house);
 }
 
+/* A person who was known by phone gets an email. */
+static void link_one(tr_world_house *house, uint32_t round)
+{
+    char id[32], email[32], phone[32];
+    tr_world_run *run = NULL;
+    (void)snprintf(id, sizeof id, "01DDDDDDDDDDDDDDDDDDDDDDD%c", (char)('A' + round));
+    (void)snprintf(email, sizeof email, "p%u@example.org", 2 * round);
+    (void)snprintf(phone, sizeof phone, "%u", 100000 + 2 * round);
+    const tr_world_identity both[] = {{tr_str_of("Phone"), tr_str_of(phone)},
+                                      {tr_str_of("Email"), tr_str_of(email)}};
+    const tr_world_batch batch = {.dataset = "records", .id = id, .ingested_us = 6000 + round};
+    CHECK(tr_world_run_open(house->secret, false, 2000 + round, &run, NULL) == TR_OK);
+    CHECK(tr_world_run_add(run, both, 2, 9000, NULL) == TR_OK);
+    CHECK(tr_world_publish(house, &batch, &run, 1, NULL) == TR_OK);
+    tr_world_run_close(run);
+}
+
+static tr_code count_source(void *ctx, const tr_object *object, tr_err *err)
+{
+    const json_int_t before = json_integer_value(json_object_get(ctx, object->parent));
+    (void)err;
+    return json_object_set_new(ctx, object->parent, json_integer(before + 1)) == 0 ? TR_OK
+                                                                                   : TR_NO_MEMORY;
+}
+
+static void a_graph_that_changes_all_the_time_does_not_fill_the_disk(void)
+{
+    enum { ROUNDS = 8 };
+    tr_world_house house;
+    const tr_catalog_filter all = {0};
+    json_t *sources = json_object(), *count, *before = NULL;
+    const char *source;
+    json_int_t most = 0;
+    CHECK(tr_world_house_open(&house, NULL) == TR_OK);
+    publish(&house, 0, false, 0, PEOPLE);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        tr_snapshot *snapshot = NULL;
+        json_t *now;
+        link_one(&house, round);
+        now = stitch(&house);
+        check_all(&house, now, PEOPLE + round + 1, PEOPLE / 2 + round + 1);
+        if (before != NULL) /* a plan of before is still good */
+            CHECK(tr_graph_snapshot_of(house.graph, &house.tenant, before, &snapshot, NULL) ==
+                  TR_OK);
+        tr_store_release(house.store, snapshot);
+        json_decref(before);
+        before = now;
+    }
+    CHECK(tr_catalog_list(house.catalog, &house.tenant, "stitched", &all, count_source, sources,
+                          NULL) == TR_OK);
+    json_object_foreach(sources, source, count) most =
+        json_integer_value(count) > most ? json_integer_value(count) : most;
+    CHECK(most == 1 + TR_STITCHED_KEPT);
+    json_decref(before);
+    json_decref(sources);
+    tr_world_house_close(&house);
+}
+
 static void a_cancelled_stitching_says_so(void)
 {
     tr_world_house house;
@@ -267,6 +326,7 @@ int main(void)
     RUN(a_plan_keeps_its_runs_until_data_is_taken_back);
     RUN(what_is_lost_is_made_again_with_the_same_bytes);
     RUN(an_object_whose_file_is_lost_is_not_named_to_plans);
+    RUN(a_graph_that_changes_all_the_time_does_not_fill_the_disk);
     RUN(a_cancelled_stitching_says_so);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

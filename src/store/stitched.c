@@ -239,19 +239,6 @@ static bool is_listed(const char *digest, const char *const *digests, uint32_t c
     return false;
 }
 
-tr_code tr_stitched_supersede(tr_store *store, const tr_tenant *tenant, const char *source,
-                              const char *const *digests, uint32_t digest_count, tr_err *err)
-{
-    stitched_list list = {0};
-    const tr_catalog_filter filter = {.parent = source, .state = "profile"};
-    tr_code code = tr_catalog_list(store->catalog, tenant, kind, &filter, collect, &list, err);
-    for (uint32_t i = 0; i < list.count && code == TR_OK; i++)
-        if (!is_listed(tr_json_text(list.objects[i].doc, "digest", ""), digests, digest_count))
-            code = set_state(store, tenant, &list.objects[i], "gone", err);
-    clear_list(&list);
-    return code;
-}
-
 typedef enum use { OF_USE, OF_USE_FOR_PLANS, OF_NO_USE } use;
 
 static tr_code use_of(tr_store *store, const tr_tenant *tenant, const tr_object *object,
@@ -291,6 +278,28 @@ static tr_code remove_one(tr_store *store, const tr_tenant *tenant, const tr_obj
                                 object->id, err));
     const tr_code code = tr_catalog_remove(store->catalog, tenant, kind, object->id, err);
     return code == TR_NOT_FOUND ? TR_OK : code; /* another sweep was faster */
+}
+
+/* A graph that changes every minute must not fill the disk: the newest of them stay for plans. */
+tr_code tr_stitched_supersede(tr_store *store, const tr_tenant *tenant, const char *source,
+                              const char *const *digests, uint32_t digest_count, tr_err *err)
+{
+    stitched_list list = {0};
+    const tr_catalog_filter filter = {.parent = source, .is_descending = true};
+    tr_code code = tr_catalog_list(store->catalog, tenant, kind, &filter, collect, &list, err);
+    uint64_t left = TR_STITCHED_KEPT * (uint64_t)(digest_count == 0 ? 1 : digest_count);
+    for (uint32_t i = 0; i < list.count && code == TR_OK; i++) {
+        tr_object *object = &list.objects[i];
+        if (is_listed(tr_json_text(object->doc, "digest", ""), digests, digest_count))
+            continue;
+        if (left == 0)
+            code = remove_one(store, tenant, object, err);
+        else if (strcmp(object->state, "profile") == 0)
+            code = set_state(store, tenant, object, "gone", err);
+        left -= left > 0;
+    }
+    clear_list(&list);
+    return code;
 }
 
 tr_code tr_stitched_sweep(tr_store *store, const tr_tenant *tenant, bool is_taken_back, tr_err *err)

@@ -9,8 +9,8 @@
  *     isCompacted  whether the source was
  *
  * It lies in the lake as batch `<id>` of its source's dataset, under its source's name. State
- * "profile", or "gone": superseded, or its source is live no more; removed TR_RUN_RETIRED_MS later,
- * and at once when data was taken back.
+ * "profile", or "gone": superseded, or its source is live no more; removed TR_RUN_RETIRED_MS later
+ * or when newer ones are, and at once when data was taken back.
  *
  * Threads: any.
  */
@@ -44,6 +44,9 @@ TR_MUST_CHECK tr_code tr_stitched_make(tr_store *store, const tr_tenant *tenant,
                                        const tr_stitched_new *of, tr_stitched_write write,
                                        void *ctx, char id[48], tr_err *err);
 
+/* Of runs that are of use no more, so many of a source stay for plans that name them, times the
+ * digests that it has. A plan that named an older one, and has not opened it, begins again. */
+enum { TR_STITCHED_KEPT = 2 };
 /* Others of the source, of another digest, are of use no more. */
 TR_MUST_CHECK tr_code tr_stitched_supersede(tr_store *store, const tr_tenant *tenant,
                                             const char *source, const char *const *digests,
