@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { JOBS_AT_A_TIME = 2 };
+enum { JOBS_AT_A_TIME = 4 };
 
 static tr_code no_memory(tr_err *err)
 {
@@ -68,6 +68,7 @@ void tr_query_here_begin(tr_query_active *active)
     pthread_mutex_lock(&jobs->lock);
     if (jobs->is_stopping)
         atomic_store(&active->must_end, true);
+    active->is_given = active->id[0] == '\0';
     active->next = jobs->active;
     jobs->active = active;
     pthread_mutex_unlock(&jobs->lock);
@@ -91,10 +92,45 @@ uint32_t tr_query_limit_s(const tr_query_active *active)
     return active->limit_s > 0 && active->limit_s < of_jobs ? active->limit_s : of_jobs;
 }
 
+static tr_code give_next(tr_query_jobs *jobs, int64_t sandbox, tr_err *err);
+
 static void drop_job(void *ctx)
 {
-    tr_query_here_end(ctx);
-    tr_free(ctx);
+    tr_query_active *active = ctx;
+    tr_query_jobs *jobs = active->jobs;
+    const int64_t sandbox = active->tenant.id;
+    tr_err err = {0};
+    tr_query_here_end(active);
+    tr_free(active);
+    if (give_next(jobs, sandbox, &err) != TR_OK)
+        tr_log(TR_LOG_WARN, "sql", "query_not_started", "reason=\"%s\"", err.text);
+}
+
+/* The oldest job of a sandbox that waits, when the sandbox may run one more; the lock is held. */
+static tr_query_active *next_of(const tr_query_jobs *jobs, int64_t sandbox)
+{
+    uint32_t given = 0;
+    tr_query_active *oldest = NULL;
+    for (tr_query_active *a = jobs->active; a != NULL; a = a->next) {
+        if (a->tenant.id != sandbox || a->id[0] == '\0')
+            continue;
+        given += a->is_given;
+        if (!a->is_given)
+            oldest = a; /* the newest come first */
+    }
+    return given < (jobs->job_count + 1) / 2 && !jobs->is_stopping ? oldest : NULL;
+}
+
+/* A sandbox has half of the pool at most, so that its long jobs are nobody else's. */
+static tr_code give_next(tr_query_jobs *jobs, int64_t sandbox, tr_err *err)
+{
+    pthread_mutex_lock(&jobs->lock);
+    tr_query_active *next = next_of(jobs, sandbox);
+    if (next != NULL)
+        next->is_given = true;
+    pthread_mutex_unlock(&jobs->lock);
+    return next == NULL ? TR_OK
+                        : tr_compute_submit(jobs->compute, run_job, drop_job, next, err);
 }
 
 static tr_code start(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id, tr_err *err)
@@ -106,7 +142,7 @@ static tr_code start(tr_query_jobs *jobs, const tr_tenant *tenant, const char *i
     active->tenant = *tenant;
     (void)snprintf(active->id, sizeof active->id, "%s", id);
     tr_query_here_begin(active);
-    return tr_compute_submit(jobs->compute, run_job, drop_job, active, err);
+    return give_next(jobs, tenant->id, err);
 }
 
 static tr_code resume_one(void *ctx, const tr_tenant *tenant, const char *id, tr_err *err)
@@ -128,9 +164,9 @@ tr_code tr_query_jobs_open(const tr_query_jobs_parts *parts, tr_query_jobs **out
     jobs->parts = *parts;
     pthread_mutex_init(&jobs->lock, NULL);
     pthread_cond_init(&jobs->changed, NULL);
+    jobs->job_count = parts->job_count > 0 ? parts->job_count : JOBS_AT_A_TIME;
     const tr_compute_options options = {.worker_count = 1, /* no tasks are fanned out here */
-                                        .job_count = parts->job_count > 0 ? parts->job_count
-                                                                          : JOBS_AT_A_TIME};
+                                        .job_count = jobs->job_count};
     const tr_code code = tr_compute_open(&options, &jobs->compute, err);
     if (code == TR_OK)
         *out = jobs;
@@ -160,6 +196,11 @@ void tr_query_jobs_close(tr_query_jobs *jobs)
         return;
     tr_query_jobs_stop(jobs);
     tr_compute_close(jobs->compute);
+    while (jobs->active != NULL) { /* they wait for the next start */
+        tr_query_active *waiting = jobs->active;
+        jobs->active = waiting->next;
+        tr_free(waiting);
+    }
     pthread_cond_destroy(&jobs->changed);
     pthread_mutex_destroy(&jobs->lock);
     tr_free(jobs);

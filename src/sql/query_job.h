@@ -58,7 +58,7 @@ typedef struct tr_query_jobs_parts {
     tr_ingest *ingest;
     tr_query *query;      /* with the limits of jobs */
     tr_live_tables *live; /* NULL: none */
-    uint32_t job_count;      /* at a time; 0: 2 */
+    uint32_t job_count;      /* at a time, of one sandbox half of them; 0: 4 */
     uint32_t now_max;        /* statements answered at once, at a time; 0: 4 */
     uint32_t now_deadline_s; /* of each; 0: 600 */
     tr_table_maker maker;

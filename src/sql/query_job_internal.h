@@ -22,6 +22,7 @@ typedef struct tr_query_active { /* a job that waits or runs, or a statement wit
     tr_tenant tenant;
     char id[40];               /* "": no job */
     uint32_t limit_s;          /* its deadline; 0: that of jobs */
+    bool is_given;             /* to the pool, or no job */
     atomic_bool is_cancelled;  /* by a client; written under the jobs' lock, as are the others */
     atomic_bool must_end;      /* that, or the server stops */
     tr_query_session *session; /* its worker now; NULL: none */
@@ -34,6 +35,7 @@ struct tr_query_jobs {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a job has ended */
     tr_query_active *active;
+    uint32_t job_count; /* at a time */
     uint32_t now_count; /* statements that are answered at once */
     bool is_stopping;
 };
