@@ -65,12 +65,7 @@ static json_t *show(tr_call *call, const tr_object *object)
     if (!tr_query_has_ended(object->state)) /* it is under way: so long by now */
         (void)json_object_set_new(more, "elapsedTime",
                                   json_integer(tr_time_now_ms() - object->created_ms));
-    if (more == NULL || json_object_update(shown, more) != 0) {
-        json_decref(shown);
-        shown = NULL;
-    }
-    json_decref(more);
-    return shown;
+    return tr_query_add_members(shown, more);
 }
 
 static tr_code reply_query(tr_call *call, int status, const char *id, tr_err *err)
@@ -135,12 +130,6 @@ static tr_code list_queries(tr_call *call, tr_err *err)
     return tr_query_list_reply(call, &of, err);
 }
 
-static tr_code reply_message(tr_call *call, const char *message, tr_err *err)
-{
-    return tr_reply_json(call, 202, json_pack("{s:s,s:i}", "message", message, "statusCode", 202),
-                         err);
-}
-
 static tr_code patch_query(tr_call *call, tr_err *err)
 {
     const json_t *body = NULL;
@@ -148,18 +137,18 @@ static tr_code patch_query(tr_call *call, tr_err *err)
     const char *op = tr_json_text(body, "op", ""), *id = tr_call_param(call, 0);
     if (strcmp(op, "cancel") == 0) {
         TR_TRY(tr_query_cancel(call->api->jobs, &call->tenant, id, err));
-        return reply_message(call, "Query cancel request received", err);
+        return tr_query_reply_message(call, "Query cancel request received", err);
     }
     if (strcmp(op, "soft_delete") != 0)
         return TR_FAIL(err, TR_INVALID, "op is \"%.40s\": expected cancel or soft_delete", op);
     TR_TRY(tr_query_hide(call->api->jobs, &call->tenant, id, err));
-    return reply_message(call, "Query soft delete request received", err);
+    return tr_query_reply_message(call, "Query soft delete request received", err);
 }
 
 static tr_code delete_query(tr_call *call, tr_err *err)
 {
     TR_TRY(tr_query_hide(call->api->jobs, &call->tenant, tr_call_param(call, 0), err));
-    return reply_message(call, "Query soft delete request received", err);
+    return tr_query_reply_message(call, "Query soft delete request received", err);
 }
 
 /* {"queryId","resultsMeta","results","request"} */

@@ -293,6 +293,22 @@ static tr_code find_start(const listing *l, size_t *out, tr_err *err)
 
 /* Answers ------------------------------------------------------------------------------------- */
 
+json_t *tr_query_add_members(json_t *shown, json_t *more)
+{
+    if (more == NULL || json_object_update(shown, more) != 0) {
+        json_decref(shown);
+        shown = NULL;
+    }
+    json_decref(more);
+    return shown;
+}
+
+tr_code tr_query_reply_message(tr_call *call, const char *message, tr_err *err)
+{
+    return tr_reply_json(call, 202, json_pack("{s:s,s:i}", "message", message, "statusCode", 202),
+                         err);
+}
+
 bool tr_query_flag(tr_call *call, const char *name, bool otherwise)
 {
     const char *text = tr_call_query(call, name);

@@ -48,6 +48,11 @@ TR_MUST_CHECK tr_code tr_query_list_reply(tr_call *call, const tr_query_list *of
 TR_MUST_CHECK tr_code tr_query_list_count(tr_call *call, const tr_query_list *of, int64_t *out,
                                           tr_err *err);
 
+/* `shown` with the members of `more`; both are taken. NULL: no memory. */
+json_t *tr_query_add_members(json_t *shown, json_t *more);
+/* 202 {"message","statusCode"}: what was asked for is done, or will be. */
+TR_MUST_CHECK tr_code tr_query_reply_message(tr_call *call, const char *message, tr_err *err);
+
 /* A boolean query parameter: true, True, or empty for the default. */
 bool tr_query_flag(tr_call *call, const char *name, bool otherwise);
 /* 2024-05-01T00:00:00.000Z */

@@ -28,12 +28,7 @@ static json_t *show_schedule(tr_call *call, const tr_object *object)
     json_t *more =
         json_pack("{s:s,s:s,s:o}", "created", tr_query_time(object->created_ms, created), "updated",
                   tr_query_time(object->updated_ms, updated), "_links", links_of(call, object->id));
-    if (more == NULL || json_object_update(shown, more) != 0) {
-        json_decref(shown);
-        shown = NULL;
-    }
-    json_decref(more);
-    return shown;
+    return tr_query_add_members(shown, more);
 }
 
 static tr_code get_object(tr_call *call, const char *id, tr_object *out, tr_err *err)
@@ -85,26 +80,20 @@ static tr_code list_schedules(tr_call *call, tr_err *err)
     return tr_query_list_reply(call, &of, err);
 }
 
-static tr_code reply_message(tr_call *call, const char *message, tr_err *err)
-{
-    return tr_reply_json(call, 202, json_pack("{s:s,s:i}", "message", message, "statusCode", 202),
-                         err);
-}
-
 static tr_code patch_schedule(tr_call *call, tr_err *err)
 {
     const json_t *body = NULL;
     TR_TRY(tr_call_json_untyped(call, &body, err));
     TR_TRY(tr_query_schedule_patch(call->api->query_schedules, &call->tenant,
                                    tr_call_param(call, 0), body, call->client_id, err));
-    return reply_message(call, "Request to patch accepted", err);
+    return tr_query_reply_message(call, "Request to patch accepted", err);
 }
 
 static tr_code delete_schedule(tr_call *call, tr_err *err)
 {
     TR_TRY(tr_query_schedule_remove(call->api->query_schedules, &call->tenant,
                                     tr_call_param(call, 0), err));
-    return reply_message(call, "Request to delete accepted", err);
+    return tr_query_reply_message(call, "Request to delete accepted", err);
 }
 
 /* Runs ---------------------------------------------------------------------------------------- */
@@ -173,7 +162,8 @@ static tr_code post_run(tr_call *call, tr_err *err)
 {
     TR_TRY(tr_query_schedule_trigger(call->api->query_schedules, &call->tenant,
                                      tr_call_param(call, 0), err));
-    return reply_message(call, "Request to trigger run of a scheduled query accepted.", err);
+    return tr_query_reply_message(call, "Request to trigger run of a scheduled query accepted.",
+                                  err);
 }
 
 static tr_code get_run_object(tr_call *call, tr_object *out, tr_err *err)
@@ -207,7 +197,8 @@ static tr_code patch_run(tr_call *call, tr_err *err)
     const tr_code code = tr_query_cancel(call->api->jobs, &call->tenant, object.id, err);
     tr_object_clear(&object);
     TR_TRY(code);
-    return reply_message(call, "Request to cancel run of a scheduled query accepted.", err);
+    return tr_query_reply_message(call, "Request to cancel run of a scheduled query accepted.",
+                                  err);
 }
 
 #define SCHEDULES TR_QUERY_BASE "/schedules"

@@ -24,12 +24,7 @@ static json_t *show(tr_call *call, const tr_object *object)
                       "/query-templates/%s", object->id));
     json_decref(body);
     tr_buf_free(&text);
-    if (more == NULL || json_object_update(shown, more) != 0) {
-        json_decref(shown);
-        shown = NULL;
-    }
-    json_decref(more);
-    return shown;
+    return tr_query_add_members(shown, more);
 }
 
 static tr_code reply_template(tr_call *call, int status, const char *id, tr_err *err)
@@ -68,8 +63,7 @@ static tr_code put_template(tr_call *call, tr_err *err)
 static tr_code delete_template(tr_call *call, tr_err *err)
 {
     TR_TRY(tr_template_remove(call->parts->catalog, &call->tenant, tr_call_param(call, 0), err));
-    return tr_reply_json(call, 202, json_pack("{s:s,s:i}", "message", "Deleted", "statusCode", 202),
-                         err);
+    return tr_query_reply_message(call, "Deleted", err);
 }
 
 static const tr_query_field fields[] = {{"name", "~ ==", TR_QUERY_TEXT, "name"},

@@ -33,14 +33,8 @@ static tr_code make_shape(tr_world_run *run, tr_err *err)
     tr_arena *arena = &run->arena;
     tr_type *root = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of(""));
     tr_type *time = tr_type_make(arena, TR_KIND_TIMESTAMP, tr_str_of("timestamp"));
-    tr_type *map = tr_type_make(arena, TR_KIND_MAP, tr_str_of("identityMap"));
-    tr_type *list = tr_type_make(arena, TR_KIND_ARRAY, tr_str_of("value"));
-    tr_type *item = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of("element"));
-    tr_type *id = tr_type_make(arena, TR_KIND_STRING, tr_str_of("id"));
-    if (root == NULL || time == NULL || map == NULL || list == NULL || item == NULL || id == NULL ||
-        !tr_type_add(arena, item, id) || !tr_type_add(arena, list, item) ||
-        !tr_type_add(arena, map, list) || !tr_type_add(arena, root, time) ||
-        !tr_type_add(arena, root, map) || tr_run_add_bookkeeping(arena, root) == NULL)
+    if (root == NULL || time == NULL || !tr_type_add(arena, root, time) ||
+        !tr_run_add_identity_map(arena, root, false) || tr_run_add_bookkeeping(arena, root) == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a run");
     return tr_shape_make(arena, root, &run->shape, err);
 }

@@ -23,15 +23,8 @@ static tr_code make_shape(writing *w, tr_err *err)
 {
     tr_arena *arena = &w->arena;
     tr_type *root = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of(""));
-    tr_type *map = tr_type_make(arena, TR_KIND_MAP, tr_str_of("identityMap"));
-    tr_type *list = tr_type_make(arena, TR_KIND_ARRAY, tr_str_of("value"));
-    tr_type *item = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of("element"));
-    tr_type *id = tr_type_make(arena, TR_KIND_STRING, tr_str_of("id"));
-    tr_type *primary = tr_type_make(arena, TR_KIND_BOOLEAN, tr_str_of("primary"));
-    if (root == NULL || map == NULL || list == NULL || item == NULL || id == NULL ||
-        primary == NULL || !tr_type_add(arena, item, id) || !tr_type_add(arena, item, primary) ||
-        !tr_type_add(arena, list, item) || !tr_type_add(arena, map, list) ||
-        !tr_type_add(arena, root, map) || tr_run_add_bookkeeping(arena, root) == NULL)
+    if (root == NULL || !tr_run_add_identity_map(arena, root, true) ||
+        tr_run_add_bookkeeping(arena, root) == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to write clusters");
     return tr_shape_make(arena, root, &w->shape, err);
 }

@@ -134,14 +134,7 @@ static tr_code make_identity_shape(tr_merge_plan *plan, bool with_primary, tr_sh
 {
     tr_arena *arena = &plan->arena;
     tr_type *root = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of(""));
-    tr_type *map = tr_type_make(arena, TR_KIND_MAP, tr_str_of("identityMap"));
-    tr_type *list = tr_type_make(arena, TR_KIND_ARRAY, tr_str_of("value"));
-    tr_type *item = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of("element"));
-    tr_type *id = tr_type_make(arena, TR_KIND_STRING, tr_str_of("id"));
-    tr_type *primary = tr_type_make(arena, TR_KIND_BOOLEAN, tr_str_of("primary"));
-    if (root == NULL || map == NULL || list == NULL || item == NULL || id == NULL || primary == NULL ||
-        !tr_type_add(arena, item, id) || (with_primary && !tr_type_add(arena, item, primary)) ||
-        !tr_type_add(arena, list, item) || !tr_type_add(arena, map, list) || !tr_type_add(arena, root, map))
+    if (root == NULL || !tr_run_add_identity_map(arena, root, with_primary))
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge");
     return tr_shape_make(arena, root, out, err);
 }

@@ -285,19 +285,8 @@ static tr_code evaluate(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec *
     case TR_PQL_OP_OR: return junction(run, op, count, arena, out);
     case TR_PQL_OP_CONST:
     case TR_PQL_OP_NOW:
-    case TR_PQL_OP_ARITH:
-    case TR_PQL_OP_COMPARE:
-    case TR_PQL_OP_TEXT:
-    case TR_PQL_OP_REGEX:
-    case TR_PQL_OP_IN:
-    case TR_PQL_OP_OCCURS:
-    case TR_PQL_OP_DAY:
-    case TR_PQL_OP_DATE:
-    case TR_PQL_OP_DATE_PART:
-    case TR_PQL_OP_NOT:
-    case TR_PQL_OP_TRUTH:
-    case TR_PQL_OP_IS_NULL:
-    case TR_PQL_OP_COUNT: return by_rows(run, op, count, arena, out);
+    TR_PQL_CASES_BY_ROWS:
+        return by_rows(run, op, count, arena, out);
     case TR_PQL_OP_REDUCE:
     case TR_PQL_OP_COLLECT:
     case TR_PQL_OP_ENTRIES:

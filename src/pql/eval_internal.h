@@ -92,6 +92,15 @@ TR_MUST_CHECK tr_code tr_pql_enter_part(tr_pql_run *run, const tr_pql_level *lev
 TR_MUST_CHECK tr_code tr_pql_rows_above(tr_pql_run *run, const tr_pql_level *level,
                                         const tr_pql_level *above, const uint32_t **out);
 
+/* Operations that say of each row by itself what they are, given what their arguments are there. */
+/* clang-format off */
+#define TR_PQL_CASES_BY_ROWS                                                                     \
+    case TR_PQL_OP_ARITH: case TR_PQL_OP_COMPARE: case TR_PQL_OP_TEXT: case TR_PQL_OP_REGEX:     \
+    case TR_PQL_OP_IN: case TR_PQL_OP_OCCURS: case TR_PQL_OP_DAY: case TR_PQL_OP_DATE:           \
+    case TR_PQL_OP_DATE_PART: case TR_PQL_OP_NOT: case TR_PQL_OP_TRUTH: case TR_PQL_OP_IS_NULL:  \
+    case TR_PQL_OP_COUNT
+/* clang-format on */
+
 /* ---- values */
 /* What an operation is for each row of a scope at or below its own. */
 TR_MUST_CHECK tr_code tr_pql_value(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level,

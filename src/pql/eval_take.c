@@ -93,19 +93,8 @@ tr_code tr_pql_true_rows(tr_pql_run *run, const tr_pql_op *op, const tr_pql_leve
 static bool is_by_rows(const tr_pql_op *op)
 {
     switch ((int)op->kind) {
-    case TR_PQL_OP_ARITH:
-    case TR_PQL_OP_COMPARE:
-    case TR_PQL_OP_TEXT:
-    case TR_PQL_OP_REGEX:
-    case TR_PQL_OP_IN:
-    case TR_PQL_OP_OCCURS:
-    case TR_PQL_OP_DAY:
-    case TR_PQL_OP_DATE:
-    case TR_PQL_OP_DATE_PART:
-    case TR_PQL_OP_NOT:
-    case TR_PQL_OP_TRUTH:
-    case TR_PQL_OP_IS_NULL:
-    case TR_PQL_OP_COUNT: return true;
+    TR_PQL_CASES_BY_ROWS:
+        return true;
     default: return false;
     }
 }

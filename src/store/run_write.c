@@ -60,6 +60,19 @@ tr_type *tr_run_add_bookkeeping(tr_arena *arena, tr_type *root)
     return tr_type_add(arena, root, book) ? book : NULL;
 }
 
+bool tr_run_add_identity_map(tr_arena *arena, tr_type *root, bool with_primary)
+{
+    tr_type *map = tr_type_make(arena, TR_KIND_MAP, tr_str_of("identityMap"));
+    tr_type *list = tr_type_make(arena, TR_KIND_ARRAY, tr_str_of("value"));
+    tr_type *item = tr_type_make(arena, TR_KIND_OBJECT, tr_str_of("element"));
+    tr_type *id = tr_type_make(arena, TR_KIND_STRING, tr_str_of("id"));
+    tr_type *primary = tr_type_make(arena, TR_KIND_BOOLEAN, tr_str_of("primary"));
+    return map != NULL && list != NULL && item != NULL && id != NULL && primary != NULL &&
+           tr_type_add(arena, item, id) && (!with_primary || tr_type_add(arena, item, primary)) &&
+           tr_type_add(arena, list, item) && tr_type_add(arena, map, list) &&
+           tr_type_add(arena, root, map);
+}
+
 tr_code tr_run_find_bookkeeping(const tr_shape *shape, uint32_t leaves[TR_RUN_MEMBER_COUNT],
                                 tr_err *err)
 {

@@ -143,6 +143,8 @@ TR_MUST_CHECK tr_code tr_run_write(const tr_run_rows *rows, tr_sink sink, tr_err
 
 /* Adds the bookkeeping struct to a row type. NULL: no memory. */
 tr_type *tr_run_add_bookkeeping(tr_arena *arena, tr_type *root);
+/* Adds identityMap, a map of lists of {id, primary?}, to a row type. False: no memory. */
+bool tr_run_add_identity_map(tr_arena *arena, tr_type *root, bool with_primary);
 #define TR_RUN_IDENTITY_KEY "identityKey"
 
 /* Folds runs of a dataset when there are more than a few of a size class: newest record per identity

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """aepp, the public Python client, unchanged, on our Catalog and Data Access: its own calls and what it reads."""
-import aepp
 import pyarrow.parquet as pq
 import pytest
 from aepp import catalog, dataaccess
 
+import aepp_world
 import export_world
 from export_world import CATALOG, PROFILE
 
@@ -21,14 +21,8 @@ def world(server, client):
 
 @pytest.fixture(scope="module")
 def configured(server, client):
-    """aepp keeps its configuration in module globals: only the host is ours."""
-    saved = dict(aepp.config.endpoints)
-    aepp.configure(org_id=client["org_id"], client_id=client["client_id"], secret=client["client_secret"],
-                   tech_id=client["technical_account_id"], scopes="openid", sandbox="prod")
-    aepp.config.endpoints["global"] = server.url
-    aepp.config.config_object["oauthTokenEndpointV2"] = server.url + "/ims/token/v3"
-    yield
-    aepp.config.endpoints.update(saved)
+    with aepp_world.configured(server, client):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 interactive classes."""
 import uuid
 
-import aepp
 import pytest
 from aepp import queryservice
 
+import aepp_world
 import export_world
 from export_world import until
 from query_world import ROWS, Shop
@@ -19,15 +19,8 @@ def shop(server):
 
 @pytest.fixture(scope="module")
 def query(server, shop):
-    """aepp keeps its configuration in module globals: only the host is ours."""
-    saved = dict(aepp.config.endpoints)
-    client = shop.client
-    aepp.configure(org_id=client["org_id"], client_id=client["client_id"], secret=client["client_secret"],
-                   tech_id=client["technical_account_id"], scopes="openid", sandbox="prod")
-    aepp.config.endpoints["global"] = server.url
-    aepp.config.config_object["oauthTokenEndpointV2"] = server.url + "/ims/token/v3"
-    yield queryservice.QueryService()
-    aepp.config.endpoints.update(saved)
+    with aepp_world.configured(server, shop.client):
+        yield queryservice.QueryService()
 
 
 def ended(query, sent):

@@ -8,6 +8,7 @@ import aepp
 import pytest
 from aepp import identity
 
+import aepp_world
 import export_world
 
 IDENTITY = "/data/core/identity"
@@ -339,19 +340,13 @@ def test_a_mapping_needs_a_namespace_to_map_to(graph, target, text):
 
 @pytest.fixture(scope="module")
 def client(server):
-    """aepp keeps its configuration in module globals: only the host is ours."""
     own = server.add_client("aepp identities", org=export_world.new_org())
-    saved = dict(aepp.config.endpoints)
-    aepp.configure(org_id=own["org_id"], client_id=own["client_id"], secret=own["client_secret"],
-                   tech_id=own["technical_account_id"], scopes="openid", sandbox="prod")
-    aepp.config.endpoints["global"] = server.url
-    aepp.config.config_object["oauthTokenEndpointV2"] = server.url + "/ims/token/v3"
     world = export_world.World(export_world.Api(server.url, own))
     world.ingest(world.crm, [{"identityMap": person(Email="ann@example.org", Phone="+1")}])
-    made = identity.Identity()
-    made.endpoint = server.url + aepp.config.endpoints["identity"]
-    yield made
-    aepp.config.endpoints.update(saved)
+    with aepp_world.configured(server, own):
+        made = identity.Identity()
+        made.endpoint = server.url + aepp.config.endpoints["identity"]
+        yield made
 
 
 def test_the_client_library_makes_and_finds_namespaces(client):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Edge destinations and projections: /data/core/ups/config/destinations, /projections, and the projected profile."""
-import aepp
 import pytest
 from aepp import customerprofile
 
+import aepp_world
 import export_world
 
 UPS = "/data/core/ups"
@@ -123,12 +123,7 @@ def test_a_wrong_projection_is_refused_by_its_member(api, filled, destination, p
 
 def test_aepp_manages_destinations_and_projections(server, api, filled):
     client = server.add_client("aepp", org=api.session.headers["x-gw-ims-org-id"])
-    saved = dict(aepp.config.endpoints)
-    aepp.configure(org_id=client["org_id"], client_id=client["client_id"], secret=client["client_secret"],
-                   tech_id=client["technical_account_id"], scopes="openid", sandbox="prod")
-    aepp.config.endpoints["global"] = server.url
-    aepp.config.config_object["oauthTokenEndpointV2"] = server.url + "/ims/token/v3"
-    try:
+    with aepp_world.configured(server, client):
         profile = customerprofile.Profile()
         made = profile.createDestination({"type": "EDGE", "dataCenters": ["OR1"], "ttl": 3600})
         assert made["id"] in [one["id"] for one in profile.getDestinations()]
@@ -143,6 +138,3 @@ def test_aepp_manages_destinations_and_projections(server, api, filled):
         assert renamed["version"] == 2 and profile.getProjection(projection["id"])["name"] == "ids"
         assert profile.deleteProjection(projection["id"]) == 204
         assert profile.deleteDestination(made["id"]) == 204
-    finally:
-        aepp.config.endpoints.clear()
-        aepp.config.endpoints.update(saved)

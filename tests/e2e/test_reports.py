@@ -4,10 +4,10 @@ import collections
 import datetime
 import random
 
-import aepp
 import pytest
 from aepp import customerprofile
 
+import aepp_world
 import export_world
 
 STATUS = "/data/core/ups/previewsamplestatus"
@@ -121,17 +121,9 @@ def test_a_sandbox_without_data_has_empty_reports(server):
 
 def test_aepp_reads_the_reports(server, api, filled):
     client = server.add_client("aepp", org=api.session.headers["x-gw-ims-org-id"])
-    saved = dict(aepp.config.endpoints)
-    aepp.configure(org_id=client["org_id"], client_id=client["client_id"], secret=client["client_secret"],
-                   tech_id=client["technical_account_id"], scopes="openid", sandbox="prod")
-    aepp.config.endpoints["global"] = server.url
-    aepp.config.config_object["oauthTokenEndpointV2"] = server.url + "/ims/token/v3"
-    try:
+    with aepp_world.configured(server, client):
         profile = customerprofile.Profile()
         assert profile.getPreviewStatus()["status"] == "TASK_FINISHED"
         assert len(profile.getPreviewDataSet()) == 3 and len(profile.getPreviewNamespace()) == 2
         assert sum(profile.getPreviewDataSetOverlap().values()) == int(profile.getPreviewStatus()["totalRows"])
         assert len(profile.getPreviewDataSet(output="df")) == 3
-    finally:
-        aepp.config.endpoints.clear()
-        aepp.config.endpoints.update(saved)
