@@ -28,9 +28,8 @@ tr_code tr_live_name(tr_live *live, tr_err *err)
     TR_TRY(tr_segment_graph_version(tr_segment_parts_of(live->export->parts.segment), &live->tenant,
                                     json_object_get(live->json, "policy"), &version, err));
     json_t *rest = json_copy(live->json);
-    const bool is_good =
-        rest != NULL && json_object_del(rest, "output") == 0 &&
-        json_object_set_new(rest, "graph", json_integer((json_int_t)version)) == 0;
+    const bool is_good = rest != NULL && json_object_del(rest, "output") == 0 &&
+                         json_object_set_new(rest, "graph", json_integer((json_int_t)version)) == 0;
     tr_code code = is_good ? tr_json_write(rest, &text, err) : no_memory(err);
     if (code == TR_OK)
         tr_hash128_text(tr_hash128_of(tr_buf_str(&text)), live->key);

@@ -18,6 +18,7 @@ struct tr_membership_removal {
     const tr_forget_list *list;
     item *items;
     uint32_t count, cap;
+    json_t *places; /* {"<run>/<name>": place in items} */
 };
 
 static tr_code no_memory(tr_err *err)
@@ -33,6 +34,11 @@ tr_code tr_membership_removal_open(const tr_membership_place *place, const tr_fo
         return no_memory(err);
     *removal = (tr_membership_removal){.place = *place, .tenant = *place->tenant, .list = list};
     removal->place.tenant = &removal->tenant;
+    removal->places = json_object();
+    if (removal->places == NULL) {
+        tr_free(removal);
+        return no_memory(err);
+    }
     *out = removal;
     return TR_OK;
 }
@@ -67,10 +73,10 @@ static tr_code list_all(const tr_membership_place *place, json_t **out, tr_err *
 
 static item *find(const tr_membership_removal *removal, const char *run, const char *name)
 {
-    for (uint32_t i = 0; i < removal->count; i++)
-        if (strcmp(removal->items[i].run, run) == 0 && strcmp(removal->items[i].name, name) == 0)
-            return &removal->items[i];
-    return NULL;
+    char key[160];
+    (void)snprintf(key, sizeof key, "%s/%s", run, name);
+    const json_t *place = json_object_get(removal->places, key);
+    return place == NULL ? NULL : &removal->items[json_integer_value(place)];
 }
 
 static tr_code look_at(tr_membership_removal *removal, const char *run, const char *name,
@@ -98,8 +104,11 @@ static tr_code look_at(tr_membership_removal *removal, const char *run, const ch
     if (code == TR_NOT_FOUND) /* it has been replaced meanwhile */
         return TR_OK;
     TR_TRY(code);
-    removal->count++;
-    return TR_OK;
+    char key[160];
+    (void)snprintf(key, sizeof key, "%s/%s", run, name);
+    const json_int_t place = removal->count++; /* what it placed is removed at the end */
+    return json_object_set_new(removal->places, key, json_integer(place)) == 0 ? TR_OK
+                                                                               : no_memory(err);
 }
 
 tr_code tr_membership_removal_prepare(tr_membership_removal *removal, tr_err *err)
@@ -207,6 +216,7 @@ void tr_membership_removal_close(tr_membership_removal *removal, bool is_in_forc
                                 own->run, own->file.name, NULL) != TR_OK)
             tr_log(TR_LOG_WARN, "segment", "membership_folder_kept", "run=%s", own->run);
     }
+    json_decref(removal->places);
     tr_free(removal->items);
     tr_free(removal);
 }

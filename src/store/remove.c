@@ -27,6 +27,7 @@ struct tr_store_removal {
     const tr_forget_list *list;
     item *items;
     uint32_t count, cap;
+    json_t *known; /* their ids: there may be a hundred thousand, and everybody waits for `apply` */
 };
 
 static tr_code no_memory(tr_err *err)
@@ -137,8 +138,12 @@ tr_code tr_store_removal_open(tr_store *store, const tr_tenant *tenant, int64_t 
     tr_store_removal *removal = tr_alloc_zeroed(1, sizeof *removal);
     if (removal == NULL)
         return no_memory(err);
-    *removal =
-        (tr_store_removal){.store = store, .tenant = *tenant, .number = number, .list = list};
+    *removal = (tr_store_removal){
+        .store = store, .tenant = *tenant, .number = number, .list = list, .known = json_object()};
+    if (removal->known == NULL) {
+        tr_free(removal);
+        return no_memory(err);
+    }
     (void)pthread_mutex_lock(&store->compacting);
     *out = removal;
     return TR_OK;
@@ -171,10 +176,7 @@ static tr_code list_all(const tr_store_removal *removal, tr_run_list *list, tr_e
 
 static bool was_looked_at(const tr_store_removal *removal, const tr_run_entry *entry)
 {
-    for (uint32_t i = 0; i < removal->count; i++)
-        if (strcmp(removal->items[i].entry.id, entry->id) == 0)
-            return true;
-    return false;
+    return json_object_get(removal->known, entry->id) != NULL;
 }
 
 static tr_code look_at(tr_store_removal *removal, const tr_run_entry *entry, tr_err *err)
@@ -203,8 +205,9 @@ static tr_code look_at(tr_store_removal *removal, const tr_run_entry *entry, tr_
         TR_NOT_FOUND) /* its batch was taken back meanwhile: apply does not find it either */
         return TR_OK;
     TR_TRY(code);
-    removal->count++;
-    return TR_OK;
+    removal->count++; /* first: what it placed is removed at the end */
+    return json_object_set_new(removal->known, entry->id, json_true()) == 0 ? TR_OK
+                                                                            : no_memory(err);
 }
 
 tr_code tr_store_removal_prepare(tr_store_removal *removal, tr_err *err)
@@ -362,6 +365,7 @@ void tr_store_removal_close(tr_store_removal *removal, bool is_in_force)
         if (removal->items[i].file.is_rewritten)
             end_item(removal, &removal->items[i], is_in_force);
     (void)pthread_mutex_unlock(&removal->store->compacting);
+    json_decref(removal->known);
     tr_free(removal->items);
     tr_free(removal);
 }

@@ -86,9 +86,8 @@ tr_code tr_stitched_find(tr_store *store, const tr_tenant *tenant, const char *s
 bool tr_stitched_is_there(tr_store *store, const tr_tenant *tenant, const char *id)
 {
     tr_object object = {0};
-    const bool is_its =
-        tr_catalog_get(store->catalog, tenant, kind, id, &object, NULL) == TR_OK &&
-        strcmp(object.state, "profile") == 0 && !is_lost(store, tenant, &object);
+    const bool is_its = tr_catalog_get(store->catalog, tenant, kind, id, &object, NULL) == TR_OK &&
+                        strcmp(object.state, "profile") == 0 && !is_lost(store, tenant, &object);
     tr_object_clear(&object);
     return is_its;
 }
@@ -108,8 +107,7 @@ static tr_code check_source(tr_store *store, const tr_tenant *tenant, const tr_s
 {
     if (of->source_kind[0] == '\0')
         return TR_OK;
-    tr_code code =
-        tr_catalog_get(store->catalog, tenant, of->source_kind, of->source, source, err);
+    tr_code code = tr_catalog_get(store->catalog, tenant, of->source_kind, of->source, source, err);
     if (code == TR_OK && is_withdrawn(of->source_kind, source->state)) {
         tr_object_clear(source);
         code = TR_NOT_FOUND;
@@ -121,11 +119,11 @@ static tr_code describe(const tr_stitched_new *of, const tr_object *source,
                         const tr_lake_written *written, uint64_t rows, json_t **out, tr_err *err)
 {
     static const char *const copied[] = {"batchId", "behavior", "ingestedUs", "isUpsert"};
-    json_t *doc = json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:b}", "dataSetId", of->dataset,
-                            "name", of->name, "bytes", (json_int_t)written->bytes, "rows",
-                            (json_int_t)rows, "xxh128", written->xxh128, "digest", of->digest,
-                            "sourceKind", of->source_kind, "isCompacted",
-                            (int)(strcmp(of->source_kind, "file") != 0));
+    json_t *doc =
+        json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:b}", "dataSetId", of->dataset, "name",
+                  of->name, "bytes", (json_int_t)written->bytes, "rows", (json_int_t)rows, "xxh128",
+                  written->xxh128, "digest", of->digest, "sourceKind", of->source_kind,
+                  "isCompacted", (int)(strcmp(of->source_kind, "file") != 0));
     bool is_good = doc != NULL;
     for (size_t i = 0; i < sizeof copied / sizeof *copied && is_good && source->doc != NULL; i++) {
         json_t *value = json_object_get(source->doc, copied[i]);
