@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 enum { CONDITIONS_MAX = 16, LIMIT_DEFAULT = 20, LIMIT_MAX = 1000, IDS_MAX = 10 };
+enum { PAGE_BYTES = 8 * 1024 * 1024 }; /* a page of statements ends early, when it has so much */
 
 typedef struct condition {
     const tr_query_field *field;
@@ -383,18 +384,35 @@ static json_t *page_link(const listing *l, const entry *at, int64_t limit, bool 
     return link;
 }
 
-static tr_code show_page(const listing *l, size_t from, size_t to, json_t *items, tr_err *err)
+static tr_code show_one(const listing *l, size_t index, json_t **out, tr_err *err)
 {
-    for (size_t i = from; i < to; i++) {
-        tr_object object = {0};
-        const tr_code code = tr_catalog_get(l->call->parts->catalog, &l->call->tenant, l->of->kind,
-                                            l->found[i].id, &object, err);
+    tr_object object = {0};
+    TR_TRY(tr_catalog_get(l->call->parts->catalog, &l->call->tenant, l->of->kind,
+                          l->found[index].id, &object, err));
+    *out = l->of->show(l->call, &object);
+    tr_object_clear(&object);
+    return *out == NULL ? no_memory(err) : TR_OK;
+}
+
+/* From *from on, or backwards from *to: it ends early when it has much, and moves the border. */
+static tr_code show_page(const listing *l, size_t *from, size_t *to, bool is_backwards,
+                         json_t *items, tr_err *err)
+{
+    size_t bytes = 0;
+    const size_t count = *to - *from;
+    for (size_t i = 0; i < count; i++) {
+        json_t *item = NULL;
+        const size_t index = is_backwards ? *to - 1 - i : *from + i;
+        if (bytes > PAGE_BYTES) {
+            *(is_backwards ? from : to) = is_backwards ? index + 1 : index;
+            return TR_OK;
+        }
+        const tr_code code = show_one(l, index, &item, err);
         if (code == TR_NOT_FOUND) /* removed since */
             continue;
         TR_TRY(code);
-        json_t *item = l->of->show(l->call, &object);
-        tr_object_clear(&object);
-        if (item == NULL || json_array_append_new(items, item) != 0)
+        bytes += json_dumpb(item, NULL, 0, JSON_COMPACT);
+        if (json_array_insert_new(items, is_backwards ? 0 : json_array_size(items), item) != 0)
             return no_memory(err);
     }
     return TR_OK;
@@ -412,7 +430,7 @@ static tr_code reply(const listing *l, tr_err *err)
     if (is_prev)
         from = to > (size_t)limit ? to - (size_t)limit : 0;
     json_t *items = json_array(), *links = json_object();
-    const tr_code code = show_page(l, from, to, items, err);
+    const tr_code code = show_page(l, &from, &to, is_prev, items, err);
     if (code != TR_OK) {
         json_decref(items);
         json_decref(links);

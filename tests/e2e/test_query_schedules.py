@@ -67,6 +67,23 @@ def test_templates_come_in_pages(server):
     assert shop.api.call("GET", TEMPLATES + "/count")["totalCount"] == 5
 
 
+def test_a_page_of_long_statements_ends_early_and_the_rest_follows(server):
+    shop = Shop(server)
+    templates = QUERY + "/query-templates"
+    long = "SELECT 1 AS one -- " + "x" * 900_000
+    made = [shop.api.call("POST", templates, 202, {"name": f"long{i}", "sql": long})["id"] for i in range(12)]
+    sizes, seen, path = [], [], templates + "?orderby=%2Bcreated&limit=1000"
+    while path is not None:
+        answer = shop.api.request("GET", path)
+        page = answer.json()
+        sizes.append(len(answer.content))
+        seen += [t["id"] for t in page["templates"]]
+        last, path = page, page["_links"].get("next", {}).get("href", "").removeprefix(server.url) or None
+    assert seen == made and len(sizes) > 1 and max(sizes) < 12_000_000
+    back = shop.api.call("GET", last["_links"]["prev"]["href"].removeprefix(server.url))["templates"]
+    assert [t["id"] for t in back] == made[len(made) - len(last["templates"]) - len(back):-len(last["templates"])]
+
+
 def test_a_query_runs_a_template_with_its_values_over_it(shop):
     one = template(shop, "SELECT * FROM $table LIMIT $n", queryParameters={"table": "crm", "n": 2})
     done = shop.ok(templateId=one["id"])
