@@ -6,10 +6,29 @@
 
 #include <stdio.h>
 
+/* The mark of a fork (generators.c), with which a value would choose what of the statement runs. */
+enum { FORK_MARK = 1 };
+
+static tr_code put_marked_literal(tr_buf *sql, tr_str text, tr_err *err)
+{
+    TR_TRY(tr_buf_append(sql, tr_str_of("('"), err));
+    for (size_t i = 0; i < text.len; i++) {
+        const tr_str one = {text.at + i, 1};
+        TR_TRY(tr_buf_append(sql,
+                             text.at[i] == '\''        ? tr_str_of("''")
+                             : text.at[i] == FORK_MARK ? tr_str_of("' || chr(1) || '")
+                                                       : one,
+                             err));
+    }
+    return tr_buf_append(sql, tr_str_of("')"), err);
+}
+
 tr_code tr_put_literal(tr_buf *sql, tr_str text, tr_err *err)
 {
     if (text.len > 0 && memchr(text.at, '\0', text.len) != NULL)
         return TR_FAIL(err, TR_INVALID, "a text with a NUL byte in it");
+    if (text.len > 0 && memchr(text.at, FORK_MARK, text.len) != NULL)
+        return put_marked_literal(sql, text, err);
     TR_TRY(tr_buf_reserve(sql, text.len * 2 + 2, err));
     sql->at[sql->len++] = '\'';
     for (size_t i = 0; i < text.len; i++) {

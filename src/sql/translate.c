@@ -349,6 +349,8 @@ tr_code tr_translate(tr_str sql, const tr_plan_session *session, tr_arena *arena
         if (is_write)
             return TR_OK;
     }
+    if (memchr(sql.at, '\1', sql.len) != NULL) /* what the rewriting marks forks with */
+        return refuse(state, "42601", err, "a statement with the control character U+0001");
     out->kind = TR_PLAN_QUERY;
     out->tag = "SELECT";
     if (tr_token_is(&tokens, 0, "show"))

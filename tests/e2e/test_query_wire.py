@@ -70,6 +70,19 @@ def test_parameters_are_values(db):
     assert db.execute("SELECT count(*) FROM crm").fetchone()[0] >= ROWS
 
 
+def test_a_value_cannot_take_conditions_out_of_a_statement(db):
+    """U+0001 marks, for the worker, where one of two texts may stand: in a value it is only a character."""
+    mine = "SELECT count(*) FROM (VALUES ('mine', 'a'), ('other', 'b')) t(owner, x) WHERE x <> %s AND owner = 'mine' AND x <> %s"
+    assert db.execute(mine, ("c", "d")).fetchone() == (1,)
+    assert db.execute(mine, ("\1{\1|", "\1}")).fetchone() == (1,)
+    for text in ("\1", "\1{a\1|b\1}", "x\1'y\1"):
+        assert db.execute("SELECT %s::TEXT AS t", (text,)).fetchone() == (text,)
+    name = table()
+    db.execute(f"CREATE TABLE {name} AS SELECT %s::TEXT AS s", ("\1{a\1|b\1}",))
+    assert db.execute(f"SELECT s FROM {name}").fetchone() == ("\1{a\1|b\1}",)
+    assert state_of(db, "SELECT '\1{a\1|b\1}'") == "42601"
+
+
 def test_errors_carry_their_sqlstate_and_the_session_goes_on(db):
     name = table()
     db.execute(f"CREATE TABLE {name} AS SELECT 1 AS id")
