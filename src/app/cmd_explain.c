@@ -18,11 +18,12 @@
 
 static const char usage[] =
     "usage: tributary explain [--policy ID] [--fields PATH,PATH...] [--json] NAMESPACE:ID\n"
-    "One merged profile: each field, the fragment it comes from and those that lost. It is found "
-    "by\n"
-    "its primary identity; by any identity of the person under a policy that asks the identity "
-    "graph,\n"
-    "and then with the identities that it is made of, and those that had to leave.\n"
+    "One merged profile: each field, the fragment it comes from and those that lost. Under a "
+    "policy that\n"
+    "asks the identity graph, as the default does, it is found by any identity of the person, and "
+    "shown with\n"
+    "those that it is made of and those that had to leave; else by the primary identity of its "
+    "records.\n"
     "  --policy ID       merge by this policy instead of the sandbox's default\n"
     "  --fields PATHS    only these fields, e.g. identityMap,person.name\n"
     "  --json            the server's answer as it is\n" TR_REMOTE_USAGE "\n"

@@ -237,6 +237,31 @@ static tr_code print_diagnostics(tr_remote *remote, const char *id, tr_err *err)
     return code;
 }
 
+/* Identities that link nobody are no error, but look like links that are missing: so they are told.
+ * Of namespaces nobody named, or values that are nobody's ("null", say). */
+static tr_code print_unlinked(tr_remote *remote, const char *id, json_int_t rows, tr_err *err)
+{
+    char path[256];
+    tr_buf text = {.bytes_max = (size_t)1 << 26};
+    tr_str line;
+    bool is_first = true;
+    fprintf(stderr, "note: identities of %s rows link nobody", tr_group_digits(rows).text);
+    (void)snprintf(path, sizeof path, META "/%.100s/meta?path=unknown_namespaces.json", id);
+    const tr_code code = tr_remote_get(remote, path, &text, err);
+    tr_json_cutter cutter = {.text = tr_buf_str(&text)};
+    while (code == TR_OK && tr_json_next_row(&cutter, &line)) {
+        json_t *row = NULL;
+        if (tr_json_parse(line, &row, NULL) == TR_OK)
+            fprintf(stderr, "%s%s", is_first ? "; not among the org's namespaces: " : ", ",
+                    tr_json_text(row, "namespace", ""));
+        json_decref(row);
+        is_first = false;
+    }
+    fprintf(stderr, "\n");
+    tr_buf_free(&text);
+    return code == TR_NOT_FOUND ? TR_OK : code; /* all are named: then it is the values */
+}
+
 /* What went wrong goes to stderr, the result to stdout. */
 static tr_code report(tr_remote *remote, const options *o, const char *id, const json_t *batch,
                       tr_err *err)
@@ -262,6 +287,9 @@ static tr_code report(tr_remote *remote, const options *o, const char *id, const
         if (bad > 0)
             printf(", %s refused", tr_group_digits(bad).text);
         printf("\n");
+        const json_int_t unlinked = tr_json_int(metrics, "invalidRecordsIdentity", 0);
+        if (unlinked > 0)
+            TR_TRY(print_unlinked(remote, id, unlinked, err));
     }
     return is_good ? TR_OK
                    : TR_FAIL(err, TR_SEMANTIC, "batch %s ended %s: nothing of it was taken", id,

@@ -164,7 +164,9 @@ static tr_code tell_names(const json_t *list, tr_err *err)
         if (at + 1 < sizeof names)
             at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i == 0 ? "" : ", ",
                                    tr_json_text(row, "table", ""));
-    return TR_FAIL(err, TR_NOT_FOUND, "the SQL names no table of this sandbox; there are: %s",
+    return TR_FAIL(err, TR_NOT_FOUND,
+                   "the SQL names no table of this sandbox; there are: %s (and of a server, "
+                   "see serve --pg-listen: profile, segment_membership and others)",
                    names[0] != '\0' ? names : "none");
 }
 

@@ -257,6 +257,15 @@ def test_a_bad_row_is_shown_with_its_reason(world, as_client, tmp_path):
     assert "firstName" in done.stderr
 
 
+def test_identities_that_link_nobody_are_told(world, as_client, tmp_path):
+    row = world.row(3100, firstName="x")
+    odd = {**row, "identityMap": {**row["identityMap"], "Nobodys": [{"id": "1"}], "Email": [{"id": "null"}]}}
+    done = run("ingest", *as_client, "--dataset", world.crm, lines(tmp_path / "odd.json", [odd, odd]))
+    assert done.returncode == 0 and re.fullmatch(r"batch \w+: 2 rows\n", done.stdout)
+    note = re.search(r"^note: identities of 2 rows link nobody; not among the org's namespaces: (.*)$", done.stderr, re.M)
+    assert "Nobodys" in note[1].split(", ") and "Email" not in note[1]
+
+
 def test_a_large_file_goes_up_in_parts(world, as_client, tmp_path):
     file = tmp_path / "large.json"
     filler = "x" * 60000
