@@ -257,9 +257,9 @@ static tr_code print_unlinked(tr_remote *remote, const char *id, json_int_t rows
         json_decref(row);
         is_first = false;
     }
-    fprintf(stderr, "\n");
+    fprintf(stderr, "%s\n", is_first ? ": their values are blank, \"null\" or the like" : "");
     tr_buf_free(&text);
-    return code == TR_NOT_FOUND ? TR_OK : code; /* all are named: then it is the values */
+    return code == TR_NOT_FOUND ? TR_OK : code;
 }
 
 /* What went wrong goes to stderr, the result to stdout. */

@@ -264,6 +264,9 @@ def test_identities_that_link_nobody_are_told(world, as_client, tmp_path):
     assert done.returncode == 0 and re.fullmatch(r"batch \w+: 2 rows\n", done.stdout)
     note = re.search(r"^note: identities of 2 rows link nobody; not among the org's namespaces: (.*)$", done.stderr, re.M)
     assert "Nobodys" in note[1].split(", ") and "Email" not in note[1]
+    empty = {"identityMap": {"ECID": [{"id": f"{3100:038}", "primary": True}], "Email": [{"id": "null"}]}}
+    done = run("ingest", *as_client, "--dataset", world.crm, lines(tmp_path / "empty.json", [empty]))
+    assert re.search(r"^note: identities of 1 rows link nobody: their values are blank, \"null\" or the like$", done.stderr, re.M)
 
 
 def test_a_large_file_goes_up_in_parts(world, as_client, tmp_path):
