@@ -118,6 +118,7 @@ static tr_query_session *take_oldest(tr_query_pool *pool)
 static void note_taken(tr_query_pool *pool, tr_query_session *s, int64_t sandbox)
 {
     s->sandbox = sandbox;
+    atomic_store(&s->deadline_us, 0);
     s->next = pool->taken;
     pool->taken = s;
     pool->taken_count++;
@@ -129,7 +130,26 @@ static void forget_taken(tr_query_pool *pool, tr_query_session *s)
     while (*at != s)
         at = &(*at)->next;
     *at = s->next;
-    pool->taken_count--;
+    pool->taken_count -= !s->is_lost;
+}
+
+/* A cursor that nobody fetches from keeps its worker, but not beyond the statement's deadline. The
+ * worker is killed, and its place is free; its owner is told when it asks. Whoever waits for an
+ * answer sees to the deadline himself, before GRACE_US are over. */
+static bool lose_one(tr_query_pool *pool)
+{
+    enum { GRACE_US = 500000 };
+    const int64_t now_us = tr_time_monotonic_us() - GRACE_US;
+    for (tr_query_session *s = pool->taken; s != NULL; s = s->next) {
+        const int64_t deadline_us = atomic_load(&s->deadline_us);
+        if (s->is_lost || deadline_us == 0 || deadline_us > now_us)
+            continue;
+        s->is_lost = true;
+        pool->taken_count--;
+        tr_query_session_kill(s);
+        return true;
+    }
+    return false;
 }
 
 /* Whether a sandbox may take one more. */
@@ -137,7 +157,7 @@ static bool has_share(const tr_query_pool *pool, int64_t sandbox)
 {
     uint32_t count = 0;
     for (const tr_query_session *s = pool->taken; s != NULL && sandbox != 0; s = s->next)
-        count += s->sandbox == sandbox;
+        count += s->sandbox == sandbox && !s->is_lost;
     return count < (pool->workers_max * 3 + 3) / 4;
 }
 
@@ -238,7 +258,7 @@ static bool step(tr_query_pool *pool)
         drop(pool, take_oldest(pool));
         return true;
     }
-    return false;
+    return pool->first != NULL && lose_one(pool);
 }
 
 static void *keep(void *arg)
@@ -247,7 +267,10 @@ static void *keep(void *arg)
     (void)pthread_mutex_lock(&pool->lock);
     while (!pool->is_stopping)
         if (!step(pool))
-            wait_until(pool, &pool->work, pool->parked != NULL ? 1000 : 60000);
+            wait_until(pool, &pool->work,
+                       pool->first != NULL    ? 500
+                       : pool->parked != NULL ? 1000
+                                              : 60000);
     while (pool->first != NULL) {
         const tr_err err = {.text = "the server is shutting down"};
         give(pool, pool->first, NULL, TR_CANCELLED, &err);
@@ -352,6 +375,7 @@ void tr_query_pool_give_back(tr_query_pool *pool, tr_query_session *s, bool is_w
 {
     (void)pthread_mutex_lock(&pool->lock);
     forget_taken(pool, s);
+    is_whole = is_whole && !s->is_lost;
     const bool is_parked = is_whole && s->sandbox != 0 && pool->first == NULL && !pool->is_stopping;
     if (is_parked) {
         s->parked_us = tr_time_monotonic_us();

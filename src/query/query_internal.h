@@ -71,7 +71,8 @@ struct tr_query_session {
     char *spill;
     tr_query_hold hold;
     uint32_t deadline_s;
-    int64_t deadline_us;
+    _Atomic int64_t deadline_us; /* of the command; 0: none was sent */
+    bool is_lost;                /* taken, and killed by the pool: its place is somebody else's */
     tr_buf read; /* answers, from `at` on not looked at yet */
     size_t at;
 };

@@ -428,6 +428,35 @@ static void a_sandbox_that_keeps_its_workers_leaves_some_to_others(void)
     CHECK(tr_dir_remove(path_of(3, "scratch"), NULL) == TR_OK);
 }
 
+static void a_worker_that_is_kept_beyond_its_deadline_is_given_up(void)
+{
+    tr_query *query = NULL;
+    tr_query_session *kept = NULL, *other = NULL;
+    tr_query_answer answer;
+    tr_err err = {0};
+    const tr_query_turn one = {.sandbox = 1, .client_fd = -1};
+    const tr_query_turn two = {.sandbox = 2, .client_fd = -1};
+    json_t *command = json_pack("{s:s,s:s,s:{}}", "do", "run", "sql",
+                                "SELECT * FROM range(10000000)", "tables");
+    const tr_query_options options = {.worker_path = getenv("TR_QUERY_WORKER"),
+                                      .scratch_folder = path_of(3, "scratch"),
+                                      .deadline_s = 2,
+                                      .workers_max = 1};
+    CHECK(tr_query_open(&options, &query, NULL) == TR_OK);
+    CHECK(tr_query_session_take(query, &one, &kept, NULL) == TR_OK);
+    CHECK(tr_query_session_send(kept, command, NULL) == TR_OK);
+    (void)usleep(1200000); /* a cursor: nobody reads */
+    CHECK(tr_query_session_take(query, &two, &other, &err) == TR_OK);
+    CHECK(tr_query_session_next(kept, &answer, &err) == TR_LIMIT);
+    tr_query_session_close(kept);
+    tr_query_session_close(other);
+    CHECK(tr_query_session_take(query, &one, &kept, NULL) == TR_OK); /* the count is right */
+    tr_query_session_close(kept);
+    tr_query_close(query);
+    json_decref(command);
+    CHECK(tr_dir_remove(path_of(3, "scratch"), NULL) == TR_OK);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -462,6 +491,7 @@ int main(void)
         RUN(a_query_that_never_ends_is_stopped_and_leaves_no_scratch);
         RUN(calls_run_side_by_side);
         RUN(a_sandbox_that_keeps_its_workers_leaves_some_to_others);
+        RUN(a_worker_that_is_kept_beyond_its_deadline_is_given_up);
         tr_query_close(real);
     }
     failed += tr_dir_remove(folder, NULL) != TR_OK;
