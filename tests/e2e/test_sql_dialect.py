@@ -152,6 +152,9 @@ def test_explain_shows_the_plan_and_no_path(db):
     assert len(lines) > 3 and "/" not in "".join(lines).replace("1/1", "")
     plan = db.execute("EXPLAIN (FORMAT JSON) SELECT * FROM crm").fetchall()
     assert len(plan) == 1 and isinstance(json.loads(plan[0][0]), list)
+    analyzed = "\n".join(row[0] for row in db.execute("EXPLAIN ANALYZE SELECT * FROM crm, batches").fetchall())
+    assert "Total Files Read" in analyzed and "READ_JSON" in analyzed
+    assert all(word not in analyzed for word in ("/", "held", ".parquet", ".json")), analyzed
     assert any("Total Time" in row[0] or "rows" in row[0] for row in db.execute("EXPLAIN ANALYZE SELECT 1").fetchall())
     assert state_of(db, "EXPLAIN SELECT * FROM read_csv('/etc/passwd')") in ("0A000", "42883")
 
