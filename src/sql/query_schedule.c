@@ -246,6 +246,8 @@ static tr_code start_run(tr_query_schedules *s, const tr_tenant *tenant, const t
                                       .schedule_run = (const char *)run.at,
                                       .is_external = is_external};
         code = tr_query_submit(s->jobs, tenant, &order, &query, err);
+        if (code == TR_NOT_FOUND) /* the schedule is there */
+            code = TR_FAIL(err, TR_INVALID, "the schedule's query template is no longer there");
     }
     json_decref(query);
     tr_buf_free(&run);

@@ -241,6 +241,15 @@ def test_a_run_may_be_asked_for_and_cancelled(shop):
     shop.api.call("DELETE", f"{SCHEDULES}/{made['id']}", 202)
 
 
+def test_a_schedule_whose_template_is_gone_says_so(shop):
+    template = shop.api.call("POST", QUERY + "/query-templates", 202, {"name": "gone", "sql": "SELECT 1 AS one"})["id"]
+    made = shop.api.call("POST", QUERY + "/schedules", 202, {
+        "query": {"name": "n", "dbName": "prod:all", "templateId": template}, "schedule": {"schedule": "0 0 1 1 *"}})["id"]
+    shop.api.call("DELETE", f"{QUERY}/query-templates/{template}", 202)
+    answer = shop.api.request("POST", f"{QUERY}/schedules/{made}/runs")
+    assert answer.status_code == 400 and "template" in answer.json()["detail"]
+
+
 def test_a_scheduled_insert_appends_with_every_run(shop):
     name = "s_" + uuid.uuid4().hex[:8]
     shop.ok(f"CREATE TABLE {name} AS SELECT 0 AS n")
