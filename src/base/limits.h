@@ -56,6 +56,7 @@
 #define TR_LOOKUP_FIELDS_BYTES_MAX (64 * 1024)  /* a choice of fields: it is kept with its view */
 #define TR_SELECTOR_DEPTH_MAX 32               /* parentheses within each other in a choice of fields */
 #define TR_SELECTOR_BYTES_MAX (1024 * 1024)    /* of its paths written out */
+#define TR_PLANS_IN_A_ROW_MAX 64                /* by who finds that data of its plan was taken back */
 #define TR_LOOKUP_VIEWS_MAX 64                  /* policies and choices of fields that are kept ready */
 #define TR_SQL_BYTES_MAX (1024 * 1024)          /* one statement */
 /* Of one sandbox. */

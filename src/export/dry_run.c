@@ -7,6 +7,8 @@
  */
 #include "export/export_internal.h"
 
+#include "base/limits.h"
+
 enum { SAMPLES_MAX = 4 };
 
 typedef struct dry_run {
@@ -172,9 +174,8 @@ static tr_code tell(const dry_run *d, const json_t *plan, uint64_t all, json_t *
 static tr_code open_plan(dry_run *d, const tr_tenant *tenant, const json_t *body, json_t **plan,
                          tr_err *err)
 {
-    enum { TRIES = 8 };
     tr_code code = TR_NOT_FOUND;
-    for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
+    for (int i = 0; i < TR_PLANS_IN_A_ROW_MAX && code == TR_NOT_FOUND; i++) {
         json_t *policy = NULL;
         json_decref(*plan);
         *plan = NULL;

@@ -10,6 +10,7 @@
  */
 #include "export/export_internal.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 
 typedef struct counting {
@@ -302,7 +303,6 @@ static tr_code open_stored(tr_export_run *run, tr_object *object, tr_err *err)
 /* Planning again is tried again: data may be taken back between the new list and its opening. */
 static tr_code open_plan(tr_export_run *run, tr_err *err)
 {
-    enum { TRIES = 8 };
     tr_export_active *active = run->active;
     tr_export *export = active->export;
     tr_object stored = {0};
@@ -311,7 +311,7 @@ static tr_code open_plan(tr_export_run *run, tr_err *err)
     tr_code code = tr_export_settle(export, &active->tenant, &stored, err);
     if (code == TR_OK)
         code = open_stored(run, &stored, err);
-    for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
+    for (int i = 0; i < TR_PLANS_IN_A_ROW_MAX && code == TR_NOT_FOUND; i++) {
         code = plan_again(active, &stored, err);
         if (code == TR_OK)
             code = open_stored(run, &stored, err);

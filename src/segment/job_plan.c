@@ -31,7 +31,8 @@ static tr_code stitch_groups(const tr_segment_active *active, json_t *plan, tr_e
 {
     json_t *groups = json_object_get(plan, "groups"), *group;
     size_t i;
-    json_array_foreach(groups, i, group) {
+    json_array_foreach(groups, i, group)
+    {
         json_t *memberships, *stitched = NULL;
         const json_t *runs = json_object_get(plan, "runs");
         if (!tr_policy_is_stitched(json_object_get(group, "policy")))
@@ -49,8 +50,8 @@ static tr_code stitch_groups(const tr_segment_active *active, json_t *plan, tr_e
     return TR_OK;
 }
 
-tr_code tr_segment_plan_make(const tr_segment_active *active, const json_t *definitions,
-                             json_t **out, tr_err *err)
+static tr_code make_once(const tr_segment_active *active, const json_t *definitions, json_t **out,
+                         tr_err *err)
 {
     tr_store *store = active->segment->parts.store;
     tr_snapshot *snapshot = NULL;
@@ -67,6 +68,17 @@ tr_code tr_segment_plan_make(const tr_segment_active *active, const json_t *defi
     else
         json_decref(plan);
     return code;
+}
+
+/* Data may be taken back between the list of runs and their stitching: then it is made again. */
+tr_code tr_segment_plan_make(const tr_segment_active *active, const json_t *definitions,
+                             json_t **out, tr_err *err)
+{
+    tr_code code = TR_NOT_FOUND;
+    for (int i = 0; i < TR_PLANS_IN_A_ROW_MAX && code == TR_NOT_FOUND; i++)
+        code = make_once(active, definitions, out, err);
+    return code == TR_NOT_FOUND ? TR_FAIL(err, TR_BUSY, "the data changes too fast to plan a job")
+                                : code;
 }
 
 /* ---- opening */

@@ -11,8 +11,6 @@
 
 #include <unistd.h>
 
-enum { PLANS = 8 }; /* that one job makes in a row */
-
 static tr_code no_memory(tr_err *err)
 {
     return TR_FAIL(err, TR_NO_MEMORY, "no memory to run a segment job");
@@ -214,7 +212,8 @@ static tr_code open_plan(tr_segment_run *run, const json_t *definitions, tr_err 
     TR_TRY(code);
     tr_crash_point("segment_planned");
     code = tr_segment_plan_open(run, err);
-    for (int i = 0; i < PLANS && code == TR_NOT_FOUND; i++) /* data may go again meanwhile */
+    /* data may go again meanwhile */
+    for (int i = 0; i < TR_PLANS_IN_A_ROW_MAX && code == TR_NOT_FOUND; i++)
         code = plan_again(run, definitions, err);
     return code;
 }
@@ -340,7 +339,7 @@ static tr_code work(tr_segment_run *run, tr_err *err)
     while (is_stale && code != TR_OK) { /* members of data that is gone must not come back */
         is_stale = false;
         code = plan_again(run, definitions, err);
-        for (int i = 0; i < PLANS && code == TR_NOT_FOUND; i++)
+        for (int i = 0; i < TR_PLANS_IN_A_ROW_MAX && code == TR_NOT_FOUND; i++)
             code = plan_again(run, definitions, err);
         if (code == TR_OK)
             code = evaluate(run, &is_stale, err);

@@ -104,9 +104,9 @@ static tr_code stitch_snapshot(const tr_segment_parts *parts, const tr_tenant *t
     return code;
 }
 
-tr_code tr_segment_snapshot(const tr_segment_parts *parts, const tr_tenant *tenant,
-                            const json_t *policy, const char *membership, const atomic_bool *cancel,
-                            tr_snapshot **out, tr_err *err)
+static tr_code snapshot_once(const tr_segment_parts *parts, const tr_tenant *tenant,
+                             const json_t *policy, const char *membership,
+                             const atomic_bool *cancel, tr_snapshot **out, tr_err *err)
 {
     tr_snapshot *snapshot = NULL;
     TR_TRY(tr_store_snapshot(parts->store, tenant, &snapshot, err));
@@ -117,4 +117,16 @@ tr_code tr_segment_snapshot(const tr_segment_parts *parts, const tr_tenant *tena
     const tr_code code = stitch_snapshot(parts, tenant, snapshot, membership, cancel, out, err);
     tr_store_release(parts->store, snapshot);
     return code;
+}
+
+/* Data may be taken back between the list of runs and their stitching: then it is made again. */
+tr_code tr_segment_snapshot(const tr_segment_parts *parts, const tr_tenant *tenant,
+                            const json_t *policy, const char *membership, const atomic_bool *cancel,
+                            tr_snapshot **out, tr_err *err)
+{
+    tr_code code = TR_NOT_FOUND;
+    for (int i = 0; i < TR_PLANS_IN_A_ROW_MAX && code == TR_NOT_FOUND; i++)
+        code = snapshot_once(parts, tenant, policy, membership, cancel, out, err);
+    return code == TR_NOT_FOUND ? TR_FAIL(err, TR_BUSY, "the data changes too fast to look at it")
+                                : code;
 }

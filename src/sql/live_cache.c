@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 100, TRIES = 8 };
+enum { WAIT_MS = 100 };
 
 typedef struct entry {
     struct entry *next;
@@ -402,7 +402,8 @@ tr_code tr_live_cache_files(tr_live_cache *cache, const tr_tenant *tenant,
                             json_t **out, tr_err *err)
 {
     tr_code code = TR_NOT_FOUND;
-    for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) { /* runs may go before they are open */
+    /* runs may go before they are open */
+    for (int i = 0; i < TR_PLANS_IN_A_ROW_MAX && code == TR_NOT_FOUND; i++) {
         tr_live *live = NULL;
         TR_TRY(tr_live_open(cache->parts.export, tenant, question->policy_id, &live, err));
         code = question->is_columns_only ? TR_OK : tr_live_name(live, err);

@@ -2,6 +2,7 @@
 """Policies with the identity graph: one person from many identities in exports, dry runs, segments and previews, beside
 policies without it on the same store. The rules, row by row: tests/oracle."""
 import datetime
+import threading
 
 import duckdb
 import pytest
@@ -283,6 +284,42 @@ def test_an_export_that_evaluates_evaluates_persons(own, point):  # noqa: F811
     job = made.run(rich, named)
     assert job["metrics"]["segmentedProfileByStatusCounter"] == {
         rich: {"realized": 0, "existing": 2, "exited": 0}, named: {"realized": 0, "existing": 1, "exited": 0}}
+
+
+def test_whatever_is_stitched_while_batches_are_taken_back_ends_well(server):
+    """A batch may go between the list of a plan's runs and their stitching: jobs, exports and previews begin again."""
+    made = Persons(export_world.Api(server.url, server.add_client("own", org=export_world.new_org())))
+    world, api = made.world, made.api
+    world.ingest(world.crm, [world.row(n, tier="gold", firstName="one") for n in range(50)])
+    gold = made.tier("gold", mergePolicyId=made.policy["pdg"])
+    is_over, failures = threading.Event(), []
+
+    def come_and_go(number):
+        try:
+            while not is_over.is_set():
+                batch = world.ingest(world.loyalty, [made.loyalty({"Email": [primary(mail(n))], "CRMID": [crm(n)]})
+                                                     for n in range(number, 50, 3)])
+                api.call("POST", f"{export_world.IMPORT}/{batch}?action=REVERT", 200)
+        except Exception as error:  # noqa: BLE001 - told by the test
+            failures.append(error)
+    goers = [threading.Thread(target=come_and_go, args=(number,)) for number in range(3)]
+    for goer in goers:
+        goer.start()
+    try:
+        for _ in range(25):
+            made.run(gold)
+            begun = api.call("POST", PREVIEWS, 201, {
+                "predicateExpression": f'{world.tenant}.p.tier = "gold"', "predicateType": "pql/text",
+                "predicateModel": "_xdm.context.profile"})
+            preview = until("counted", lambda: (found := api.call("GET", f"{PREVIEWS}/{begun['previewId']}", 200))["state"]
+                            in ("RESULT_READY", "FAILED") and found)
+            assert preview["state"] == "RESULT_READY", api.call("GET", f"{ESTIMATES}/{begun['previewId']}")["error"]
+            assert len(made.rows("pdg", fields="identityMap")) == 50
+    finally:
+        is_over.set()
+        for goer in goers:
+            goer.join()
+    assert not failures
 
 
 def test_a_preview_by_the_default_policy_counts_persons(server):
