@@ -337,6 +337,24 @@ static bool is_there(const work *w, const char *id)
     return tr_stitched_is_there(w->graph->store, w->tenant, id);
 }
 
+enum { KEY_BYTES = 96 };
+
+/* What tells a run from others of any snapshot: of a membership its place in it, and its rows, as
+ * all its files have the membership's id. */
+static void name_run(const work *w, uint32_t index, char out[KEY_BYTES])
+{
+    const tr_run *run = run_at(w, index);
+    uint32_t first = index;
+    if (index < w->order->snapshot->run_count) {
+        (void)snprintf(out, KEY_BYTES, "%s", run->id);
+        return;
+    }
+    while (first > w->order->snapshot->run_count && strcmp(run_at(w, first - 1)->id, run->id) == 0)
+        first--;
+    (void)snprintf(out, KEY_BYTES, "%s:%u:%llu", run->id, index - first,
+                   (unsigned long long)run->rows);
+}
+
 /* The answer as remembered; *out stays NULL when something has to be done. */
 static tr_code recall(const work *w, const json_t *known, json_t **out, tr_err *err)
 {
@@ -345,12 +363,11 @@ static tr_code recall(const work *w, const json_t *known, json_t **out, tr_err *
     for (size_t i = 0; is_known && i < json_array_size(ids); i++)
         is_known = is_there(w, json_string_value(json_array_get(ids, i)));
     for (uint32_t i = 0; is_known && i < w->count; i++) {
-        char key[80];
-        const tr_run *run = run_at(w, i);
-        const bool is_membership = i >= w->order->snapshot->run_count;
-        (void)snprintf(key, sizeof key, is_membership ? "%s:%u" : "%s", run->id, i);
+        char key[KEY_BYTES];
+        name_run(w, i, key);
         const char *id = tr_json_text(known, key, NULL);
-        is_known = id != NULL && (id[0] == '\0' || strcmp(id, run->id) == 0 || is_there(w, id));
+        is_known =
+            id != NULL && (id[0] == '\0' || strcmp(id, run_at(w, i)->id) == 0 || is_there(w, id));
         if (is_known && id[0] != '\0' && json_array_append_new(ids, json_string(id)) != 0) {
             json_decref(ids);
             return no_memory(err);
@@ -374,9 +391,8 @@ static tr_code remember(const work *w, tenant_work *own, uint64_t version, json_
     json_t *ids = json_copy(members);
     bool is_good = known != NULL && ids != NULL && json_object_set(known, "", members) == 0;
     for (uint32_t i = 0; is_good && i < w->count; i++) {
-        char key[80];
-        const bool is_membership = i >= w->order->snapshot->run_count;
-        (void)snprintf(key, sizeof key, is_membership ? "%s:%u" : "%s", run_at(w, i)->id, i);
+        char key[KEY_BYTES];
+        name_run(w, i, key);
         is_good = json_object_set_new(known, key, json_string(w->ids[i])) == 0;
         if (is_good && w->ids[i][0] != '\0')
             is_good = json_array_append_new(ids, json_string(w->ids[i])) == 0;

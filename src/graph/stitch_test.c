@@ -247,6 +247,57 @@ static void an_object_whose_file_is_lost_is_not_named_to_plans(void)
     tr_world_house_close(&house);
 }
 
+static json_t *stitch_with(tr_world_house *house, const tr_snapshot *snapshot, uint32_t run_count,
+                           const tr_run *const *memberships, uint32_t count)
+{
+    json_t *runs = NULL;
+    tr_snapshot part = *snapshot;
+    tr_err err = {0};
+    part.run_count = run_count;
+    const tr_graph_order order = {
+        .snapshot = &part, .memberships = memberships, .membership_count = count};
+    if (tr_graph_stitch(house->graph, &house->tenant, &order, &runs, &err) != TR_OK)
+        printf("%s\n", err.text);
+    CHECK(runs != NULL);
+    return runs;
+}
+
+/* The files of one membership have one id, and plans have more runs or fewer: each comes along once. */
+static void the_files_of_a_membership_are_told_apart_whatever_runs_stand_before_them(void)
+{
+    tr_world_house house;
+    tr_snapshot *snapshot = NULL;
+    tr_object object = {.id = "M"};
+    tr_run files[4];
+    const tr_run *memberships[4];
+    uint32_t count = 0;
+    CHECK(tr_world_house_open(&house, NULL) == TR_OK);
+    publish(&house, 0, false, 0, PEOPLE);
+    publish(&house, 2, true, 0, PEOPLE);
+    CHECK(tr_store_snapshot(house.store, &house.tenant, &snapshot, NULL) == TR_OK);
+    object.doc = json_pack("{s:[]}", "files");
+    CHECK(tr_catalog_insert(house.catalog, &house.tenant, "membership_run", &object, NULL) ==
+          TR_OK);
+    json_decref(object.doc);
+    for (uint32_t r = 0; r < snapshot->run_count && count < 4; r++, count++) {
+        files[count] = *snapshot->runs[r];
+        (void)snprintf(files[count].id, sizeof files[count].id, "M");
+        (void)snprintf(files[count].dataset, sizeof files[count].dataset, "membership");
+        memberships[count] = &files[count];
+    }
+    const uint32_t all = snapshot->run_count;
+    json_t *first = stitch_with(&house, snapshot, all, memberships, count);
+    json_t *fewer = stitch_with(&house, snapshot, all - 1, memberships, count);
+    json_t *again = stitch_with(&house, snapshot, all, memberships, count);
+    CHECK(json_array_size(first) == json_array_size(fewer) + 1);
+    CHECK(json_equal(first, again));
+    json_decref(first);
+    json_decref(fewer);
+    json_decref(again);
+    tr_store_release(house.store, snapshot);
+    tr_world_house_close(&house);
+}
+
 /* A person who was known by phone gets an email. */
 static void link_one(tr_world_house *house, uint32_t round)
 {
@@ -326,6 +377,7 @@ int main(void)
     RUN(a_plan_keeps_its_runs_until_data_is_taken_back);
     RUN(what_is_lost_is_made_again_with_the_same_bytes);
     RUN(an_object_whose_file_is_lost_is_not_named_to_plans);
+    RUN(the_files_of_a_membership_are_told_apart_whatever_runs_stand_before_them);
     RUN(a_graph_that_changes_all_the_time_does_not_fill_the_disk);
     RUN(a_cancelled_stitching_says_so);
     printf("%d passed, %d failed\n", passed, failed);
