@@ -352,7 +352,7 @@ static tr_code report_now(tr_profiles *profiles, const tr_tenant *tenant, json_t
  * holds a thread that others need. */
 tr_code tr_profile_report(tr_profiles *profiles, const tr_tenant *tenant, json_t **out, tr_err *err)
 {
-    enum { ASKED_MAX = 2 };
+    enum { ASKED_MAX = 3 };
     const bool has_place = atomic_fetch_add(&profiles->reports_asked, 1) < ASKED_MAX;
     const tr_code code =
         has_place ? report_now(profiles, tenant, out, err)
