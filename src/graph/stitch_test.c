@@ -262,7 +262,7 @@ static json_t *stitch_with(tr_world_house *house, const tr_snapshot *snapshot, u
     return runs;
 }
 
-/* The files of one membership have one id, and plans have more runs or fewer: each comes along once. */
+/* The files of one membership have one id, and plans have more runs or fewer. */
 static void the_files_of_a_membership_are_told_apart_whatever_runs_stand_before_them(void)
 {
     tr_world_house house;
