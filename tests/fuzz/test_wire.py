@@ -51,7 +51,10 @@ class Port:
         pid = self.server.process.pid
         found = 0
         for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-            found += len((task / "children").read_text().split())
+            try:
+                found += len((task / "children").read_text().split())
+            except FileNotFoundError:
+                pass  # the thread ended meanwhile
         return found
 
     def used(self):
