@@ -68,23 +68,34 @@ static void drop_active(void *ctx)
         start(next);
 }
 
-tr_code tr_segment_ask_turn(tr_segment *segment, const tr_tenant *tenant, const char *id,
-                            void (*begin)(void *ctx), void *ctx, tr_err *err)
+/* Puts a new one at the end of its tenant's line; NULL: no memory. When it is not the first, another
+ * thread may begin, end and free it from now on. */
+static tr_segment_active *line_up(tr_segment *segment, const tr_tenant *tenant, const char *id,
+                                  void (*begin)(void *ctx), void *ctx, bool *is_first)
 {
     tr_segment_active *active = tr_alloc_zeroed(1, sizeof *active);
     if (active == NULL)
-        return no_memory(err);
+        return NULL;
     active->segment = segment;
     active->tenant = *tenant;
     active->begin = begin;
     active->ctx = ctx;
     (void)snprintf(active->id, sizeof active->id, "%s", id);
     pthread_mutex_lock(&segment->lock);
-    const bool is_first = !is_tenant_busy(segment, tenant);
-    active->is_running = is_first;
+    *is_first = !is_tenant_busy(segment, tenant);
+    active->is_running = *is_first;
     active->next = segment->active;
     segment->active = active;
     pthread_mutex_unlock(&segment->lock);
+    return active;
+}
+
+tr_code tr_segment_ask_turn(tr_segment *segment, const tr_tenant *tenant, const char *id,
+                            void (*begin)(void *ctx), void *ctx, tr_err *err)
+{
+    bool is_first = false;
+    if (line_up(segment, tenant, id, begin, ctx, &is_first) == NULL)
+        return no_memory(err);
     if (is_first)
         begin(ctx);
     return TR_OK;
@@ -107,20 +118,12 @@ static tr_code mark_queued(void *ctx, tr_object *job, tr_err *err)
 
 static tr_code submit(tr_segment *segment, const tr_tenant *tenant, const char *id, tr_err *err)
 {
-    tr_segment_active *active = tr_alloc_zeroed(1, sizeof *active);
+    bool is_first = false;
+    tr_segment_active copy = {.segment = segment, .tenant = *tenant};
+    (void)snprintf(copy.id, sizeof copy.id, "%s", id);
+    tr_segment_active *active = line_up(segment, tenant, id, NULL, NULL, &is_first);
     if (active == NULL)
         return no_memory(err);
-    tr_segment_active copy = {.segment = segment, .tenant = *tenant};
-    active->segment = segment;
-    active->tenant = *tenant;
-    (void)snprintf(active->id, sizeof active->id, "%s", id);
-    (void)snprintf(copy.id, sizeof copy.id, "%s", id);
-    pthread_mutex_lock(&segment->lock);
-    const bool is_first = !is_tenant_busy(segment, tenant);
-    active->is_running = is_first;
-    active->next = segment->active;
-    segment->active = active;
-    pthread_mutex_unlock(&segment->lock);
     if (is_first)
         start(active);
     else /* it may have begun by now, and then is not NEW any more */
