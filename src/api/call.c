@@ -33,16 +33,22 @@ tr_code tr_call_query_int(tr_call *call, const char *name, int64_t otherwise, in
     return TR_OK;
 }
 
-/* "application/json; charset=utf-8", "application/vnd.adobe.xed+json": the part before ';' ends
- * in json. */
+tr_str tr_call_media_type(const tr_call *call)
+{
+    tr_str type = tr_http_header(call->request, "Content-Type");
+    const uint8_t *end = type.len == 0 ? NULL : memchr(type.at, ';', type.len);
+    if (end != NULL)
+        type.len = (size_t)(end - type.at);
+    while (type.len > 0 && type.at[type.len - 1] == ' ')
+        type.len--;
+    return type;
+}
+
+/* "application/json", "application/vnd.adobe.xed+json". */
 static bool is_json(tr_str type)
 {
-    const uint8_t *end = type.len == 0 ? NULL : memchr(type.at, ';', type.len);
-    size_t len = end == NULL ? type.len : (size_t)(end - type.at);
-    while (len > 0 && type.at[len - 1] == ' ')
-        len--;
-    return len > 4 && (type.at[len - 5] == '/' || type.at[len - 5] == '+') &&
-           tr_str_equal_folded((tr_str){type.at + len - 4, 4}, tr_str_of("json"));
+    return type.len > 4 && (type.at[type.len - 5] == '/' || type.at[type.len - 5] == '+') &&
+           tr_str_equal_folded((tr_str){type.at + type.len - 4, 4}, tr_str_of("json"));
 }
 
 tr_code tr_call_json(tr_call *call, const json_t **out, tr_err *err)
@@ -54,7 +60,7 @@ tr_code tr_call_json(tr_call *call, const json_t **out, tr_err *err)
     }
     if (call->request->body.len == 0)
         return TR_FAIL(err, TR_INVALID, "the request has no body: expected JSON");
-    frame->has_no_json_type = !is_json(tr_http_header(call->request, "Content-Type"));
+    frame->has_no_json_type = !is_json(tr_call_media_type(call));
     if (frame->has_no_json_type)
         return TR_FAIL(err, TR_MEDIA, "A valid content-type must be specified");
     TR_TRY(tr_json_parse(call->request->body, &frame->body, err));

@@ -41,20 +41,10 @@ static tr_code post_action(tr_call *call, tr_err *err)
 
 /* ---- media types */
 
-static tr_str media_type(const tr_call *call)
-{
-    const tr_str type = tr_http_header(call->request, "Content-Type");
-    const uint8_t *end = type.len == 0 ? NULL : memchr(type.at, ';', type.len);
-    tr_str out = {type.at, end == NULL ? type.len : (size_t)(end - type.at)};
-    while (out.len > 0 && out.at[out.len - 1] == ' ')
-        out.len--;
-    return out;
-}
-
 static bool is_multipart(const tr_call *call)
 {
     static const char multipart[] = "multipart/form-data";
-    return tr_str_equal_folded(media_type(call), tr_str_of(multipart));
+    return tr_str_equal_folded(tr_call_media_type(call), tr_str_of(multipart));
 }
 
 /* What a small file may be sent as: bytes. A form is not a file. */
@@ -71,7 +61,7 @@ static tr_code check_media(const tr_call *call, tr_err *err)
                                         "application/x-parquet",
                                         "application/parquet",
                                         "binary/octet-stream"};
-    const tr_str type = media_type(call);
+    const tr_str type = tr_call_media_type(call);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (tr_str_equal_folded(type, tr_str_of(known[i])))
             return TR_OK;

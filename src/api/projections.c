@@ -16,22 +16,10 @@
 
 /* Requests ----------------------------------------------------------------------------------- */
 
-/* The Content-Type without its parameters. */
-static tr_str media_type(tr_call *call)
-{
-    tr_str type = tr_http_header(call->request, "Content-Type");
-    const uint8_t *end = type.len == 0 ? NULL : memchr(type.at, ';', type.len);
-    if (end != NULL)
-        type.len = (size_t)(end - type.at);
-    while (type.len > 0 && type.at[type.len - 1] == ' ')
-        type.len--;
-    return type;
-}
-
 /* *out NULL: 415 was answered. */
 static tr_code read_body(tr_call *call, const char *vendor, const json_t **out, tr_err *err)
 {
-    const tr_str type = media_type(call);
+    const tr_str type = tr_call_media_type(call);
     const bool is_good = type.len == 0 || tr_str_equal_folded(type, tr_str_of(vendor)) ||
                          tr_str_equal_folded(type, tr_str_of("application/json"));
     *out = NULL;
@@ -53,69 +41,75 @@ static json_t *link_to(const char *base, const json_t *doc, const char *member)
                      "templated", 0);
 }
 
-/* doc  taken. NULL: no memory */
-static json_t *show_destination(json_t *doc, bool is_listed)
+/* The members of a document behind its links; both are taken. NULL: no memory */
+static json_t *with_links(json_t *links, json_t *doc)
 {
-    json_t *self = link_to(DESTINATIONS, doc, "id");
-    json_t *shown = is_listed ? json_pack("{s:{s:o}}", "_links", "self", self)
-                              : json_pack("{s:o}", "self", self);
-    const bool is_good = shown != NULL && json_object_update(shown, doc) == 0;
+    const bool is_good = links != NULL && json_object_update(links, doc) == 0;
     json_decref(doc);
     if (is_good)
-        return shown;
-    json_decref(shown);
+        return links;
+    json_decref(links);
     return NULL;
 }
 
-/* doc  taken. NULL: no memory */
+/* doc  taken. NULL: no memory, here and below */
+static json_t *show_destination(tr_call *call, json_t *doc)
+{
+    (void)call;
+    return with_links(json_pack("{s:o}", "self", link_to(DESTINATIONS, doc, "id")), doc);
+}
+
+static json_t *show_listed_destination(tr_call *call, json_t *doc)
+{
+    (void)call;
+    return with_links(json_pack("{s:{s:o}}", "_links", "self", link_to(DESTINATIONS, doc, "id")),
+                      doc);
+}
+
 static json_t *show_projection(tr_call *call, json_t *doc)
 {
     json_t *destination = NULL, *embedded = NULL;
     if (tr_destination_get(call->parts->catalog, &call->tenant,
                            tr_json_text(doc, "destinationId", ""), &destination, NULL) == TR_OK)
-        embedded = show_destination(destination, false);
-    json_t *shown =
-        json_pack("{s:{s:o, s:o}, s:{s:o*}}", "_links", "destination",
-                  link_to(DESTINATIONS, doc, "destinationId"), "self",
-                  link_to(PROJECTIONS, doc, "id"), "_embedded", "destination", embedded);
-    const bool is_good = shown != NULL && json_object_update(shown, doc) == 0;
-    json_decref(doc);
-    if (is_good)
-        return shown;
-    json_decref(shown);
-    return NULL;
+        embedded = show_destination(call, destination);
+    return with_links(json_pack("{s:{s:o, s:o}, s:{s:o*}}", "_links", "destination",
+                                link_to(DESTINATIONS, doc, "destinationId"), "self",
+                                link_to(PROJECTIONS, doc, "id"), "_embedded", "destination",
+                                embedded),
+                      doc);
 }
 
-static tr_code reply_list(tr_call *call, const char *base, const char *member, json_t *items,
-                          tr_err *err)
+/* docs  taken */
+static tr_code reply_list(tr_call *call, const char *base, const char *member, json_t *docs,
+                          json_t *(*show)(tr_call *call, json_t *doc), tr_err *err)
 {
+    json_t *items = json_array();
+    for (size_t i = 0; i < json_array_size(docs); i++)
+        (void)json_array_append_new(items, show(call, json_incref(json_array_get(docs, i))));
+    json_decref(docs);
     return tr_reply_json(call, 200,
                          json_pack("{s:{s:{s:s, s:b}}, s:{s:o}}", "_links", "self", "href", base,
                                    "templated", 0, "_embedded", member, items),
                          err);
 }
 
+/* The id that a path ends in; NULL: of a new one. */
+static const char *id_of(tr_call *call)
+{
+    return call->param_count == 0 ? NULL : tr_call_param(call, 0);
+}
+
 /* Destinations ------------------------------------------------------------------------------- */
 
-static tr_code put_one_destination(tr_call *call, const char *id, tr_err *err)
+static tr_code put_destination(tr_call *call, tr_err *err)
 {
     const json_t *body = NULL;
     json_t *doc = NULL;
     TR_TRY(read_body(call, TYPE_PREFIX "projectionDestination+json", &body, err));
     if (body == NULL)
         return TR_OK;
-    TR_TRY(tr_destination_put(call->parts->catalog, &call->tenant, id, body, &doc, err));
-    return tr_reply_json(call, 200, show_destination(doc, false), err);
-}
-
-static tr_code post_destination(tr_call *call, tr_err *err)
-{
-    return put_one_destination(call, NULL, err);
-}
-
-static tr_code put_destination(tr_call *call, tr_err *err)
-{
-    return put_one_destination(call, tr_call_param(call, 0), err);
+    TR_TRY(tr_destination_put(call->parts->catalog, &call->tenant, id_of(call), body, &doc, err));
+    return tr_reply_json(call, 200, show_destination(call, doc), err);
 }
 
 static tr_code get_destination(tr_call *call, tr_err *err)
@@ -123,21 +117,15 @@ static tr_code get_destination(tr_call *call, tr_err *err)
     json_t *doc = NULL;
     TR_TRY(
         tr_destination_get(call->parts->catalog, &call->tenant, tr_call_param(call, 0), &doc, err));
-    return tr_reply_json(call, 200, show_destination(doc, false), err);
+    return tr_reply_json(call, 200, show_destination(call, doc), err);
 }
 
 static tr_code list_destinations(tr_call *call, tr_err *err)
 {
-    json_t *docs = NULL, *shown = json_array();
-    const tr_code code = tr_destination_list(call->parts->catalog, &call->tenant, &docs, err);
-    for (size_t i = 0; code == TR_OK && i < json_array_size(docs); i++)
-        (void)json_array_append_new(shown,
-                                    show_destination(json_incref(json_array_get(docs, i)), true));
-    json_decref(docs);
-    if (code == TR_OK)
-        return reply_list(call, DESTINATIONS, "projectionDestinations", shown, err);
-    json_decref(shown);
-    return code;
+    json_t *docs = NULL;
+    TR_TRY(tr_destination_list(call->parts->catalog, &call->tenant, &docs, err));
+    return reply_list(call, DESTINATIONS, "projectionDestinations", docs, show_listed_destination,
+                      err);
 }
 
 static tr_code delete_destination(tr_call *call, tr_err *err)
@@ -148,26 +136,16 @@ static tr_code delete_destination(tr_call *call, tr_err *err)
 
 /* Projections -------------------------------------------------------------------------------- */
 
-static tr_code put_one_projection(tr_call *call, const char *id, tr_err *err)
+static tr_code put_projection(tr_call *call, tr_err *err)
 {
     const json_t *body = NULL;
     json_t *doc = NULL;
     TR_TRY(read_body(call, TYPE_PREFIX "projectionConfig+json", &body, err));
     if (body == NULL)
         return TR_OK;
-    TR_TRY(tr_projection_put(call->parts->profiles, &call->tenant, id,
+    TR_TRY(tr_projection_put(call->parts->profiles, &call->tenant, id_of(call),
                              tr_call_query(call, "schemaName"), body, &doc, err));
     return tr_reply_json(call, 200, show_projection(call, doc), err);
-}
-
-static tr_code post_projection(tr_call *call, tr_err *err)
-{
-    return put_one_projection(call, NULL, err);
-}
-
-static tr_code put_projection(tr_call *call, tr_err *err)
-{
-    return put_one_projection(call, tr_call_param(call, 0), err);
 }
 
 static tr_code get_projection(tr_call *call, tr_err *err)
@@ -181,21 +159,12 @@ static tr_code get_projection(tr_call *call, tr_err *err)
 static tr_code list_projections(tr_call *call, tr_err *err)
 {
     const char *schema = tr_call_query(call, "schemaName"), *name = tr_call_query(call, "name");
-    json_t *docs = NULL, *shown = json_array();
-    tr_code code = TR_OK;
+    json_t *docs = NULL;
     if (name != NULL && schema == NULL)
-        code = TR_FAIL(err, TR_INVALID,
+        return TR_FAIL(err, TR_INVALID,
                        "schemaName is required with name: names are unique within a class");
-    if (code == TR_OK)
-        code = tr_projection_list(call->parts->catalog, &call->tenant, schema, name, &docs, err);
-    for (size_t i = 0; code == TR_OK && i < json_array_size(docs); i++)
-        (void)json_array_append_new(shown,
-                                    show_projection(call, json_incref(json_array_get(docs, i))));
-    json_decref(docs);
-    if (code == TR_OK)
-        return reply_list(call, PROJECTIONS, "projectionConfigs", shown, err);
-    json_decref(shown);
-    return code;
+    TR_TRY(tr_projection_list(call->parts->catalog, &call->tenant, schema, name, &docs, err));
+    return reply_list(call, PROJECTIONS, "projectionConfigs", docs, show_projection, err);
 }
 
 static tr_code delete_projection(tr_call *call, tr_err *err)
@@ -228,12 +197,12 @@ static tr_code get_projected(tr_call *call, tr_err *err)
 
 const tr_endpoint tr_api_projections[] = {
     {"GET", DESTINATIONS, TR_SCOPE_READ, list_destinations, 0},
-    {"POST", DESTINATIONS, TR_SCOPE_WRITE, post_destination, 0},
+    {"POST", DESTINATIONS, TR_SCOPE_WRITE, put_destination, 0},
     {"GET", DESTINATIONS "/{id}", TR_SCOPE_READ, get_destination, 0},
     {"PUT", DESTINATIONS "/{id}", TR_SCOPE_WRITE, put_destination, 0},
     {"DELETE", DESTINATIONS "/{id}", TR_SCOPE_WRITE, delete_destination, 0},
     {"GET", PROJECTIONS, TR_SCOPE_READ, list_projections, 0},
-    {"POST", PROJECTIONS, TR_SCOPE_WRITE, post_projection, 0, .is_slow = true},
+    {"POST", PROJECTIONS, TR_SCOPE_WRITE, put_projection, 0, .is_slow = true},
     {"GET", PROJECTIONS "/{id}", TR_SCOPE_READ, get_projection, 0},
     {"PUT", PROJECTIONS "/{id}", TR_SCOPE_WRITE, put_projection, 0, .is_slow = true},
     {"DELETE", PROJECTIONS "/{id}", TR_SCOPE_WRITE, delete_projection, 0},
