@@ -41,14 +41,14 @@ static tr_code no_memory(tr_err *err)
 
 /* Looking ------------------------------------------------------------------------------------ */
 
-static tr_code note_unstitched(counting *c, const tr_merge_origin *origin,
+static void note_unstitched(counting *c, const tr_merge_origin *origin,
                                const uint64_t names[TR_TALLY_WORDS])
 {
     for (int w = 0; w < WINDOWS; w++) {
         const int64_t since = c->now_us - window_days[w] * DAY_US;
         window *own = &c->windows[w];
         if (origin->newest_event_us != TR_TIME_NONE && origin->newest_event_us >= since)
-            return TR_OK; /* and so in all longer ones */
+            return; /* and so in all longer ones */
         own->all.profiles++;
         own->all.events += origin->events;
         for (uint32_t i = 0; i < c->namespaces.name_count; i++)
@@ -57,7 +57,6 @@ static tr_code note_unstitched(counting *c, const tr_merge_origin *origin,
                 own->by_namespace[i].events += origin->events;
             }
     }
-    return TR_OK;
 }
 
 /* The numbers of a column's values among the names of a tally; in the arena. */
@@ -97,7 +96,7 @@ static tr_code note_profiles(counting *c, const tr_merge_origins *origins, const
         c->events += origins->profiles[p].events;
         c->fragments += origins->profiles[p].fragments;
         if (origins->profiles[p].fragments == 1)
-            TR_TRY(note_unstitched(c, &origins->profiles[p], names));
+            note_unstitched(c, &origins->profiles[p], names);
     }
     c->profiles += profiles;
     return TR_OK;
