@@ -68,8 +68,8 @@ static void drop_active(void *ctx)
         start(next);
 }
 
-/* Puts a new one at the end of its tenant's line; NULL: no memory. When it is not the first, another
- * thread may begin, end and free it from now on. */
+/* Puts a new one at the end of its tenant's line; NULL: no memory. When it is not the first,
+ * another thread may begin, end and free it from now on. */
 static tr_segment_active *line_up(tr_segment *segment, const tr_tenant *tenant, const char *id,
                                   void (*begin)(void *ctx), void *ctx, bool *is_first)
 {
