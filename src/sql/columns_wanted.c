@@ -8,11 +8,6 @@
 #include "sql/live_tables.h"
 #include "sql/rewrite_internal.h"
 
-static bool is_name(const tr_tokens *t, size_t i)
-{
-    return i < t->count && (t->at[i].kind == TR_TOKEN_WORD || t->at[i].kind == TR_TOKEN_QUOTED);
-}
-
 /* The text of a name without its quotes. One with a quote in it is no name of ours. */
 static tr_str bare(const tr_tokens *t, size_t i)
 {
@@ -24,7 +19,7 @@ static tr_str bare(const tr_tokens *t, size_t i)
 
 static bool has_name(const tr_tokens *t, size_t i, tr_str name)
 {
-    return is_name(t, i) && tr_str_equal_folded(bare(t, i), name);
+    return tr_token_is_name(t, i) && tr_str_equal_folded(bare(t, i), name);
 }
 
 bool tr_is_table_place(const tr_tokens *t, size_t i)
@@ -32,7 +27,7 @@ bool tr_is_table_place(const tr_tokens *t, size_t i)
     static const char *const before[] = {"from",     "join",      ",",     "(",       "table",
                                          "describe", "desc",      "pivot", "unpivot", ":",
                                          "show",     "summarize", NULL};
-    if (!is_name(t, i) || i == 0)
+    if (!tr_token_is_name(t, i) || i == 0)
         return false;
     if (tr_token_is(t, i - 1, "."))
         return i >= 2 && (tr_token_is(t, i - 2, "main") || tr_token_is(t, i - 2, "public"));
@@ -87,8 +82,9 @@ static size_t find_alias(const tr_tokens *t, size_t table)
         "window",    "offset", "fetch",  "except",  "tablesample", "semi",  "anti",   "positional",
         "intersect", "asof",   "select", "lateral", NULL};
     const size_t at = tr_token_is(t, table + 1, "as") ? table + 2 : table + 1;
-    const bool is_alias = is_name(t, at) && (at == table + 2 || t->at[at].kind == TR_TOKEN_QUOTED ||
-                                             !tr_word_is_one_of(t, at, none));
+    const bool is_alias =
+        tr_token_is_name(t, at) && (at == table + 2 || t->at[at].kind == TR_TOKEN_QUOTED ||
+                                    !tr_word_is_one_of(t, at, none));
     return is_alias ? at : 0;
 }
 

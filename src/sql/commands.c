@@ -24,11 +24,6 @@ static tr_code fail(const reading *r, const char *state, tr_err *err, const char
     return TR_FAIL(err, TR_INVALID, "%s", what);
 }
 
-static bool is_name(const tr_tokens *t, size_t i)
-{
-    return i < t->count && (t->at[i].kind == TR_TOKEN_WORD || t->at[i].kind == TR_TOKEN_QUOTED);
-}
-
 static tr_str folded(tr_str name, tr_arena *arena)
 {
     uint8_t *to = tr_arena_alloc(arena, name.len + 1);
@@ -97,7 +92,7 @@ static tr_code read_set(const reading *r, tr_err *err)
         return TR_OK;
     if (tr_token_is(r->t, i, "@") || tr_token_is(r->t, i, "variable"))
         return fail(r, "0A000", err, "variables of a session (SET @name) are not there");
-    if (!is_name(r->t, i))
+    if (!tr_token_is_name(r->t, i))
         return fail(r, "42601", err, "SET needs a name and a value");
     tr_str name = name_at(r, i++);
     if (tr_str_is(name, "time") && tr_token_is(r->t, i, "zone")) {
@@ -106,7 +101,8 @@ static tr_code read_set(const reading *r, tr_err *err)
     } else if (tr_str_is(name, "names")) {
         name = tr_str_of("client_encoding");
     } else {
-        for (; tr_token_is(r->t, i, ".") && is_name(r->t, i + 1); i += 2) { /* extension.name */
+        /* extension.name */
+        for (; tr_token_is(r->t, i, ".") && tr_token_is_name(r->t, i + 1); i += 2) {
             const tr_str end = r->t->at[i + 1].text;
             const uint8_t *from = r->t->at[i - 1].text.at;
             name = folded((tr_str){from, (size_t)(end.at + end.len - from)}, r->arena);
@@ -124,7 +120,7 @@ static tr_code read_set(const reading *r, tr_err *err)
 static tr_code read_reset(const reading *r, tr_err *err)
 {
     const bool is_zone = tr_token_is(r->t, 1, "time") && tr_token_is(r->t, 2, "zone");
-    if (!is_name(r->t, 1))
+    if (!tr_token_is_name(r->t, 1))
         return fail(r, "42601", err, "RESET needs a name");
     const bool is_all = tr_token_is(r->t, 1, "all");
     settle(r, "RESET", is_all ? TR_EFFECT_RESET_ALL : TR_EFFECT_SET,
@@ -160,7 +156,7 @@ static tr_code read_types(const reading *r, size_t *i, tr_err *err)
 static tr_code read_prepare(const reading *r, tr_err *err)
 {
     size_t i = 2;
-    if (!is_name(r->t, 1))
+    if (!tr_token_is_name(r->t, 1))
         return fail(r, "42601", err, "PREPARE needs a name");
     settle(r, "PREPARE", TR_EFFECT_PREPARE, name_at(r, 1));
     if (tr_token_is(r->t, i, "("))
@@ -207,7 +203,7 @@ static tr_code read_arguments(const reading *r, tr_err *err)
 
 static tr_code read_execute(const reading *r, tr_err *err)
 {
-    if (!is_name(r->t, 1))
+    if (!tr_token_is_name(r->t, 1))
         return fail(r, "42601", err, "EXECUTE needs a name");
     r->plan->kind = TR_PLAN_EXECUTE;
     r->plan->tag = "SELECT";
@@ -218,7 +214,7 @@ static tr_code read_execute(const reading *r, tr_err *err)
 static tr_code read_deallocate(const reading *r, tr_err *err)
 {
     const size_t i = tr_token_is(r->t, 1, "prepare") && r->t->count > 2 ? 2 : 1;
-    if (!is_name(r->t, i))
+    if (!tr_token_is_name(r->t, i))
         return fail(r, "42601", err, "DEALLOCATE needs a name");
     settle(r, "DEALLOCATE", TR_EFFECT_DEALLOCATE,
            tr_token_is(r->t, i, "all") ? (tr_str){0} : name_at(r, i));
@@ -230,7 +226,7 @@ static tr_code read_deallocate(const reading *r, tr_err *err)
 static tr_code read_declare(const reading *r, tr_err *err)
 {
     size_t i = 2;
-    if (!is_name(r->t, 1))
+    if (!tr_token_is_name(r->t, 1))
         return fail(r, "42601", err, "DECLARE needs a name");
     settle(r, "DECLARE CURSOR", TR_EFFECT_DECLARE, name_at(r, 1));
     for (; i < r->t->count && !tr_token_is(r->t, i, "for"); i++) {
@@ -279,7 +275,7 @@ static tr_code read_fetch(const reading *r, tr_err *err)
     r->plan->tag = r->plan->is_move ? "MOVE" : "FETCH";
     TR_TRY(read_direction(r, &i, err));
     i += tr_token_is(r->t, i, "from") || tr_token_is(r->t, i, "in");
-    if (!is_name(r->t, i) || i + 1 != r->t->count)
+    if (!tr_token_is_name(r->t, i) || i + 1 != r->t->count)
         return fail(r, "42601", err, "FETCH needs the name of a cursor, and nothing behind it");
     r->plan->name = name_at(r, i);
     return TR_OK;
@@ -287,7 +283,7 @@ static tr_code read_fetch(const reading *r, tr_err *err)
 
 static tr_code read_close(const reading *r, tr_err *err)
 {
-    if (!is_name(r->t, 1))
+    if (!tr_token_is_name(r->t, 1))
         return fail(r, "42601", err, "CLOSE needs the name of a cursor");
     settle(r, "CLOSE CURSOR", TR_EFFECT_CLOSE,
            tr_token_is(r->t, 1, "all") ? (tr_str){0} : name_at(r, 1));

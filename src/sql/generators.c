@@ -71,17 +71,12 @@ static size_t find_close(const tr_tokens *t, size_t i)
     return t->count;
 }
 
-static bool is_name(const tr_tokens *t, size_t i)
-{
-    return i < t->count && (t->at[i].kind == TR_TOKEN_WORD || t->at[i].kind == TR_TOKEN_QUOTED);
-}
-
 /* n1, n2, ... from i on; behind them. */
 static size_t take_names(const tr_tokens *t, size_t i, call *c)
 {
-    while (is_name(t, i) && c->name_count < NAMES_MAX) {
+    while (tr_token_is_name(t, i) && c->name_count < NAMES_MAX) {
         c->names[c->name_count++] = i++;
-        if (!tr_token_is(t, i, ",") || !is_name(t, i + 1))
+        if (!tr_token_is(t, i, ",") || !tr_token_is_name(t, i + 1))
             break;
         i++;
     }
@@ -98,7 +93,7 @@ static void read_item(const tr_tokens *t, call *c)
     const size_t i = c->close + 1;
     c->is_item = c->from > 0 && tr_word_is_one_of(t, c->from - 1, before);
     if (c->is_item && i < t->count && !tr_word_is_one_of(t, i, behind)) {
-        c->is_item = is_name(t, i);
+        c->is_item = tr_token_is_name(t, i);
         c->names[0] = i;
         c->name_count = c->is_item;
         c->to = i + c->is_item;
@@ -107,7 +102,7 @@ static void read_item(const tr_tokens *t, call *c)
     if (!c->is_item || !tr_token_is(t, i, "as"))
         return;
     if (!tr_token_is(t, i + 1, "(")) {
-        if (is_name(t, i + 1)) {
+        if (tr_token_is_name(t, i + 1)) {
             c->names[c->name_count++] = i + 1;
             c->to = i + 2;
         }
@@ -260,7 +255,7 @@ static void read_view_names(const tr_tokens *t, call *c)
                                        "lateral", "cross", "on",    "qualify", NULL};
     size_t i = c->close + 1;
     c->is_item = true;
-    if (is_name(t, i) && !tr_word_is_one_of(t, i, ends))
+    if (tr_token_is_name(t, i) && !tr_word_is_one_of(t, i, ends))
         c->table = i++;
     if (tr_token_is(t, i, "as"))
         i = take_names(t, i + 1, c);

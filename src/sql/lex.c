@@ -160,6 +160,12 @@ bool tr_token_is(const tr_tokens *tokens, size_t i, const char *text)
     return i < tokens->count && tr_str_equal_folded(tokens->at[i].text, tr_str_of(text));
 }
 
+bool tr_token_is_name(const tr_tokens *tokens, size_t i)
+{
+    return i < tokens->count &&
+           (tokens->at[i].kind == TR_TOKEN_WORD || tokens->at[i].kind == TR_TOKEN_QUOTED);
+}
+
 tr_str tr_token_name(const tr_token *token, tr_arena *arena)
 {
     if (token->kind != TR_TOKEN_QUOTED || token->text.len < 2)

@@ -32,6 +32,8 @@ typedef struct tr_tokens {
 TR_MUST_CHECK tr_code tr_lex(tr_str sql, tr_arena *arena, tr_tokens *out, tr_err *err);
 /* In any case; false past the end. */
 bool tr_token_is(const tr_tokens *tokens, size_t i, const char *text);
+/* A word or a quoted name; false past the end. */
+bool tr_token_is_name(const tr_tokens *tokens, size_t i);
 /* The name of a word or quoted token, without quotes. */
 tr_str tr_token_name(const tr_token *token, tr_arena *arena);
 /* The first statement of a script (without its ';') and where the next one begins. */

@@ -15,11 +15,6 @@ static tr_code refuse(tr_rewrite *w, tr_err *err, const char *what)
     return TR_FAIL(err, TR_INVALID, "%s", what);
 }
 
-static bool is_name(const tr_tokens *t, size_t i)
-{
-    return i < t->count && (t->at[i].kind == TR_TOKEN_WORD || t->at[i].kind == TR_TOKEN_QUOTED);
-}
-
 /* 17, '17', HEAD, 'TAIL'. */
 static bool take_bound(const tr_tokens *t, size_t i, char out[24])
 {
@@ -66,7 +61,7 @@ static bool has_alias(const tr_tokens *t, size_t i)
         "where",  "on",    "join",      "left",    "right",   "inner",  "full",    "cross",
         "order",  "group", "limit",     "union",   "using",   "having", "qualify", "window",
         "except", "minus", "intersect", "lateral", "natural", "offset", NULL};
-    return tr_token_is(t, i, "as") || (is_name(t, i) && !tr_word_is_one_of(t, i, none));
+    return tr_token_is(t, i, "as") || (tr_token_is_name(t, i) && !tr_word_is_one_of(t, i, none));
 }
 
 static tr_code put_name(tr_rewrite *w, size_t from, size_t to, tr_str table, const char *wanted,
@@ -109,7 +104,7 @@ tr_code tr_rewrite_snapshot(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err)
         *i += 6;
         return put_name(w, from, from + 7, table, "history", has_alias(t, from + 7), err);
     }
-    *is_one = is_name(t, *i) && read_wanted(t, *i + 1, wanted, &to, &is_bad);
+    *is_one = tr_token_is_name(t, *i) && read_wanted(t, *i + 1, wanted, &to, &is_bad);
     if (!*is_one)
         return TR_OK;
     if (is_bad)

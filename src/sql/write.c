@@ -42,10 +42,9 @@ static tr_code refuse(reader *r, const char *state, const char *expected, tr_err
 
 static tr_code read_name(reader *r, const char *what, tr_str *out, tr_err *err)
 {
-    const tr_token *token = r->at < r->tokens.count ? r->tokens.at + r->at : NULL;
-    if (token == NULL || (token->kind != TR_TOKEN_WORD && token->kind != TR_TOKEN_QUOTED))
+    if (!tr_token_is_name(&r->tokens, r->at))
         return refuse(r, "42601", what, err);
-    const tr_str name = tr_token_name(token, r->arena);
+    const tr_str name = tr_token_name(r->tokens.at + r->at, r->arena);
     if (name.len == 0)
         return refuse(r, "42601", what, err);
     r->at++;
@@ -85,17 +84,19 @@ static tr_code read_text(reader *r, tr_str *out, tr_err *err)
     return TR_OK;
 }
 
+static bool begins_query(const reader *r)
+{
+    return is(r, "select") || is(r, "with") || is(r, "values") || is(r, "from") || is(r, "(");
+}
+
 /* The rest of the statement. */
 static tr_code read_query(reader *r, tr_str *out, tr_err *err)
 {
-    static const char *const words[] = {"select", "with", "values", "from", "("};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (is(r, words[i])) {
-            const uint8_t *from = r->tokens.at[r->at].text.at;
-            *out = (tr_str){from, (size_t)(r->sql.at + r->sql.len - from)};
-            return TR_OK;
-        }
-    return refuse(r, "42601", "SELECT", err);
+    if (!begins_query(r))
+        return refuse(r, "42601", "SELECT", err);
+    const uint8_t *from = r->tokens.at[r->at].text.at;
+    *out = (tr_str){from, (size_t)(r->sql.at + r->sql.len - from)};
+    return TR_OK;
 }
 
 /* CREATE TABLE -------------------------------------------------------------------------------- */
@@ -224,11 +225,6 @@ static tr_code name_columns(reader *r, const tr_buf *names, tr_write *w, tr_err 
     }
     tr_buf_free(&sql);
     return code;
-}
-
-static bool begins_query(const reader *r)
-{
-    return is(r, "select") || is(r, "with") || is(r, "values") || is(r, "from") || is(r, "(");
 }
 
 static tr_code read_insert(reader *r, tr_write *w, tr_err *err)
