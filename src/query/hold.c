@@ -11,10 +11,8 @@
 #include "os/os.h"
 #include "query_internal.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { IDLE_FILES_MAX = 1000 };
 
@@ -25,15 +23,10 @@ static tr_code no_memory(tr_err *err)
 
 tr_code tr_query_hold_open(const char *scratch_folder, tr_query_hold *out, tr_err *err)
 {
-    static _Atomic uint64_t count;
-    char path[4096];
-    const int len = snprintf(path, sizeof path, "%s/held-%d-%llu", scratch_folder, getpid(),
-                             (unsigned long long)atomic_fetch_add(&count, 1));
-    if (len < 0 || len >= (int)sizeof path)
-        return TR_FAIL(err, TR_LIMIT, "the scratch folder's name is too long");
-    tr_query_hold hold = {.folder = tr_copy_text(tr_str_of(path)), .links = json_object()};
-    tr_code code =
-        hold.folder == NULL || hold.links == NULL ? no_memory(err) : tr_dir_make(path, err);
+    tr_query_hold hold = {.links = json_object()};
+    const tr_code code = hold.links == NULL
+                             ? no_memory(err)
+                             : tr_query_make_folder(scratch_folder, "held", &hold.folder, err);
     if (code == TR_OK)
         *out = hold;
     else

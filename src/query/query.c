@@ -21,7 +21,6 @@ struct tr_query {
     uint32_t memory_mb, deadline_s, thread_count;
     bool is_confinement_required;
     tr_query_pool *pool;
-    _Atomic uint64_t spill_count;
     _Atomic bool has_warned;
 };
 
@@ -182,22 +181,33 @@ tr_code tr_query_convert(tr_query *query, const json_t *options, const char *in_
     return code;
 }
 
-/* A folder of its own that the worker may fill; *path is returned (tr_free), NULL when there is
- * none. */
-static tr_code make_spill(tr_query *query, char **path, tr_err *err)
+tr_code tr_query_make_folder(const char *scratch_folder, const char *kind, char **out, tr_err *err)
 {
+    static _Atomic uint64_t count; /* of all doors: two may share a scratch folder */
     char made[4096];
-    *path = NULL;
-    if (query->scratch_folder == NULL)
-        return TR_OK;
-    const uint64_t number = atomic_fetch_add(&query->spill_count, 1);
-    const int len = snprintf(made, sizeof made, "%s/spill-%d-%llu", query->scratch_folder, getpid(),
-                             (unsigned long long)number);
+    const int len = snprintf(made, sizeof made, "%s/%s-%d-%llu", scratch_folder, kind, getpid(),
+                             (unsigned long long)atomic_fetch_add(&count, 1));
     if (len < 0 || (size_t)len >= sizeof made)
         return TR_FAIL(err, TR_LIMIT, "the scratch folder's name is too long");
-    TR_TRY(tr_dir_make(made, err));
-    *path = tr_copy_text(tr_str_of(made));
-    return *path != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for a query");
+    char *path = tr_copy_text(tr_str_of(made));
+    if (path == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a query");
+    const tr_code code = tr_dir_make(path, err);
+    if (code == TR_OK)
+        *out = path;
+    else
+        tr_free(path);
+    return code;
+}
+
+/* A folder of its own that the worker may fill; *path is returned (tr_free), NULL when there is
+ * none. */
+static tr_code make_spill(const tr_query *query, char **path, tr_err *err)
+{
+    *path = NULL;
+    return query->scratch_folder == NULL
+               ? TR_OK
+               : tr_query_make_folder(query->scratch_folder, "spill", path, err);
 }
 
 /* Sessions ------------------------------------------------------------------------------------ */
@@ -294,9 +304,7 @@ static tr_code run_select(tr_query *query, const json_t *tables, tr_str sql, con
     }
     json_decref(held);
     tr_query_hold_close(&hold);
-    if (spill != NULL)
-        tr_query_note_kept(tr_dir_remove(spill, NULL));
-    tr_free(spill);
+    tr_query_drop_spill(spill);
     json_decref(text);
     return code;
 }

@@ -94,6 +94,9 @@ tr_query_pool *tr_query_pool_of(tr_query *query);
  * folder of the files it may read. */
 TR_MUST_CHECK tr_code tr_query_session_request(tr_query *query, tr_query_hold *hold, char **spill,
                                                tr_buf *out, tr_err *err);
+/* Makes a folder "<kind>-<pid>-<n>" that is nobody else's; *out is returned (tr_free). */
+TR_MUST_CHECK tr_code tr_query_make_folder(const char *scratch_folder, const char *kind, char **out,
+                                           tr_err *err);
 /* Scratch that could not be removed is swept later; it changes no answer. */
 void tr_query_note_kept(tr_code code);
 const char *tr_query_worker_path(const tr_query *query);

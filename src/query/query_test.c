@@ -428,6 +428,47 @@ static void a_sandbox_that_keeps_its_workers_leaves_some_to_others(void)
     CHECK(tr_dir_remove(path_of(3, "scratch"), NULL) == TR_OK);
 }
 
+typedef struct folders {
+    int spilled, held;
+} folders;
+
+static tr_code count_folder(void *ctx, const char *name, tr_err *err)
+{
+    (void)err;
+    folders *f = ctx;
+    f->spilled += strncmp(name, "spill-", 6) == 0;
+    f->held += strncmp(name, "held-", 5) == 0;
+    return TR_OK;
+}
+
+/* A door starts two workers more than are taken; each worker has one folder of either kind. */
+static void two_doors_to_one_scratch_folder_share_nothing_in_it(void)
+{
+    enum { DOORS = 2, FOLDERS = 6, LOOKS = 400 };
+    tr_query *doors[DOORS] = {NULL};
+    tr_query_session *taken[DOORS] = {NULL};
+    folders found = {0};
+    const tr_query_turn turn = {.sandbox = 1, .client_fd = -1};
+    const tr_query_options options = {.worker_path = getenv("TR_QUERY_WORKER"),
+                                      .scratch_folder = path_of(3, "scratch"),
+                                      .deadline_s = 60};
+    for (int i = 0; i < DOORS; i++) {
+        CHECK(tr_query_open(&options, &doors[i], NULL) == TR_OK);
+        CHECK(tr_query_session_take(doors[i], &turn, &taken[i], NULL) == TR_OK);
+    }
+    for (int i = 0; i < LOOKS && found.held + found.spilled < 2 * FOLDERS; i++) {
+        (void)usleep(20000);
+        found = (folders){0};
+        CHECK(tr_dir_list(path_of(3, "scratch"), count_folder, &found, NULL) == TR_OK);
+    }
+    CHECK(found.held == FOLDERS && found.spilled == FOLDERS);
+    for (int i = 0; i < DOORS; i++) {
+        tr_query_session_close(taken[i]);
+        tr_query_close(doors[i]);
+    }
+    CHECK(tr_dir_remove(path_of(3, "scratch"), NULL) == TR_OK);
+}
+
 static void a_worker_that_is_kept_beyond_its_deadline_is_given_up(void)
 {
     tr_query *query = NULL;
@@ -491,6 +532,7 @@ int main(void)
         RUN(a_query_that_never_ends_is_stopped_and_leaves_no_scratch);
         RUN(calls_run_side_by_side);
         RUN(a_sandbox_that_keeps_its_workers_leaves_some_to_others);
+        RUN(two_doors_to_one_scratch_folder_share_nothing_in_it);
         RUN(a_worker_that_is_kept_beyond_its_deadline_is_given_up);
         tr_query_close(real);
     }
