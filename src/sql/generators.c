@@ -157,8 +157,8 @@ static tr_code put_alias(tr_rewrite *w, tr_buf *out, const call *c, size_t at,
         return TR_OK;
     if (at >= c->name_count)
         return tr_buf_format(out, err, " AS %s", otherwise);
-    return tr_buf_format(out, err, " AS \"%.*s\"",
-                         TR_STR_ARG(tr_token_name(w->tokens->at + c->names[at], w->arena)));
+    TR_TRY(tr_buf_append(out, tr_str_of(" AS "), err));
+    return tr_put_name(out, tr_token_name(w->tokens->at + c->names[at], w->arena), err);
 }
 
 static tr_code put_map(tr_rewrite *w, tr_buf *out, const call *c, tr_str argument, tr_err *err)
@@ -264,14 +264,15 @@ static void read_view_names(const tr_tokens *t, call *c)
 
 static tr_code put_view_names(tr_rewrite *w, tr_buf *out, const call *c, tr_err *err)
 {
+    TR_TRY(tr_buf_append(out, tr_str_of(" AS "), err));
     if (c->table == 0)
-        TR_TRY(tr_buf_format(out, err, " AS view_%zu", c->from));
+        TR_TRY(tr_buf_format(out, err, "view_%zu", c->from));
     else
-        TR_TRY(tr_buf_format(out, err, " AS \"%.*s\"",
-                             TR_STR_ARG(tr_token_name(w->tokens->at + c->table, w->arena))));
-    for (size_t k = 0; k < c->name_count; k++)
-        TR_TRY(tr_buf_format(out, err, "%s\"%.*s\"", k == 0 ? "(" : ", ",
-                             TR_STR_ARG(tr_token_name(w->tokens->at + c->names[k], w->arena))));
+        TR_TRY(tr_put_name(out, tr_token_name(w->tokens->at + c->table, w->arena), err));
+    for (size_t k = 0; k < c->name_count; k++) {
+        TR_TRY(tr_buf_append(out, tr_str_of(k == 0 ? "(" : ", "), err));
+        TR_TRY(tr_put_name(out, tr_token_name(w->tokens->at + c->names[k], w->arena), err));
+    }
     return c->name_count > 0 ? tr_buf_append(out, tr_str_of(")"), err) : TR_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "sql/query_job_internal.h"
 
 #include "base/limits.h"
+#include "sql/rewrite_internal.h"
 #include "sql/template.h"
 
 static tr_code no_memory(tr_err *err)

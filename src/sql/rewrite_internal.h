@@ -48,5 +48,7 @@ TR_MUST_CHECK tr_code tr_rewrite_snapshot(tr_rewrite *w, size_t *i, bool *is_one
 bool tr_word_is_one_of(const tr_tokens *tokens, size_t i, const char *const *list);
 /* Appends 'text', quotes doubled. TR_INVALID: a NUL */
 TR_MUST_CHECK tr_code tr_put_literal(tr_buf *sql, tr_str text, tr_err *err);
+/* Appends "name", quotes doubled. */
+TR_MUST_CHECK tr_code tr_put_name(tr_buf *sql, tr_str name, tr_err *err);
 
 #endif

@@ -23,21 +23,31 @@ static tr_code put_marked_literal(tr_buf *sql, tr_str text, tr_err *err)
     return tr_buf_append(sql, tr_str_of("')"), err);
 }
 
+static tr_code put_quoted(tr_buf *sql, tr_str text, uint8_t quote, tr_err *err)
+{
+    TR_TRY(tr_buf_reserve(sql, text.len * 2 + 2, err));
+    sql->at[sql->len++] = quote;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] == quote)
+            sql->at[sql->len++] = quote;
+        sql->at[sql->len++] = text.at[i];
+    }
+    sql->at[sql->len++] = quote;
+    return TR_OK;
+}
+
+tr_code tr_put_name(tr_buf *sql, tr_str name, tr_err *err)
+{
+    return put_quoted(sql, name, '"', err);
+}
+
 tr_code tr_put_literal(tr_buf *sql, tr_str text, tr_err *err)
 {
     if (text.len > 0 && memchr(text.at, '\0', text.len) != NULL)
         return TR_FAIL(err, TR_INVALID, "a text with a NUL byte in it");
     if (text.len > 0 && memchr(text.at, FORK_MARK, text.len) != NULL)
         return put_marked_literal(sql, text, err);
-    TR_TRY(tr_buf_reserve(sql, text.len * 2 + 2, err));
-    sql->at[sql->len++] = '\'';
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.at[i] == '\'')
-            sql->at[sql->len++] = '\'';
-        sql->at[sql->len++] = text.at[i];
-    }
-    sql->at[sql->len++] = '\'';
-    return TR_OK;
+    return put_quoted(sql, text, '\'', err);
 }
 
 tr_code tr_rewrite_copy_to(tr_rewrite *w, const uint8_t *end, tr_err *err)
@@ -82,22 +92,8 @@ static bool is_empty_call(const tr_tokens *t, size_t i, const char *name)
 /* `name` */
 static tr_code put_backticks(tr_rewrite *w, size_t i, tr_err *err)
 {
-    tr_buf name = {0};
-    const tr_str bare = tr_token_name(w->tokens->at + i, w->arena);
-    tr_code code = tr_buf_reserve(&name, bare.len * 2 + 3, err);
-    if (code != TR_OK)
-        return code;
-    name.at[name.len++] = '"';
-    for (size_t k = 0; k < bare.len; k++) {
-        if (bare.at[k] == '"')
-            name.at[name.len++] = '"';
-        name.at[name.len++] = bare.at[k];
-    }
-    name.at[name.len++] = '"';
-    name.at[name.len] = '\0';
-    code = tr_rewrite_put(w, i, i + 1, (const char *)name.at, err);
-    tr_buf_free(&name);
-    return code;
+    TR_TRY(tr_rewrite_put(w, i, i + 1, "", err));
+    return tr_put_name(w->out, tr_token_name(w->tokens->at + i, w->arena), err);
 }
 
 /* value[3]: Spark counts from 0, DuckDB from 1. Not ARRAY[3], not [3], not a map's ['key']. */

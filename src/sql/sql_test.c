@@ -57,6 +57,11 @@ static void functions_that_give_rows_become_unnest(void)
     check_translation("SELECT posexplode(a) FROM t",
                       "SELECT unnest(range(len(a))) AS pos, unnest(a) AS col FROM t");
     check_translation("SELECT inline(a) FROM t", "SELECT unnest(a, max_depth := 2) FROM t");
+    check_translation("SELECT explode(a) AS \"x\"\"y\" FROM t",
+                      "SELECT unnest(a) AS \"x\"\"y\" FROM t");
+    check_translation("SELECT 1 FROM t LATERAL VIEW explode(a) `v\"` AS \"c\"\"\"",
+                      "SELECT 1 FROM t CROSS JOIN LATERAL (SELECT unnest(a)) AS "
+                      "\"v\"\"\"(\"c\"\"\")");
     check_translation("SELECT c FROM t LATERAL VIEW explode(a) x AS c WHERE c > 1",
                       "SELECT c FROM t CROSS JOIN LATERAL (SELECT unnest(a)) AS \"x\"(\"c\") "
                       "WHERE c > 1");

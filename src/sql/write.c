@@ -2,6 +2,8 @@
 /* write.c - see write.h: a descent by hand over the tokens of one statement. */
 #include "sql/write.h"
 
+#include "sql/rewrite_internal.h"
+
 typedef struct reader {
     tr_str sql;
     tr_tokens tokens;
@@ -188,17 +190,6 @@ static tr_code read_select_into(reader *r, tr_write *w, tr_err *err)
 }
 
 /* INSERT -------------------------------------------------------------------------------------- */
-
-tr_code tr_put_name(tr_buf *sql, tr_str name, tr_err *err)
-{
-    TR_TRY(tr_buf_append(sql, tr_str_of("\""), err));
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.at[i] == '"')
-            TR_TRY(tr_buf_append(sql, tr_str_of("\""), err));
-        TR_TRY(tr_buf_append(sql, (tr_str){name.at + i, 1}, err));
-    }
-    return tr_buf_append(sql, tr_str_of("\""), err);
-}
 
 /* (a, b): the names of the query's columns, in its order. The reader stands behind "(". */
 static tr_code read_columns(reader *r, tr_buf *names, tr_err *err)

@@ -36,7 +36,5 @@ bool tr_is_write(const tr_tokens *tokens);
 /* TR_INVALID  *state says which error it is; the text names line and column */
 TR_MUST_CHECK tr_code tr_write_read(tr_str sql, tr_arena *arena, tr_write *out, const char **state,
                                     tr_err *err);
-/* Appends "name" as an SQL identifier, quotes doubled. */
-TR_MUST_CHECK tr_code tr_put_name(tr_buf *sql, tr_str name, tr_err *err);
 
 #endif
