@@ -362,6 +362,20 @@ tr_code tr_catalog_end(tr_catalog *catalog, tr_code code, tr_err *err)
     return code;
 }
 
+tr_code tr_catalog_read_at_once(tr_catalog *catalog, tr_code (*read)(void *ctx, tr_err *err),
+                                void *ctx, tr_err *err)
+{
+    enum { TRIES = 8 };
+    for (int i = 0; i < TRIES; i++) {
+        const uint64_t version = tr_catalog_profile_version(catalog);
+        const tr_code code = read(ctx, err);
+        if (version % 2 == 0 && tr_catalog_profile_version(catalog) == version)
+            return code;
+    }
+    TR_TRY(tr_catalog_begin(catalog, err));
+    return tr_catalog_end(catalog, read(ctx, err), err);
+}
+
 tr_code tr_catalog_reader(tr_catalog *catalog, tr_connection **out, tr_err *err)
 {
     if (is_mine(catalog)) {

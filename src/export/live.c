@@ -38,9 +38,17 @@ tr_code tr_live_name(tr_live *live, tr_err *err)
     return code;
 }
 
-static tr_code decide(tr_live *live, const char *policy_id, tr_err *err)
+typedef struct decision {
+    tr_live *live;
+    const char *policy_id;
+} decision;
+
+/* Policy, members and runs: of one moment, by tr_catalog_read_at_once. */
+static tr_code decide(void *ctx, tr_err *err)
 {
-    const tr_export_request request = {.policy_id = policy_id,
+    const decision *d = ctx;
+    tr_live *live = d->live;
+    const tr_export_request request = {.policy_id = d->policy_id,
                                        .with_event_only = true,
                                        .updated_after_us = TR_TIME_NONE,
                                        .event_after_us = TR_TIME_NONE,
@@ -56,21 +64,6 @@ static tr_code decide(tr_live *live, const char *policy_id, tr_err *err)
     return code;
 }
 
-/* Policy, members and runs of one moment: nothing was committed between the first and the last. */
-static tr_code decide_at_once(tr_live *live, const char *policy_id, tr_err *err)
-{
-    enum { TRIES = 8 };
-    tr_catalog *catalog = live->export->parts.catalog;
-    for (int i = 0; i < TRIES; i++) {
-        const uint64_t version = tr_catalog_profile_version(catalog);
-        const tr_code code = decide(live, policy_id, err);
-        if (version % 2 == 0 && tr_catalog_profile_version(catalog) == version)
-            return code;
-    }
-    TR_TRY(tr_catalog_begin(catalog, err));
-    return tr_catalog_end(catalog, decide(live, policy_id, err), err);
-}
-
 tr_code tr_live_open(tr_export *export, const tr_tenant *tenant, const char *policy_id,
                      tr_live **out, tr_err *err)
 {
@@ -79,7 +72,8 @@ tr_code tr_live_open(tr_export *export, const tr_tenant *tenant, const char *pol
         return no_memory(err);
     live->export = export;
     live->tenant = *tenant;
-    tr_code code = decide_at_once(live, policy_id, err);
+    decision d = {live, policy_id};
+    const tr_code code = tr_catalog_read_at_once(export->parts.catalog, decide, &d, err);
     if (code == TR_OK)
         *out = live;
     else

@@ -284,51 +284,48 @@ static tr_code add_snapshots(const files *f, const tr_tables_wanted *wanted, con
 
 /* ---------------------------------------------------------------------------------------------- */
 
-static tr_code find_once(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
-                         const tr_tables_wanted *wanted, json_t **out, tr_err *err)
+typedef struct search {
+    tr_catalog *catalog;
+    tr_lake *lake;
+    const tr_tenant *tenant;
+    const tr_tables_wanted *wanted;
+    json_t *tables; /* found */
+} search;
+
+static tr_code find_once(void *ctx, tr_err *err)
 {
     size_t i;
-    json_t *list = NULL, *row, *tables = json_object();
-    tr_code code = tables == NULL ? no_memory(err) : list_datasets(catalog, tenant, &list, err);
+    search *s = ctx;
+    json_t *list = NULL, *row;
+    json_decref(s->tables);
+    s->tables = json_object();
+    tr_code code =
+        s->tables == NULL ? no_memory(err) : list_datasets(s->catalog, s->tenant, &list, err);
     json_array_foreach (list, i, row) {
-        files f = {.catalog = catalog, .lake = lake, .tenant = tenant};
+        files f = {.catalog = s->catalog, .lake = s->lake, .tenant = s->tenant};
         if (code == TR_OK &&
-            (wanted->is_all || occurs(wanted->sql, tr_json_text(row, "table", ""))))
-            code = add_table(&f, tables, row, wanted->may_be_empty, err);
+            (s->wanted->is_all || occurs(s->wanted->sql, tr_json_text(row, "table", ""))))
+            code = add_table(&f, s->tables, row, s->wanted->may_be_empty, err);
     }
     if (code == TR_OK) {
-        const files f = {.catalog = catalog, .lake = lake, .tenant = tenant};
-        code = add_snapshots(&f, wanted, list, tables, err);
+        const files f = {.catalog = s->catalog, .lake = s->lake, .tenant = s->tenant};
+        code = add_snapshots(&f, s->wanted, list, s->tables, err);
     }
-    if (code == TR_OK && json_object_size(tables) == 0 && !wanted->may_be_empty)
+    if (code == TR_OK && json_object_size(s->tables) == 0 && !s->wanted->may_be_empty)
         code = tell_names(list, err);
     json_decref(list);
-    if (code == TR_OK)
-        *out = tables;
-    else
-        json_decref(tables);
     return code;
 }
 
-/* A list that nothing was committed during; in a transaction when too much is. */
 tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
                        const tr_tables_wanted *wanted, json_t **out, tr_err *err)
 {
-    enum { TRIES = 8 };
-    for (int i = 0; i < TRIES; i++) {
-        json_t *found = NULL;
-        const uint64_t version = tr_catalog_profile_version(catalog);
-        const tr_code code = find_once(catalog, lake, tenant, wanted, &found, err);
-        if (version % 2 == 0 && tr_catalog_profile_version(catalog) == version) {
-            if (code == TR_OK)
-                *out = found;
-            return code;
-        }
-        json_decref(found);
-    }
-    TR_TRY(tr_catalog_begin(catalog, err));
-    const tr_code code = find_once(catalog, lake, tenant, wanted, out, err);
-    tr_catalog_rollback(catalog);
+    search s = {.catalog = catalog, .lake = lake, .tenant = tenant, .wanted = wanted};
+    const tr_code code = tr_catalog_read_at_once(catalog, find_once, &s, err);
+    if (code == TR_OK)
+        *out = s.tables;
+    else
+        json_decref(s.tables);
     return code;
 }
 
