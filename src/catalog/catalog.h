@@ -134,7 +134,13 @@ typedef tr_code (*tr_catalog_each)(void *ctx, const tr_object *object, tr_err *e
 TR_MUST_CHECK tr_code tr_catalog_list(tr_catalog *catalog, const tr_tenant *tenant, const char *kind,
                                       const tr_catalog_filter *filter, tr_catalog_each each, void *ctx,
                                       tr_err *err);
-/* The same over all tenants: only for restart (what was under way when the server stopped). */
+/* Adds the ids of all matches to `ids` (an array, the caller's). */
+TR_MUST_CHECK tr_code tr_catalog_ids(tr_catalog *catalog, const tr_tenant *tenant, const char *kind,
+                                     const tr_catalog_filter *filter, json_t *ids, tr_err *err);
+/* Removes all objects of a kind that have this parent. */
+TR_MUST_CHECK tr_code tr_catalog_remove_of(tr_catalog *catalog, const tr_tenant *tenant,
+                                           const char *kind, const char *parent, tr_err *err);
+/* The same as a list over all tenants: only for restart (what was under way when the server stopped). */
 typedef tr_code (*tr_catalog_each_tenant)(void *ctx, const tr_tenant *tenant, const tr_object *object, tr_err *err);
 TR_MUST_CHECK tr_code tr_catalog_scan(tr_catalog *catalog, const char *kind, const char *state,
                                       tr_catalog_each_tenant each, void *ctx, tr_err *err);

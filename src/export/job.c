@@ -258,25 +258,10 @@ tr_code tr_export_batch_end(tr_export *export, const tr_tenant *tenant, const js
     return TR_OK;
 }
 
-static tr_code collect_id(void *ctx, const tr_object *object, tr_err *err)
-{
-    return json_array_append_new(ctx, json_string(object->id)) == 0 ? TR_OK : no_memory(err);
-}
-
 tr_code tr_export_parts_forget(tr_export *export, const tr_tenant *tenant, const char *id,
                                tr_err *err)
 {
-    const tr_catalog_filter of_job = {.parent = id};
-    json_t *ids = json_array();
-    if (ids == NULL)
-        return no_memory(err);
-    tr_code code = tr_catalog_list(export->parts.catalog, tenant, "export_part", &of_job,
-                                   collect_id, ids, err);
-    for (size_t i = 0; i < json_array_size(ids) && code == TR_OK; i++)
-        code = tr_catalog_remove(export->parts.catalog, tenant, "export_part",
-                                 json_string_value(json_array_get(ids, i)), err);
-    json_decref(ids);
-    return code;
+    return tr_catalog_remove_of(export->parts.catalog, tenant, "export_part", id, err);
 }
 
 tr_code tr_export_work_forget(tr_export *export, const tr_tenant *tenant, const char *id,

@@ -193,13 +193,6 @@ static tr_code revert(change *c, const char *id, tr_err *err)
 
 /* ---- several at once */
 
-static tr_code note_batch(void *ctx, const tr_object *batch, tr_err *err)
-{
-    return json_array_append_new(ctx, json_string(batch->id)) == 0
-               ? TR_OK
-               : TR_FAIL(err, TR_NO_MEMORY, "no memory to take batches back");
-}
-
 static tr_code add_rows(void *ctx, const tr_object *file, tr_err *err)
 {
     uint64_t *rows = ctx;
@@ -218,7 +211,7 @@ tr_code tr_ingest_take_back(tr_ingest *ingest, const tr_tenant *tenant, const ch
     change c = {.ingest = ingest, .tenant = tenant};
     tr_code code = TR_OK;
     if (batch == NULL)
-        code = tr_catalog_list(catalog, tenant, "batch", &good, note_batch, batches, err);
+        code = tr_catalog_ids(catalog, tenant, "batch", &good, batches, err);
     else if (json_array_append_new(batches, json_string(batch)) != 0)
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory to take a batch back");
     for (size_t i = first; i < json_array_size(batches) && code == TR_OK; i++) {

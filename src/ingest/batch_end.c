@@ -311,16 +311,6 @@ static tr_code set_states(tr_catalog *catalog, const tr_tenant *tenant, const ch
     return TR_OK;
 }
 
-static tr_code note_run(void *ctx, const tr_object *run, tr_err *err)
-{
-    return json_array_append_new(ctx, json_string(run->id)) == 0 ? TR_OK : no_memory(err);
-}
-
-static tr_code note_batch(void *ctx, const tr_object *batch, tr_err *err)
-{
-    return json_array_append_new(ctx, json_string(batch->id)) == 0 ? TR_OK : no_memory(err);
-}
-
 static tr_code note_folded(void *ctx, const tr_object *file, tr_err *err)
 {
     if (strcmp(file->state, "lake") != 0 || !tr_json_bool(file->doc, "isProfile", false))
@@ -339,9 +329,9 @@ static tr_code unfold(tr_catalog *catalog, const tr_tenant *tenant, const char *
     const tr_catalog_filter good = {.parent = dataset, .state = "success,active"};
     tr_code code = runs != NULL && batches != NULL && files != NULL ? TR_OK : no_memory(err);
     if (code == TR_OK)
-        code = tr_catalog_list(catalog, tenant, "run", &made, note_run, runs, err);
+        code = tr_catalog_ids(catalog, tenant, "run", &made, runs, err);
     if (code == TR_OK)
-        code = tr_catalog_list(catalog, tenant, "batch", &good, note_batch, batches, err);
+        code = tr_catalog_ids(catalog, tenant, "batch", &good, batches, err);
     for (size_t i = 0; i < json_array_size(batches) && code == TR_OK; i++) {
         const tr_catalog_filter of_batch = {.parent =
                                                 json_string_value(json_array_get(batches, i))};

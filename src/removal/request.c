@@ -41,11 +41,6 @@ static tr_code note_file(void *ctx, const tr_object *file, tr_err *err)
 }
 
 /* It was enabled for Profile once: the batch's files say so. */
-static tr_code note_batch(void *ctx, const tr_object *batch, tr_err *err)
-{
-    return json_array_append_new(ctx, json_string(batch->id)) == 0 ? TR_OK : no_memory(err);
-}
-
 static tr_code has_profile_data(tr_removals *r, const tr_tenant *tenant, const char *dataset,
                                 bool *out, tr_err *err)
 {
@@ -53,8 +48,8 @@ static tr_code has_profile_data(tr_removals *r, const tr_tenant *tenant, const c
     json_t *batches = json_array();
     *out = false;
     tr_code code = batches == NULL ? no_memory(err)
-                                   : tr_catalog_list(r->parts.catalog, tenant, "batch", &good,
-                                                     note_batch, batches, err);
+                                   : tr_catalog_ids(r->parts.catalog, tenant, "batch", &good,
+                                                    batches, err);
     for (size_t i = 0; i < json_array_size(batches) && code == TR_OK && !*out; i++) {
         const tr_catalog_filter files = {.parent = json_string_value(json_array_get(batches, i))};
         code = tr_catalog_list(r->parts.catalog, tenant, "file", &files, note_file, out, err);

@@ -141,26 +141,11 @@ static tr_code store_plan(tr_segment_run *run, const json_t *definitions, bool i
                   : tr_catalog_put(catalog, &active->tenant, "segment_plan", &object, 0, err);
 }
 
-static tr_code collect_id(void *ctx, const tr_object *object, tr_err *err)
-{
-    return json_array_append_new(ctx, json_string(object->id)) == 0 ? TR_OK : no_memory(err);
-}
-
 /* Within a transaction, or not. */
 static tr_code forget_parts(const tr_segment_active *active, tr_err *err)
 {
-    tr_catalog *catalog = active->segment->parts.catalog;
-    const tr_catalog_filter own = {.parent = active->id};
-    json_t *ids = json_array();
-    if (ids == NULL)
-        return no_memory(err);
-    tr_code code =
-        tr_catalog_list(catalog, &active->tenant, "segment_part", &own, collect_id, ids, err);
-    for (size_t i = 0; i < json_array_size(ids) && code == TR_OK; i++)
-        code = tr_catalog_remove(catalog, &active->tenant, "segment_part",
-                                 json_string_value(json_array_get(ids, i)), err);
-    json_decref(ids);
-    return code;
+    return tr_catalog_remove_of(active->segment->parts.catalog, &active->tenant, "segment_part",
+                                active->id, err);
 }
 
 /* What a job leaves that does not succeed: staged files, and folders that no commit put in force.

@@ -52,11 +52,6 @@ tr_code tr_membership_hidden(tr_catalog *catalog, const tr_tenant *tenant, const
     return code;
 }
 
-static tr_code add_membership(void *ctx, const tr_object *object, tr_err *err)
-{
-    return json_array_append_new(ctx, json_string(object->id)) == 0 ? TR_OK : no_memory(err);
-}
-
 static tr_code hide_in(tr_catalog *catalog, const tr_tenant *tenant, const char *policy,
                        const char *segment, tr_err *err)
 {
@@ -77,8 +72,8 @@ tr_code tr_membership_hide(tr_catalog *catalog, const tr_tenant *tenant, const c
     const tr_catalog_filter all = {0};
     json_t *policies = json_array();
     tr_code code = policies == NULL ? no_memory(err)
-                                    : tr_catalog_list(catalog, tenant, "membership", &all,
-                                                      add_membership, policies, err);
+                                    : tr_catalog_ids(catalog, tenant, "membership", &all, policies,
+                                                     err);
     for (size_t i = 0; i < json_array_size(policies) && code == TR_OK; i++)
         code =
             hide_in(catalog, tenant, json_string_value(json_array_get(policies, i)), segment, err);

@@ -276,27 +276,6 @@ tr_code tr_segment_replace(tr_segment *segment, const tr_tenant *tenant, const c
 
 /* ---- removing */
 
-static tr_code add_id(void *ctx, const tr_object *object, tr_err *err)
-{
-    return json_array_append_new(ctx, json_string(object->id)) == 0 ? TR_OK : no_memory(err);
-}
-
-static tr_code remove_versions(tr_segment *segment, const tr_tenant *tenant, const char *id,
-                               tr_err *err)
-{
-    const tr_catalog_filter own = {.parent = id};
-    json_t *ids = json_array();
-    if (ids == NULL)
-        return no_memory(err);
-    tr_code code =
-        tr_catalog_list(segment->parts.catalog, tenant, "segment_version", &own, add_id, ids, err);
-    for (size_t i = 0; i < json_array_size(ids) && code == TR_OK; i++)
-        code = tr_catalog_remove(segment->parts.catalog, tenant, "segment_version",
-                                 json_string_value(json_array_get(ids, i)), err);
-    json_decref(ids);
-    return code;
-}
-
 /* Within a transaction. */
 static tr_code remove_it(tr_segment *segment, const tr_tenant *tenant, const char *id, tr_err *err)
 {
@@ -314,7 +293,7 @@ static tr_code remove_it(tr_segment *segment, const tr_tenant *tenant, const cha
     if (code == TR_OK)
         code = tr_catalog_remove(catalog, tenant, "segment", id, err);
     if (code == TR_OK)
-        code = remove_versions(segment, tenant, id, err);
+        code = tr_catalog_remove_of(catalog, tenant, "segment_version", id, err);
     if (code == TR_OK)
         code = tr_membership_hide(catalog, tenant, id, err);
     tr_object_clear(&object);

@@ -279,11 +279,6 @@ static tr_code replace(tr_store_removal *removal, item *own, json_t *bytes, tr_e
     return code;
 }
 
-static tr_code note_run(void *ctx, const tr_object *run, tr_err *err)
-{
-    return json_array_append_new(ctx, json_string(run->id)) == 0 ? TR_OK : no_memory(err);
-}
-
 static tr_code withdraw_run(const tr_store_removal *removal, const char *id, tr_err *err)
 {
     tr_object run = {0};
@@ -302,8 +297,8 @@ static tr_code withdraw_folded(const tr_store_removal *removal, tr_err *err)
     const tr_catalog_filter folded = {.state = "gone"};
     json_t *ids = json_array();
     tr_code code = ids == NULL ? no_memory(err)
-                               : tr_catalog_list(removal->store->catalog, &removal->tenant, "run",
-                                                 &folded, note_run, ids, err);
+                               : tr_catalog_ids(removal->store->catalog, &removal->tenant, "run",
+                                                &folded, ids, err);
     for (size_t i = 0; i < json_array_size(ids) && code == TR_OK; i++)
         code = withdraw_run(removal, json_string_value(json_array_get(ids, i)), err);
     json_decref(ids);
