@@ -107,7 +107,7 @@ static tr_code begin_evaluation(tr_export *export, const tr_tenant *tenant, json
     TR_TRY(tr_evaluation_plan(export->parts.segment, tenant, json_object_get(plan, "evaluate"),
                               &evaluation, err));
     tr_code code = tr_store_snapshot(export->parts.store, tenant, &snapshot, err);
-    json_t *runs = code == TR_OK ? tr_export_run_ids(snapshot) : NULL;
+    json_t *runs = code == TR_OK ? tr_store_run_ids(snapshot) : NULL;
     if (code == TR_OK && (json_object_set_new(plan, "runs", runs) != 0 ||
                           json_object_set(plan, "evaluation", evaluation) != 0 ||
                           json_object_set(plan, "now", json_object_get(evaluation, "now")) != 0))

@@ -114,8 +114,6 @@ TR_MUST_CHECK tr_code tr_export_plan_open(const json_t *json, const tr_export_pa
                                           const tr_tenant *tenant, const atomic_bool *cancel,
                                           tr_export_plan *out, tr_err *err);
 void tr_export_plan_close(tr_export_plan *plan); /* idempotent */
-/* The ids of a snapshot's runs. NULL: no memory. */
-json_t *tr_export_run_ids(const tr_snapshot *snapshot);
 
 /* ---- a job under way, in memory */
 typedef struct tr_export_active tr_export_active;

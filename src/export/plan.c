@@ -21,17 +21,6 @@ static tr_code no_memory(tr_err *err)
     return TR_FAIL(err, TR_NO_MEMORY, "no memory for an export plan");
 }
 
-json_t *tr_export_run_ids(const tr_snapshot *snapshot)
-{
-    json_t *ids = json_array();
-    for (uint32_t i = 0; ids != NULL && i < snapshot->run_count; i++)
-        if (json_array_append_new(ids, json_string(snapshot->runs[i]->id)) != 0) {
-            json_decref(ids);
-            return NULL;
-        }
-    return ids;
-}
-
 static bool set_bound(json_t *plan, const char *name, int64_t us)
 {
     return us == TR_TIME_NONE || json_object_set_new(plan, name, json_integer(us)) == 0;
@@ -53,10 +42,9 @@ tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *out
                             tr_err *err)
 {
     json_t *plan =
-        json_pack("{s:i, s:o, s:o, s:o, s:b, s:b}", "format", 1, "runs",
-                  tr_export_run_ids(snapshot), "policy", json_deep_copy(policy), "output",
-                  tr_type_to_json(output), "emptyProfiles", request->with_event_only, "events",
-                  request->with_events);
+        json_pack("{s:i, s:o, s:o, s:o, s:b, s:b}", "format", 1, "runs", tr_store_run_ids(snapshot),
+                  "policy", json_deep_copy(policy), "output", tr_type_to_json(output),
+                  "emptyProfiles", request->with_event_only, "events", request->with_events);
     if (plan == NULL || !set_bound(plan, "updatedAfter", request->updated_after_us) ||
         !set_bound(plan, "eventAfter", request->event_after_us) ||
         !set_bound(plan, "eventBefore", request->event_before_us) || !set_segments(plan, request)) {

@@ -257,7 +257,7 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
     if (json_object_get(stored->doc, "evaluate") != NULL)
         return evaluate_again(active, stored, err);
     TR_TRY(tr_store_snapshot(export->parts.store, &active->tenant, &snapshot, err));
-    json_t *ids = tr_export_run_ids(snapshot);
+    json_t *ids = tr_store_run_ids(snapshot);
     tr_store_release(export->parts.store, snapshot);
     if (ids == NULL || json_object_set_new(stored->doc, "runs", ids) != 0)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");

@@ -18,14 +18,6 @@ void tr_segment_stage(const tr_segment_active *active, uint32_t group, char out[
 
 /* ---- making */
 
-static json_t *run_ids(const tr_snapshot *snapshot)
-{
-    json_t *ids = json_array();
-    for (uint32_t i = 0; i < snapshot->run_count; i++)
-        (void)json_array_append_new(ids, json_string(snapshot->runs[i]->id));
-    return ids;
-}
-
 /* What groups whose policy says so read instead. */
 static tr_code stitch_groups(const tr_segment_active *active, json_t *plan, tr_err *err)
 {
@@ -58,7 +50,7 @@ static tr_code make_once(const tr_segment_active *active, const json_t *definiti
     json_t *plan = NULL;
     TR_TRY(tr_evaluation_plan(active->segment, &active->tenant, definitions, &plan, err));
     tr_code code = tr_store_snapshot(store, &active->tenant, &snapshot, err);
-    if (code == TR_OK && json_object_set_new(plan, "runs", run_ids(snapshot)) != 0)
+    if (code == TR_OK && json_object_set_new(plan, "runs", tr_store_run_ids(snapshot)) != 0)
         code = no_memory(err);
     tr_store_release(store, snapshot);
     if (code == TR_OK)

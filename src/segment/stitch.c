@@ -89,13 +89,12 @@ static tr_code stitch_snapshot(const tr_segment_parts *parts, const tr_tenant *t
                                const tr_snapshot *snapshot, const char *membership,
                                const atomic_bool *cancel, tr_snapshot **out, tr_err *err)
 {
-    json_t *runs = json_array(), *memberships = json_pack("[s]", membership), *stitched = NULL;
-    tr_code code = runs == NULL || memberships == NULL ? no_memory(err) : TR_OK;
-    for (uint32_t i = 0; i < snapshot->run_count && code == TR_OK; i++)
-        if (json_array_append_new(runs, json_string(snapshot->runs[i]->id)) != 0)
-            code = no_memory(err);
-    if (code == TR_OK)
-        code = tr_segment_stitch(parts, tenant, runs, memberships, cancel, &stitched, err);
+    json_t *runs = tr_store_run_ids(snapshot), *memberships = json_pack("[s]", membership);
+    json_t *stitched = NULL;
+    tr_code code =
+        runs == NULL || memberships == NULL
+            ? no_memory(err)
+            : tr_segment_stitch(parts, tenant, runs, memberships, cancel, &stitched, err);
     if (code == TR_OK)
         code = tr_store_snapshot_of(parts->store, tenant, stitched, out, err);
     json_decref(runs);

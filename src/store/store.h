@@ -93,6 +93,8 @@ void tr_store_close(tr_store *store); /* accepts NULL */
 /* All live runs of the tenant now. */
 TR_MUST_CHECK tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant,
                                         tr_snapshot **out, tr_err *err);
+/* The ids of its runs, for a plan; returned. NULL: no memory. */
+json_t *tr_store_run_ids(const tr_snapshot *snapshot);
 /* Exactly the runs of a plan: array of run ids. TR_NOT_FOUND names the run that is gone. */
 TR_MUST_CHECK tr_code tr_store_snapshot_of(tr_store *store, const tr_tenant *tenant,
                                            const json_t *run_ids, tr_snapshot **out, tr_err *err);
