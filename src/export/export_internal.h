@@ -85,10 +85,7 @@ struct tr_export_plan {
     tr_arena arena;
     tr_store *store;
     tr_snapshot *snapshot;
-    tr_membership **memberships;
-    uint32_t membership_count;
-    const tr_run **members; /* the runs of all of them */
-    uint32_t member_count;
+    tr_memberships members;
     tr_shape shape, own_probe;
     const tr_shape *probe;
     tr_selection selection;    /* no items: no filter */

@@ -40,23 +40,20 @@ tr_code tr_membership_now(tr_catalog *catalog, const tr_tenant *tenant, const ch
     return TR_OK;
 }
 
-tr_code tr_membership_open(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
-                           const char *run, tr_membership **out, tr_err *err)
+tr_code tr_memberships_open(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
+                            const json_t *ids, tr_memberships *out, tr_err *err)
 {
-    (void)catalog, (void)lake, (void)tenant, (void)out;
-    return TR_FAIL(err, TR_NOT_FOUND, "no membership \"%s\"", run);
+    (void)catalog, (void)lake, (void)tenant;
+    if (json_array_size(ids) > 0)
+        return TR_FAIL(err, TR_NOT_FOUND, "no membership \"%s\"",
+                       json_string_value(json_array_get(ids, 0)));
+    *out = (tr_memberships){0};
+    return TR_OK;
 }
 
-void tr_membership_close(tr_membership *membership)
+void tr_memberships_close(tr_memberships *memberships)
 {
-    (void)membership;
-}
-
-const tr_run *const *tr_membership_runs(const tr_membership *membership, uint32_t *count)
-{
-    (void)membership;
-    *count = 0;
-    return NULL;
+    (void)memberships;
 }
 
 tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wanted, tr_arena *arena,

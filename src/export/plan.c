@@ -87,34 +87,6 @@ tr_code tr_export_plan_stitch(json_t *plan, const tr_export_parts *parts, const 
     return TR_OK;
 }
 
-static tr_code open_memberships(const json_t *json, const tr_export_parts *parts,
-                                const tr_tenant *tenant, tr_export_plan *plan, tr_err *err)
-{
-    const json_t *ids = json_object_get(json, "memberships");
-    const size_t count = json_array_size(ids);
-    plan->memberships = tr_arena_array(&plan->arena, count, sizeof *plan->memberships);
-    if (plan->memberships == NULL)
-        return no_memory(err);
-    uint32_t runs = 0, own = 0;
-    for (size_t i = 0; i < count; i++) {
-        TR_TRY(tr_membership_open(parts->catalog, parts->lake, tenant,
-                                  json_string_value(json_array_get(ids, i)), &plan->memberships[i],
-                                  err));
-        plan->membership_count++;
-        (void)tr_membership_runs(plan->memberships[i], &own);
-        runs += own;
-    }
-    plan->members = tr_arena_array(&plan->arena, runs, sizeof *plan->members);
-    if (plan->members == NULL)
-        return no_memory(err);
-    for (uint32_t i = 0; i < plan->membership_count; i++) {
-        const tr_run *const *list = tr_membership_runs(plan->memberships[i], &own);
-        for (uint32_t r = 0; r < own; r++)
-            plan->members[plan->member_count++] = list[r];
-    }
-    return TR_OK;
-}
-
 static tr_code keep_selected(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep,
                              tr_err *err)
 {
@@ -155,7 +127,8 @@ static tr_code open_evaluation(const json_t *json, const tr_export_parts *parts,
 {
     plan->evaluated = json_object_get(json, "evaluation");
     if (plan->evaluated == NULL)
-        return open_memberships(json, parts, tenant, plan, err);
+        return tr_memberships_open(parts->catalog, parts->lake, tenant,
+                                   json_object_get(json, "memberships"), &plan->members, err);
     plan->problems = json_array();
     if (plan->problems == NULL)
         return no_memory(err);
@@ -207,8 +180,8 @@ static tr_code open_plan(const json_t *json, const tr_export_parts *parts, const
                                 stitched != NULL ? stitched : json_object_get(json, "runs"),
                                 &plan->snapshot, err));
     TR_TRY(open_evaluation(json, parts, tenant, plan, err));
-    spec.members = plan->members;
-    spec.member_count = plan->member_count;
+    spec.members = plan->members.runs;
+    spec.member_count = plan->members.run_count;
     TR_TRY(tr_membership_hidden_of(json_object_get(json, "hidden"), &plan->arena, &spec, err));
     TR_TRY(open_selection(json, plan, &spec, err));
     spec.snapshot = plan->snapshot;
@@ -235,8 +208,7 @@ void tr_export_plan_close(tr_export_plan *plan)
         tr_merge_plan_close(plan->slots[i].merge);
     tr_evaluation_close(plan->evaluation);
     json_decref(plan->problems);
-    for (uint32_t i = 0; i < plan->membership_count; i++)
-        tr_membership_close(plan->memberships[i]);
+    tr_memberships_close(&plan->members);
     if (plan->snapshot != NULL)
         tr_store_release(plan->store, plan->snapshot);
     tr_arena_free(&plan->arena);

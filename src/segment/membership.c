@@ -71,9 +71,9 @@ tr_code tr_membership_hide(tr_catalog *catalog, const tr_tenant *tenant, const c
 {
     const tr_catalog_filter all = {0};
     json_t *policies = json_array();
-    tr_code code = policies == NULL ? no_memory(err)
-                                    : tr_catalog_ids(catalog, tenant, "membership", &all, policies,
-                                                     err);
+    tr_code code = policies == NULL
+                       ? no_memory(err)
+                       : tr_catalog_ids(catalog, tenant, "membership", &all, policies, err);
     for (size_t i = 0; i < json_array_size(policies) && code == TR_OK; i++)
         code =
             hide_in(catalog, tenant, json_string_value(json_array_get(policies, i)), segment, err);
@@ -165,6 +165,49 @@ const tr_run *const *tr_membership_runs(const tr_membership *m, uint32_t *count)
 {
     *count = m->count;
     return (const tr_run *const *)m->runs;
+}
+
+static tr_code open_all(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
+                        const json_t *ids, tr_memberships *all, tr_err *err)
+{
+    uint32_t runs = 0;
+    all->at = tr_alloc_zeroed(json_array_size(ids) + 1, sizeof *all->at);
+    if (all->at == NULL)
+        return no_memory(err);
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        const char *id = json_string_value(json_array_get(ids, i));
+        TR_TRY(tr_membership_open(catalog, lake, tenant, id == NULL ? "" : id, &all->at[i], err));
+        all->count++;
+        runs += all->at[i]->count;
+    }
+    all->runs = tr_alloc_zeroed((size_t)runs + 1, sizeof *all->runs);
+    if (all->runs == NULL)
+        return no_memory(err);
+    for (uint32_t i = 0; i < all->count; i++)
+        for (uint32_t r = 0; r < all->at[i]->count; r++)
+            all->runs[all->run_count++] = all->at[i]->runs[r];
+    return TR_OK;
+}
+
+tr_code tr_memberships_open(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
+                            const json_t *ids, tr_memberships *out, tr_err *err)
+{
+    tr_memberships all = {0};
+    const tr_code code = open_all(catalog, lake, tenant, ids, &all, err);
+    if (code == TR_OK)
+        *out = all;
+    else
+        tr_memberships_close(&all);
+    return code;
+}
+
+void tr_memberships_close(tr_memberships *memberships)
+{
+    for (uint32_t i = 0; i < memberships->count; i++)
+        tr_membership_close(memberships->at[i]);
+    tr_free(memberships->at);
+    tr_free(memberships->runs);
+    *memberships = (tr_memberships){0};
 }
 
 /* ---- one run after the other */

@@ -46,6 +46,19 @@ TR_MUST_CHECK tr_code tr_membership_open(tr_catalog *catalog, tr_lake *lake,
 void tr_membership_close(tr_membership *membership); /* accepts NULL */
 const tr_run *const *tr_membership_runs(const tr_membership *membership, uint32_t *count);
 
+/* Several, and the runs of all of them. */
+typedef struct tr_memberships {
+    tr_membership **at;
+    uint32_t count;
+    const tr_run **runs;
+    uint32_t run_count;
+} tr_memberships;
+/* ids  array of ids, as tr_membership_open has them */
+TR_MUST_CHECK tr_code tr_memberships_open(tr_catalog *catalog, tr_lake *lake,
+                                          const tr_tenant *tenant, const json_t *ids,
+                                          tr_memberships *out, tr_err *err);
+void tr_memberships_close(tr_memberships *memberships); /* idempotent */
+
 /* Puts what an evaluation made in force and forgets the run before the last; its id in *gone ("":
  * none), whose folder is the caller's to remove after the commit. Within a transaction.
  * group        of the evaluation's plan

@@ -24,64 +24,28 @@ tr_code tr_segment_graph_version(const tr_segment_parts *parts, const tr_tenant 
     return TR_OK;
 }
 
-typedef struct held {
-    tr_snapshot *snapshot;
-    tr_membership **memberships;
-    uint32_t count;
-    const tr_run **runs; /* of the memberships */
-    uint32_t run_count;
-} held;
-
 static tr_code no_memory(tr_err *err)
 {
     return TR_FAIL(err, TR_NO_MEMORY, "no memory to stitch");
-}
-
-static tr_code hold_memberships(const tr_segment_parts *parts, const tr_tenant *tenant,
-                                const json_t *ids, held *h, tr_err *err)
-{
-    uint32_t own = 0, all = 0;
-    h->memberships = tr_alloc_zeroed(json_array_size(ids) + 1, sizeof *h->memberships);
-    if (h->memberships == NULL)
-        return no_memory(err);
-    for (size_t i = 0; i < json_array_size(ids); i++) {
-        const char *id = json_string_value(json_array_get(ids, i));
-        TR_TRY(tr_membership_open(parts->catalog, parts->lake, tenant, id == NULL ? "" : id,
-                                  &h->memberships[h->count], err));
-        h->count++;
-        (void)tr_membership_runs(h->memberships[h->count - 1], &own);
-        all += own;
-    }
-    h->runs = tr_alloc_zeroed((size_t)all + 1, sizeof *h->runs);
-    if (h->runs == NULL)
-        return no_memory(err);
-    for (uint32_t i = 0; i < h->count; i++) {
-        const tr_run *const *list = tr_membership_runs(h->memberships[i], &own);
-        for (uint32_t r = 0; r < own; r++)
-            h->runs[h->run_count++] = list[r];
-    }
-    return TR_OK;
 }
 
 tr_code tr_segment_stitch(const tr_segment_parts *parts, const tr_tenant *tenant,
                           const json_t *runs, const json_t *memberships, const atomic_bool *cancel,
                           json_t **out, tr_err *err)
 {
-    held h = {.count = 0};
-    tr_code code = tr_store_snapshot_of(parts->store, tenant, runs, &h.snapshot, err);
+    tr_snapshot *snapshot = NULL;
+    tr_memberships members = {0};
+    tr_code code = tr_store_snapshot_of(parts->store, tenant, runs, &snapshot, err);
     if (code == TR_OK)
-        code = hold_memberships(parts, tenant, memberships, &h, err);
-    const tr_graph_order order = {.snapshot = h.snapshot,
-                                  .memberships = h.runs,
-                                  .membership_count = h.run_count,
+        code = tr_memberships_open(parts->catalog, parts->lake, tenant, memberships, &members, err);
+    const tr_graph_order order = {.snapshot = snapshot,
+                                  .memberships = members.runs,
+                                  .membership_count = members.run_count,
                                   .cancel = cancel};
     if (code == TR_OK)
         code = tr_graph_stitch(parts->graph, tenant, &order, out, err);
-    for (uint32_t i = 0; i < h.count; i++)
-        tr_membership_close(h.memberships[i]);
-    tr_free(h.memberships);
-    tr_free(h.runs);
-    tr_store_release(parts->store, h.snapshot);
+    tr_memberships_close(&members);
+    tr_store_release(parts->store, snapshot);
     return code;
 }
 
