@@ -69,6 +69,7 @@ typedef struct tr_segment_run { /* a job while its coordinator works on it */
     uint32_t group_count;
     uint32_t (*todo)[2]; /* group, partition */
     uint32_t todo_count;
+    bool is_stale; /* data that was read was taken back meanwhile: nothing was committed */
 } tr_segment_run;
 
 /* TR_NOT_FOUND: a run or a membership of the plan is gone. */

@@ -181,6 +181,15 @@ static tr_code plan_again(tr_segment_run *run, const json_t *definitions, tr_err
     return tr_segment_plan_open(run, err);
 }
 
+/* Data may go again between a new plan and its opening, whose code is handed in. */
+static tr_code plan_while_gone(tr_segment_run *run, const json_t *definitions, tr_code code,
+                               tr_err *err)
+{
+    for (int i = 0; i < TR_PLANS_IN_A_ROW_MAX && code == TR_NOT_FOUND; i++)
+        code = plan_again(run, definitions, err);
+    return code;
+}
+
 /* The stored plan; a new one when there is none, or when what it reads is gone. */
 static tr_code open_plan(tr_segment_run *run, const json_t *definitions, tr_err *err)
 {
@@ -196,11 +205,7 @@ static tr_code open_plan(tr_segment_run *run, const json_t *definitions, tr_err 
     }
     TR_TRY(code);
     tr_crash_point("segment_planned");
-    code = tr_segment_plan_open(run, err);
-    /* data may go again meanwhile */
-    for (int i = 0; i < TR_PLANS_IN_A_ROW_MAX && code == TR_NOT_FOUND; i++)
-        code = plan_again(run, definitions, err);
-    return code;
+    return plan_while_gone(run, definitions, tr_segment_plan_open(run, err), err);
 }
 
 /* ---- the good end */
@@ -243,7 +248,6 @@ static tr_code tell_metrics(const tr_segment_run *run, tr_object *job, tr_err *e
 typedef struct succeeding {
     tr_segment_run *run;
     char (*gone)[32]; /* per group: the run that is no longer kept */
-    bool is_stale;    /* data that was read has been taken back meanwhile */
 } succeeding;
 
 static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
@@ -256,7 +260,7 @@ static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
         return TR_FAIL(err, TR_CANCELLED, "the job was cancelled");
     const tr_code there = tr_store_has_runs(active->segment->parts.store, &active->tenant,
                                             json_object_get(run->plan, "runs"), err);
-    s->is_stale = there == TR_NOT_FOUND;
+    run->is_stale = there == TR_NOT_FOUND;
     TR_TRY(there);
     for (uint32_t g = 0; g < run->group_count; g++) {
         const json_t *group = run->groups[g].json;
@@ -281,16 +285,14 @@ static tr_code succeed(void *ctx, tr_object *job, tr_err *err)
     return tr_segment_job_status(job, "SUCCEEDED", err);
 }
 
-static tr_code commit(tr_segment_run *run, bool *is_stale, tr_err *err)
+static tr_code commit(tr_segment_run *run, tr_err *err)
 {
     const tr_segment_active *active = run->active;
     succeeding s = {.run = run,
                     .gone = tr_arena_array(&run->arena, run->group_count + 1, sizeof *s.gone)};
     if (s.gone == NULL)
         return no_memory(err);
-    const tr_code code = tr_segment_job_edit(active, succeed, &s, err);
-    *is_stale = s.is_stale;
-    TR_TRY(code);
+    TR_TRY(tr_segment_job_edit(active, succeed, &s, err));
     tr_crash_point("segment_committed");
     for (uint32_t g = 0; g < run->group_count; g++)
         if (s.gone[g][0] != '\0' &&
@@ -301,14 +303,14 @@ static tr_code commit(tr_segment_run *run, bool *is_stale, tr_err *err)
     return TR_OK;
 }
 
-static tr_code evaluate(tr_segment_run *run, bool *is_stale, tr_err *err)
+static tr_code evaluate(tr_segment_run *run, tr_err *err)
 {
     tr_segment_active *active = run->active;
     TR_TRY(choose_todo(run, err));
     TR_TRY(tr_compute_run(active->segment->parts.compute, run->todo_count, run_task, run,
                           &active->cancel, err));
     TR_TRY(publish_files(run, err));
-    return commit(run, is_stale, err);
+    return commit(run, err);
 }
 
 static tr_code work(tr_segment_run *run, tr_err *err)
@@ -317,17 +319,14 @@ static tr_code work(tr_segment_run *run, tr_err *err)
     json_t *definitions = NULL;
     TR_TRY(tr_segment_job_edit(active, begin, &definitions, err));
     tr_crash_point("segment_processing");
-    bool is_stale = false;
     tr_code code = open_plan(run, definitions, err);
     if (code == TR_OK)
-        code = evaluate(run, &is_stale, err);
-    while (is_stale && code != TR_OK) { /* members of data that is gone must not come back */
-        is_stale = false;
-        code = plan_again(run, definitions, err);
-        for (int i = 0; i < TR_PLANS_IN_A_ROW_MAX && code == TR_NOT_FOUND; i++)
-            code = plan_again(run, definitions, err);
+        code = evaluate(run, err);
+    while (run->is_stale && code != TR_OK) { /* members of data that is gone must not come back */
+        run->is_stale = false;
+        code = plan_while_gone(run, definitions, plan_again(run, definitions, err), err);
         if (code == TR_OK)
-            code = evaluate(run, &is_stale, err);
+            code = evaluate(run, err);
     }
     json_decref(definitions);
     return code;
