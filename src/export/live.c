@@ -113,9 +113,10 @@ tr_code tr_live_narrow(tr_live *live, bool (*wants)(void *ctx, const char *colum
     json_t *column, *kept = json_array(), *columns = NULL;
     columns = json_object_get(json_object_get(live->json, "output"), "c");
     tr_code code = kept == NULL ? no_memory(err) : TR_OK;
-    json_array_foreach(columns, i,
-                       column) if (code == TR_OK && wants(ctx, tr_json_text(column, "n", "")) &&
-                                   json_array_append(kept, column) != 0) code = no_memory(err);
+    json_array_foreach (columns, i, column)
+        if (code == TR_OK && wants(ctx, tr_json_text(column, "n", "")) &&
+            json_array_append(kept, column) != 0)
+            code = no_memory(err);
     if (code == TR_OK && json_array_size(kept) == 0 && json_array_size(columns) > 0 &&
         json_array_append(kept, json_array_get(columns, 0)) != 0) /* rows need a column */
         code = no_memory(err);

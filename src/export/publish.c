@@ -86,8 +86,7 @@ static tr_code add_up(const tr_export_run *run, uint32_t first, uint32_t end, to
         out->profiles += part->profiles;
         out->bytes += part->written.bytes;
         out->files += part->name[0] != '\0';
-        json_object_foreach(part->namespaces, code, count)
-        {
+        json_object_foreach (part->namespaces, code, count) {
             const json_int_t sum = json_integer_value(json_object_get(out->namespaces, code)) +
                                    json_integer_value(count);
             if (json_object_set_new(out->namespaces, code, json_integer(sum)) != 0) {

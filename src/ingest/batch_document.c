@@ -13,8 +13,9 @@ tr_code tr_batch_show(const json_t *doc, json_t **out, tr_err *err)
     const char *name;
     json_t *value;
     void *next;
-    json_object_foreach_safe(shown, next, name, value) if (name[0] == '_')(void)
-        json_object_del(shown, name);
+    json_object_foreach_safe (shown, next, name, value)
+        if (name[0] == '_')
+            (void)json_object_del(shown, name);
     if (shown == NULL)
         return no_memory(err);
     *out = json_deep_copy(shown);

@@ -120,8 +120,7 @@ static tr_code add_by_code(tr_batch_run *run, tr_err *err)
 {
     const char *row_code;
     json_t *count;
-    json_object_foreach(run->total.codes, row_code, count)
-    {
+    json_object_foreach (run->total.codes, row_code, count) {
         char code[32], text[200];
         (void)snprintf(code, sizeof code, "INGEST-%.8s-400", row_code);
         (void)snprintf(text, sizeof text, "%lld %s", (long long)json_integer_value(count),
@@ -141,8 +140,7 @@ static tr_code check_columns(tr_batch_run *run, bool *is_alive, tr_err *err)
     tr_code code = TR_OK;
     if (strcmp(run->format, "json") == 0)
         return TR_OK;
-    json_object_foreach(run->total.unknown, path, count)
-    {
+    json_object_foreach (run->total.unknown, path, count) {
         if (strncmp(path, TR_BOOKKEEPING, sizeof TR_BOOKKEEPING - 1) == 0 || code != TR_OK)
             continue; /* our own files may come back */
         code = tr_buf_format(&text, err, "%s\"%s\"",
@@ -256,8 +254,7 @@ static tr_code put_unknown(const tr_batch_run *run, tr_buf *out, tr_err *err)
 {
     const char *path;
     json_t *count;
-    json_object_foreach(run->total.unknown, path, count)
-    {
+    json_object_foreach (run->total.unknown, path, count) {
         json_t *line = json_pack("{s:s, s:O, s:s}", "column", path, "recordCount", count, "message",
                                  "the schema has no such field: it was left out");
         const tr_code code = put_line(out, line, err);
@@ -271,8 +268,7 @@ static tr_code put_namespaces(const tr_batch_run *run, tr_buf *out, tr_err *err)
 {
     const char *name;
     json_t *count;
-    json_object_foreach(run->total.unknown_namespaces, name, count)
-    {
+    json_object_foreach (run->total.unknown_namespaces, name, count) {
         json_t *line =
             json_pack("{s:s, s:O, s:s}", "namespace", name, "identityCount", count, "message",
                       "the org has no such namespace: its rows are kept, and its "

@@ -219,7 +219,7 @@ static tr_code add_counts(json_t *into, const json_t *from, tr_err *err)
 {
     const char *name;
     json_t *count;
-    json_object_foreach((json_t *)(uintptr_t)from, name, count)
+    json_object_foreach ((json_t *)(uintptr_t)from, name, count)
         TR_TRY(count_in(into, name, json_integer_value(count), err));
     return TR_OK;
 }

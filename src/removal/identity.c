@@ -213,8 +213,9 @@ static tr_code sweep_runs(const work *w, tr_err *err)
     tr_code code = datasets == NULL ? no_memory(err)
                                     : tr_catalog_list(parts->catalog, w->tenant, "run", &gone,
                                                       note_dataset, datasets, err);
-    json_object_foreach(datasets, dataset, value) if (code == TR_OK) code =
-        tr_store_sweep(parts->store, w->tenant, dataset, err);
+    json_object_foreach (datasets, dataset, value)
+        if (code == TR_OK)
+            code = tr_store_sweep(parts->store, w->tenant, dataset, err);
     json_decref(datasets);
     return code;
 }

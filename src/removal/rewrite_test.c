@@ -109,8 +109,7 @@ static bool forget(json_t *row, const tr_forget_list *list, bool *has_changed)
     void *next;
     if (is_one(list, tr_json_text(book, "namespace", ""), tr_json_text(book, "id", "")))
         return false;
-    json_object_foreach_safe(map, next, code, items)
-    {
+    json_object_foreach_safe (map, next, code, items) {
         for (size_t i = json_array_size(items); i > 0; i--)
             if (is_one(list, code, tr_json_text(json_array_get(items, i - 1), "id", ""))) {
                 (void)json_array_remove(items, i - 1);

@@ -308,8 +308,8 @@ static void add_counts(json_t *metrics, const char *id, const json_t *counts, bo
     (void)add_to(json_object_get(metrics, "segmentedProfileCounter"), id, realized + existing);
     (void)add_to(json_object_get(metrics, "segmentEvaluationTimeInUs"), id,
                  tr_json_int(counts, "us", 0));
-    json_object_foreach(json_object_get(counts, "namespaces"), code, value)(void)
-        add_to(json_object_get(namespaces, id), code, json_integer_value(value));
+    json_object_foreach (json_object_get(counts, "namespaces"), code, value)
+        (void)add_to(json_object_get(namespaces, id), code, json_integer_value(value));
 }
 
 tr_code tr_evaluated_add_metrics(json_t *metrics, const json_t *plan, uint32_t group,
@@ -326,7 +326,7 @@ tr_code tr_evaluated_add_metrics(json_t *metrics, const json_t *plan, uint32_t g
         json_t *counts;
         (void)add_to(metrics, "totalProfiles", (int64_t)parts[p].profiles);
         (void)add_to(by_policy, policy, (int64_t)parts[p].profiles);
-        json_object_foreach(parts[p].segments, id, counts)
+        json_object_foreach (parts[p].segments, id, counts)
             add_counts(metrics, id, counts, has_three);
     }
     return TR_OK;

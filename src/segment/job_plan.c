@@ -23,8 +23,7 @@ static tr_code stitch_groups(const tr_segment_active *active, json_t *plan, tr_e
 {
     json_t *groups = json_object_get(plan, "groups"), *group;
     size_t i;
-    json_array_foreach(groups, i, group)
-    {
+    json_array_foreach (groups, i, group) {
         json_t *memberships, *stitched = NULL;
         const json_t *runs = json_object_get(plan, "runs");
         if (!tr_policy_is_stitched(json_object_get(group, "policy")))

@@ -403,8 +403,9 @@ static json_t *distribution(const preview *p)
     json_t *list = json_array();
     const char *code;
     json_t *count;
-    json_object_foreach(p->namespaces, code, count)(void) json_array_append_new(
-        list, json_pack("{s:s, s:O}", "namespaceId", code, "profilesMatchedSoFar", count));
+    json_object_foreach (p->namespaces, code, count)
+        (void)json_array_append_new(
+            list, json_pack("{s:s, s:O}", "namespaceId", code, "profilesMatchedSoFar", count));
     return list;
 }
 
