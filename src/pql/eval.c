@@ -158,14 +158,11 @@ tr_code tr_pql_rows_above(tr_pql_run *run, const tr_pql_level *level, const tr_p
 /* ---- operations */
 
 /* An operation of its arguments row by row: once per base row where they look through one index. */
-static tr_code by_rows(tr_pql_run *run, const tr_pql_op *op, uint32_t count, tr_arena *arena,
-                       const tr_pql_vec **out)
+tr_code tr_pql_by_rows(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **args,
+                       uint32_t count, tr_arena *arena, const tr_pql_vec **out)
 {
-    const tr_pql_vec *args[3] = {NULL};
     tr_pql_flat flat;
     tr_pql_base *base;
-    for (uint32_t i = 0; i < op->arg_count; i++)
-        TR_TRY(tr_pql_value(run, op->args[i], op->scope, &args[i]));
     TR_TRY(tr_pql_flatten(arena, args, op->arg_count, count, &flat, run->err));
     TR_TRY(tr_pql_scalar(run, op, args, flat.count, arena, &base));
     tr_pql_vec *vec = tr_pql_vec_make(arena, base);
@@ -175,6 +172,15 @@ static tr_code by_rows(tr_pql_run *run, const tr_pql_op *op, uint32_t count, tr_
     vec->count = count;
     *out = vec;
     return TR_OK;
+}
+
+static tr_code by_rows(tr_pql_run *run, const tr_pql_op *op, uint32_t count, tr_arena *arena,
+                       const tr_pql_vec **out)
+{
+    const tr_pql_vec *args[3] = {NULL};
+    for (uint32_t i = 0; i < op->arg_count; i++)
+        TR_TRY(tr_pql_value(run, op->args[i], op->scope, &args[i]));
+    return tr_pql_by_rows(run, op, args, count, arena, out);
 }
 
 void tr_pql_sort_by_weight(const tr_pql_op **ops, uint32_t count)

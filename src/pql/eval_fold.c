@@ -126,7 +126,7 @@ static tr_code reduce_numbers(fold *f, const tr_pql_taken *rows)
         return TR_OK;
     for (uint32_t i = 0; i < rows->count; i++) {
         const uint32_t at = tr_pql_at(value, i);
-        const uint32_t owner = rows->owner[rows->at == NULL ? i : rows->at[i]];
+        const uint32_t owner = tr_pql_owner_of(rows, i);
         if (tr_pql_base_is_null(base, at))
             continue;
         f->counts[owner]++;
@@ -144,7 +144,7 @@ static tr_code reduce_all(fold *f, const tr_pql_taken *rows)
     TR_TRY(tr_pql_value_at(f->run, f->op->args[0], f->op->over, rows, &condition));
     for (uint32_t i = 0; i < rows->count; i++)
         if (!tr_pql_is_true(condition, i))
-            f->out->bools[rows->owner[rows->at == NULL ? i : rows->at[i]]] = TR_PQL_FALSE;
+            f->out->bools[tr_pql_owner_of(rows, i)] = TR_PQL_FALSE;
     return TR_OK;
 }
 
@@ -157,11 +157,11 @@ static tr_code reduce_rows(fold *f)
     switch (f->op->reduction) {
     case TR_PQL_REDUCE_ANY:
         for (uint32_t i = 0; i < rows.count; i++)
-            f->out->bools[rows.owner[rows.at == NULL ? i : rows.at[i]]] = TR_PQL_TRUE;
+            f->out->bools[tr_pql_owner_of(&rows, i)] = TR_PQL_TRUE;
         return TR_OK;
     case TR_PQL_REDUCE_COUNT:
         for (uint32_t i = 0; i < rows.count; i++)
-            f->out->ints[rows.owner[rows.at == NULL ? i : rows.at[i]]]++;
+            f->out->ints[tr_pql_owner_of(&rows, i)]++;
         return TR_OK;
     case TR_PQL_REDUCE_ALL: return reduce_all(f, &rows);
     case TR_PQL_REDUCE_SUM:

@@ -116,6 +116,10 @@ typedef struct tr_pql_taken {
     uint32_t count;
     const uint32_t *owner; /* per row of the scope: the row of a scope above */
 } tr_pql_taken;
+static inline uint32_t tr_pql_owner_of(const tr_pql_taken *rows, uint32_t i)
+{
+    return rows->owner[rows->at == NULL ? i : rows->at[i]];
+}
 /* Row i is the value at rows->at[i]. */
 TR_MUST_CHECK tr_code tr_pql_value_at(tr_pql_run *run, const tr_pql_op *op,
                                       const tr_pql_level *level, const tr_pql_taken *rows,
@@ -127,6 +131,9 @@ TR_MUST_CHECK tr_code tr_pql_true_rows(tr_pql_run *run, const tr_pql_op *op,
 /* The rows of a fold's innermost scope that its masks let in. */
 TR_MUST_CHECK tr_code tr_pql_take(tr_pql_run *run, const tr_pql_op *op, tr_pql_taken *out);
 
+/* Rows [0, count) of an operation of TR_PQL_CASES_BY_ROWS, whose arguments are there. */
+TR_MUST_CHECK tr_code tr_pql_by_rows(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **args,
+                                     uint32_t count, tr_arena *arena, const tr_pql_vec **out);
 /* Operations of one row at a time: fills a base for rows [0, count) of the arguments. */
 TR_MUST_CHECK tr_code tr_pql_scalar(tr_pql_run *run, const tr_pql_op *op,
                                     const tr_pql_vec *const *args, uint32_t count, tr_arena *arena,

@@ -127,21 +127,10 @@ static tr_code is_shared(tr_pql_run *run, const tr_pql_op *op, const tr_pql_leve
 static tr_code value_of_rows(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level,
                              const tr_pql_taken *rows, const tr_pql_vec **out)
 {
-    tr_arena *arena = tr_pql_arena_of(run, level);
     const tr_pql_vec *args[3] = {NULL};
-    tr_pql_flat flat;
-    tr_pql_base *base;
     for (uint32_t i = 0; i < op->arg_count; i++)
         TR_TRY(tr_pql_value_at(run, op->args[i], level, rows, &args[i]));
-    TR_TRY(tr_pql_flatten(arena, args, op->arg_count, rows->count, &flat, run->err));
-    TR_TRY(tr_pql_scalar(run, op, args, flat.count, arena, &base));
-    tr_pql_vec *vec = tr_pql_vec_make(arena, base);
-    if (vec == NULL)
-        return tr_pql_out_of_memory(run);
-    vec->index = flat.index;
-    vec->count = rows->count;
-    *out = vec;
-    return TR_OK;
+    return tr_pql_by_rows(run, op, args, rows->count, tr_pql_arena_of(run, level), out);
 }
 
 tr_code tr_pql_value_at(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level,
