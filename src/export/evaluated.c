@@ -150,15 +150,24 @@ tr_code tr_export_settle(tr_export *export, const tr_tenant *tenant, tr_object *
 
 /* ---- a partition */
 
+const json_t *tr_export_group(const json_t *evaluation)
+{
+    return json_array_get(json_object_get(evaluation, "groups"), 0);
+}
+
+/* The id of the membership that an evaluation makes. */
+static const char *members_of(const json_t *evaluation)
+{
+    return tr_json_text(tr_export_group(evaluation), "run", "");
+}
+
 /* The members that a part is merged with, from its file's bytes; without any there are none. */
 static tr_code open_members(const tr_export_plan *plan, tr_export_fresh *fresh, tr_str bytes,
                             tr_err *err)
 {
-    const json_t *group = json_array_get(json_object_get(plan->evaluated, "groups"), 0);
     if (bytes.len == 0)
         return TR_OK;
-    return tr_run_open(bytes, tr_json_text(group, "run", ""), TR_MEMBERSHIP_FOLDER, &fresh->run,
-                       err);
+    return tr_run_open(bytes, members_of(plan->evaluated), TR_MEMBERSHIP_FOLDER, &fresh->run, err);
 }
 
 tr_code tr_export_keep_evaluated(const tr_export_slot *slot, uint32_t partition,
@@ -226,11 +235,6 @@ bool tr_export_members_are_staged(const tr_export_run *run, uint32_t partition)
 
 /* ---- the ends */
 
-static const json_t *group_of(const json_t *evaluation)
-{
-    return json_array_get(json_object_get(evaluation, "groups"), 0);
-}
-
 static uint32_t count_files(const tr_export_run *run)
 {
     uint32_t files = 0;
@@ -242,7 +246,7 @@ static uint32_t count_files(const tr_export_run *run)
 bool tr_export_members_are_placed(const tr_export_run *run)
 {
     const tr_export_active *active = run->active;
-    const char *id = tr_json_text(group_of(run->evaluation), "run", "");
+    const char *id = members_of(run->evaluation);
     for (uint32_t p = 0; run->evaluation != NULL && p < run->partitions; p++) {
         const tr_evaluated *part = &run->members[p];
         if (!part->is_done || (part->name[0] != '\0' &&
@@ -257,7 +261,7 @@ tr_code tr_export_members_publish(const tr_export_run *run, tr_err *err)
 {
     const tr_export_active *active = run->active;
     tr_lake *lake = active->export->parts.lake;
-    const char *id = tr_json_text(group_of(run->evaluation), "run", "");
+    const char *id = members_of(run->evaluation);
     char stage[48];
     if (run->evaluation == NULL || count_files(run) == 0)
         return TR_OK;
@@ -291,8 +295,9 @@ tr_code tr_export_members_commit(tr_export_run *run, json_t *job, tr_err *err)
     if (code == TR_OK)
         code = check_runs(run, err);
     if (code == TR_OK)
-        code = tr_membership_replace(active->export->parts.catalog, &active->tenant,
-                                     group_of(run->evaluation), files, run->members_gone, err);
+        code =
+            tr_membership_replace(active->export->parts.catalog, &active->tenant,
+                                  tr_export_group(run->evaluation), files, run->members_gone, err);
     if (code == TR_OK)
         code = tr_evaluated_begin_metrics(metrics, err);
     if (code == TR_OK)
@@ -327,8 +332,7 @@ tr_code tr_export_members_run(const tr_export_active *active, char out[32], tr_e
                                         "export_plan", active->id, &plan, err);
     if (code != TR_OK && code != TR_NOT_FOUND)
         return code;
-    (void)snprintf(out, 32, "%s",
-                   tr_json_text(group_of(json_object_get(plan.doc, "evaluation")), "run", ""));
+    (void)snprintf(out, 32, "%s", members_of(json_object_get(plan.doc, "evaluation")));
     tr_object_clear(&plan);
     return TR_OK;
 }

@@ -196,6 +196,8 @@ TR_MUST_CHECK tr_code tr_export_settle(tr_export *export, const tr_tenant *tenan
                                        tr_object *stored, tr_err *err);
 
 /* ---- segments evaluated while the export merges */
+/* The one group of an evaluation: all segments are of the export's policy. */
+const json_t *tr_export_group(const json_t *evaluation);
 /* "export-7-members" */
 void tr_export_members_stage(const char *job, char out[48]);
 /* A keeper: who is in now, and whom the filter keeps. */

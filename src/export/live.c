@@ -110,8 +110,9 @@ tr_code tr_live_narrow(tr_live *live, bool (*wants)(void *ctx, const char *colum
                        tr_err *err)
 {
     size_t i;
-    json_t *column, *kept = json_array(), *columns = NULL;
-    columns = json_object_get(json_object_get(live->json, "output"), "c");
+    json_t *column, *kept = json_array();
+    json_t *output = json_object_get(live->json, "output");
+    const json_t *columns = json_object_get(output, "c");
     tr_code code = kept == NULL ? no_memory(err) : TR_OK;
     json_array_foreach (columns, i, column)
         if (code == TR_OK && wants(ctx, tr_json_text(column, "n", "")) &&
@@ -120,13 +121,10 @@ tr_code tr_live_narrow(tr_live *live, bool (*wants)(void *ctx, const char *colum
     if (code == TR_OK && json_array_size(kept) == 0 && json_array_size(columns) > 0 &&
         json_array_append(kept, json_array_get(columns, 0)) != 0) /* rows need a column */
         code = no_memory(err);
-    if (code != TR_OK) {
-        json_decref(kept);
-        return code;
-    }
-    if (json_object_set_new(json_object_get(live->json, "output"), "c", kept) != 0)
-        return no_memory(err);
-    return TR_OK;
+    if (code == TR_OK && json_object_set(output, "c", kept) != 0)
+        code = no_memory(err);
+    json_decref(kept);
+    return code;
 }
 
 tr_code tr_live_begin(tr_live *live, tr_err *err)

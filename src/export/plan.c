@@ -60,9 +60,9 @@ tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *out
 static json_t *list_memberships(const json_t *plan)
 {
     const json_t *evaluation = json_object_get(plan, "evaluation");
-    const json_t *group = json_array_get(json_object_get(evaluation, "groups"), 0);
-    json_t *ids = evaluation != NULL ? json_pack("[O]", json_object_get(group, "before"))
-                                     : json_copy(json_object_get(plan, "memberships"));
+    json_t *ids = evaluation != NULL
+                      ? json_pack("[O]", json_object_get(tr_export_group(evaluation), "before"))
+                      : json_copy(json_object_get(plan, "memberships"));
     return ids != NULL || evaluation != NULL ? ids : json_array();
 }
 

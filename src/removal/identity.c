@@ -154,9 +154,7 @@ static tr_code commit(const removing *r, tr_err *err)
         tr_crash_point("removal_prepared");
         TR_TRY(tr_catalog_begin(catalog, err));
         const tr_code code = tr_catalog_end(catalog, apply(r, &is_complete, err), err);
-        if (code == TR_OK || is_complete)
-            return code;
-        if (code != TR_CONFLICT)
+        if (code != TR_CONFLICT || is_complete)
             return code;
         while (json_array_size(r->w->bytes) > before)
             (void)json_array_remove(r->w->bytes, json_array_size(r->w->bytes) - 1);
