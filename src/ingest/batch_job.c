@@ -16,7 +16,7 @@
 
 /* ---- what the batch is read by */
 
-static bool has_tag(const json_t *dataset, const char *name, const char *value)
+bool tr_dataset_has_tag(const json_t *dataset, const char *name, const char *value)
 {
     const json_t *list = json_object_get(json_object_get(dataset, "tags"), name);
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -51,9 +51,10 @@ static tr_code read_dataset(tr_batch_run *run, tr_err *err)
                        active->dataset);
     TR_TRY(code);
     run->dataset_doc = dataset.doc;
-    run->is_upsert = has_tag(run->dataset_doc, "unifiedProfile", "isUpsert:true");
-    run->is_unconstrained = has_tag(run->dataset_doc, "acp_validationContext", "disabled");
-    run->unknown_is_error = has_tag(run->dataset_doc, "unknownFields", "error");
+    run->is_upsert = tr_dataset_has_tag(run->dataset_doc, "unifiedProfile", "isUpsert:true");
+    run->is_unconstrained =
+        tr_dataset_has_tag(run->dataset_doc, "acp_validationContext", "disabled");
+    run->unknown_is_error = tr_dataset_has_tag(run->dataset_doc, "unknownFields", "error");
     return TR_OK;
 }
 
@@ -68,7 +69,7 @@ static tr_code read_schema(tr_batch_run *run, tr_err *err)
     TR_TRY(code);
     const tr_xdm_behavior behavior = run->schema->behavior;
     run->is_profile = behavior != TR_XDM_ADHOC && run->schema->is_union_member &&
-                      has_tag(run->dataset_doc, "unifiedProfile", "enabled:true");
+                      tr_dataset_has_tag(run->dataset_doc, "unifiedProfile", "enabled:true");
     run->is_upsert = run->is_upsert && behavior == TR_XDM_RECORD;
     (void)snprintf(run->behavior, sizeof run->behavior, "%s",
                    behavior == TR_XDM_ADHOC   ? "none"

@@ -72,6 +72,9 @@ TR_MUST_CHECK tr_code tr_ingest_preview(tr_ingest *ingest, const tr_tenant *tena
 TR_MUST_CHECK tr_code tr_ingest_action(tr_ingest *ingest, const tr_tenant *tenant, const char *batch,
                                        tr_str action, json_t **result, tr_err *err);
 
+/* Whether a dataset's document has this value under a tag. */
+bool tr_dataset_has_tag(const json_t *dataset, const char *name, const char *value);
+
 /* Takes back what REVERT would, within the caller's transaction: one batch, or with batch NULL all of the
  * dataset's that are visible. Appends their ids to *batches and adds their rows to *rows. TR_NOT_FOUND: no such
  * batch */

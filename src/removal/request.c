@@ -20,17 +20,6 @@ typedef struct target {
     char parent[80];      /* tells requests for the same data */
 } target;
 
-static bool is_profile_enabled(const json_t *dataset)
-{
-    const json_t *list = json_object_get(json_object_get(dataset, "tags"), "unifiedProfile");
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *text = json_string_value(json_array_get(list, i));
-        if (text != NULL && strcmp(text, "enabled:true") == 0)
-            return true;
-    }
-    return false;
-}
-
 static tr_code note_file(void *ctx, const tr_object *file, tr_err *err)
 {
     bool *has_profile_data = ctx;
@@ -47,9 +36,9 @@ static tr_code has_profile_data(tr_removals *r, const tr_tenant *tenant, const c
     const tr_catalog_filter good = {.parent = dataset, .state = "success,active"};
     json_t *batches = json_array();
     *out = false;
-    tr_code code = batches == NULL ? no_memory(err)
-                                   : tr_catalog_ids(r->parts.catalog, tenant, "batch", &good,
-                                                    batches, err);
+    tr_code code = batches == NULL
+                       ? no_memory(err)
+                       : tr_catalog_ids(r->parts.catalog, tenant, "batch", &good, batches, err);
     for (size_t i = 0; i < json_array_size(batches) && code == TR_OK && !*out; i++) {
         const tr_catalog_filter files = {.parent = json_string_value(json_array_get(batches, i))};
         code = tr_catalog_list(r->parts.catalog, tenant, "file", &files, note_file, out, err);
@@ -68,7 +57,7 @@ static tr_code check_dataset(tr_removals *r, const tr_tenant *tenant, const targ
     if (code == TR_NOT_FOUND)
         return TR_FAIL(err, TR_INVALID, "Dataset not found: \"%s\"", t->dataset);
     TR_TRY(code);
-    if (!is_profile_enabled(dataset.doc))
+    if (!tr_dataset_has_tag(dataset.doc, "unifiedProfile", "enabled:true"))
         code = has_profile_data(r, tenant, t->dataset, &has_data, err);
     if (code == TR_OK && !has_data)
         code = TR_FAIL(err, TR_INVALID,
@@ -190,14 +179,6 @@ static tr_code read_body(tr_removals *r, const tr_tenant *tenant, const json_t *
 
 /* ---- the job */
 
-static json_t *show(const json_t *doc)
-{
-    json_t *shown = json_copy((json_t *)(uintptr_t)doc);
-    if (shown != NULL)
-        (void)json_object_del(shown, "_");
-    return shown;
-}
-
 /* Members of old and new generations of the service: the reference's superset. */
 static json_t *describe(const tr_tenant *tenant, const target *t, const char *id, int64_t now_ms)
 {
@@ -264,7 +245,7 @@ static tr_code create(tr_removals *r, const tr_tenant *tenant, const target *t, 
     tr_code code = job.doc == NULL ? no_memory(err) : tr_catalog_begin(r->parts.catalog, err);
     if (code == TR_OK)
         code = tr_catalog_end(r->parts.catalog, insert(r, tenant, t, &job, other, err), err);
-    json_t *shown = code == TR_OK && other[0] == '\0' ? show(job.doc) : NULL;
+    json_t *shown = code == TR_OK && other[0] == '\0' ? tr_list_show_doc(job.doc) : NULL;
     json_decref(job.doc);
     TR_TRY(code);
     if (other[0] != '\0')
@@ -311,7 +292,7 @@ tr_code tr_removal_get(tr_removals *removals, const tr_tenant *tenant, const cha
     if (code == TR_NOT_FOUND)
         return not_found(id, err);
     TR_TRY(code);
-    *job = show(object.doc);
+    *job = tr_list_show_doc(object.doc);
     tr_object_clear(&object);
     return *job == NULL ? no_memory(err) : TR_OK;
 }
@@ -347,6 +328,6 @@ tr_code tr_removal_find(tr_removals *removals, const tr_tenant *tenant, tr_list_
         request->orders[0] = (tr_list_order){.path = "createdAt", .is_ascending = true};
         request->order_count = 1;
     }
-    return tr_list_find(removals->parts.catalog, tenant, TR_REMOVAL_KIND, request, show, items,
-                        total, err);
+    return tr_list_find(removals->parts.catalog, tenant, TR_REMOVAL_KIND, request, tr_list_show_doc,
+                        items, total, err);
 }

@@ -34,8 +34,8 @@ static json_t *dress(json_t *shown, const char *type, const char *origin, const 
 
 static json_t *show_definition(const json_t *doc)
 {
-    json_t *shown = dress(tr_definition_show(doc), "SegmentDefinition",
-                          "REAL_TIME_CUSTOMER_PROFILE", OWN_NAMESPACE);
+    json_t *shown = dress(tr_list_show_doc(doc), "SegmentDefinition", "REAL_TIME_CUSTOMER_PROFILE",
+                          OWN_NAMESPACE);
     json_t *uses = json_object_get(json_object_get(doc, "_"), "uses");
     if (shown == NULL)
         return NULL;
@@ -47,7 +47,7 @@ static json_t *show_definition(const json_t *doc)
 
 static json_t *show_external(const json_t *doc)
 {
-    return dress(tr_definition_show(doc), "ExternalSegment",
+    return dress(tr_list_show_doc(doc), "ExternalSegment",
                  tr_json_text(doc, "originName", "CUSTOM_UPLOAD"),
                  tr_json_text(doc, "namespace", "CustomerAudienceUpload"));
 }

@@ -284,14 +284,3 @@ tr_code tr_definition_make(tr_segment *segment, const tr_tenant *tenant, const j
         json_decref(doc);
     return code;
 }
-
-json_t *tr_definition_show(const json_t *doc)
-{
-    union { /* jansson copies from what it could change */
-        const json_t *read;
-        json_t *own;
-    } from = {.read = doc};
-    json_t *shown = json_copy(from.own);
-    (void)json_object_del(shown, "_");
-    return shown;
-}

@@ -183,7 +183,7 @@ tr_code tr_segment_job_create(tr_segment *segment, const tr_tenant *tenant, cons
         return code;
     }
     (void)snprintf(id, sizeof id, "%s", tr_json_text(doc, "id", ""));
-    json_t *shown = tr_segment_job_show(doc);
+    json_t *shown = tr_list_show_doc(doc);
     json_decref(doc);
     tr_log(TR_LOG_INFO, "segment", "segment_created", "job=%s tenant=%s", id, tenant->folder);
     tr_err late = {0};
@@ -209,7 +209,7 @@ tr_code tr_segment_job_get(tr_segment *segment, const tr_tenant *tenant, const c
 {
     tr_object object = {0};
     TR_TRY(get(segment, tenant, id, &object, err));
-    json_t *shown = tr_segment_job_show(object.doc);
+    json_t *shown = tr_list_show_doc(object.doc);
     tr_object_clear(&object);
     if (shown == NULL)
         return no_memory(err);
@@ -250,7 +250,7 @@ tr_code tr_segment_job_find(tr_segment *segment, const tr_tenant *tenant,
                             const tr_list_request *request, json_t **items, uint64_t *total,
                             tr_err *err)
 {
-    return tr_list_find(segment->parts.catalog, tenant, "segment_job", request, tr_segment_job_show,
+    return tr_list_find(segment->parts.catalog, tenant, "segment_job", request, tr_list_show_doc,
                         items, total, err);
 }
 

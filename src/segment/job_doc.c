@@ -13,11 +13,6 @@ bool tr_segment_is_finished(const char *state)
            strcmp(state, "CANCELLED") == 0;
 }
 
-json_t *tr_segment_job_show(const json_t *doc)
-{
-    return tr_definition_show(doc);
-}
-
 /* What the job shows of each definition; more than AEP shows one by one are "*". */
 static json_t *list_segments(const json_t *definitions)
 {

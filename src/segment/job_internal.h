@@ -34,8 +34,6 @@ void tr_segment_run_job(void *ctx); /* a tr_job_fn; ctx: tr_segment_active */
 /* ---- the document */
 TR_MUST_CHECK tr_code tr_segment_job_make(const tr_tenant *tenant, const json_t *definitions,
                                           const tr_segment_order *order, json_t **out, tr_err *err);
-/* Without "_". NULL: no memory. */
-json_t *tr_segment_job_show(const json_t *doc);
 bool tr_segment_is_finished(const char *state);
 /* Status and state, times, and with a last status the end of the times. */
 TR_MUST_CHECK tr_code tr_segment_job_status(tr_object *job, const char *status, tr_err *err);

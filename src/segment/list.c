@@ -251,3 +251,14 @@ tr_code tr_list_find(tr_catalog *catalog, const tr_tenant *tenant, const char *k
         json_decref(found);
     return code;
 }
+
+json_t *tr_list_show_doc(const json_t *doc)
+{
+    union { /* jansson copies from what it could change */
+        const json_t *read;
+        json_t *own;
+    } from = {.read = doc};
+    json_t *shown = json_copy(from.own);
+    (void)json_object_del(shown, "_");
+    return shown;
+}

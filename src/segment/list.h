@@ -51,6 +51,8 @@ TR_MUST_CHECK tr_code tr_list_add_property(tr_list_request *request, tr_str text
 
 /* A stored document as the list shows it, returned; NULL: no memory. */
 typedef json_t *(*tr_list_show)(const json_t *doc);
+/* The commonest: the document without "_", which is the server's own. */
+json_t *tr_list_show_doc(const json_t *doc);
 /* Appends what `kind` has and the filters let through to *items (an array, the caller's). */
 TR_MUST_CHECK tr_code tr_list_collect(tr_catalog *catalog, const tr_tenant *tenant,
                                       const char *kind, const tr_list_request *request,

@@ -157,12 +157,6 @@ tr_code tr_schedule_create(tr_scheduler *scheduler, const tr_tenant *tenant, con
     return TR_OK;
 }
 
-/* creationTime is what lists are sorted by. */
-static json_t *show(const json_t *doc)
-{
-    return tr_definition_show(doc);
-}
-
 static tr_code get(tr_scheduler *scheduler, const tr_tenant *tenant, const char *id, tr_object *out,
                    tr_err *err)
 {
@@ -243,9 +237,9 @@ tr_code tr_schedule_find(tr_scheduler *scheduler, const tr_tenant *tenant,
                          tr_err *err)
 {
     json_t *found;
-    TR_TRY(tr_list_find(scheduler->parts.catalog, tenant, "schedule", request, show, &found, total,
-                        err));
-    for (size_t i = 0; i < json_array_size(found); i++)
+    TR_TRY(tr_list_find(scheduler->parts.catalog, tenant, "schedule", request, tr_list_show_doc,
+                        &found, total, err));
+    for (size_t i = 0; i < json_array_size(found); i++) /* it was sorted by it */
         (void)json_object_del(json_array_get(found, i), "creationTime");
     *items = found;
     return TR_OK;

@@ -159,7 +159,7 @@ static tr_code create(tr_segment *segment, const tr_tenant *tenant, const json_t
 /* Takes doc. */
 static tr_code show(json_t *doc, json_t **out, tr_err *err)
 {
-    json_t *shown = tr_definition_show(doc);
+    json_t *shown = tr_list_show_doc(doc);
     json_decref(doc);
     if (shown == NULL)
         return no_memory(err);
@@ -310,6 +310,6 @@ tr_code tr_segment_find(tr_segment *segment, const tr_tenant *tenant,
                         const tr_list_request *request, json_t **items, uint64_t *total,
                         tr_err *err)
 {
-    return tr_list_find(segment->parts.catalog, tenant, "segment", request, tr_definition_show,
-                        items, total, err);
+    return tr_list_find(segment->parts.catalog, tenant, "segment", request, tr_list_show_doc, items,
+                        total, err);
 }

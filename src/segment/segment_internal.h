@@ -65,8 +65,6 @@ const char *tr_method_refusal(const tr_pql_node *root, tr_method method);
 TR_MUST_CHECK tr_code tr_definition_make(tr_segment *segment, const tr_tenant *tenant,
                                          const json_t *body, const json_t *old, bool is_whole,
                                          json_t **out, tr_err *err);
-/* The wire's view: without "_". NULL: no memory. */
-json_t *tr_definition_show(const json_t *doc);
 
 /* ---- states, and who depends on whom */
 /* The state that a body gives, under any of its names; NULL: none. */
