@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 static int64_t clock_us(clockid_t clock)
 {
@@ -28,6 +27,12 @@ int64_t tr_time_now_ms(void)
 int64_t tr_time_monotonic_us(void)
 {
     return clock_us(CLOCK_MONOTONIC);
+}
+
+struct timespec tr_time_in_ms(int64_t ms)
+{
+    const int64_t at_us = tr_time_now_us() + ms * 1000;
+    return (struct timespec){.tv_sec = at_us / 1000000, .tv_nsec = at_us % 1000000 * 1000};
 }
 
 int64_t tr_time_days_from_civil(int64_t year, unsigned month, unsigned day)

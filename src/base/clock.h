@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <time.h>
+
 #define TR_TIME_NONE INT64_MIN
 
 enum { TR_TIME_TEXT_BYTES = 32 };
@@ -13,6 +15,8 @@ enum { TR_TIME_TEXT_BYTES = 32 };
 int64_t tr_time_now_us(void); /* wall clock */
 int64_t tr_time_now_ms(void);
 int64_t tr_time_monotonic_us(void); /* for durations */
+/* The instant after so many ms from now, for pthread_cond_timedwait. */
+struct timespec tr_time_in_ms(int64_t ms);
 
 /* Days since 1970 of a proleptic Gregorian date. The caller has checked month and day. */
 int64_t tr_time_days_from_civil(int64_t year, unsigned month, unsigned day);

@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 enum {
     HEAD_S = 10,            /* for a head, beyond the silence allowed; at most as long as that */
@@ -137,11 +136,7 @@ static void *watch(void *ctx)
     unsigned tick = 0;
     pthread_mutex_lock(&server->connections_lock);
     while (server->has_deadline_thread) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += TICK_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
+        const struct timespec until = tr_time_in_ms(TICK_MS);
         (void)pthread_cond_timedwait(&server->deadline_wake, &server->connections_lock, &until);
         const int64_t now = tr_time_monotonic_us();
         cut_late(server, now);

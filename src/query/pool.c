@@ -18,7 +18,6 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <time.h>
 
 enum { LOOK_MS = 100, PARKED_S = 10, READY_COUNT = 2, WORKERS_MAX = 32, RETRY_S = 5 };
 
@@ -90,27 +89,25 @@ void tr_query_pool_close(tr_query_pool *pool)
 
 static void wait_until(tr_query_pool *pool, pthread_cond_t *on, int64_t ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = tr_time_in_ms(ms);
     (void)pthread_cond_timedwait(on, &pool->lock, &until);
 }
 
 /* The keeper ----------------------------------------------------------------------------------- */
 
-/* The longest parked; NULL: none. */
-static tr_query_session *take_oldest(tr_query_pool *pool)
+/* The place of the longest parked; of NULL when there is none. */
+static tr_query_session **oldest(tr_query_pool *pool)
 {
     tr_query_session **at = &pool->parked;
-    if (*at == NULL)
-        return NULL;
-    while ((*at)->next != NULL)
+    while (*at != NULL && (*at)->next != NULL)
         at = &(*at)->next;
+    return at;
+}
+
+static tr_query_session *unpark(tr_query_pool *pool, tr_query_session **at)
+{
     tr_query_session *s = *at;
-    *at = NULL;
+    *at = s->next;
     pool->parked_count--;
     return s;
 }
@@ -226,14 +223,6 @@ static bool is_over(const tr_query_session *s)
     return tr_time_monotonic_us() - s->parked_us > (int64_t)PARKED_S * 1000000;
 }
 
-static const tr_query_session *oldest(const tr_query_pool *pool)
-{
-    const tr_query_session *s = pool->parked;
-    while (s != NULL && s->next != NULL)
-        s = s->next;
-    return s;
-}
-
 /* One thing that is to be done; false: there is none. */
 static bool step(tr_query_pool *pool)
 {
@@ -253,9 +242,9 @@ static bool step(tr_query_pool *pool)
         start_one(pool);
         return true;
     }
-    const tr_query_session *old = oldest(pool);
-    if (old != NULL && (is_waited_for || is_over(old))) {
-        drop(pool, take_oldest(pool));
+    tr_query_session **old = oldest(pool);
+    if (*old != NULL && (is_waited_for || is_over(*old))) {
+        drop(pool, unpark(pool, old));
         return true;
     }
     return pool->first != NULL && lose_one(pool);
@@ -286,25 +275,22 @@ static tr_query_session *take_parked(tr_query_pool *pool, int64_t sandbox)
     tr_query_session **at = &pool->parked;
     while (*at != NULL && (*at)->sandbox != sandbox)
         at = &(*at)->next;
-    tr_query_session *s = *at;
-    if (s == NULL)
+    if (*at == NULL)
         return NULL;
-    *at = s->next;
-    pool->parked_count--;
+    tr_query_session *s = unpark(pool, at);
     note_taken(pool, s, sandbox);
     return s;
 }
 
-/* Why who waits does not want to any more. */
-static tr_code check(const tr_query_turn *turn, int64_t deadline_us, tr_err *err)
+tr_code tr_query_check_patience(const tr_query_patience *p, const char *late, tr_err *err)
 {
-    struct pollfd client = {.fd = turn->client_fd, .events = POLLRDHUP};
-    if (turn->cancel != NULL && atomic_load(turn->cancel))
+    struct pollfd client = {.fd = p->client_fd, .events = POLLRDHUP};
+    if (p->cancel != NULL && atomic_load(p->cancel))
         return TR_FAIL(err, TR_CANCELLED, "canceling statement due to user request");
-    if (turn->client_fd >= 0 && poll(&client, 1, 0) > 0)
+    if (p->client_fd >= 0 && poll(&client, 1, 0) > 0)
         return TR_FAIL(err, TR_CANCELLED, "the client has gone");
-    if (tr_time_monotonic_us() > deadline_us)
-        return TR_FAIL(err, TR_LIMIT, "stopped: too many statements ran for it to have its turn");
+    if (p->deadline_us != 0 && tr_time_monotonic_us() > p->deadline_us)
+        return TR_FAIL(err, TR_LIMIT, "%s", late);
     return TR_OK;
 }
 
@@ -313,15 +299,19 @@ static tr_code queue(tr_query_pool *pool, const tr_query_turn *turn, tr_query_se
 {
     ticket mine = {.sandbox = turn->sandbox};
     tr_code code = TR_OK;
-    const int64_t deadline_us =
-        tr_time_monotonic_us() + (int64_t)tr_query_deadline_s(pool->query) * 1000000;
+    const tr_query_patience patience = {
+        .cancel = turn->cancel,
+        .deadline_us =
+            tr_time_monotonic_us() + (int64_t)tr_query_deadline_s(pool->query) * 1000000,
+        .client_fd = turn->client_fd};
     *pool->last = &mine;
     pool->last = &mine.next;
     (void)pthread_cond_signal(&pool->work);
     while (!mine.is_done && code == TR_OK) {
         wait_until(pool, &pool->given, LOOK_MS);
         if (!mine.is_done)
-            code = check(turn, deadline_us, err);
+            code = tr_query_check_patience(
+                &patience, "stopped: too many statements ran for it to have its turn", err);
     }
     if (!mine.is_done) {
         leave_queue(pool, &mine);

@@ -74,6 +74,16 @@ typedef struct tr_query_answer {
     tr_str bytes; /* borrowed until the next call */
 } tr_query_answer;
 
+/* Why a wait, or what takes its time, may end early. */
+typedef struct tr_query_patience {
+    const atomic_bool *cancel; /* NULL: never */
+    int64_t deadline_us;       /* monotonic; 0: none */
+    int client_fd;             /* whose going ends it; -1: none */
+} tr_query_patience;
+/* TR_CANCELLED  by `cancel`, or the client has gone;  TR_LIMIT  with the text `late` */
+TR_MUST_CHECK tr_code tr_query_check_patience(const tr_query_patience *patience, const char *late,
+                                              tr_err *err);
+
 /* Workers are started before they are asked for, and there are at most workers_max of them: who
  * asks when all are taken waits in a queue. */
 typedef struct tr_query_turn {

@@ -7,10 +7,8 @@
 #include "base/log.h"
 #include "os/os.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { WAIT_MS = 100 };
@@ -117,16 +115,10 @@ tr_code tr_live_cache_file(tr_live_cache *cache, const char *end, char out[4096]
     return len < 4096 ? TR_OK : TR_FAIL(err, TR_LIMIT, "the scratch folder's name is too long");
 }
 
-static tr_code check_patience(const tr_live_patience *p, tr_err *err)
+static tr_code check_patience(const tr_query_patience *patience, tr_err *err)
 {
-    struct pollfd client = {.fd = p->client_fd, .events = POLLRDHUP};
-    if (p->cancel != NULL && atomic_load(p->cancel))
-        return TR_FAIL(err, TR_CANCELLED, "canceling statement due to user request");
-    if (p->client_fd >= 0 && poll(&client, 1, 0) > 0)
-        return TR_FAIL(err, TR_CANCELLED, "the client has gone");
-    if (p->deadline_us != 0 && tr_time_monotonic_us() > p->deadline_us)
-        return TR_FAIL(err, TR_LIMIT, "stopped: merging the profiles took longer than the limit");
-    return TR_OK;
+    return tr_query_check_patience(
+        patience, "stopped: merging the profiles took longer than the limit", err);
 }
 
 /* Making -------------------------------------------------------------------------------------- */
@@ -134,7 +126,7 @@ static tr_code check_patience(const tr_live_patience *p, tr_err *err)
 typedef struct making {
     tr_live_cache *cache;
     const tr_live *live;
-    const tr_live_patience *patience;
+    const tr_query_patience *patience;
     const char *folder;
     uint64_t *profiles; /* by partition */
     _Atomic uint64_t bytes;
@@ -219,8 +211,8 @@ static tr_code make_rows(making *m, tr_live *live, uint32_t *count, tr_err *err)
 }
 
 /* The files of an entry that nobody else touches yet. */
-static tr_code make(tr_live_cache *cache, tr_live *live, const tr_live_patience *patience, entry *e,
-                    json_t **files, uint64_t *bytes, tr_err *err)
+static tr_code make(tr_live_cache *cache, tr_live *live, const tr_query_patience *patience,
+                    entry *e, json_t **files, uint64_t *bytes, tr_err *err)
 {
     uint32_t count = 1;
     making m = {.cache = cache, .live = live, .patience = patience, .folder = e->folder};
@@ -330,7 +322,7 @@ static tr_code new_entry(tr_live_cache *cache, const tr_tenant *tenant, const tr
 
 /* Makes what is not there. The lock is held before and after, not meanwhile. */
 static tr_code make_entry(tr_live_cache *cache, const tr_tenant *tenant, tr_live *live,
-                          bool is_columns_only, const tr_live_patience *patience, json_t **out,
+                          bool is_columns_only, const tr_query_patience *patience, json_t **out,
                           tr_err *err)
 {
     entry *e = NULL, *gone = NULL;
@@ -369,16 +361,12 @@ static tr_code make_entry(tr_live_cache *cache, const tr_tenant *tenant, tr_live
 
 static void wait_a_little(tr_live_cache *cache)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += WAIT_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const struct timespec until = tr_time_in_ms(WAIT_MS);
     (void)pthread_cond_timedwait(&cache->changed, &cache->lock, &until);
 }
 
 static tr_code find(tr_live_cache *cache, const tr_tenant *tenant, tr_live *live,
-                    bool is_columns_only, const tr_live_patience *patience, json_t **out,
+                    bool is_columns_only, const tr_query_patience *patience, json_t **out,
                     tr_err *err)
 {
     for (;;) {
@@ -398,7 +386,7 @@ static tr_code find(tr_live_cache *cache, const tr_tenant *tenant, tr_live *live
 }
 
 tr_code tr_live_cache_files(tr_live_cache *cache, const tr_tenant *tenant,
-                            const tr_live_question *question, const tr_live_patience *patience,
+                            const tr_live_question *question, const tr_query_patience *patience,
                             json_t **out, tr_err *err)
 {
     tr_code code = TR_NOT_FOUND;

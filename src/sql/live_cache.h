@@ -18,6 +18,7 @@
 #define TR_SQL_LIVE_CACHE_H
 
 #include "export/live.h"
+#include "query/query.h"
 
 typedef struct tr_live_cache tr_live_cache;
 
@@ -27,13 +28,6 @@ typedef struct tr_live_cache_parts {
     const char *scratch_folder;
     uint64_t bytes_max; /* of all entries; 0: TR_LIVE_BYTES_MAX */
 } tr_live_cache_parts;
-
-/* Why a wait or a merge may end early. */
-typedef struct tr_live_patience {
-    const atomic_bool *cancel; /* NULL: never */
-    int64_t deadline_us;       /* monotonic; 0: none */
-    int client_fd;             /* whose going ends it; -1: none */
-} tr_live_patience;
 
 TR_MUST_CHECK tr_code tr_live_cache_open(const tr_live_cache_parts *parts, tr_live_cache **out,
                                          tr_err *err);
@@ -51,7 +45,7 @@ typedef struct tr_live_question {
  * TR_CANCELLED, TR_LIMIT  the patience, or the bytes, are at an end */
 TR_MUST_CHECK tr_code tr_live_cache_files(tr_live_cache *cache, const tr_tenant *tenant,
                                           const tr_live_question *question,
-                                          const tr_live_patience *patience, json_t **out,
+                                          const tr_query_patience *patience, json_t **out,
                                           tr_err *err);
 /* Data of the tenant was taken back: what was made of it goes at once, not when somebody asks
  * next. */

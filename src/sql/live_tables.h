@@ -33,7 +33,7 @@ typedef struct tr_live_wanted {
     bool is_columns_only; /* no rows are looked at */
     bool is_whole;        /* all columns, whatever is named */
     bool is_listed;       /* the tables that are not named, too, without rows */
-    tr_live_patience patience;
+    tr_query_patience patience;
 } tr_live_wanted;
 
 /* Adds what `sql` names to `tables`, as tr_query_session_send takes them.

@@ -8,7 +8,6 @@
 #include "sql/stamp.h"
 
 #include <stdio.h>
-#include <time.h>
 
 enum { JOBS_AT_A_TIME = 4 };
 
@@ -409,9 +408,7 @@ static bool is_active(const tr_query_jobs *jobs, const char *id)
 tr_code tr_query_wait(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id, int64_t wait_ms,
                       tr_object *out, tr_err *err)
 {
-    const int64_t until_us = tr_time_now_us() + wait_ms * 1000;
-    const struct timespec until = {.tv_sec = until_us / 1000000,
-                                   .tv_nsec = until_us % 1000000 * 1000};
+    const struct timespec until = tr_time_in_ms(wait_ms);
     int waited = 0;
     pthread_mutex_lock(&jobs->lock);
     while (waited == 0 && !jobs->is_stopping && is_active(jobs, id))

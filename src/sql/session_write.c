@@ -6,15 +6,14 @@
 
 #include "sql/query_job.h"
 
-#include <poll.h>
 #include <stdio.h>
 
 enum { LOOK_MS = 200 };
 
 static bool has_gone(const tr_sql_connection *c)
 {
-    struct pollfd fd = {.fd = c->wire.fd, .events = POLLRDHUP};
-    return atomic_load(&c->is_cancelled) || (poll(&fd, 1, 0) > 0 && (fd.revents & ~POLLIN) != 0);
+    const tr_query_patience patience = {.cancel = &c->is_cancelled, .client_fd = c->wire.fd};
+    return tr_query_check_patience(&patience, "", NULL) != TR_OK;
 }
 
 static tr_code await_end(tr_sql_connection *c, const char *id, tr_object *out, tr_err *err)
