@@ -45,6 +45,17 @@ void tr_engine_disguise(const tr_disguise *list)
     disguises = list;
 }
 
+/* Of the path that the text begins with; NULL: it begins with none. */
+static const tr_disguise *find_disguise(tr_str text)
+{
+    for (const tr_disguise *d = disguises; d != NULL && d->path != NULL; d++) {
+        const tr_str path = tr_str_of(d->path);
+        if (text.len >= path.len && memcmp(text.at, path.at, path.len) == 0)
+            return d;
+    }
+    return NULL;
+}
+
 /* Copies DuckDB's message into `to` with paths replaced and without the kind of error in front
  * ("Invalid Input Error: "), which says nothing to whoever sent the file or the query. */
 static void clean_message(const char *message, char *to, size_t cap)
@@ -55,10 +66,8 @@ static void clean_message(const char *message, char *to, size_t cap)
         message = kind_end + strlen("Error: ");
     size_t len = 0;
     while (*message != '\0' && len + 1 < cap) {
-        const tr_disguise *d = disguises;
-        while (d != NULL && d->path != NULL && strncmp(message, d->path, strlen(d->path)) != 0)
-            d++;
-        if (d == NULL || d->path == NULL) {
+        const tr_disguise *d = find_disguise(tr_str_of(message));
+        if (d == NULL) {
             to[len++] = *message++;
             continue;
         }
@@ -71,17 +80,10 @@ static void clean_message(const char *message, char *to, size_t cap)
 
 tr_code tr_engine_disguised(tr_str text, tr_buf *out, tr_err *err)
 {
-    for (size_t i = 0; i < text.len;) {
-        const tr_disguise *d = disguises;
-        size_t len = 0;
-        for (; d != NULL && d->path != NULL; d++) {
-            len = strlen(d->path);
-            if (text.len - i >= len && memcmp(text.at + i, d->path, len) == 0)
-                break;
-        }
-        const bool is_path = d != NULL && d->path != NULL;
-        TR_TRY(tr_buf_append(out, is_path ? tr_str_of(d->shown) : (tr_str){text.at + i, 1}, err));
-        i += is_path ? len : 1;
+    while (text.len > 0) {
+        const tr_disguise *d = find_disguise(text);
+        TR_TRY(tr_buf_append(out, d != NULL ? tr_str_of(d->shown) : (tr_str){text.at, 1}, err));
+        text = tr_str_from(text, d != NULL ? strlen(d->path) : 1);
     }
     return TR_OK;
 }

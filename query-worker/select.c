@@ -169,24 +169,21 @@ static tr_code take_form(const char *format, form *out, tr_err *err)
 /* The file that DuckDB has written, to where results go. */
 static tr_code send_file(const char *path, uint64_t bytes_max, tr_err *err)
 {
+    tr_out out;
     uint8_t bytes[8 * 1024];
-    uint64_t sent = 0;
     ssize_t got = -1;
     tr_code code = TR_OK;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    tr_out_open(&out, TR_WORKER_RESULT_FD, bytes_max);
     while (fd >= 0 && code == TR_OK && (got = read(fd, bytes, sizeof bytes)) > 0) {
-        sent += (uint64_t)got;
-        if (sent > bytes_max)
-            code = TR_FAIL(err, TR_LIMIT, "the result is larger than %llu bytes",
-                           (unsigned long long)bytes_max);
-        for (ssize_t at = 0, put = 0; code == TR_OK && at < got; at += put) {
-            put = write(TR_WORKER_RESULT_FD, bytes + at, (size_t)(got - at));
-            if (put < 0)
-                code = TR_FAIL(err, TR_IO, "writing the result: %s", strerrordesc_np(errno));
-        }
+        tr_put(&out, bytes, (size_t)got);
+        code = tr_out_line_end(&out, err);
     }
     if (code == TR_OK && got < 0)
         code = TR_FAIL(err, TR_IO, "reading the result: %s", strerrordesc_np(errno));
+    if (code == TR_OK)
+        code = tr_out_flush(&out, err);
+    tr_out_close(&out);
     if (fd >= 0)
         (void)close(fd);
     return code;
