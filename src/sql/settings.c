@@ -61,29 +61,13 @@ static void report(tr_sql_connection *c, const char *name, const char *value)
             tr_sql_put_parameter(c, reported[i][1], value);
 }
 
-/* The value of a session that SET nothing. */
-static const char *first_value(const tr_sql_connection *c, const char *name)
-{
-    static const char *const values[][2] = {{"client_encoding", "UTF8"},
-                                            {"datestyle", "ISO, MDY"},
-                                            {"intervalstyle", "postgres"},
-                                            {"timezone", "UTC"},
-                                            {"standard_conforming_strings", "on"}};
-    if (strcmp(name, "application_name") == 0)
-        return c->first_application_name;
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
-        if (strcmp(values[i][0], name) == 0)
-            return values[i][1];
-    return "";
-}
-
 static void forget(tr_sql_connection *c, const char *name)
 {
-    const char *value = first_value(c, name);
+    const bool is_application = strcmp(name, "application_name") == 0;
     (void)json_object_del(c->settings, name);
-    if (strcmp(name, "application_name") == 0)
-        (void)snprintf(c->application_name, sizeof c->application_name, "%s", value);
-    report(c, name, value);
+    if (is_application)
+        memcpy(c->application_name, c->first_application_name, sizeof c->application_name);
+    report(c, name, is_application ? c->application_name : tr_setting_default(tr_str_of(name)));
 }
 
 tr_code tr_sql_set(tr_sql_connection *c, const tr_plan *plan, tr_err *err)

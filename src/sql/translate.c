@@ -85,24 +85,27 @@ static const char *find_own(const tr_plan_session *session, tr_str name)
     return NULL;
 }
 
+const char *tr_setting_default(tr_str name)
+{
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        if (tr_str_equal_folded(name, tr_str_of(settings[i].name)))
+            return settings[i].value;
+    return NULL;
+}
+
 static const char *find_setting(const tr_tokens *tokens, const tr_plan_session *session)
 {
     const bool is_zone = tr_token_is(tokens, 1, "time") && tr_token_is(tokens, 2, "zone");
-    const char *own = tokens->count < 2 ? NULL
-                      : is_zone         ? find_own(session, tr_str_of("timezone"))
-                                        : find_own(session, tokens->at[1].text);
+    if (tokens->count < 2)
+        return NULL;
+    const tr_str name = is_zone ? tr_str_of("timezone") : tokens->at[1].text;
+    const char *own = find_own(session, name);
     if (own != NULL)
         return own;
     if (tr_token_is(tokens, 1, "transaction") && tr_token_is(tokens, 2, "isolation"))
         return "read committed";
-    if (tr_token_is(tokens, 1, "time") && tr_token_is(tokens, 2, "zone"))
-        return "UTC";
-    if (tr_token_is(tokens, 1, "application_name"))
-        return session->application_name;
-    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-        if (tr_token_is(tokens, 1, settings[i].name))
-            return settings[i].value;
-    return NULL;
+    return tr_token_is(tokens, 1, "application_name") ? session->application_name
+                                                      : tr_setting_default(name);
 }
 
 static tr_code put_setting(tr_buf *sql, const char *name, const char *value, tr_err *err)

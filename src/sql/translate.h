@@ -71,6 +71,8 @@ typedef struct tr_plan_session { /* what SHOW and current_user tell */
     bool keeps_limit_zero;    /* LIMIT 0 is no row; else it is no limit, as in AEP */
 } tr_plan_session;
 
+/* What SHOW tells of a setting that nobody SET, in any case; NULL: it is not known. */
+const char *tr_setting_default(tr_str name);
 /* TR_INVALID  *state says which error it is ("0A000") */
 TR_MUST_CHECK tr_code tr_translate(tr_str sql, const tr_plan_session *session, tr_arena *arena,
                                    tr_plan *out, const char **state, tr_err *err);
