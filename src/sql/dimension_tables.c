@@ -44,13 +44,10 @@ static tr_code put_namespaces(const json_t *policies, const json_t *namespaces, 
 }
 
 tr_code tr_dimension_table(tr_catalog *catalog, const tr_tenant *tenant, const char *name,
-                           const json_t *policies, tr_buf *sql, bool *is_one, tr_err *err)
+                           const json_t *policies, tr_buf *sql, tr_err *err)
 {
     json_t *namespaces = NULL;
     const bool is_policies = tr_str_equal_folded(tr_str_of(name), tr_str_of(policies_table));
-    *is_one = tr_is_dimension_table(name);
-    if (!*is_one)
-        return TR_OK;
     TR_TRY(tr_buf_append(sql, tr_str_of("SELECT * FROM (VALUES (0::BIGINT, "), err));
     TR_TRY(tr_buf_append(sql, tr_str_of(is_policies ? "'', false)" : "0::BIGINT, '')"), err));
     if (is_policies) {

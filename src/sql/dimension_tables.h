@@ -10,11 +10,11 @@
 
 #include "catalog/catalog.h"
 
-/* Appends the table's SELECT. *is_one false: there is no such table.
+bool tr_is_dimension_table(const char *name);
+/* Appends the SELECT of a table that is one.
  * policies  as tr_policy_list gives them */
 TR_MUST_CHECK tr_code tr_dimension_table(tr_catalog *catalog, const tr_tenant *tenant,
                                          const char *name, const json_t *policies, tr_buf *sql,
-                                         bool *is_one, tr_err *err);
-bool tr_is_dimension_table(const char *name);
+                                         tr_err *err);
 
 #endif

@@ -92,6 +92,7 @@ typedef struct finding {
     bool is_narrow;
 } finding;
 
+/* files: taken; NULL: no memory */
 static tr_code put_table(finding *f, const char *name, json_t *files, const char *sql, tr_err *err)
 {
     json_t *table = sql == NULL ? files : json_pack("{s:o, s:s}", "files", files, "sql", sql);
@@ -223,10 +224,8 @@ static tr_code add_objects(finding *f, live_kind kind, const char *name, bool ha
             return no_memory(err);
         TR_TRY(write_lines(f, kind, path, err));
     }
-    json_t *files = json_pack("[s]", path);
-    if (files == NULL)
-        return no_memory(err);
-    return put_table(f, name, files, kind == LIVE_BATCHES ? batches_sql : jobs_sql, err);
+    return put_table(f, name, json_pack("[s]", path),
+                     kind == LIVE_BATCHES ? batches_sql : jobs_sql, err);
 }
 
 static tr_code load_policies(finding *f, tr_err *err)
@@ -239,17 +238,13 @@ static tr_code load_policies(finding *f, tr_err *err)
 static tr_code add_dimension(finding *f, const char *name, tr_err *err)
 {
     tr_buf sql = {0};
-    bool is_one = false;
     TR_TRY(load_policies(f, err));
-    tr_code code =
-        tr_dimension_table(f->live->catalog, f->tenant, name, f->policies, &sql, &is_one, err);
-    if (code == TR_OK && is_one) {
-        json_t *table =
-            json_pack("{s:[s],s:o}", "files", tr_live_cache_empty(f->live->cache), "sql",
-                      tr_json_str(tr_buf_str(&sql)));
-        if (table == NULL || json_object_set_new(f->tables, name, table) != 0)
-            code = no_memory(err);
-    }
+    tr_code code = tr_dimension_table(f->live->catalog, f->tenant, name, f->policies, &sql, err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, (tr_str){(const uint8_t *)"", 1}, err);
+    if (code == TR_OK)
+        code = put_table(f, name, json_pack("[s]", tr_live_cache_empty(f->live->cache)),
+                         (const char *)sql.at, err);
     tr_buf_free(&sql);
     return code;
 }

@@ -50,12 +50,8 @@ void tr_live_tables_forget(json_t *temporary); /* removes them; taken, accepts N
 TR_MUST_CHECK tr_code tr_live_tables_list(tr_live_tables *live, const tr_tenant *tenant,
                                           json_t **out, tr_err *err);
 
-/* What a statement needs of a table, told by its tokens. */
-typedef struct tr_columns_wanted {
-    const tr_tokens *tokens;
-    bool is_whole;
-} tr_columns_wanted;
-/* Whether token i stands where a table's name can. */
+/* What a statement needs of a table, told by its tokens (columns_wanted.c).
+ * Whether token i stands where a table's name can. */
 bool tr_is_table_place(const tr_tokens *tokens, size_t i);
 /* Whether all columns of the table may be needed, named or not. */
 bool tr_needs_whole_rows(const tr_tokens *tokens, const char *table);

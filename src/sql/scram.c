@@ -94,7 +94,6 @@ tr_code tr_scram_begin(tr_scram *scram, tr_str client_first, char out[300], tr_e
     if (rest.len >= sizeof scram->client_first || memchr(rest.at, '\0', rest.len) != NULL)
         return malformed(err);
     (void)snprintf(scram->client_first, sizeof scram->client_first, "%.*s", TR_STR_ARG(rest));
-    scram->nonce[0] = (char)client_first.at[0];
     const char binding = (char)client_first.at[0];
     if (!take(&rest, 'n', &user) || !take(&rest, 'r', &nonce) || rest.len > 0 ||
         nonce.len > CLIENT_NONCE_MAX || !is_printable(nonce))
