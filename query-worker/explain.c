@@ -174,13 +174,16 @@ static tr_code write_select(tr_buf *plan, bool is_json, tr_buf *sql, tr_err *err
 
 tr_code tr_explain(tr_engine *engine, const char *how, tr_buf *sql, tr_err *err)
 {
-    const bool is_json = strcmp(how, "json") == 0;
+    static const char *const words[][2] = {{"json", "EXPLAIN (FORMAT json) "},
+                                           {"analyze", "EXPLAIN ANALYZE "},
+                                           {"analyze json", "EXPLAIN (ANALYZE, FORMAT json) "}};
+    const bool is_json = strstr(how, "json") != NULL;
+    const char *head = "EXPLAIN ";
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(how, words[i][0]) == 0)
+            head = words[i][1];
     tr_buf text = {0}, plan = {0};
-    tr_code code = tr_buf_append(&text,
-                                 tr_str_of(is_json                       ? "EXPLAIN (FORMAT json) "
-                                           : strcmp(how, "analyze") == 0 ? "EXPLAIN ANALYZE "
-                                                                         : "EXPLAIN "),
-                                 err);
+    tr_code code = tr_buf_append(&text, tr_str_of(head), err);
     if (code == TR_OK)
         code = tr_buf_append(&text, tr_buf_str(sql), err);
     if (code == TR_OK)

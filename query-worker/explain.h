@@ -7,7 +7,7 @@
 #include "engine.h"
 
 /* Replaces the checked statement in `sql` (with its NUL) by a SELECT of its plan's lines.
- * how  "text", "json", or "analyze", which runs it */
+ * how  "text", "json"; "analyze" and "analyze json" run it */
 TR_MUST_CHECK tr_code tr_explain(tr_engine *engine, const char *how, tr_buf *sql, tr_err *err);
 
 #endif

@@ -74,7 +74,7 @@ static tr_code translate(const tr_tenant *tenant, const char *text, tr_arena *ar
         return TR_FAIL(err, TR_INVALID,
                        "this command only reads: what writes goes to a server, by its "
                        "PostgreSQL port or POST /data/foundation/query/queries");
-    if (plan->kind != TR_PLAN_QUERY || plan->is_probe)
+    if (plan->kind != TR_PLAN_QUERY || plan->is_probe || plan->explain != NULL)
         return TR_FAIL(err, TR_INVALID, "only a SELECT, DESCRIBE or SHOW TABLES can run here");
     return TR_OK;
 }

@@ -45,6 +45,17 @@ static tr_code take_rows(tr_query_active *active, found *rows, tr_err *err)
     }
 }
 
+/* A plan's one column is no field of any schema. */
+static tr_code describe_rows(const tr_query_text *text, const json_t *columns, json_t **out,
+                             tr_err *err)
+{
+    const char *state;
+    if (text->plan.explain == NULL)
+        return tr_adhoc_properties(columns, out, &state, err);
+    *out = json_pack("{s:{s:s,s:s}}", "QUERY PLAN", "type", "string", "meta:xdmType", "string");
+    return *out == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a result") : TR_OK;
+}
+
 static tr_code run(tr_query_active *active, const tr_query_text *text, json_t **columns,
                    found *rows, tr_err *err)
 {
@@ -52,7 +63,7 @@ static tr_code run(tr_query_active *active, const tr_query_text *text, json_t **
     const char *state;
     tr_code code = tr_query_worker_start(active, "write", text, &first, &state, err);
     if (code == TR_OK)
-        code = tr_adhoc_properties(json_object_get(first, "columns"), columns, &state, err);
+        code = describe_rows(text, json_object_get(first, "columns"), columns, err);
     if (code == TR_OK)
         code = take_rows(active, rows, err);
     tr_query_worker_end(active);
@@ -95,7 +106,7 @@ tr_code tr_query_now(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t 
     tr_query_here_begin(&here);
     tr_code code = tr_query_read(jobs, tenant, request, &arena, &text, &state, err);
     if (code == TR_OK && text.write.kind != TR_WRITE_NONE)
-        code = TR_FAIL(err, TR_INVALID, "only a SELECT is answered at once");
+        code = TR_FAIL(err, TR_INVALID, "only a SELECT, or EXPLAIN, is answered at once");
     if (code == TR_OK)
         code = run(&here, &text, &properties, &list, err);
     tr_query_here_end(&here);

@@ -163,9 +163,35 @@ static void what_is_not_there_says_so(void)
     check_translation("FETCH PRIOR FROM c", "0A000");
     check_translation("EXPLAIN SHOW TABLES", "0A000");
     check_translation("EXPLAIN EXPLAIN SELECT 1", "42601");
+    check_translation("EXPLAIN ANALYZE INSERT INTO t SELECT 1", "0A000");
+    check_translation("EXPLAIN DROP TABLE t", "0A000");
+    check_translation("EXPLAIN BEGIN", "0A000");
     check_translation("LOCK TABLE t", "0A000");
     check_translation("SHOW nothing_known", "42704");
     check_translation("nonsense", "42601");
+}
+
+static void check_explained(const char *sql, const char *how, const char *query)
+{
+    tr_arena arena = {0};
+    tr_plan plan;
+    CHECK(strcmp(translated(sql, &arena, &plan), query) == 0);
+    CHECK(plan.kind == TR_PLAN_QUERY && strcmp(plan.tag, "EXPLAIN") == 0);
+    CHECK(plan.explain != NULL && strcmp(plan.explain, how) == 0);
+    tr_arena_free(&arena);
+}
+
+static void explain_says_how_and_what(void)
+{
+    check_explained("EXPLAIN SELECT `a` FROM t", "text", "SELECT \"a\" FROM t");
+    check_explained("EXPLAIN FORMAT JSON SELECT 1", "json", "SELECT 1");
+    check_explained("EXPLAIN (ANALYZE, FORMAT JSON) SELECT 1", "analyze json", "SELECT 1");
+    check_explained("EXPLAIN (FORMAT JSON, ANALYZE true) SELECT 1", "analyze json", "SELECT 1");
+    check_explained("EXPLAIN (ANALYZE false) SELECT 1", "text", "SELECT 1");
+    check_explained("EXPLAIN ANALYZE VERBOSE (SELECT 1)", "analyze", "(SELECT 1)");
+    check_explained("EXPLAIN CREATE TABLE x AS (SELECT `a` FROM t)", "text",
+                    "(SELECT \"a\" FROM t)");
+    check_explained("EXPLAIN INSERT INTO x SELECT a FROM t", "text", "SELECT a FROM t");
 }
 
 static void a_tool_s_question_goes_to_the_catalog(void)
@@ -288,6 +314,7 @@ int main(void)
     RUN(commands_of_the_session_are_read);
     RUN(columns_are_left_out_only_where_names_are_the_only_way_to_them);
     RUN(what_is_not_there_says_so);
+    RUN(explain_says_how_and_what);
     RUN(a_tool_s_question_goes_to_the_catalog);
     RUN(a_script_is_cut_at_its_semicolons_only);
     RUN(copy_takes_a_query_to_stdout_only);

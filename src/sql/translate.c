@@ -297,30 +297,62 @@ static tr_code write_plan(tr_str sql, const tr_tokens *tokens, tr_arena *arena, 
     return out->sql.at != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
 }
 
-/* EXPLAIN [ANALYZE] [VERBOSE] [FORMAT TEXT | JSON] query, EXPLAIN (ANALYZE, FORMAT JSON) query */
-static tr_code explain(tr_str sql, const tr_tokens *tokens, const tr_plan_session *session,
-                       tr_arena *arena, tr_plan *out, const char **state, tr_err *err)
+/* The options in front of what is explained; *from is its first token. */
+static tr_code explain_options(const tr_tokens *tokens, size_t *from, const char **how,
+                               const char **state, tr_err *err)
 {
-    const char *how = "text";
+    bool is_json = false, is_run = false;
     size_t i = 1;
     const bool has_list = tr_token_is(tokens, 1, "(") && !tr_word_is_one_of(tokens, 2, reading);
     static const char *const words[] = {"analyze", "verbose", "format", "text",  "json", "true",
                                         "false",   "on",      "off",    "costs", ",",    "(",
                                         ")",       "buffers", "timing", "=",     NULL};
+    static const char *const no[] = {"false", "off", NULL};
     for (; has_list ? !tr_token_is(tokens, i - 1, ")") : tr_word_is_one_of(tokens, i, words); i++) {
         if (!tr_word_is_one_of(tokens, i, words))
             return refuse(state, "0A000", err, "EXPLAIN takes ANALYZE and FORMAT TEXT or JSON");
         if (!has_list && tr_token_is(tokens, i, "("))
             break;
-        if (tr_token_is(tokens, i, "json") || tr_token_is(tokens, i, "analyze"))
-            how = tr_token_is(tokens, i, "json") ? "json" : "analyze";
+        is_json = is_json || tr_token_is(tokens, i, "json");
+        if (tr_token_is(tokens, i, "analyze"))
+            is_run = !tr_word_is_one_of(tokens, i + 1, no);
     }
     if (i >= tokens->count || tr_token_is(tokens, i, "explain"))
         return refuse(state, "42601", err, "EXPLAIN needs a query");
-    const size_t from = (size_t)(tokens->at[i].text.at - sql.at);
+    *from = i;
+    *how = is_run ? is_json ? "analyze json" : "analyze" : is_json ? "json" : "text";
+    return TR_OK;
+}
+
+/* Of a statement that writes, the plan of its query: it is not run. */
+static tr_code explain_write(const tr_plan_session *session, tr_arena *arena, tr_plan *out,
+                             const char **state, tr_err *err)
+{
+    tr_write write = {0};
+    TR_TRY(tr_write_read(out->sql, arena, &write, state, err));
+    if (write.kind == TR_WRITE_DROP)
+        return refuse(state, "0A000", err, "DROP TABLE has no plan");
+    return tr_translate(write.query, session, arena, out, state, err);
+}
+
+/* EXPLAIN [ANALYZE] [VERBOSE] [FORMAT TEXT | JSON] query, EXPLAIN (ANALYZE, FORMAT JSON) query */
+static tr_code explain(tr_str sql, const tr_tokens *tokens, const tr_plan_session *session,
+                       tr_arena *arena, tr_plan *out, const char **state, tr_err *err)
+{
+    const char *how = NULL;
+    size_t first = 0;
+    TR_TRY(explain_options(tokens, &first, &how, state, err));
+    const size_t from = (size_t)(tokens->at[first].text.at - sql.at);
     TR_TRY(tr_translate(tr_str_from(sql, from), session, arena, out, state, err));
+    const bool is_write = out->kind == TR_PLAN_WRITE;
+    if (is_write && strncmp(how, "analyze", 7) == 0)
+        return refuse(state, "0A000", err,
+                      "EXPLAIN ANALYZE would write: of a statement that writes, EXPLAIN is there");
+    if (is_write)
+        TR_TRY(explain_write(session, arena, out, state, err));
     if (out->kind != TR_PLAN_QUERY || out->shows_tables || out->explain != NULL)
-        return refuse(state, "0A000", err, "EXPLAIN of anything but a query is not there");
+        return refuse(state, "0A000", err,
+                      "EXPLAIN is of a query, or of a statement that writes one");
     out->tag = "EXPLAIN";
     out->explain = how;
     return TR_OK;

@@ -53,7 +53,7 @@ typedef struct tr_plan {
     bool is_csv;       /* COPY: else PostgreSQL's text */
     bool has_header;
     uint32_t param_count; /* the highest $n */
-    const char *explain;  /* "text", "json", "analyze": the rows are its plan; NULL: they are not */
+    const char *explain;  /* "text", "json", "analyze", "analyze json": the rows are its plan */
     bool has_value, is_held, is_move;
     int64_t most;         /* -1: all */
     tr_str inner;         /* the statement of PREPARE or DECLARE as the client wrote it; borrowed */

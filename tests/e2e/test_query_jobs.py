@@ -50,7 +50,39 @@ def test_sparks_words_run_as_in_a_session(shop):
     assert shop.ok(f"SELECT `{own}`.p.tier FROM loyalty WHERE {own}.p.tier == 'silver';")["rowCount"] == 3
 
 
+def plan_of(shop, sql):
+    """Lines of a plan: POST /accelerated-queries is the one call that gives rows."""
+    answer = shop.api.call("POST", QUERY + "/accelerated-queries", 200, {"dbName": "prod:all", "sql": sql})
+    assert list(answer["resultsMeta"]["_adhoc"]["properties"]) == ["QUERY PLAN"]
+    return [row["QUERY PLAN"] for row in answer["results"]]
+
+
+@pytest.mark.parametrize("sql, is_one", [
+    ("EXPLAIN SELECT count(*) FROM crm", False),
+    ("EXPLAIN ANALYZE SELECT * FROM crm, batches", False),
+    ("EXPLAIN FORMAT JSON SELECT * FROM crm", True),
+    ("EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM crm, loyalty", True),
+])
+def test_explain_is_a_job_whose_rows_are_the_plan_s_lines(shop, sql, is_one):
+    done = shop.ok(sql)
+    lines = plan_of(shop, sql)
+    assert (done["isCTAS"], done["isInsertInto"], done["effectiveSQL"]) == (False, False, sql)
+    assert done["rowCount"] == len(lines) if is_one else done["rowCount"] > 3 and len(lines) > 3
+    assert is_one == (len(lines) == 1)
+    text = "\n".join(lines)
+    assert all(word not in text for word in ("held", ".parquet", ".json", str(shop.server.folder))), text
+    assert shop.dataset_of("crm")["id"] in [d["id"] for d in done["_links"]["referenced_datasets"]]
+
+
+def test_explain_of_what_writes_writes_nothing(shop):
+    name = table()
+    assert shop.ok(f"EXPLAIN CREATE TABLE {name} AS SELECT * FROM crm")["rowCount"] > 3
+    assert shop.ok("EXPLAIN INSERT INTO crm SELECT * FROM crm")["isInsertInto"] is False
+    assert shop.dataset_of(name) is None and shop.rows("SELECT count(*) FROM crm") == [(ROWS,)]
+
+
 @pytest.mark.parametrize("sql, code, words", [
+    ("EXPLAIN SELECT nothing FROM crm", "42703", "nothing"),
     ("SELECT nothing FROM crm", "42703", "nothing"),
     ("SELECT * FROM no_such_table", "42P01", "no_such_table"),
     ("SELECT 1/'x'::INT", "22P02", "x"),
@@ -75,6 +107,12 @@ def test_what_goes_wrong_is_told_by_its_sqlstate(shop, sql, code, words):
     ({"dbName": "prod:all", "sql": "CREATE TABLE t (a INT)"}, "line 1, column 16"),
     ({"dbName": "prod:all", "sql": "CREATE TABLE t AS\n  DELETE FROM crm"}, "line 2, column 3"),
     ({"dbName": "prod:all", "sql": "INSERT OVERWRITE t SELECT 1"}, "INTO"),
+    ({"dbName": "prod:all", "sql": "EXPLAIN"}, "needs a query"),
+    ({"dbName": "prod:all", "sql": "EXPLAIN SELEC 1"}, "SELEC"),
+    ({"dbName": "prod:all", "sql": "EXPLAIN SELECT FROM WHERE"}, "sql"),
+    ({"dbName": "prod:all", "sql": "EXPLAIN DROP TABLE crm"}, "no plan"),
+    ({"dbName": "prod:all", "sql": "EXPLAIN ANALYZE INSERT INTO crm SELECT 1"}, "would write"),
+    ({"dbName": "prod:all", "sql": "EXPLAIN SELECT 1", "ctasParameters": {"datasetName": "a"}}, "expected SELECT"),
     ({"dbName": "prod:all", "sql": "SELECT $1"}, "queryParameters"),
     ({"dbName": "prod:all", "sql": "SELECT 1", "ctasParameters": {"description": "x"}}, "ctasParameters.datasetName"),
     ({"dbName": "prod:all", "sql": "SELECT 1", "insertIntoParameters": []}, "insertIntoParameters"),

@@ -156,7 +156,18 @@ def test_explain_shows_the_plan_and_no_path(db):
     assert "Total Files Read" in analyzed and "READ_JSON" in analyzed
     assert all(word not in analyzed for word in ("/", "held", ".parquet", ".json")), analyzed
     assert any("Total Time" in row[0] or "rows" in row[0] for row in db.execute("EXPLAIN ANALYZE SELECT 1").fetchall())
+    for_programs, = db.execute("EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM crm, batches").fetchall()
+    assert "latency" in json.loads(for_programs[0])
+    assert all(word not in for_programs[0] for word in ("held", ".parquet", ".json", "/tmp")), for_programs[0]
     assert state_of(db, "EXPLAIN SELECT * FROM read_csv('/etc/passwd')") in ("0A000", "42883")
+
+
+def test_explain_of_what_writes_writes_nothing(db):
+    lines = [row[0] for row in db.execute("EXPLAIN CREATE TABLE never_made AS SELECT count(*) AS n FROM crm").fetchall()]
+    assert len(lines) > 3 and any("COUNT" in line.upper() for line in lines)
+    assert db.execute("EXPLAIN INSERT INTO crm SELECT * FROM crm").statusmessage == "EXPLAIN"
+    assert state_of(db, "SELECT * FROM never_made") == "42P01"
+    assert state_of(db, "EXPLAIN ANALYZE CREATE TABLE never_made AS SELECT 1 AS a") == "0A000"
 
 
 def test_limit_0_is_no_limit_as_in_aep_but_for_bi_tools(world, db):
