@@ -32,7 +32,7 @@
  *   - updated_after: strictly greater than, on the newest ingestion time of the record fragments taking
  *     part (and of events, when event-only profiles are asked for)
  *
- * Output rows are in key order. Same plan, same bytes. Memory: one partition's keys and one column.
+ * Output rows are in key order. Same plan, same bytes (with and without a merged run: the same rows). Memory: one partition's keys and one column.
  *
  * Threads: a plan is immutable; partitions may run on any threads at once.
  */
@@ -62,6 +62,8 @@ typedef struct tr_merge_spec {
     const tr_snapshot *snapshot;   /* borrowed until the plan is closed; stitched runs and their members among
                                       its runs: profiles are clusters */
     tr_merge_policy policy;        /* borrowed for the call */
+    const tr_run *merged;          /* what tr_merge_write_run made of the same policy and runs: read in place of
+                                      their records; borrowed until close; NULL: none */
     const tr_shape *output;        /* the columns of the parts; borrowed until close. Events are in the
                                       unit "timeSeriesEvents" when the shape has it AND with_events */
     bool with_event_only;          /* AEP's emptyProfiles */
@@ -119,6 +121,21 @@ TR_MUST_CHECK tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t ind
  * stats  profiles: how many would be written; events stays 0 */
 TR_MUST_CHECK tr_code tr_merge_look(const tr_merge_plan *plan, uint32_t index, const atomic_bool *cancel,
                                     tr_merge_stats *stats, tr_err *err);
+
+/* A MERGED RUN is a run of record profiles: a row for each profile with a record, merged by a policy, with all
+ * that its fragments have, and the time of the newest ingestion among them. A plan of the same runs and
+ * policy that is given one reads it in place of the records: every answer is the same, but fragments are
+ * counted as one a profile and tr_merge_view_origins is not to be asked. It holds no events, no profile that
+ * is only events, no identities that only clusters' members list, no members that the server keeps.
+ *
+ * snapshot   its runs of events, members and memberships are not looked at
+ * TR_SEMANTIC  fields of one name have different types: such runs are merged anew each time */
+typedef struct tr_merged_run {
+    uint64_t rows;
+    int64_t ingested_us; /* of the newest */
+} tr_merged_run;
+TR_MUST_CHECK tr_code tr_merge_write_run(const tr_snapshot *snapshot, const tr_merge_policy *policy, tr_sink sink,
+                                         const atomic_bool *cancel, tr_merged_run *out, tr_err *err);
 
 /* Within `keep`. */
 uint32_t tr_merge_view_count(const tr_merge_view *view);

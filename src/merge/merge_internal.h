@@ -48,6 +48,7 @@ struct tr_merge_plan {
     bool is_precedence;
     bool has_upsert;         /* some record run is of an upsert dataset */
     bool is_run_per_lane;    /* no record dataset has two runs */
+    bool is_merged;          /* the records are one run with a row a profile */
     bool is_stitched;        /* a profile may have several identities */
     tr_merge_side records, events;
     tr_merge_side clusters;  /* members' runs; of lookups one without rows, whose shape stands for theirs */
@@ -153,6 +154,13 @@ TR_MUST_CHECK tr_code tr_merge_system_rows(tr_merge_work *work, tr_merge_out *ou
 
 /* Hands the columns of the profiles [from, to) to `put`, leaf by leaf. */
 TR_MUST_CHECK tr_code tr_merge_columns(const tr_merge_out *out, uint32_t from, uint32_t to, tr_err *err);
+
+/* Memory for a partition; tr_merge_memory_give it back. */
+TR_MUST_CHECK tr_code tr_merge_begin(tr_merge_work *work, const atomic_bool *cancel, tr_err *err);
+/* The rows of the partition, by profile. */
+TR_MUST_CHECK tr_code tr_merge_walk(tr_merge_work *work, tr_err *err);
+/* Fills work->keys. */
+TR_MUST_CHECK tr_code tr_merge_find_keys(tr_merge_work *work, tr_err *err);
 
 /* Event versions folded, once somebody looks at events beyond their keys. */
 TR_MUST_CHECK tr_code tr_merge_fold_events(tr_merge_work *work, tr_err *err);

@@ -85,6 +85,63 @@ static bool check_rows(const json_t *expected, const json_t *rows)
     return true;
 }
 
+/* What tr_merge_write_run makes of a plan's records. */
+typedef struct merged {
+    tr_buf bytes;
+    tr_run *run; /* NULL: the runs' schemas contradict each other, or there are no records */
+} merged;
+
+static uint32_t merged_runs; /* that could be made */
+
+static tr_code write_merged(const tr_merge_spec *spec, merged *out, tr_err *err)
+{
+    tr_merged_run made;
+    const tr_sink sink = {tr_model_sink, &out->bytes};
+    const tr_code code = tr_merge_write_run(spec->snapshot, &spec->policy, sink, NULL, &made, err);
+    if (code == TR_SEMANTIC || code == TR_NOT_FOUND)
+        return TR_OK;
+    TR_TRY(code);
+    TR_TRY(tr_run_open(tr_buf_str(&out->bytes), "merged", "merged", &out->run, err));
+    CHECK(out->run->rows == made.rows && out->run->ingested_us == made.ingested_us);
+    CHECK(tr_parquet_verify(out->run->file, err) == TR_OK);
+    merged_runs++;
+    return TR_OK;
+}
+
+static void close_merged(merged *m)
+{
+    tr_run_close(m->run);
+    tr_buf_free(&m->bytes);
+    *m = (merged){0};
+}
+
+/* The same export out of a merged run, twice. */
+static bool check_merged(const tr_merge_spec *of, const json_t *expected, const json_t *expected_counts)
+{
+    tr_err err = {0};
+    merged m = {0};
+    tr_merge_spec spec = *of;
+    tr_buf bytes[2] = {{0}, {0}};
+    bool is_good = true;
+    tr_code code = write_merged(&spec, &m, &err);
+    spec.merged = m.run;
+    for (int i = 0; i < 2 && code == TR_OK && m.run != NULL && is_good; i++) {
+        json_t *rows = json_array(), *counts = json_object();
+        tr_merge_stats total = {0};
+        code = merge_all(&spec, &bytes[i], rows, counts, &total, &err);
+        is_good = code == TR_OK && check_rows(expected, rows) && json_equal(expected_counts, counts);
+        json_decref(rows);
+        json_decref(counts);
+    }
+    if (code != TR_OK)
+        printf("merged run: %s\n", err.text);
+    is_good = is_good && code == TR_OK && tr_str_equal(tr_buf_str(&bytes[0]), tr_buf_str(&bytes[1]));
+    tr_buf_free(&bytes[0]);
+    tr_buf_free(&bytes[1]);
+    close_merged(&m);
+    return is_good;
+}
+
 /* One export of a world against its model. */
 static bool check_export(const model_world *world, const tr_snapshot *snapshot, const model_request *request,
                          bool twice)
@@ -108,6 +165,7 @@ static bool check_export(const model_world *world, const tr_snapshot *snapshot, 
     }
     if (is_good && twice)
         is_good = bytes.len == again.len && memcmp(bytes.at, again.at, bytes.len) == 0;
+    is_good = is_good && check_merged(&spec, expected, expected_counts);
     json_decref(expected);
     json_decref(expected_counts);
     json_decref(rows);
@@ -277,6 +335,8 @@ static void an_export_is_what_the_model_says(void)
         profiles += check_world(seed);
         (void)tr_test_random(&seed);
     }
+    printf("%u merged runs\n", merged_runs);
+    CHECK(merged_runs > 100);
 }
 
 /* A world with something in it, and a request for all of it. */
@@ -384,7 +444,7 @@ static tr_code choose(void *ctx, uint32_t partition, tr_merge_view *view, bool *
     return code;
 }
 
-static bool check_keeper(uint64_t seed)
+static bool check_keeper(uint64_t seed, bool is_merged)
 {
     const tr_run *runs[MODEL_RUNS_MAX * MODEL_DATASETS_MAX];
     tr_snapshot snapshot;
@@ -394,11 +454,15 @@ static bool check_keeper(uint64_t seed)
     tr_merge_stats total = {0}, total_all = {0};
     model_world *world = open_sample(seed, runs, &snapshot, &request);
     tr_merge_spec spec = model_spec(world, &snapshot, &request);
+    merged m = {0};
     choosing c = {.kept = json_array(), .probe = spec.output, .mask = mask_of(seed)};
     json_t *all = json_array(), *rows = json_array(), *expected = json_array(), *counts = json_object();
     spec.bits_min = (uint8_t)(seed % 3);
     tr_code code = merge_all(&spec, &bytes, all, counts, &total_all, &err);
     bytes.len = 0;
+    if (code == TR_OK && is_merged)
+        code = write_merged(&spec, &m, &err);
+    spec.merged = m.run;
     spec.keep = choose;
     spec.keep_ctx = &c;
     spec.probe = spec.output;
@@ -419,6 +483,7 @@ static bool check_keeper(uint64_t seed)
     json_decref(rows);
     json_decref(expected);
     json_decref(counts);
+    close_merged(&m);
     tr_buf_free(&bytes);
     model_world_close(world);
     return is_good;
@@ -439,7 +504,7 @@ static tr_code evaluate(void *ctx, uint32_t partition, tr_merge_view *view, bool
     return choose(ctx, partition, view, keep, err);
 }
 
-static bool check_evaluating_keeper(uint64_t seed)
+static bool check_evaluating_keeper(uint64_t seed, bool is_merged)
 {
     const tr_run *runs[MODEL_RUNS_MAX * MODEL_DATASETS_MAX];
     tr_snapshot snapshot;
@@ -449,6 +514,7 @@ static bool check_evaluating_keeper(uint64_t seed)
     tr_merge_stats total = {0}, total_all = {0};
     model_world *world = open_sample(seed, runs, &snapshot, &request);
     tr_merge_spec spec = model_spec(world, &snapshot, &request);
+    merged m = {0};
     json_t *all = json_array(), *rows = json_array(), *expected = json_array(), *counts = json_object();
     choosing seen = {.kept = json_array(), .probe = spec.output, .mask = mask_of(seed)};
     choosing kept = {.kept = json_array(), .probe = spec.output, .mask = mask_of(seed)};
@@ -460,6 +526,9 @@ static bool check_evaluating_keeper(uint64_t seed)
     spec.keep_ctx = &kept;
     tr_code code = merge_all(&spec, &bytes, expected, counts, &total_all, &err);
     bytes.len = 0;
+    if (code == TR_OK && is_merged)
+        code = write_merged(&spec, &m, &err);
+    spec.merged = m.run;
     spec.keep = evaluate;
     spec.keep_evaluates = true;
     spec.keep_ctx = &seen;
@@ -481,6 +550,7 @@ static bool check_evaluating_keeper(uint64_t seed)
     json_decref(expected);
     json_decref(counts);
     json_decref(wide_counts);
+    close_merged(&m);
     tr_buf_free(&bytes);
     model_world_close(world);
     return is_good;
@@ -489,13 +559,13 @@ static bool check_evaluating_keeper(uint64_t seed)
 static void an_evaluating_keeper_sees_everybody_before_the_filters(void)
 {
     for (uint64_t seed = 1; seed <= 60; seed++)
-        CHECK(check_evaluating_keeper(seed));
+        CHECK(check_evaluating_keeper(seed, false) && check_evaluating_keeper(seed, true));
 }
 
 static void profiles_that_a_keeper_drops_are_not_exported(void)
 {
     for (uint64_t seed = 1; seed <= 40; seed++)
-        CHECK(check_keeper(seed));
+        CHECK(check_keeper(seed, false) && check_keeper(seed, true));
 }
 
 int main(void)

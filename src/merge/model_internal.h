@@ -27,6 +27,7 @@ typedef struct model_dataset {
 
 typedef struct model_world {
     uint64_t random;
+    uint32_t changes; /* of a hundred scalars, in a run's schema, so many have another kind */
     tr_arena arena;
     uint32_t people;
     uint8_t keys[MODEL_PEOPLE_MAX][16];

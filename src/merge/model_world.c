@@ -252,9 +252,9 @@ static tr_code add_batch(model_world *w, model_dataset *dataset, tr_err *err)
     uint32_t count = 0;
     const uint32_t batch = ++w->batches, share = 10 + below(w, 80);
     tr_shape *shape = tr_arena_alloc(&w->arena, sizeof *shape);
-    tr_type *root = part_of(w, dataset->is_event ? w->event : w->record, 85, 6);
+    tr_type *root = part_of(w, dataset->is_event ? w->event : w->record, 85, w->changes);
     while (root == NULL) /* nothing was left of it */
-        root = part_of(w, dataset->is_event ? w->event : w->record, 85, 6);
+        root = part_of(w, dataset->is_event ? w->event : w->record, 85, w->changes);
     TR_ASSERT(shape != NULL);
     TR_ASSERT(tr_run_add_bookkeeping(&w->arena, root) != NULL);
     TR_TRY(tr_shape_make(&w->arena, root, shape, err));
@@ -328,6 +328,7 @@ tr_code model_world_open(uint64_t seed, model_world **out, tr_err *err)
     model_world *w = tr_alloc_zeroed(1, sizeof *w);
     TR_ASSERT(w != NULL);
     w->random = seed;
+    w->changes = chance(w, 40) ? 6 : 0;
     (void)tr_test_failures; /* checks are the test's */
     make_people(w);
     w->record = make(w, TR_KIND_OBJECT, "");

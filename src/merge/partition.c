@@ -49,8 +49,7 @@ static tr_code write_file(writing *w, tr_sink sink, tr_err *err)
     return code;
 }
 
-/* Keys, ranks and filters: which profiles there are, and their rows in order. */
-static tr_code group_profiles(tr_merge_work *work, tr_merge_stats *stats, tr_err *err)
+tr_code tr_merge_walk(tr_merge_work *work, tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
     const bool reads_events = tr_merge_reads_events(plan);
@@ -60,7 +59,14 @@ static tr_code group_profiles(tr_merge_work *work, tr_merge_stats *stats, tr_err
     const tr_walk walk = {.records = &work->records, .events = reads_events ? &work->events : NULL,
                           .with_event_only = tr_merge_walks_event_only(plan),
                           .scratch = &work->memory->scratch[0]};
-    TR_TRY(tr_walk_profiles(&walk, &work->memory->rows, &work->record_groups, &work->event_groups, err));
+    return tr_walk_profiles(&walk, &work->memory->rows, &work->record_groups, &work->event_groups, err);
+}
+
+/* Keys, ranks and filters: which profiles there are, and their rows in order. */
+static tr_code group_profiles(tr_merge_work *work, tr_merge_stats *stats, tr_err *err)
+{
+    const tr_merge_plan *plan = work->plan;
+    TR_TRY(tr_merge_walk(work, err));
     stats->profiles_seen = work->record_groups.count;
     stats->fragments = work->records.end - 1;
     TR_TRY(tr_merge_rank(work, err));
@@ -88,7 +94,7 @@ static tr_code write_partition(writing *w, tr_merge_work *work, tr_sink sink, tr
     return write_file(w, sink, err);
 }
 
-static tr_code begin(tr_merge_work *work, const atomic_bool *cancel, tr_err *err)
+tr_code tr_merge_begin(tr_merge_work *work, const atomic_bool *cancel, tr_err *err)
 {
     TR_TRY(check_cancel(cancel, err));
     work->memory = tr_merge_memory_take(work->plan->pool);
@@ -107,7 +113,7 @@ tr_code tr_merge_partition(const tr_merge_plan *plan, uint32_t index, tr_sink si
     writing w = {.out = {.work = &work, .cancel = cancel, .put = put_column, .count = count,
                          .count_ctx = count_ctx}};
     w.out.ctx = &w;
-    TR_TRY(begin(&work, cancel, err));
+    TR_TRY(tr_merge_begin(&work, cancel, err));
     tr_code code = group_profiles(&work, &own, err);
     if (code == TR_OK)
         code = write_partition(&w, &work, sink, &own, err);
@@ -122,7 +128,7 @@ tr_code tr_merge_look(const tr_merge_plan *plan, uint32_t index, const atomic_bo
 {
     tr_merge_stats own = {0};
     tr_merge_work work = {.plan = plan, .index = index};
-    TR_TRY(begin(&work, cancel, err));
+    TR_TRY(tr_merge_begin(&work, cancel, err));
     const tr_code code = group_profiles(&work, &own, err);
     tr_merge_memory_give(plan->pool, work.memory);
     if (code == TR_OK)

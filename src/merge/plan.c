@@ -42,8 +42,8 @@ static tr_code choose_runs(tr_merge_plan *plan, bool is_event, tr_merge_side *si
     uint32_t *lane = tr_arena_array(&plan->arena, count, sizeof *lane);
     uint32_t *order = tr_arena_array(&plan->arena, count, sizeof *order);
     uint32_t *spare = tr_arena_array(&plan->arena, count, sizeof *spare);
-    side->runs = tr_arena_array(&plan->arena, count, sizeof *side->runs);
-    side->lane = tr_arena_array(&plan->arena, count, sizeof *side->lane);
+    side->runs = tr_arena_array(&plan->arena, (size_t)count + 1, sizeof *side->runs);
+    side->lane = tr_arena_array(&plan->arena, (size_t)count + 1, sizeof *side->lane);
     if (lane == NULL || order == NULL || spare == NULL || side->runs == NULL || side->lane == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge of %u runs", count);
     uint32_t chosen = 0;
@@ -62,6 +62,19 @@ static tr_code choose_runs(tr_merge_plan *plan, bool is_event, tr_merge_side *si
     }
     side->run_count = chosen;
     return TR_OK;
+}
+
+/* All that the chosen records say is in one run, merged. */
+static void replace_records(tr_merge_plan *plan)
+{
+    tr_merge_side *records = &plan->records;
+    records->run_count = 0;
+    plan->is_merged = true;
+    if (plan->spec.merged->rows == 0)
+        return;
+    records->runs[0] = plan->spec.merged;
+    records->lane[0] = 0;
+    records->run_count = 1;
 }
 
 /* A lookup brings its members along: their rows look like those of this run, which has none. */
@@ -284,6 +297,10 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
     TR_TRY(choose_runs(plan, false, &plan->records, err));
     if (tr_merge_reads_events(plan))
         TR_TRY(choose_runs(plan, true, &plan->events, err));
+    if (!plan->spec.is_lookup) /* as the fragments have it: a merged run changes no border */
+        plan->bits = choose_bits(&plan->records, &plan->events);
+    if (plan->spec.merged != NULL)
+        replace_records(plan);
     plan->is_run_per_lane = true;
     for (uint32_t r = 0; r < plan->records.run_count; r++) {
         plan->has_upsert = plan->has_upsert || plan->records.runs[r]->is_upsert;
@@ -295,7 +312,6 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
         TR_TRY(tr_merge_list_leaves(plan, &plan->records, err));
         return tr_merge_list_leaves(plan, &plan->events, err);
     }
-    plan->bits = choose_bits(&plan->records, &plan->events);
     if (plan->bits < plan->spec.bits_min)
         plan->bits = plan->spec.bits_min < TR_RUN_PARTITION_BITS_MAX ? plan->spec.bits_min
                                                                      : TR_RUN_PARTITION_BITS_MAX;

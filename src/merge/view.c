@@ -25,7 +25,7 @@ uint32_t tr_merge_view_count(const tr_merge_view *view)
 }
 
 /* The first row of every profile tells its key. */
-static tr_code find_keys(tr_merge_work *work, tr_err *err)
+tr_code tr_merge_find_keys(tr_merge_work *work, tr_err *err)
 {
     const tr_groups *records = &work->record_groups, *events = &work->event_groups;
     const uint8_t(*own)[16] = NULL, (*others)[16] = NULL;
@@ -50,7 +50,7 @@ static tr_code find_keys(tr_merge_work *work, tr_err *err)
 
 tr_code tr_merge_view_keys(tr_merge_view *view, const uint8_t (**out)[16], tr_err *err)
 {
-    TR_TRY(find_keys(view->work, err));
+    TR_TRY(tr_merge_find_keys(view->work, err));
     *out = view->work->keys;
     return TR_OK;
 }
@@ -77,7 +77,7 @@ tr_code tr_merge_assign(tr_merge_work *work, const tr_rows *rows, tr_groups *out
     const uint8_t(*keys)[16] = NULL;
     tr_arena *arena = &work->memory->rows;
     tr_groups groups = {.count = work->record_groups.count};
-    TR_TRY(find_keys(work, err));
+    TR_TRY(tr_merge_find_keys(work, err));
     TR_TRY(tr_rows_keys(rows, arena, &keys, err));
     const uint32_t end = rows->end;
     uint32_t *owner = tr_arena_array(arena, end, sizeof *owner);
@@ -334,6 +334,7 @@ tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *c
 tr_code tr_merge_view_origins(tr_merge_view *view, tr_arena *arena, tr_merge_origins *out,
                               tr_err *err)
 {
+    TR_ASSERT(!view->work->plan->is_merged);
     return tr_merge_work_origins(view->work, arena, out, err);
 }
 

@@ -6,7 +6,7 @@
 #include "store/rekey.h"
 #include "store/fold.h"
 #include "store/gather.h"
-#include "store/run_internal.h"
+#include "store/run.h"
 #include "store/sort.h"
 
 #include <string.h>
@@ -49,14 +49,23 @@ static tr_code unite_types(tr_arena *arena, tr_type *into, const tr_type *from, 
     return TR_OK;
 }
 
+tr_code tr_refold_unite(const tr_run *const *runs, uint32_t run_count, tr_arena *arena, tr_type **out,
+                        tr_err *err)
+{
+    tr_type *root = tr_type_copy(arena, tr_parquet_shape(runs[0]->file)->root);
+    if (root == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to unite two schemas");
+    for (uint32_t r = 1; r < run_count; r++)
+        TR_TRY(unite_types(arena, root, tr_parquet_shape(runs[r]->file)->root, err));
+    *out = root;
+    return TR_OK;
+}
+
 static tr_code prepare(refolder *f, tr_err *err)
 {
     uint64_t rows = 0;
-    tr_type *root = tr_type_copy(&f->arena, tr_parquet_shape(f->runs[0]->file)->root);
-    if (root == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory to unite two schemas");
-    for (uint32_t r = 1; r < f->run_count; r++)
-        TR_TRY(unite_types(&f->arena, root, tr_parquet_shape(f->runs[r]->file)->root, err));
+    tr_type *root = NULL;
+    TR_TRY(tr_refold_unite(f->runs, f->run_count, &f->arena, &root, err));
     TR_TRY(tr_shape_make(&f->arena, root, &f->shape, err));
     TR_TRY(tr_run_find_bookkeeping(&f->shape, f->book, err));
     f->matches = tr_arena_array(&f->arena, f->run_count, sizeof *f->matches);

@@ -5,6 +5,11 @@
 
 #include "store/store.h"
 
+/* The row type that has everything the runs have. In the arena.
+ * TR_SEMANTIC  fields of one name have different types */
+TR_MUST_CHECK tr_code tr_refold_unite(const tr_run *const *runs, uint32_t run_count, tr_arena *arena,
+                                      tr_type **out, tr_err *err);
+
 typedef struct tr_refolded {
     uint64_t rows;
     uint8_t partition_bits;

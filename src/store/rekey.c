@@ -3,7 +3,7 @@
  * refold.c's. */
 #include "store/rekey.h"
 #include "os/os.h"
-#include "store/run_internal.h"
+#include "store/run.h"
 
 #include <stdio.h>
 #include <string.h>

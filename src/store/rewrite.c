@@ -4,7 +4,7 @@
  */
 #include "store/rewrite.h"
 #include "store/rows.h"
-#include "store/run_internal.h"
+#include "store/run.h"
 
 #include <string.h>
 

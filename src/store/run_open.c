@@ -2,7 +2,7 @@
 /* run_open.c - a run from a file's bytes. What the footer says is checked against the file before
  * anybody relies on it: a wrong partition number would lose rows silently.
  */
-#include "store/run_internal.h"
+#include "store/run.h"
 #include "codec/json.h"
 
 #include <stdio.h>

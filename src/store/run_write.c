@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run_write.c - rows into a run: sorted, cut at partition borders, footer written; see store.h. */
-#include "store/run_internal.h"
+#include "store/run.h"
 #include "store/sort.h"
 #include "base/check.h"
 #include "codec/hash.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run_internal.h - what writing, opening and compacting runs share: bookkeeping columns and the footer.
+/* run.h - what all who write or open runs share: bookkeeping columns and the footer.
  */
-#ifndef TR_STORE_RUN_INTERNAL_H
-#define TR_STORE_RUN_INTERNAL_H
+#ifndef TR_STORE_RUN_H
+#define TR_STORE_RUN_H
 
 #include "store/store.h"
 
