@@ -4,7 +4,8 @@
  *     4  commands:  int32 length | JSON         1  answers:  kind | int32 length | bytes
  *
  *     {"do":"describe","sql","tables","probe"}             T params and columns, then Z
- *     {"do":"run","sql","tables","probe","formats"}        T columns, D* rows, Z
+ *     {"do":"run","sql","tables","probe","formats",        T columns, D* rows,
+ *      "rows_max"}                                         M when rows_max cut them off, Z
  *     {"do":"write","sql","tables"}                        T columns, J* lines, Z: write_rows.h
  *     ... with "explain":"text"                            the rows are its plan
  *     what fails                                           E {"state","text","code"}, then Z
@@ -253,18 +254,25 @@ static tr_code send_rows(tr_out *out, tr_err *err)
     return TR_OK;
 }
 
-static tr_code send_result(duckdb_result *result, tr_pg_rows *rows, tr_out *out, tr_err *err)
+/* left     rows that may go
+ * *is_cut  there were more */
+static tr_code send_result(duckdb_result *result, tr_pg_rows *rows, uint64_t left, bool *is_cut,
+                           tr_out *out, tr_err *err)
 {
+    *is_cut = false;
     TR_TRY(send_rows(out, err));
-    for (;;) {
+    while (!*is_cut) {
         duckdb_data_chunk chunk;
         tr_code code = TR_OK;
         TR_TRY(tr_engine_next(result, &chunk, err));
         if (chunk == NULL)
-            return send_rows(out, err);
+            break;
         tr_rows_bind(&rows->rows, chunk);
         const uint64_t count = duckdb_data_chunk_get_size(chunk);
-        for (uint64_t row = 0; row < count && code == TR_OK; row++) {
+        const uint64_t sent = count < left ? count : left;
+        *is_cut = sent < count;
+        left -= sent;
+        for (uint64_t row = 0; row < sent && code == TR_OK; row++) {
             tr_pg_rows_put(rows, row, out);
             if (out->buf.len >= BATCH_BYTES || out->failure != TR_OK)
                 code = send_rows(out, err);
@@ -272,20 +280,26 @@ static tr_code send_result(duckdb_result *result, tr_pg_rows *rows, tr_out *out,
         duckdb_destroy_data_chunk(&chunk);
         TR_TRY(code);
     }
+    return send_rows(out, err);
 }
 
-static tr_code run(session *s, const char *sql, const json_t *formats, tr_err *err)
+static tr_code run(session *s, const char *sql, tr_err *err)
 {
     duckdb_result result;
     tr_pg_rows rows;
     tr_out out;
+    bool is_cut = false;
+    const int64_t most = tr_json_int(s->command, "rows_max", 0);
     TR_TRY(tr_engine_start(s->engine, sql, &result, err));
-    tr_code code = tr_pg_rows_open(&result, formats, &rows, err);
+    tr_code code = tr_pg_rows_open(&result, json_object_get(s->command, "formats"), &rows, err);
     if (code == TR_OK) {
         code = answer_json('T', columns_of(&result), err);
         tr_out_open(&out, -1, UINT64_MAX);
         if (code == TR_OK)
-            code = send_result(&result, &rows, &out, err);
+            code = send_result(&result, &rows, most > 0 ? (uint64_t)most : UINT64_MAX, &is_cut,
+                               &out, err);
+        if (code == TR_OK && is_cut)
+            code = answer('M', (tr_str){0}, err);
         tr_out_close(&out);
         tr_pg_rows_close(&rows);
     }
@@ -325,8 +339,7 @@ static tr_code obey(session *s, tr_err *err)
         code = tr_write_rows(s->engine, (const char *)text.at, answer, err);
     else if (code == TR_OK)
         code = is_describe ? describe(s, (const char *)text.at, err)
-                           : run(s, (const char *)text.at, json_object_get(s->command, "formats"),
-                                 err);
+                           : run(s, (const char *)text.at, err);
     tr_buf_free(&text);
     return code;
 }

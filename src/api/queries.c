@@ -173,7 +173,7 @@ static tr_code put_rows(tr_call *call, const json_t *columns, const tr_buf *rows
 /* The rows at once (reference: Query Service, section 6). */
 static tr_code post_accelerated(tr_call *call, tr_err *err)
 {
-    enum { ROWS_MAX = 50000, DESCRIPTION_BYTES_MAX = 1000 };
+    enum { DESCRIPTION_BYTES_MAX = 1000 };
     const json_t *body = NULL;
     json_t *columns = NULL;
     tr_buf rows = {0};
@@ -181,8 +181,7 @@ static tr_code post_accelerated(tr_call *call, tr_err *err)
     if (strlen(tr_json_text(body, "description", "")) > DESCRIPTION_BYTES_MAX)
         return TR_FAIL(err, TR_INVALID, "description has more than %d bytes",
                        DESCRIPTION_BYTES_MAX);
-    tr_code code =
-        tr_query_now(call->api->jobs, &call->tenant, body, ROWS_MAX, &columns, &rows, err);
+    tr_code code = tr_query_now(call->api->jobs, &call->tenant, body, &columns, &rows, err);
     if (code == TR_OK)
         code = put_rows(call, columns, &rows, body, err);
     json_decref(columns);

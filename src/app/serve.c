@@ -35,6 +35,7 @@ static const char usage[] =
     "  --http-threads N --connections-max N --http-timeout-s N\n"
     "  --query-worker FILE --query-memory-mb N --query-deadline-s N --query-threads N\n"
     "                           the process that runs SQL and reads foreign files\n"
+    "  --query-rows-max N       rows to a client whose query has no LIMIT (50,000)\n"
     "  --query-jobs N --query-job-deadline-s N    queries that run as jobs (4, a day)\n"
     "All of them: docs/configuration.md\n";
 

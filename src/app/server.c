@@ -129,6 +129,7 @@ static tr_code open_query_jobs(tr_server *s, const tr_settings *settings, tr_err
                                        .job_count = settings->query_jobs,
                                        .now_max = (settings->http_threads + 1) / 2,
                                        .now_deadline_s = settings->query_deadline_s,
+                                       .now_rows_max = settings->query_rows_max,
                                        .maker = tr_api_table_maker(s->api)};
     TR_TRY(tr_query_jobs_open(&parts, &s->query_jobs, err));
     TR_TRY(tr_query_jobs_resume(s->query_jobs, err));
@@ -188,7 +189,8 @@ static tr_code open_sql(tr_server *s, const tr_settings *settings, tr_err *err)
                                 .listen = settings->pg_listen,
                                 .tls_certificate = settings->tls_certificate,
                                 .tls_key = settings->tls_key,
-                                .connections_max = settings->pg_connections_max};
+                                .connections_max = settings->pg_connections_max,
+                                .rows_max = settings->query_rows_max};
     if (settings->pg_listen == NULL)
         return TR_OK;
     if (!tr_is_loopback(settings->pg_listen) && settings->tls_certificate == NULL)

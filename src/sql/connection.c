@@ -36,17 +36,28 @@ tr_code tr_sql_fail(tr_sql_connection *c, const char *state, tr_err *err, const 
     return TR_FAIL(err, TR_INVALID, "%s", text);
 }
 
-void tr_sql_put_error(tr_sql_connection *c, const char *severity, const char *state,
-                      const char *text)
+static void put_report(tr_sql_connection *c, char type, const char *severity, const char *state,
+                       const char *text)
 {
     const char *const fields[][2] = {{"S", severity}, {"V", severity}, {"C", state}, {"M", text}};
-    tr_wire_begin(&c->wire, 'E');
+    tr_wire_begin(&c->wire, type);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         tr_wire_u8(&c->wire, (uint8_t)fields[i][0][0]);
         tr_wire_text(&c->wire, fields[i][1]);
     }
     tr_wire_u8(&c->wire, 0);
     tr_wire_end(&c->wire);
+}
+
+void tr_sql_put_error(tr_sql_connection *c, const char *severity, const char *state,
+                      const char *text)
+{
+    put_report(c, 'E', severity, state, text);
+}
+
+void tr_sql_put_notice(tr_sql_connection *c, const char *state, const char *text)
+{
+    put_report(c, 'N', "WARNING", state, text);
 }
 
 static bool refuse(tr_sql_connection *c, const char *state, const char *text)

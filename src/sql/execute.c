@@ -8,9 +8,12 @@
 #include "sql/sql_internal.h"
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "sql/live_tables.h"
 #include "sql/rewrite_internal.h"
 #include "sql/tables.h"
+
+#include <stdio.h>
 
 static tr_code no_memory(tr_err *err)
 {
@@ -125,6 +128,17 @@ static tr_code find_tables(tr_sql_connection *c, const tr_plan *plan, tr_str sql
     return code == TR_OK ? TR_OK : TR_FAIL(err, code, "%s", why.text);
 }
 
+/* Interactive queries that do not say how many rows they want get AEP's default; COPY, an export,
+ * gets all, and so do lists of the catalog. 0: all. */
+static json_int_t rows_max(const tr_sql_connection *c, const begin *b)
+{
+    const tr_plan *plan = b->plan;
+    const uint32_t most = c->sql->options.rows_max;
+    const bool is_capped = plan->kind == TR_PLAN_QUERY && strcmp(plan->tag, "SELECT") == 0 &&
+                           !plan->is_probe && !plan->is_limited;
+    return !is_capped ? 0 : most > 0 ? most : TR_QUERY_ROWS_MAX;
+}
+
 static tr_code pack_command(tr_sql_connection *c, const begin *b, tr_str sql, json_t *tables,
                             json_t **out, tr_err *err)
 {
@@ -133,17 +147,12 @@ static tr_code pack_command(tr_sql_connection *c, const begin *b, tr_str sql, js
         json_decref(text);
         return tr_sql_fail(c, "22021", err, "the statement is not UTF-8 text");
     }
-    json_t *command = json_pack("{s:s,s:o,s:O,s:b,s:s,s:s}", "do", b->verb, "sql", text, "tables",
-                                tables, "probe", b->plan->is_probe, "user", c->user, "database",
-                                c->database);
-    if (command == NULL ||
-        (b->formats != NULL &&
-         json_object_set(command, "formats", (json_t *)(uintptr_t)b->formats) != 0) ||
-        (b->plan->explain != NULL &&
-         json_object_set_new(command, "explain", json_string(b->plan->explain)) != 0)) {
-        json_decref(command);
+    json_t *command =
+        json_pack("{s:s,s:o,s:O,s:b,s:s,s:s,s:I,s:s*,s:O*}", "do", b->verb, "sql", text, "tables",
+                  tables, "probe", b->plan->is_probe, "user", c->user, "database", c->database,
+                  "rows_max", rows_max(c, b), "explain", b->plan->explain, "formats", b->formats);
+    if (command == NULL)
         return no_memory(err);
-    }
     *out = command;
     return TR_OK;
 }
@@ -288,6 +297,18 @@ void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run)
 
 /* Rows ---------------------------------------------------------------------------------------- */
 
+/* Behind the last row of a result that was cut. */
+static void tell_cut(tr_sql_connection *c, tr_sql_run *run)
+{
+    const uint32_t most = c->sql->options.rows_max;
+    char text[120];
+    (void)snprintf(text, sizeof text,
+                   "the result is cut at %u rows: LIMIT 0 at the end of the query gives all",
+                   most > 0 ? most : TR_QUERY_ROWS_MAX);
+    run->is_cut = true;
+    tr_sql_put_notice(c, "01000", text);
+}
+
 /* The next whole DataRow; .len 0: there is no more. What the worker gives is looked at: nothing but
  * whole rows goes to a client. */
 static tr_code next_row(tr_sql_connection *c, tr_sql_run *run, tr_str *out, tr_err *err)
@@ -299,6 +320,8 @@ static tr_code next_row(tr_sql_connection *c, tr_sql_run *run, tr_str *out, tr_e
         run->rows.len = run->at = 0;
         if (answer.kind == 'D')
             TR_TRY(tr_buf_append(&run->rows, answer.bytes, err));
+        if (answer.kind == 'M')
+            tell_cut(c, run);
     }
     tr_body body = {.rest = tr_str_from(tr_buf_str(&run->rows), run->at)};
     *out = (tr_str){0};

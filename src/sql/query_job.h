@@ -61,6 +61,7 @@ typedef struct tr_query_jobs_parts {
     uint32_t job_count;      /* at a time, of one sandbox half of them; 0: 4 */
     uint32_t now_max;        /* statements answered at once, at a time; 0: 4 */
     uint32_t now_deadline_s; /* of each; 0: 600 */
+    uint32_t now_rows_max;   /* of each that does not say how many; 0: TR_QUERY_ROWS_MAX */
     tr_table_maker maker;
 } tr_query_jobs_parts;
 
@@ -93,11 +94,11 @@ TR_MUST_CHECK tr_code tr_query_submit(tr_query_jobs *jobs, const tr_tenant *tena
                                       const tr_query_order *order, json_t **out, tr_err *err);
 /* A SELECT's rows at once, without a job: *columns as {"name": {"type", "meta:xdmType"}}, returned;
  * to `rows` an array of objects is appended, as JSON text. What is null is left out.
- * TR_INVALID  it is no SELECT, or fails;  TR_LIMIT  more than rows_max rows, 64 MiB, a deadline
+ * TR_INVALID  it is no SELECT, or fails;  TR_LIMIT  more rows than may be, 64 MiB, a deadline
  * TR_BUSY     now_max of them run */
 TR_MUST_CHECK tr_code tr_query_now(tr_query_jobs *jobs, const tr_tenant *tenant,
-                                   const json_t *request, uint64_t rows_max, json_t **columns,
-                                   tr_buf *rows, tr_err *err);
+                                   const json_t *request, json_t **columns, tr_buf *rows,
+                                   tr_err *err);
 /* Checks a request as submit does: for schedules. */
 TR_MUST_CHECK tr_code tr_query_check(tr_query_jobs *jobs, const tr_tenant *tenant,
                                      const json_t *request, tr_err *err);

@@ -2,6 +2,7 @@
 /* query_now.c - a SELECT answered at once: POST /accelerated-queries; see query_job.h. */
 #include "sql/query_job_internal.h"
 
+#include "base/limits.h"
 #include "sql/adhoc.h"
 
 enum { ROWS_BYTES_MAX = 64 * 1024 * 1024, AT_A_TIME = 4, DEADLINE_S = 600 };
@@ -20,7 +21,7 @@ static tr_code add_lines(found *rows, tr_str lines, tr_err *err)
         if (rows->count++ > 0)
             TR_TRY(tr_buf_append(rows->out, tr_str_of(","), err));
         if (rows->count > rows->count_max)
-            return TR_FAIL(err, TR_LIMIT, "the result has more than %llu rows",
+            return TR_FAIL(err, TR_LIMIT, "the result has more than %llu rows: with a LIMIT it may, or with LIMIT 0",
                            (unsigned long long)rows->count_max);
         TR_TRY(tr_buf_append(rows->out, (tr_str){lines.at, len}, err));
         lines = tr_str_from(lines, end == NULL ? len : len + 1);
@@ -91,14 +92,20 @@ static void leave(tr_query_jobs *jobs)
     pthread_mutex_unlock(&jobs->lock);
 }
 
+static uint64_t rows_max(const tr_query_jobs *jobs, const tr_query_text *text)
+{
+    const uint32_t most = jobs->parts.now_rows_max;
+    return text->plan.is_limited ? UINT64_MAX : most > 0 ? most : TR_QUERY_ROWS_MAX;
+}
+
 tr_code tr_query_now(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t *request,
-                     uint64_t rows_max, json_t **columns, tr_buf *rows, tr_err *err)
+                     json_t **columns, tr_buf *rows, tr_err *err)
 {
     tr_arena arena = {0};
     tr_query_text text;
     const char *state;
     json_t *properties = NULL;
-    found list = {.out = rows, .count_max = rows_max};
+    found list = {.out = rows};
     const uint32_t limit_s = jobs->parts.now_deadline_s;
     tr_query_active here = {
         .jobs = jobs, .tenant = *tenant, .limit_s = limit_s == 0 ? DEADLINE_S : limit_s};
@@ -107,8 +114,10 @@ tr_code tr_query_now(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t 
     tr_code code = tr_query_read(jobs, tenant, request, &arena, &text, &state, err);
     if (code == TR_OK && text.write.kind != TR_WRITE_NONE)
         code = TR_FAIL(err, TR_INVALID, "only a SELECT, or EXPLAIN, is answered at once");
-    if (code == TR_OK)
+    if (code == TR_OK) {
+        list.count_max = rows_max(jobs, &text);
         code = run(&here, &text, &properties, &list, err);
+    }
     tr_query_here_end(&here);
     leave(jobs);
     tr_arena_free(&arena);

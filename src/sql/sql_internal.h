@@ -65,6 +65,8 @@ void tr_sql_serve(tr_sql_connection *c, int fd);
 /* Sends an ErrorResponse. severity  "ERROR" or "FATAL" */
 void tr_sql_put_error(tr_sql_connection *c, const char *severity, const char *state,
                       const char *text);
+/* Sends a NoticeResponse: a warning. */
+void tr_sql_put_notice(tr_sql_connection *c, const char *state, const char *text);
 /* Fails with a state of PostgreSQL's; for `return`. */
 tr_code tr_sql_fail(tr_sql_connection *c, const char *state, tr_err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -115,6 +117,7 @@ typedef struct tr_sql_run {
     size_t at;
     uint64_t row_count;
     bool is_quiet; /* rows are counted and not sent: MOVE */
+    bool is_cut;   /* there are more rows than may go, and the client has been told */
     bool has_begun, is_done;
 } tr_sql_run;
 

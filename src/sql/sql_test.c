@@ -91,6 +91,29 @@ static void limit_zero_at_the_end_is_no_limit(void)
     check_translation("SELECT 1 FROM t LIMIT 10", "SELECT 1 FROM t LIMIT 10");
 }
 
+static void a_query_with_a_limit_of_its_own_says_how_many_rows_it_wants(void)
+{
+    static const char *const limited[] = {
+        "SELECT 1 LIMIT 0", "SELECT 1 FROM t LIMIT 7", "SELECT 1 FROM t LIMIT ALL OFFSET 3",
+        "SELECT 1 LIMIT (2 + 3)", "SELECT 1 FROM t LIMIT $1", "TABLE t LIMIT 10 % ",
+        "SELECT 1 FROM t FETCH FIRST 5 ROWS ONLY", "SELECT 1 UNION SELECT 2 LIMIT 1"};
+    static const char *const open[] = {
+        "SELECT 1", "SELECT a AS \"limit\" FROM t", "SELECT 'LIMIT 5'", "SELECT 1 -- LIMIT 5",
+        "WITH x AS (SELECT 1 LIMIT 5) SELECT * FROM x", "(SELECT 1 LIMIT 5) UNION SELECT 2",
+        "SELECT t.limit, 5 FROM t", "SELECT first, fetch FROM t"};
+    tr_arena arena = {0};
+    tr_plan plan;
+    for (size_t i = 0; i < sizeof limited / sizeof limited[0]; i++) {
+        (void)translated(limited[i], &arena, &plan);
+        CHECK(plan.is_limited);
+    }
+    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
+        (void)translated(open[i], &arena, &plan);
+        CHECK(!plan.is_limited);
+    }
+    tr_arena_free(&arena);
+}
+
 static void commands_of_the_session_are_read(void)
 {
     tr_arena arena = {0};
@@ -311,6 +334,7 @@ int main(void)
     RUN(functions_that_give_rows_become_unnest);
     RUN(snapshots_become_tables_of_their_own);
     RUN(limit_zero_at_the_end_is_no_limit);
+    RUN(a_query_with_a_limit_of_its_own_says_how_many_rows_it_wants);
     RUN(commands_of_the_session_are_read);
     RUN(columns_are_left_out_only_where_names_are_the_only_way_to_them);
     RUN(what_is_not_there_says_so);

@@ -245,6 +245,24 @@ static void count_params(const tr_tokens *tokens, tr_plan *plan)
     }
 }
 
+/* LIMIT n, LIMIT ALL or FETCH FIRST n ROWS, in no parentheses. */
+static bool has_limit(const tr_tokens *t)
+{
+    int depth = 0;
+    for (size_t i = 0; i + 1 < t->count; i++) {
+        const tr_token_kind next = t->at[i + 1].kind;
+        depth += tr_token_is(t, i, "(") - tr_token_is(t, i, ")");
+        if (depth == 0 && tr_token_is(t, i, "limit") &&
+            (next == TR_TOKEN_NUMBER || next == TR_TOKEN_PARAM || tr_token_is(t, i + 1, "all") ||
+             tr_token_is(t, i + 1, "(")))
+            return true;
+        if (depth == 0 && tr_token_is(t, i, "fetch") &&
+            (tr_token_is(t, i + 1, "first") || tr_token_is(t, i + 1, "next")))
+            return true;
+    }
+    return false;
+}
+
 /* LIMIT 0 at the very end, in no parentheses. */
 static bool ends_in_limit_zero(const tr_tokens *t)
 {
@@ -263,6 +281,7 @@ static tr_code write_query(tr_str sql, tr_tokens *tokens, const tr_plan_session 
                     .copied = sql.at, .state = state};
     count_params(tokens, plan);
     plan->is_probe = tr_is_probe(tokens);
+    plan->is_limited = has_limit(tokens);
     if (!plan->is_probe && !session->keeps_limit_zero && ends_in_limit_zero(tokens)) {
         tokens->count -= 2;
         const tr_str last = tokens->at[tokens->count - 1].text;

@@ -52,6 +52,7 @@ typedef struct tr_plan {
     bool shows_tables; /* SHOW TABLES: sql is a query over a table "shown" */
     bool is_csv;       /* COPY: else PostgreSQL's text */
     bool has_header;
+    bool is_limited;      /* it says itself how many rows it wants: LIMIT */
     uint32_t param_count; /* the highest $n */
     const char *explain;  /* "text", "json", "analyze", "analyze json": the rows are its plan */
     bool has_value, is_held, is_move;

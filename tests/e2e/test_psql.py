@@ -156,7 +156,7 @@ def test_prepared_statements_are_used_again(db):
 
 def test_a_large_result_streams(db):
     with db.cursor() as cursor:
-        assert sum(row[0] for row in cursor.stream("SELECT i FROM range(200000) t(i)")) == 199999 * 100000
+        assert sum(row[0] for row in cursor.stream("SELECT i FROM range(200000) t(i) LIMIT 0")) == 199999 * 100000
 
 
 @pytest.mark.parametrize("sql, state", [
@@ -353,7 +353,7 @@ def test_it_speaks_tls(tmp_path):
         with psycopg.connect(host="127.0.0.1", port=port, user=client["org_id"], dbname="prod:all", sslmode="require",
                              password=f"{client['client_id']}:{client['client_secret']}") as connection:
             assert connection.pgconn.ssl_in_use
-            assert len(connection.execute("SELECT i, 'x' || i FROM range(100000) t(i)").fetchall()) == 100000
+            assert len(connection.execute("SELECT i, 'x' || i FROM range(100000) t(i) LIMIT 0").fetchall()) == 100000
     finally:
         process.terminate()
         process.wait(20)
