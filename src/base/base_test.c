@@ -48,6 +48,23 @@ static void any_instant_survives_text(void)
     }
 }
 
+static void texts_are_compared_in_any_case_as_in_lower_case(void)
+{
+    static const char *const texts[] = {"", "A", "a", "ab", "AB", "aB1", "b", "Z", "_", "[", "\xc3\x84"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        for (size_t j = 0; j < sizeof texts / sizeof *texts; j++) {
+            const tr_str a = tr_str_of(texts[i]), b = tr_str_of(texts[j]);
+            char x[8] = "", y[8] = "";
+            for (size_t k = 0; k < a.len; k++)
+                x[k] = (char)(texts[i][k] >= 'A' && texts[i][k] <= 'Z' ? texts[i][k] + 32 : texts[i][k]);
+            for (size_t k = 0; k < b.len; k++)
+                y[k] = (char)(texts[j][k] >= 'A' && texts[j][k] <= 'Z' ? texts[j][k] + 32 : texts[j][k]);
+            const int order = strcmp(x, y);
+            CHECK(tr_str_compare_folded(a, b) == (order > 0) - (order < 0));
+            CHECK(tr_str_equal_folded(a, b) == (order == 0));
+        }
+}
+
 static void integers_are_read_to_both_ends(void)
 {
     int64_t out = 7;
@@ -153,6 +170,7 @@ int main(void)
     RUN(instants_are_read_with_every_zone);
     RUN(what_is_no_instant_is_refused);
     RUN(any_instant_survives_text);
+    RUN(texts_are_compared_in_any_case_as_in_lower_case);
     RUN(integers_are_read_to_both_ends);
     RUN(only_utf8_passes);
     RUN(a_buffer_ends_at_its_maximum);

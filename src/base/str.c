@@ -17,6 +17,15 @@ bool tr_str_equal_folded(tr_str a, tr_str b)
     return true;
 }
 
+int tr_str_compare_folded(tr_str a, tr_str b)
+{
+    const size_t common = a.len < b.len ? a.len : b.len;
+    for (size_t i = 0; i < common; i++)
+        if (folded(a.at[i]) != folded(b.at[i]))
+            return folded(a.at[i]) < folded(b.at[i]) ? -1 : 1;
+    return (a.len > b.len) - (a.len < b.len);
+}
+
 bool tr_str_to_i64(tr_str s, int64_t *out)
 {
     const bool is_negative = s.len > 0 && s.at[0] == '-';

@@ -48,6 +48,8 @@ static inline int tr_str_compare(tr_str a, tr_str b)
 
 /* Equality with ASCII letters folded: header names, namespace codes. */
 bool tr_str_equal_folded(tr_str a, tr_str b);
+/* As tr_str_compare, with ASCII letters folded to lower case. */
+int tr_str_compare_folded(tr_str a, tr_str b);
 
 /* Reads a whole decimal number (optional '-'); false when s is empty, has any other byte or overflows. */
 bool tr_str_to_i64(tr_str s, int64_t *out);

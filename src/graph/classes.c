@@ -5,23 +5,10 @@
 
 #include <stdlib.h>
 
-static uint8_t folded(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
-}
-
-static int compare_folded(tr_str a, tr_str b)
-{
-    for (size_t i = 0; i < a.len && i < b.len; i++)
-        if (folded(a.at[i]) != folded(b.at[i]))
-            return folded(a.at[i]) < folded(b.at[i]) ? -1 : 1;
-    return a.len < b.len ? -1 : a.len > b.len;
-}
-
 static int compare_classes(const void *left, const void *right)
 {
     const tr_graph_class *a = left, *b = right;
-    return compare_folded(a->code, b->code);
+    return tr_str_compare_folded(a->code, b->code);
 }
 
 static tr_node_class kind_of(const char *id_type)

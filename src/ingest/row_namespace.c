@@ -14,20 +14,9 @@
 
 #include <stdlib.h>
 
-static int compare_folded(tr_str a, tr_str b)
-{
-    for (size_t i = 0; i < a.len && i < b.len; i++) {
-        const uint8_t x = a.at[i] >= 'A' && a.at[i] <= 'Z' ? a.at[i] + 32 : a.at[i];
-        const uint8_t y = b.at[i] >= 'A' && b.at[i] <= 'Z' ? b.at[i] + 32 : b.at[i];
-        if (x != y)
-            return x < y ? -1 : 1;
-    }
-    return a.len < b.len ? -1 : a.len > b.len;
-}
-
 static int compare_codes(const void *a, const void *b)
 {
-    return compare_folded(*(const tr_str *)a, *(const tr_str *)b);
+    return tr_str_compare_folded(*(const tr_str *)a, *(const tr_str *)b);
 }
 
 tr_code tr_row_namespaces(tr_row_reader *reader, tr_err *err)

@@ -74,21 +74,9 @@ static tr_code read_texts(const tr_rows *rows, bool is_id, tr_arena *arena, cons
 }
 
 /* As profile keys are made: a namespace is the same in any case. */
-static int compare_folded(tr_str a, tr_str b)
-{
-    const size_t common = a.len < b.len ? a.len : b.len;
-    for (size_t i = 0; i < common; i++) {
-        const uint8_t x = a.at[i] >= 'A' && a.at[i] <= 'Z' ? (uint8_t)(a.at[i] + 32) : a.at[i];
-        const uint8_t y = b.at[i] >= 'A' && b.at[i] <= 'Z' ? (uint8_t)(b.at[i] + 32) : b.at[i];
-        if (x != y)
-            return x < y ? -1 : 1;
-    }
-    return (a.len > b.len) - (a.len < b.len);
-}
-
 int tr_identity_compare(tr_str code_a, tr_str id_a, tr_str code_b, tr_str id_b)
 {
-    const int order = compare_folded(code_a, code_b);
+    const int order = tr_str_compare_folded(code_a, code_b);
     return order != 0 ? order : tr_str_compare(id_a, id_b);
 }
 
