@@ -30,7 +30,8 @@ typedef struct listing {
     uint32_t condition_count;
     bool is_updated, is_descending; /* the order */
     entry *found;
-    size_t count, cap;
+    size_t count;
+    uint32_t cap;
 } listing;
 
 static tr_code no_memory(tr_err *err)
@@ -215,14 +216,8 @@ static tr_code note(void *ctx, const tr_object *object, tr_err *err)
     for (uint32_t i = 0; i < l->condition_count; i++)
         if (!fits(&l->conditions[i], object))
             return TR_OK;
-    if (l->count == l->cap) {
-        const size_t cap = l->cap == 0 ? 64 : l->cap * 2;
-        entry *more = tr_grow_array(l->found, cap, sizeof *more);
-        if (more == NULL)
-            return no_memory(err);
-        l->found = more;
-        l->cap = cap;
-    }
+    if (!tr_list_room(&l->found, l->count, &l->cap, sizeof *l->found))
+        return no_memory(err);
     entry *e = &l->found[l->count++];
     e->ms = l->is_updated ? object->updated_ms : object->created_ms;
     memcpy(e->id, object->id, sizeof e->id);

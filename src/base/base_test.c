@@ -96,6 +96,33 @@ static void a_buffer_ends_at_its_maximum(void)
     tr_buf_free(&buf);
 }
 
+static void a_list_doubles_and_stays_as_it_was_without_memory(void)
+{
+    uint32_t *items = NULL, cap = 0, moves = 0;
+    for (uint32_t count = 0; count < 1000; count++) {
+        const uint32_t before = cap;
+        CHECK(tr_list_room(&items, count, &cap, sizeof *items) && cap > count);
+        CHECK(cap == before || cap == 2 * before || before == 0);
+        moves += cap != before;
+        items[count] = count;
+    }
+    CHECK(moves == 7 && cap == 1024);
+    tr_memory_fail_after(0);
+    CHECK(!tr_list_room(&items, cap, &cap, sizeof *items));
+    tr_memory_fail_after(UINT64_MAX);
+    CHECK(cap == 1024 && items[0] == 0 && items[999] == 999);
+    tr_free(items);
+}
+
+static void a_list_ends_where_its_count_does(void)
+{
+    uint8_t *items = NULL;
+    uint32_t cap = UINT32_MAX / 2 + 1;
+    CHECK(tr_list_room(&items, cap - 1, &cap, 1) && items == NULL);
+    CHECK(!tr_list_room(&items, cap, &cap, 1));
+    CHECK(items == NULL && cap == UINT32_MAX / 2 + 1);
+}
+
 static void an_arena_ends_at_its_maximum_and_can_be_used_again(void)
 {
     tr_arena arena = {.bytes_max = 100000};
@@ -174,6 +201,8 @@ int main(void)
     RUN(integers_are_read_to_both_ends);
     RUN(only_utf8_passes);
     RUN(a_buffer_ends_at_its_maximum);
+    RUN(a_list_doubles_and_stays_as_it_was_without_memory);
+    RUN(a_list_ends_where_its_count_does);
     RUN(an_arena_ends_at_its_maximum_and_can_be_used_again);
     RUN(ids_have_their_form);
     RUN(contexts_stand_in_front);

@@ -71,6 +71,22 @@ void *tr_grow_array(void *old, size_t count, size_t size)
     return memory;
 }
 
+bool tr_list_room(void *list, size_t count, uint32_t *cap, size_t size)
+{
+    enum { FIRST = 16 };
+    void *items;
+    if (count < *cap)
+        return true;
+    const uint32_t wanted = *cap == 0 ? FIRST : *cap <= UINT32_MAX / 2 ? *cap * 2 : 0;
+    memcpy(&items, list, sizeof items);
+    items = wanted == 0 ? NULL : tr_grow_array(items, wanted, size);
+    if (items == NULL)
+        return false;
+    memcpy(list, &items, sizeof items);
+    *cap = wanted;
+    return true;
+}
+
 void tr_free(void *memory)
 {
     count_out(malloc_usable_size(memory));

@@ -21,6 +21,11 @@ void *tr_alloc_array(size_t count, size_t size);   /* not cleared */
 void *tr_alloc_zeroed(size_t count, size_t size);  /* cleared */
 /* Grows (or makes) an array; on failure the old block stays as it was and NULL is returned. */
 void *tr_grow_array(void *old, size_t count, size_t size);
+/* Room for one more in a list that doubles when it is full; on failure it stays as it was.
+ * list    points to the pointer to the items, which may move
+ * count   how many there are
+ * cap     how many have room */
+TR_MUST_CHECK bool tr_list_room(void *list, size_t count, uint32_t *cap, size_t size);
 void tr_free(void *memory); /* accepts NULL */
 /* Freed memory stays with the process (up to TR_MEMORY_KEPT_BYTES a thread) instead of going back to the
  * kernel: a job frees what its next partition takes again, and fresh pages cost more than merging them.

@@ -11,20 +11,15 @@ typedef struct pending {
 
 typedef struct pending_list {
     pending *at;
-    size_t count, cap;
+    size_t count;
+    uint32_t cap;
 } pending_list;
 
 static tr_code note(void *ctx, const tr_tenant *tenant, const tr_object *object, tr_err *err)
 {
     pending_list *list = ctx;
-    if (list->count == list->cap) {
-        const size_t cap = list->cap == 0 ? 16 : list->cap * 2;
-        pending *longer = tr_grow_array(list->at, cap, sizeof *longer);
-        if (longer == NULL)
-            return TR_FAIL(err, TR_NO_MEMORY, "no memory to resume what was under way");
-        list->at = longer;
-        list->cap = cap;
-    }
+    if (!tr_list_room(&list->at, list->count, &list->cap, sizeof *list->at))
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to resume what was under way");
     pending *p = &list->at[list->count++];
     p->tenant = *tenant;
     (void)snprintf(p->id, sizeof p->id, "%s", object->id);

@@ -49,14 +49,10 @@ static tr_str find_code(const tr_row_reader *reader, tr_str spelling)
 
 static tr_code add_spelling(tr_row_reader *reader, tr_str text, tr_row_spelling **out, tr_err *err)
 {
-    if (reader->spelling_count == reader->spelling_cap) {
-        const uint32_t cap = reader->spelling_cap == 0 ? 16 : reader->spelling_cap * 2;
-        tr_row_spelling *grown = tr_grow_array(reader->spellings, cap, sizeof *grown);
-        if (grown == NULL)
-            return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u namespaces", cap);
-        reader->spellings = grown;
-        reader->spelling_cap = cap;
-    }
+    if (!tr_list_room(&reader->spellings, reader->spelling_count, &reader->spelling_cap,
+                      sizeof *reader->spellings))
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u namespaces",
+                       reader->spelling_count + 1);
     tr_row_spelling *spelling = &reader->spellings[reader->spelling_count];
     *spelling = (tr_row_spelling){.text = tr_arena_copy(&reader->arena, text),
                                   .code = find_code(reader, text)};

@@ -29,14 +29,8 @@ tr_code tr_tally_name(tr_tally *tally, tr_str name, uint32_t *out, tr_err *err)
     if (tally->name_count == TR_TALLY_NAMES_MAX)
         return TR_FAIL(err, TR_LIMIT, "a report tells at most %d datasets or namespaces apart",
                        TR_TALLY_NAMES_MAX);
-    if (tally->name_count == tally->name_cap) {
-        const uint32_t cap = tally->name_cap == 0 ? 16 : tally->name_cap * 2;
-        tr_str *names = tr_grow_array(tally->names, cap, sizeof *names);
-        if (names == NULL)
-            return no_memory(err);
-        tally->names = names;
-        tally->name_cap = cap;
-    }
+    if (!tr_list_room(&tally->names, tally->name_count, &tally->name_cap, sizeof *tally->names))
+        return no_memory(err);
     const tr_str own = tr_arena_copy(&tally->texts, name);
     if (own.at == NULL)
         return no_memory(err);

@@ -82,14 +82,8 @@ static item *find(const tr_membership_removal *removal, const char *run, const c
 static tr_code look_at(tr_membership_removal *removal, const char *run, const char *name,
                        tr_err *err)
 {
-    if (removal->count == removal->cap) {
-        const uint32_t cap = removal->cap == 0 ? 32 : removal->cap * 2;
-        item *items = tr_grow_array(removal->items, cap, sizeof *items);
-        if (items == NULL)
-            return no_memory(err);
-        removal->items = items;
-        removal->cap = cap;
-    }
+    if (!tr_list_room(&removal->items, removal->count, &removal->cap, sizeof *removal->items))
+        return no_memory(err);
     item *own = &removal->items[removal->count];
     *own = (item){0};
     (void)snprintf(own->run, sizeof own->run, "%s", run);

@@ -181,14 +181,8 @@ static bool was_looked_at(const tr_store_removal *removal, const tr_run_entry *e
 
 static tr_code look_at(tr_store_removal *removal, const tr_run_entry *entry, tr_err *err)
 {
-    if (removal->count == removal->cap) {
-        const uint32_t cap = removal->cap == 0 ? 32 : removal->cap * 2;
-        item *items = tr_grow_array(removal->items, cap, sizeof *items);
-        if (items == NULL)
-            return no_memory(err);
-        removal->items = items;
-        removal->cap = cap;
-    }
+    if (!tr_list_room(&removal->items, removal->count, &removal->cap, sizeof *removal->items))
+        return no_memory(err);
     item *own = &removal->items[removal->count];
     *own = (item){.entry = *entry};
     name_id(entry->id, removal->number, own->new_id);

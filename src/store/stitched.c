@@ -209,14 +209,8 @@ typedef struct stitched_list {
 static tr_code collect(void *ctx, const tr_object *object, tr_err *err)
 {
     stitched_list *list = ctx;
-    if (list->count == list->cap) {
-        const uint32_t cap = list->cap == 0 ? 16 : 2 * list->cap;
-        tr_object *objects = tr_grow_array(list->objects, cap, sizeof *objects);
-        if (objects == NULL)
-            return no_memory(err);
-        list->objects = objects;
-        list->cap = cap;
-    }
+    if (!tr_list_room(&list->objects, list->count, &list->cap, sizeof *list->objects))
+        return no_memory(err);
     list->objects[list->count] = *object;
     list->objects[list->count++].doc = json_incref(object->doc);
     return TR_OK;
