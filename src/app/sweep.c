@@ -18,28 +18,9 @@
 typedef struct known {
     tr_catalog *catalog;
     tr_tenant *tenants; /* those that have datasets: nobody else can have files */
-    size_t count, cap;
+    uint32_t count;
     json_t *export_batches; /* "<tenant folder>/<batch>" of exports under way */
 } known;
-
-static tr_code add_tenant(void *ctx, const tr_tenant *tenant, const tr_object *object, tr_err *err)
-{
-    known *k = ctx;
-    (void)object;
-    for (size_t i = k->count; i > 0; i--) /* a tenant's datasets come together */
-        if (k->tenants[i - 1].id == tenant->id)
-            return TR_OK;
-    if (k->count == k->cap) {
-        const size_t cap = k->cap == 0 ? 16 : 2 * k->cap;
-        tr_tenant *longer = tr_grow_array(k->tenants, cap, sizeof *longer);
-        if (longer == NULL)
-            return TR_FAIL(err, TR_NO_MEMORY, "no memory to sweep");
-        k->tenants = longer;
-        k->cap = cap;
-    }
-    k->tenants[k->count++] = *tenant;
-    return TR_OK;
-}
 
 static tr_code add_export(void *ctx, const tr_tenant *tenant, const tr_object *job, tr_err *err)
 {
@@ -77,7 +58,7 @@ static tr_code add_plan(void *ctx, const tr_tenant *tenant, const tr_object *pla
 
 static const tr_tenant *find_tenant(const known *k, const char *folder)
 {
-    for (size_t i = 0; i < k->count; i++)
+    for (uint32_t i = 0; i < k->count; i++)
         if (strcmp(k->tenants[i].folder, folder) == 0)
             return &k->tenants[i];
     return NULL;
@@ -217,7 +198,7 @@ tr_code tr_sweep(tr_catalog *catalog, tr_lake *lake, tr_err *err)
     tr_code code =
         k.export_batches != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory to sweep");
     if (code == TR_OK)
-        code = tr_catalog_scan(catalog, "dataset", NULL, add_tenant, &k, err);
+        code = tr_catalog_tenants_with(catalog, "dataset", &k.tenants, &k.count, err);
     if (code == TR_OK)
         code = tr_catalog_scan(catalog, "export", "NEW", add_export, &k, err);
     if (code == TR_OK)

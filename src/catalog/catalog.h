@@ -151,5 +151,8 @@ typedef tr_code (*tr_catalog_resume_one)(void *ctx, const tr_tenant *tenant, con
 TR_MUST_CHECK tr_code tr_catalog_resume(tr_catalog *catalog, const char *kind,
                                         const char *const *states, tr_catalog_resume_one resume,
                                         void *ctx, tr_err *err);
+/* And: the tenants that have objects of a kind, each once; returned, tr_free. */
+TR_MUST_CHECK tr_code tr_catalog_tenants_with(tr_catalog *catalog, const char *kind,
+                                              tr_tenant **out, uint32_t *count, tr_err *err);
 
 #endif

@@ -315,6 +315,24 @@ static void a_scan_sees_every_tenant(void)
     close_catalog();
 }
 
+static void tenants_with_objects_of_a_kind_are_listed_once(void)
+{
+    tr_tenant *list = NULL;
+    uint32_t count = 7;
+    fresh();
+    open_catalog();
+    CHECK(tr_catalog_tenants_with(catalog, "thing", &list, &count, NULL) == TR_OK && count == 0);
+    tr_free(list);
+    CHECK(insert_at(&other, "b", 0) == TR_OK && insert_at(&tenant, "a", 0) == TR_OK);
+    CHECK(insert_at(&other, "c", 1) == TR_OK && insert_at(&tenant, "d", 1) == TR_OK);
+    CHECK(tr_catalog_tenants_with(catalog, "thing", &list, &count, NULL) == TR_OK && count == 2);
+    CHECK(list[0].id != list[1].id && list[0].id + list[1].id == tenant.id + other.id);
+    tr_free(list);
+    CHECK(tr_catalog_tenants_with(catalog, "other", &list, &count, NULL) == TR_OK && count == 0);
+    tr_free(list);
+    close_catalog();
+}
+
 static int ended(pid_t child)
 {
     int status = 0;
@@ -472,6 +490,7 @@ int main(void)
     RUN(sandboxes_come_and_go_with_all_in_them);
     RUN(values_and_clients_are_kept);
     RUN(a_scan_sees_every_tenant);
+    RUN(tenants_with_objects_of_a_kind_are_listed_once);
     RUN(killed_inside_a_transaction_leaves_what_was_committed);
     RUN(two_processes_write_at_once);
     RUN(readers_see_transactions_whole);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* resume.c - what was under way when the server stopped, handed to whoever goes on with it. */
+/* resume.c - what a server that starts asks of all tenants: what was under way when it stopped,
+ * handed to whoever goes on with it, and which tenants have objects of a kind. */
 #include "catalog/catalog.h"
 
 #include <stdio.h>
@@ -37,4 +38,35 @@ tr_code tr_catalog_resume(tr_catalog *catalog, const char *kind, const char *con
         code = resume(ctx, &list.at[i].tenant, list.at[i].id, err);
     tr_free(list.at);
     return code;
+}
+
+typedef struct tenant_list {
+    tr_tenant *at;
+    uint32_t count, cap;
+} tenant_list;
+
+static tr_code note_tenant(void *ctx, const tr_tenant *tenant, const tr_object *object, tr_err *err)
+{
+    tenant_list *list = ctx;
+    (void)object;
+    if (list->count > 0 && list->at[list->count - 1].id == tenant->id)
+        return TR_OK; /* a tenant's objects come together */
+    if (!tr_list_room(&list->at, list->count, &list->cap, sizeof *list->at))
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a list of tenants");
+    list->at[list->count++] = *tenant;
+    return TR_OK;
+}
+
+tr_code tr_catalog_tenants_with(tr_catalog *catalog, const char *kind, tr_tenant **out,
+                                uint32_t *count, tr_err *err)
+{
+    tenant_list list = {0};
+    const tr_code code = tr_catalog_scan(catalog, kind, NULL, note_tenant, &list, err);
+    if (code != TR_OK) {
+        tr_free(list.at);
+        return code;
+    }
+    *out = list.at;
+    *count = list.count;
+    return TR_OK;
 }

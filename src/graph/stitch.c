@@ -478,29 +478,13 @@ tr_code tr_graph_sweep(tr_graph *graph, const tr_tenant *tenant, tr_err *err)
     return tr_stitched_sweep(graph->store, tenant, false, err);
 }
 
-typedef struct sweeping {
-    tr_tenant *tenants;
-    uint32_t count, cap;
-} sweeping;
-
-static tr_code note_tenant(void *ctx, const tr_tenant *tenant, const tr_object *object, tr_err *err)
-{
-    sweeping *s = ctx;
-    (void)object;
-    for (uint32_t i = s->count; i > 0; i--) /* a tenant's objects come together */
-        if (s->tenants[i - 1].id == tenant->id)
-            return TR_OK;
-    TR_TRY(tr_graph_room(&s->tenants, s->count, 1, &s->cap, sizeof *s->tenants, err));
-    s->tenants[s->count++] = *tenant;
-    return TR_OK;
-}
-
 tr_code tr_graph_sweep_all(tr_graph *graph, tr_err *err)
 {
-    sweeping s = {.count = 0};
-    tr_code code = tr_catalog_scan(graph->catalog, "stitched", NULL, note_tenant, &s, err);
-    for (uint32_t i = 0; i < s.count && code == TR_OK; i++)
-        code = tr_graph_sweep(graph, &s.tenants[i], err);
-    tr_free(s.tenants);
+    tr_tenant *tenants = NULL;
+    uint32_t count = 0;
+    tr_code code = tr_catalog_tenants_with(graph->catalog, "stitched", &tenants, &count, err);
+    for (uint32_t i = 0; i < count && code == TR_OK; i++)
+        code = tr_graph_sweep(graph, &tenants[i], err);
+    tr_free(tenants);
     return code;
 }
