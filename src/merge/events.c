@@ -41,12 +41,6 @@ static void sort_few(const tr_merge_work *work, uint32_t *rows, uint32_t count)
     }
 }
 
-/* The newest ingestion first. */
-static int compare_arrivals(const void *ctx, uint32_t a, uint32_t b)
-{
-    return tr_fold_newness(ctx, a, b);
-}
-
 static bool is_within(const tr_merge_spec *spec, int64_t ingested_us)
 {
     return (spec->event_after_us == TR_TIME_NONE || ingested_us > spec->event_after_us) &&
@@ -145,7 +139,7 @@ static uint32_t list_own(const tr_merge_work *work, bool with_events, uint32_t g
         return own;
     const uint32_t own_events = events->start[g + 1] - events->start[g];
     memcpy(out, events->rows + events->start[g], own_events * sizeof *out);
-    tr_sort_rows(out, work->event_fold.spare, own_events, compare_arrivals, &work->event_fold);
+    tr_sort_rows(out, work->event_fold.spare, own_events, tr_fold_newness, &work->event_fold);
     for (uint32_t i = 0; i < own_events; i++)
         out[i] += work->records.end - 1;
     return own_events;

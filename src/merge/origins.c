@@ -78,7 +78,6 @@ static void note_events(const origins *o, uint32_t profile)
 {
     const tr_groups *events = &o->work->event_groups;
     tr_merge_origin *own = &o->profiles[profile];
-    own->newest_event_us = TR_TIME_NONE;
     own->events = events->start[profile + 1] - events->start[profile];
     for (uint32_t i = events->start[profile]; i < events->start[profile + 1]; i++) {
         const int64_t time = o->work->event_ids.times[events->rows[i]];

@@ -332,9 +332,7 @@ static tr_code page_one(tr_merge_work *work, const tr_merge_asked *who, const tr
     TR_TRY(tr_merge_find(&plan->events, who, own, &work->events, &work->event_keys, err));
     tr_merge_prefetch(&plan->events, &work->events);
     TR_TRY(tr_merge_one_group(&work->events, own, &work->event_groups, err));
-    TR_TRY(tr_fold_make(&work->events, &work->event_groups, own, &work->event_fold, err));
-    TR_TRY(tr_merge_own(work, &plan->events, &work->event_fold, err));
-    TR_TRY(tr_fold_events(&work->event_fold, &work->event_groups, own, &work->event_ids, err));
+    TR_TRY(tr_merge_fold_events(work, err));
     TR_TRY(tr_merge_sort_events(work, false, err));
     choose_events(work, page);
     if (page->choose != NULL)

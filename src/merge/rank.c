@@ -40,13 +40,6 @@ static void sort_spans(lane_span *spans, uint32_t count)
     }
 }
 
-static int compare_owners(const void *ctx, uint32_t a, uint32_t b)
-{
-    const tr_fold *fold = ctx;
-    const int order = tr_owners_compare(fold->owners, a, b);
-    return order != 0 ? order : a < b ? -1 : a > b;
-}
-
 /* The end of a lane's rows, and of those the first owner's. */
 static uint32_t end_of_lane(const ranker *r, const uint32_t *rows, uint32_t from, uint32_t count)
 {
@@ -77,7 +70,7 @@ static uint32_t rank_profile(ranker *r, uint32_t *rows, uint32_t count)
         const uint32_t kept_before = kept;
         end = end_of_lane(r, rows, first, count);
         if (fold->owners != NULL && end - first > 1)
-            tr_sort_rows(rows + first, fold->spare, end - first, compare_owners, fold);
+            tr_sort_rows(rows + first, fold->spare, end - first, tr_fold_by_owner, fold);
         for (uint32_t from = first, to; from < end; from = to) {
             to = end_of_owner(fold, rows, from, end);
             const uint32_t stay = tr_fold_records(fold, rows + from, to - from);

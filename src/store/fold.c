@@ -28,24 +28,27 @@ tr_code tr_fold_make(const tr_rows *rows, const tr_groups *groups, tr_arena *are
     return TR_OK;
 }
 
-int tr_fold_newness(const tr_fold *fold, uint32_t a, uint32_t b)
+int tr_fold_newness(const void *ctx, uint32_t a, uint32_t b)
 {
+    const tr_fold *fold = ctx;
     if (fold->ingested[a] != fold->ingested[b])
         return fold->ingested[a] > fold->ingested[b] ? -1 : 1;
     const int order = fold->owners == NULL ? 0 : tr_owners_compare(fold->owners, b, a);
     return order != 0 ? order : a > b ? -1 : a < b;
 }
 
-static int compare_newness(const void *ctx, uint32_t a, uint32_t b)
+int tr_fold_by_owner(const void *ctx, uint32_t a, uint32_t b)
 {
-    return tr_fold_newness(ctx, a, b);
+    const tr_fold *fold = ctx;
+    const int order = tr_owners_compare(fold->owners, a, b);
+    return order != 0 ? order : a < b ? -1 : a > b;
 }
 
 uint32_t tr_fold_records(const tr_fold *fold, uint32_t *rows, uint32_t count)
 {
     uint32_t kept = 1;
     if (count > 1)
-        tr_sort_rows(rows, fold->spare, count, compare_newness, fold);
+        tr_sort_rows(rows, fold->spare, count, tr_fold_newness, fold);
     while (kept < count && fold->rows->runs[fold->run_of[rows[kept - 1]]]->is_upsert)
         kept++;
     return kept < count ? kept : count;
@@ -53,7 +56,7 @@ uint32_t tr_fold_records(const tr_fold *fold, uint32_t *rows, uint32_t count)
 
 static int compare_arrivals(const void *ctx, uint32_t a, uint32_t b)
 {
-    return compare_newness(ctx, b, a);
+    return tr_fold_newness(ctx, b, a);
 }
 
 void tr_fold_arrange(const tr_fold *fold, uint32_t *rows, uint32_t count)
@@ -103,7 +106,7 @@ static int compare_versions(const void *ctx, uint32_t a, uint32_t b)
     if (o->ids->hashes[a] != o->ids->hashes[b])
         return o->ids->hashes[a] < o->ids->hashes[b] ? -1 : 1;
     const int order = tr_str_compare(o->ids->ids[a], o->ids->ids[b]);
-    return order != 0 ? order : compare_newness(o->fold, a, b);
+    return order != 0 ? order : tr_fold_newness(o->fold, a, b);
 }
 
 static bool is_same_event(const tr_event_ids *ids, uint32_t a, uint32_t b)

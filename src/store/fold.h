@@ -53,8 +53,10 @@ typedef struct tr_fold {
 TR_MUST_CHECK tr_code tr_fold_make(const tr_rows *rows, const tr_groups *groups, tr_arena *arena, tr_fold *out,
                                    tr_err *err);
 
-/* < 0: a comes before b: the newest first. */
-int tr_fold_newness(const tr_fold *fold, uint32_t a, uint32_t b);
+/* Orders for tr_sort_rows, whose ctx is the fold: the newest first; by owner (there are owners), those of one as
+ * they came. */
+int tr_fold_newness(const void *fold, uint32_t a, uint32_t b);
+int tr_fold_by_owner(const void *fold, uint32_t a, uint32_t b);
 
 /* Rows of one dataset and owner, in any order, become newest first; returns how many stay. */
 uint32_t tr_fold_records(const tr_fold *fold, uint32_t *rows, uint32_t count);

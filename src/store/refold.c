@@ -97,13 +97,6 @@ static tr_code one_row_each(tr_groups *groups, const tr_fold *fold, tr_arena *ar
     return TR_OK;
 }
 
-static int compare_owners(const void *ctx, uint32_t a, uint32_t b)
-{
-    const tr_fold *fold = ctx;
-    const int order = tr_owners_compare(fold->owners, a, b);
-    return order != 0 ? order : a < b ? -1 : a > b;
-}
-
 /* Every row but those that moved away, each as a row of the output. */
 static tr_code arrange_moved(refolder *f, const tr_rows *rows, tr_groups *groups, tr_fold *fold, tr_err *err)
 {
@@ -119,7 +112,7 @@ static tr_code arrange_moved(refolder *f, const tr_rows *rows, tr_groups *groups
         if (is_gone)
             continue;
         if (count > 1 && !f->is_counting)
-            tr_sort_rows(own, fold->spare, count, compare_owners, fold);
+            tr_sort_rows(own, fold->spare, count, tr_fold_by_owner, fold);
         memmove(groups->rows + to, own, count * sizeof *own);
         to += count;
     }
