@@ -11,9 +11,7 @@ enum { BUCKET_BITS_MAX = 18 };
 
 static uint32_t bucket_of(const uint8_t key[16], uint32_t bits)
 {
-    const uint32_t top =
-        (uint32_t)key[0] << 24 | (uint32_t)key[1] << 16 | (uint32_t)key[2] << 8 | key[3];
-    return bits == 0 ? 0 : top >> (32 - bits);
+    return bits == 0 ? 0 : (uint32_t)(tr_key_token(key) >> (64 - bits));
 }
 
 /* Both kinds of entries begin with their key. */

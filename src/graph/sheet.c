@@ -14,8 +14,6 @@
 #include "graph/graph_internal.h"
 #include "identity/identity.h"
 
-#include <string.h>
-
 static const char key_path[] = "identityMap.key_value.key";
 static const char id_path[] = "identityMap.key_value.value.list.element.id";
 
@@ -40,13 +38,6 @@ typedef struct reading {
 static tr_code no_memory(tr_err *err)
 {
     return TR_FAIL(err, TR_NO_MEMORY, "no memory to read identities");
-}
-
-static uint64_t token_of(const uint8_t key[16])
-{
-    uint64_t token;
-    memcpy(&token, key, sizeof token);
-    return __builtin_bswap64(token);
 }
 
 static uint32_t class_of_entry(reading *r, uint32_t entry)
@@ -133,7 +124,7 @@ static tr_code read_row(reading *r, uint32_t row, tr_err *err)
     TR_TRY(tr_graph_room(&sheet->rows, sheet->row_count, 1, &sheet->row_cap, sizeof *sheet->rows,
                          err));
     sheet->rows[sheet->row_count++] = (tr_sheet_row){.time_us = time_of(r, row),
-                                                     .token = token_of(r->keys[row]),
+                                                     .token = tr_key_token(r->keys[row]),
                                                      .first = sheet->place_count,
                                                      .count = r->item_count};
     for (uint32_t i = 0; i < r->item_count; i++)

@@ -154,14 +154,6 @@ static bool has_one_a_row(const tr_column *column)
                0;
 }
 
-static size_t value_bytes(tr_storage storage)
-{
-    static const size_t sizes[] = {[TR_STORAGE_WORD] = sizeof(uint64_t),
-                                   [TR_STORAGE_STRING] = sizeof(tr_str),
-                                   [TR_STORAGE_KEY] = 16};
-    return sizes[storage];
-}
-
 /* A part of the memory, filled from `from`. */
 static void *take(uint8_t **at, const void *from, size_t bytes)
 {
@@ -184,7 +176,7 @@ static size_t text_bytes(const tr_values *values)
 static tr_code compact(const tr_column *in, tr_cached_chunk *chunk, tr_err *err)
 {
     const bool is_nested = in->row_start != NULL, is_plain = has_one_a_row(in);
-    const size_t values = in->values.count * value_bytes(in->values.storage);
+    const size_t values = in->values.count * tr_storage_bytes(in->values.storage);
     const size_t codes = in->entries * sizeof *in->codes, levels = is_nested ? in->entries : 0;
     const size_t starts =
         is_nested && !is_plain ? ((size_t)in->rows + 1) * sizeof *in->row_start : 0;
@@ -351,7 +343,7 @@ static inline void prefetch(const void *at)
 static void prefetch_value(const tr_values *values, uint32_t code)
 {
     if (code != 0)
-        prefetch((const uint8_t *)values->words + (code - 1) * value_bytes(values->storage));
+        prefetch((const uint8_t *)values->words + (code - 1) * tr_storage_bytes(values->storage));
 }
 
 /* Every pass waits for what the one before asked for, and asks for what that leads to. */
@@ -402,19 +394,12 @@ void tr_parquet_prefetch(const tr_parquet_file *file, uint32_t group, uint32_t r
 
 /* Keys --------------------------------------------------------------------------------------- */
 
-static uint64_t token_of(const uint8_t key[16])
-{
-    uint64_t token;
-    memcpy(&token, key, sizeof token);
-    return __builtin_bswap64(token);
-}
-
 /* Rows [*low, *high) are where a key must be; narrows them around where it should be. */
 static void interpolate(const uint8_t (*keys)[16], const uint8_t key[16], uint32_t *low,
                         uint32_t *high)
 {
-    const uint64_t token = token_of(key), least = token_of(keys[*low]);
-    const uint64_t most = token_of(keys[*high - 1]);
+    const uint64_t token = tr_key_token(key), least = tr_key_token(keys[*low]);
+    const uint64_t most = tr_key_token(keys[*high - 1]);
     const uint32_t rows = *high - *low;
     if (token <= least || token >= most)
         return;

@@ -39,6 +39,22 @@ typedef struct tr_values {
     };
 } tr_values;
 
+/* Of one value in a table. */
+static inline size_t tr_storage_bytes(tr_storage storage)
+{
+    return storage == TR_STORAGE_WORD     ? sizeof(uint64_t)
+           : storage == TR_STORAGE_STRING ? sizeof(tr_str)
+                                          : 16;
+}
+
+/* A key's first 64 bits, as a number: keys ascend as their tokens do. */
+static inline uint64_t tr_key_token(const uint8_t key[16])
+{
+    uint64_t token;
+    memcpy(&token, key, sizeof token);
+    return __builtin_bswap64(token);
+}
+
 typedef struct tr_column {
     const tr_leaf *leaf;  /* borrowed from a shape */
     uint32_t rows;

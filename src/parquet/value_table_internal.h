@@ -25,13 +25,6 @@ bool tr_value_table_make(tr_value_table *table, uint64_t values);
 void tr_value_table_clear(tr_value_table *table);
 void tr_value_table_free(tr_value_table *table);
 
-static inline size_t tr_storage_bytes(tr_storage storage)
-{
-    return storage == TR_STORAGE_WORD     ? sizeof(uint64_t)
-           : storage == TR_STORAGE_STRING ? sizeof(tr_str)
-                                          : 16;
-}
-
 static inline uint64_t tr_word_hash(uint64_t word)
 {
     word = (word ^ word >> 32) * UINT64_C(0xD6E8FEB86659FD93);

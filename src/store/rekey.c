@@ -175,18 +175,13 @@ static tr_code choose_rows(rekeyer *r, chunk *c, tr_err *err)
     return code;
 }
 
-static size_t value_bytes(tr_storage storage)
-{
-    return storage == TR_STORAGE_STRING ? sizeof(tr_str) : storage == TR_STORAGE_WORD ? 8 : 16;
-}
-
 /* Gives a column, whose codes are in the arena and in nobody else's hands, a table of its own: of
  * the values that it has. spare: as many numbers as the table it came with has values, and one. */
 static tr_code own_values(tr_arena *arena, uint32_t *codes, uint32_t *spare, tr_column *column,
                           tr_err *err)
 {
     tr_values own = {.storage = column->values.storage, .is_distinct = column->values.is_distinct};
-    const size_t size = value_bytes(own.storage);
+    const size_t size = tr_storage_bytes(own.storage);
     for (uint32_t e = 0; e < column->entries; e++)
         spare[codes[e]] = UINT32_MAX;
     for (uint32_t v = 1; v <= column->values.count; v++)

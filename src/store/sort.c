@@ -10,13 +10,6 @@
 
 enum { BUCKET_BITS_MAX = 18, INSERTION_ROWS_MAX = 24 };
 
-static uint64_t token_of(const uint8_t key[16])
-{
-    uint64_t token;
-    memcpy(&token, key, sizeof token);
-    return __builtin_bswap64(token);
-}
-
 static uint32_t bucket_bits(uint32_t rows)
 {
     uint32_t bits = 0;
@@ -71,7 +64,7 @@ static tr_code count_buckets(const tr_column *column, uint32_t shift, uint32_t *
     for (uint32_t row = 0; row < column->rows; row++) {
         if (column->codes[row] == 0)
             return TR_FAIL(err, TR_INVALID, "row %u has no profile key", row);
-        const uint64_t token = token_of(column->values.keys[column->codes[row] - 1]);
+        const uint64_t token = tr_key_token(column->values.keys[column->codes[row] - 1]);
         starts[(shift == 64 ? 0 : token >> shift) + 1]++;
     }
     return TR_OK;
@@ -94,7 +87,7 @@ tr_code tr_sort_by_key(const tr_column *column, uint32_t *order, tr_err *err)
     for (uint32_t b = 0; b < buckets; b++)
         starts[b + 1] += starts[b];
     for (uint32_t row = 0; row < column->rows; row++) {
-        const uint64_t token = token_of(column->values.keys[column->codes[row] - 1]);
+        const uint64_t token = tr_key_token(column->values.keys[column->codes[row] - 1]);
         order[starts[shift == 64 ? 0 : token >> shift]++] = row;
     }
     for (uint32_t b = 0; b < buckets; b++) { /* starts[b] is now the end of bucket b */

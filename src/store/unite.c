@@ -19,11 +19,6 @@ typedef struct uniter {
     uint32_t count;
 } uniter;
 
-static size_t value_bytes(tr_storage storage)
-{
-    return storage == TR_STORAGE_STRING ? sizeof(tr_str) : storage == TR_STORAGE_WORD ? 8 : 16;
-}
-
 static uint64_t hash_word(uint64_t word)
 {
     word *= UINT64_C(0x9E3779B97F4A7C15);
@@ -97,7 +92,7 @@ static tr_code unite_by_value(const tr_column *parts, uint32_t part_count, uint6
 
 static void append_all(const tr_column *parts, uint32_t part_count, uniter *u, tr_united *out)
 {
-    const size_t bytes = value_bytes(u->storage);
+    const size_t bytes = tr_storage_bytes(u->storage);
     uint8_t *to = (uint8_t *)u->words;
     for (uint32_t i = 0; i < part_count; i++) {
         const tr_values *values = &parts[i].values;
@@ -135,7 +130,7 @@ tr_code tr_unite(const tr_column *parts, uint32_t part_count, bool is_whole, tr_
         *out = united;
         return TR_OK;
     }
-    u.words = tr_arena_alloc(arena, total * value_bytes(u.storage));
+    u.words = tr_arena_alloc(arena, total * tr_storage_bytes(u.storage));
     if (u.words == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to unite %llu values", (unsigned long long)total);
     if (is_distinct || is_whole)
@@ -174,7 +169,7 @@ tr_code tr_picker_open(const tr_column *parts, uint32_t part_count, uint32_t pic
     while (slots < (uint64_t)picks * 2)
         slots *= 2;
     picker->table.mask = slots - 1;
-    picker->table.words = tr_arena_alloc(arena, picks * value_bytes(picker->table.storage) + 1);
+    picker->table.words = tr_arena_alloc(arena, picks * tr_storage_bytes(picker->table.storage) + 1);
     picker->table.slots = tr_arena_array(arena, picker->is_distinct ? slots : 1, sizeof *picker->table.slots);
     if (picker->remap == NULL || picker->table.words == NULL || picker->table.slots == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to pick %u values", picks);
