@@ -154,12 +154,12 @@ static tr_code add_file(void *ctx, const tr_object *object, tr_err *err)
     const bool is_run =
         strcmp(object->state, "profile") == 0 ||
         (strcmp(object->state, "lake") == 0 && tr_json_bool(object->doc, "isProfile", false));
-    return is_run ? tr_run_list_add(ctx, object, false, err) : TR_OK;
+    return is_run ? tr_run_list_add(ctx, object, TR_RUN_OF_FILE, err) : TR_OK;
 }
 
 static tr_code add_run(void *ctx, const tr_object *object, tr_err *err)
 {
-    return tr_run_list_add(ctx, object, true, err);
+    return tr_run_list_add(ctx, object, TR_RUN_COMPACTED, err);
 }
 
 /* Within a transaction, or in one of its own. */

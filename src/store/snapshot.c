@@ -322,11 +322,10 @@ tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant, tr_snapshot 
     return TR_FAIL(err, TR_CORRUPT, "a file of the profile store is missing: %s", why.text);
 }
 
-/* Its data was taken back. */
-static bool is_taken_back(const tr_object *object, tr_run_source source)
+bool tr_run_is_withdrawn(const char *kind, const char *state)
 {
-    return (source == TR_RUN_OF_FILE && strcmp(object->state, "gone") == 0) ||
-           (source == TR_RUN_COMPACTED && strcmp(object->state, TR_RUN_WITHDRAWN) == 0);
+    return (strcmp(kind, "file") == 0 && strcmp(state, "gone") == 0) ||
+           (strcmp(kind, "run") == 0 && strcmp(state, TR_RUN_WITHDRAWN) == 0);
 }
 
 /* A run by id, whether it is live or only still readable. */
@@ -344,7 +343,7 @@ static tr_code find_run(tr_store *store, const tr_tenant *tenant, const char *id
     if (code == TR_NOT_FOUND)
         return TR_FAIL(err, TR_NOT_FOUND, "run %s of the snapshot is gone", id);
     TR_TRY(code);
-    if (is_taken_back(&object, (tr_run_source)kind))
+    if (tr_run_is_withdrawn(kinds[kind], object.state))
         code = TR_FAIL(err, TR_NOT_FOUND, "run %s of the snapshot is gone", id);
     else
         code = tr_run_list_add(list, &object, (tr_run_source)kind, err);

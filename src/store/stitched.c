@@ -94,13 +94,6 @@ bool tr_stitched_is_there(tr_store *store, const tr_tenant *tenant, const char *
 
 /* ---- making */
 
-/* Data that it holds was taken back. */
-static bool is_withdrawn(const char *source_kind, const char *state)
-{
-    return (strcmp(source_kind, "file") == 0 && strcmp(state, "gone") == 0) ||
-           (strcmp(source_kind, "run") == 0 && strcmp(state, TR_RUN_WITHDRAWN) == 0);
-}
-
 /* Live, or retired and still readable. */
 static tr_code check_source(tr_store *store, const tr_tenant *tenant, const tr_stitched_new *of,
                             tr_object *source, tr_err *err)
@@ -108,7 +101,7 @@ static tr_code check_source(tr_store *store, const tr_tenant *tenant, const tr_s
     if (of->source_kind[0] == '\0')
         return TR_OK;
     tr_code code = tr_catalog_get(store->catalog, tenant, of->source_kind, of->source, source, err);
-    if (code == TR_OK && is_withdrawn(of->source_kind, source->state)) {
+    if (code == TR_OK && tr_run_is_withdrawn(of->source_kind, source->state)) {
         tr_object_clear(source);
         code = TR_NOT_FOUND;
     }
@@ -254,7 +247,7 @@ static tr_code use_of(tr_store *store, const tr_tenant *tenant, const tr_object 
     if (code != TR_OK && code != TR_NOT_FOUND)
         return code;
     const bool has_state = source.state[0] != '\0'; /* membership runs have none */
-    if (code == TR_NOT_FOUND || is_withdrawn(source_kind, source.state))
+    if (code == TR_NOT_FOUND || tr_run_is_withdrawn(source_kind, source.state))
         *out = OF_NO_USE;
     else if (*out == OF_USE && has_state && strcmp(source.state, "profile") != 0)
         *out = OF_USE_FOR_PLANS;

@@ -47,6 +47,8 @@ typedef struct tr_run_list {
 } tr_run_list;
 
 typedef enum tr_run_source { TR_RUN_OF_FILE, TR_RUN_COMPACTED, TR_RUN_STITCHED } tr_run_source;
+/* Whether an object of kind "file" or "run" holds data that was taken back: no plan finds it. */
+bool tr_run_is_withdrawn(const char *kind, const char *state);
 TR_MUST_CHECK tr_code tr_run_list_add(tr_run_list *list, const tr_object *object, tr_run_source source,
                                       tr_err *err);
 void tr_run_list_sort(tr_run_list *list);
