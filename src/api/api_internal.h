@@ -59,6 +59,10 @@ const char *tr_call_query(tr_call *call, const char *name);
 /* An integer query parameter within [least, most]; `otherwise` when absent; TR_INVALID names it. */
 TR_MUST_CHECK tr_code tr_call_query_int(tr_call *call, const char *name, int64_t otherwise, int64_t least,
                                         int64_t most, int64_t *out, tr_err *err);
+/* The same two, but a template that the client did not fill in, "{{status}}", is absent, too. */
+const char *tr_call_given(tr_call *call, const char *name);
+TR_MUST_CHECK tr_code tr_call_given_int(tr_call *call, const char *name, int64_t otherwise,
+                                        int64_t least, int64_t most, int64_t *out, tr_err *err);
 /* The Content-Type without its parameters; .len 0: there is none. */
 tr_str tr_call_media_type(const tr_call *call);
 /* The body as JSON; released with the call. TR_INVALID when empty or malformed (line, column). */

@@ -16,6 +16,12 @@ const char *tr_call_query(tr_call *call, const char *name)
     return value.at == NULL ? NULL : tr_arena_text(call->request->arena, value);
 }
 
+const char *tr_call_given(tr_call *call, const char *name)
+{
+    const char *value = tr_call_query(call, name);
+    return value != NULL && strncmp(value, "{{", 2) == 0 ? NULL : value;
+}
+
 tr_code tr_call_query_int(tr_call *call, const char *name, int64_t otherwise, int64_t least,
                           int64_t most, int64_t *out, tr_err *err)
 {
@@ -31,6 +37,16 @@ tr_code tr_call_query_int(tr_call *call, const char *name, int64_t otherwise, in
                        (long long)least, (long long)most);
     *out = value;
     return TR_OK;
+}
+
+tr_code tr_call_given_int(tr_call *call, const char *name, int64_t otherwise, int64_t least,
+                          int64_t most, int64_t *out, tr_err *err)
+{
+    if (tr_call_given(call, name) == NULL) {
+        *out = otherwise;
+        return TR_OK;
+    }
+    return tr_call_query_int(call, name, otherwise, least, most, out, err);
 }
 
 tr_str tr_call_media_type(const tr_call *call)

@@ -26,13 +26,6 @@ static const char *public_url(const tr_call *call)
     return call->parts->public_url == NULL ? "" : call->parts->public_url;
 }
 
-/* A query parameter that is one value; NULL: absent, empty, or an unfilled "{{path}}". */
-static const char *query(tr_call *call, const char *name)
-{
-    const char *value = tr_call_query(call, name);
-    return value != NULL && strncmp(value, "{{", 2) == 0 ? NULL : value;
-}
-
 /* ---- Pages: {"data": [...], "_page": {limit, count}, "_links": {...}} */
 
 typedef struct page {
@@ -85,7 +78,7 @@ static void encode(const char *text, char *out, size_t size)
 static json_t *page_links(tr_call *call, const page *p)
 {
     char path[HREF_BYTES], encoded[HREF_BYTES / 2] = "";
-    const char *given = query(call, "path");
+    const char *given = tr_call_given(call, "path");
     json_t *links = json_object();
     if (given != NULL)
         encode(given, encoded, sizeof encoded);
@@ -264,7 +257,7 @@ static tr_code list_parts(tr_call *call, const tr_object *batch, tr_err *err)
 static tr_code get_file(tr_call *call, tr_err *err)
 {
     tr_object batch = {0};
-    const char *path = query(call, "path");
+    const char *path = tr_call_given(call, "path");
     if (path == NULL && strcmp(call->request->method, "HEAD") == 0)
         return TR_FAIL(err, TR_INVALID, "path is required: the name of a file of the entry");
     TR_TRY(find_entry(call, &batch, err));
@@ -383,7 +376,7 @@ static tr_code get_failed(tr_call *call, tr_err *err)
 {
     diagnostics d;
     page p;
-    const char *path = query(call, "path");
+    const char *path = tr_call_given(call, "path");
     TR_TRY(open_diagnostics(call, "failed", &d, err));
     tr_code code;
     if (path != NULL) {
@@ -453,7 +446,7 @@ static tr_code get_meta(tr_call *call, tr_err *err)
 {
     diagnostics d;
     page p;
-    const char *path = query(call, "path");
+    const char *path = tr_call_given(call, "path");
     TR_TRY(open_diagnostics(call, "meta", &d, err));
     tr_code code;
     if (path != NULL) {

@@ -4,11 +4,9 @@
 
 #include <stdio.h>
 
-/* A query parameter; absent also for a template that the client did not fill in ("{{status}}"). */
 static tr_str query(tr_call *call, const char *name)
 {
-    const char *value = tr_call_query(call, name);
-    return value == NULL || strncmp(value, "{{", 2) == 0 ? (tr_str){0} : tr_str_of(value);
+    return tr_str_of(tr_call_given(call, name));
 }
 
 /* What the job would hold: 200 with the expectation, and nothing is made. */

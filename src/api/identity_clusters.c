@@ -15,25 +15,19 @@
 
 /* What is asked ------------------------------------------------------------------------------ */
 
-/* A query parameter; absent also when it is a template that the client did not fill in. */
-static const char *query(tr_call *call, const char *name)
-{
-    const char *value = tr_call_query(call, name);
-    return value != NULL && strncmp(value, "{{", 2) == 0 ? NULL : value;
-}
-
+/* The first that is given. */
 static const char *query_of(tr_call *call, const char *const names[])
 {
     const char *value = NULL;
     for (size_t i = 0; names[i] != NULL && value == NULL; i++)
-        value = query(call, names[i]);
+        value = tr_call_given(call, names[i]);
     return value;
 }
 
 /* The identity of a GET as a POST would name it; returned, or NULL with *why set. */
 static json_t *asked_by_query(tr_call *call, tr_id_form *form, const char **why)
 {
-    const char *xid = query(call, "xid"), *id = query(call, "id");
+    const char *xid = tr_call_given(call, "xid"), *id = tr_call_given(call, "id");
     const char *name = query_of(call, (const char *const[]){"namespace", "ns", NULL});
     const char *number = query_of(call, (const char *const[]){"nsid", "nsId", NULL});
     *form = xid != NULL ? TR_ID_XID : name != NULL ? TR_ID_NAMESPACE : TR_ID_NSID;
@@ -265,7 +259,7 @@ static tr_code read_history(tr_id_call *ids, const json_t *body, void *ctx, cons
                             tr_err *err)
 {
     history *h = ctx;
-    tr_str text = tr_str_of(query(ids->call, "timestamp"));
+    tr_str text = tr_str_of(tr_call_given(ids->call, "timestamp"));
     const json_t *sent = json_object_get(body, "timestamp");
     int64_t ms = json_is_integer(sent) ? json_integer_value(sent) : 0;
     (void)err;

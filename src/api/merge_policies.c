@@ -17,23 +17,6 @@ static const char *const filters[] = {
     "version"};
 enum { FILTER_COUNT = sizeof filters / sizeof filters[0] };
 
-/* A query parameter; NULL also for a template that the client did not fill in. */
-static const char *query(tr_call *call, const char *name)
-{
-    const char *value = tr_call_query(call, name);
-    return value != NULL && strncmp(value, "{{", 2) == 0 ? NULL : value;
-}
-
-static tr_code query_int(tr_call *call, const char *name, int64_t otherwise, int64_t least,
-                         int64_t most, int64_t *out, tr_err *err)
-{
-    if (query(call, name) == NULL) {
-        *out = otherwise;
-        return TR_OK;
-    }
-    return tr_call_query_int(call, name, otherwise, least, most, out, err);
-}
-
 static tr_code post_policy(tr_call *call, tr_err *err)
 {
     const json_t *body = NULL;
@@ -47,7 +30,7 @@ static tr_code get_policy(tr_call *call, tr_err *err)
 {
     json_t *policy = NULL, *policies = NULL;
     int64_t version = 0;
-    TR_TRY(query_int(call, "version", 0, 1, INT32_MAX, &version, err));
+    TR_TRY(tr_call_given_int(call, "version", 0, 1, INT32_MAX, &version, err));
     TR_TRY(tr_policy_list(call->parts->catalog, &call->tenant, &policies,
                           err)); /* makes the default */
     json_decref(policies);
@@ -133,7 +116,7 @@ static bool passes(tr_call *call, const json_t *policy)
 {
     for (int i = 0; i < FILTER_COUNT; i++) {
         char have[256];
-        const char *wanted = query(call, filters[i]);
+        const char *wanted = tr_call_given(call, filters[i]);
         member_text(policy, filters[i], have, sizeof have);
         if (wanted != NULL && strcmp(wanted, have) != 0)
             return false;
@@ -157,9 +140,9 @@ static int by_name_descending(const void *a, const void *b)
 static tr_code order_of(tr_call *call, int (**out)(const void *, const void *), const char **text,
                         tr_err *err)
 {
-    const char *order = query(call, "orderBy");
+    const char *order = tr_call_given(call, "orderBy");
     if (order == NULL)
-        order = query(call, "orderby");
+        order = tr_call_given(call, "orderby");
     *text = order == NULL ? "" : order;
     const bool is_down = order != NULL && order[0] == '-';
     const bool has_sign = order != NULL && strchr("+- ", order[0]) != NULL; /* '+' decodes to ' ' */
@@ -179,7 +162,7 @@ static tr_code next_link(tr_call *call, int64_t start, int64_t limit, const char
                          (long long)limit));
     for (int i = 0; i < FILTER_COUNT; i++) {
         char have[64];
-        const char *wanted = query(call, filters[i]);
+        const char *wanted = tr_call_given(call, filters[i]);
         if (wanted == NULL)
             continue;
         (void)snprintf(have, sizeof have, "%s",
@@ -223,8 +206,8 @@ static tr_code list_policies(tr_call *call, tr_err *err)
     int64_t start = 0, limit = 0;
     size_t total = 0;
     TR_TRY(order_of(call, &compare, &order, err));
-    TR_TRY(query_int(call, "start", 0, 0, START_MAX, &start, err));
-    TR_TRY(query_int(call, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX, &limit, err));
+    TR_TRY(tr_call_given_int(call, "start", 0, 0, START_MAX, &start, err));
+    TR_TRY(tr_call_given_int(call, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX, &limit, err));
     TR_TRY(tr_policy_list(call->parts->catalog, &call->tenant, &policies, err));
     json_t **found = tr_arena_array(call->request->arena, json_array_size(policies), sizeof *found);
     if (found == NULL) {

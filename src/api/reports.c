@@ -16,8 +16,8 @@
 /* The report that the query's date asks for, or one as of now; returned. */
 static tr_code get_report(tr_call *call, json_t **out, tr_err *err)
 {
-    const char *date = tr_call_query(call, "date");
-    return date == NULL || strncmp(date, "{{", 2) == 0
+    const char *date = tr_call_given(call, "date");
+    return date == NULL
                ? tr_profile_report(call->parts->profiles, &call->tenant, out, err)
                : tr_profile_report_of(call->parts->profiles, &call->tenant, date, out, err);
 }

@@ -8,26 +8,15 @@
 
 tr_str tr_segment_query(tr_call *call, const char *name)
 {
-    const char *value = tr_call_query(call, name);
-    return value == NULL || strncmp(value, "{{", 2) == 0 ? (tr_str){0} : tr_str_of(value);
-}
-
-static tr_code read_number(tr_call *call, const char *name, int64_t otherwise, int64_t least,
-                           int64_t *out, tr_err *err)
-{
-    if (tr_segment_query(call, name).at == NULL) {
-        *out = otherwise;
-        return TR_OK;
-    }
-    return tr_call_query_int(call, name, otherwise, least, INT64_MAX, out, err);
+    return tr_str_of(tr_call_given(call, name));
 }
 
 tr_code tr_segment_list_read(tr_call *call, const char *const *sortable, tr_list_request *out,
                              tr_err *err)
 {
     *out = (tr_list_request){0};
-    TR_TRY(read_number(call, "start", 0, 0, &out->start, err));
-    TR_TRY(read_number(call, "limit", TR_SEGMENT_LIMIT, 1, &out->limit, err));
+    TR_TRY(tr_call_given_int(call, "start", 0, 0, INT64_MAX, &out->start, err));
+    TR_TRY(tr_call_given_int(call, "limit", TR_SEGMENT_LIMIT, 1, INT64_MAX, &out->limit, err));
     if (out->limit > TR_SEGMENT_LIMIT_MAX)
         out->limit = TR_SEGMENT_LIMIT_MAX;
     TR_TRY(tr_list_read_sort(out, tr_segment_query(call, "sort"), sortable, err));

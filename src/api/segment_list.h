@@ -7,7 +7,7 @@
 
 enum { TR_SEGMENT_LIMIT = 100, TR_SEGMENT_LIMIT_MAX = 1000 };
 
-/* A query parameter; absent also for a template that the client did not fill in ("{{status}}"). */
+/* tr_call_given, .at NULL when it is not. */
 tr_str tr_segment_query(tr_call *call, const char *name);
 /* start, limit, sort, property. start is a record's number; limit is clamped.
  * TR_INVALID  a number that is none, limit below 1, an unknown attribute */

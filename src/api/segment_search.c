@@ -136,12 +136,9 @@ static tr_code add_entity(json_t *entities, const json_t *audience, tr_err *err)
 
 static tr_code read_page(tr_call *call, tr_list_request *request, int64_t *page, tr_err *err)
 {
-    int64_t limit = ENTITIES_MAX;
-    *page = 0;
-    if (tr_segment_query(call, "limit").len > 0)
-        TR_TRY(tr_call_query_int(call, "limit", ENTITIES_MAX, 1, INT64_MAX, &limit, err));
-    if (tr_segment_query(call, "page").len > 0)
-        TR_TRY(tr_call_query_int(call, "page", 0, 0, INT32_MAX, page, err));
+    int64_t limit;
+    TR_TRY(tr_call_given_int(call, "limit", ENTITIES_MAX, 1, INT64_MAX, &limit, err));
+    TR_TRY(tr_call_given_int(call, "page", 0, 0, INT32_MAX, page, err));
     request->limit = limit > ENTITIES_MAX ? ENTITIES_MAX : limit;
     request->start = *page * request->limit;
     return TR_OK;

@@ -21,13 +21,10 @@ static tr_code read_page(tr_call *call, tr_list_request *request, int64_t *page,
     static const char *const sortable[] = {"createdAt", "updatedAt",   "createEpoch", "updateEpoch",
                                            "status",    "batchId",     "dataSetId",   "id",
                                            "requestId", "requestType", NULL};
-    const char *name = tr_segment_query(call, "start").at != NULL ? "start" : "page";
-    *request = (tr_list_request){.limit = LIMIT};
-    *page = 0;
-    if (tr_segment_query(call, name).at != NULL)
-        TR_TRY(tr_call_query_int(call, name, 0, 0, PAGES_MAX, page, err));
-    if (tr_segment_query(call, "limit").at != NULL)
-        TR_TRY(tr_call_query_int(call, "limit", LIMIT, 1, INT32_MAX, &request->limit, err));
+    const char *name = tr_call_given(call, "start") != NULL ? "start" : "page";
+    *request = (tr_list_request){0};
+    TR_TRY(tr_call_given_int(call, name, 0, 0, PAGES_MAX, page, err));
+    TR_TRY(tr_call_given_int(call, "limit", LIMIT, 1, INT32_MAX, &request->limit, err));
     if (request->limit > LIMIT_MAX)
         request->limit = LIMIT_MAX;
     request->start = *page * request->limit;
