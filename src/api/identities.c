@@ -265,16 +265,8 @@ tr_code tr_id_refuse(tr_call *call, const char *detail, tr_err *err)
         err);
 }
 
-tr_code tr_id_headers(tr_call *call, const char *content_type, tr_err *err)
-{
-    call->response->content_type = content_type;
-    return tr_reply_header(call, "Cache-Control", "no-cache, no-store", err);
-}
-
-/* The XID of an identity --------------------------------------------------------------------- */
-
-static tr_code refuse_pair(tr_call *call, const char *member, const char *name, const char *id,
-                           tr_err *err)
+tr_code tr_id_refuse_pair(tr_call *call, const char *member, const char *name, const char *id,
+                          tr_err *err)
 {
     char detail[400];
     (void)snprintf(detail, sizeof detail,
@@ -284,6 +276,28 @@ static tr_code refuse_pair(tr_call *call, const char *member, const char *name, 
     tr_text_mend(detail);
     return tr_id_refuse(call, detail, err);
 }
+
+void tr_id_unknown_graph(tr_str graph, char out[TR_ID_TEXT_BYTES])
+{
+    (void)snprintf(out, TR_ID_TEXT_BYTES,
+                   "The graph-type %.*s specified is invalid. Please provide a valid graph-type",
+                   graph.len > 80 ? 80 : (int)graph.len, (const char *)graph.at);
+    tr_text_mend(out);
+}
+
+const char *tr_id_too_many(tr_id_form form)
+{
+    return form == TR_ID_XID ? "There is a limit of 1000 XIDs in a single call"
+                             : "There is a limit of 1000 compositeXids in a single call";
+}
+
+tr_code tr_id_headers(tr_call *call, const char *content_type, tr_err *err)
+{
+    call->response->content_type = content_type;
+    return tr_reply_header(call, "Cache-Control", "no-cache, no-store", err);
+}
+
+/* The XID of an identity --------------------------------------------------------------------- */
 
 static tr_code get_identity(tr_call *call, tr_err *err)
 {
@@ -305,7 +319,7 @@ static tr_code get_identity(tr_call *call, tr_err *err)
         return tr_id_refuse(call, "id is longer than 1024 bytes", err);
     tr_code code = tr_namespace_get(call->parts->catalog, call->org, tr_str_of(name), &known, err);
     if (code == TR_NOT_FOUND)
-        return refuse_pair(call, member, name, id, err);
+        return tr_id_refuse_pair(call, member, name, id, err);
     TR_TRY(code);
     code = tr_xid_write((tr_identity){tr_str_of(tr_json_text(known, "code", "")), tr_str_of(id)},
                         &xid, err);

@@ -20,6 +20,7 @@
 #include "graph/graph.h"
 
 #define TR_IDENTITIES_MAX 1000 /* of one call: AEP's */
+enum { TR_ID_TEXT_BYTES = 200 };
 
 typedef enum tr_id_form { TR_ID_XID, TR_ID_NSID, TR_ID_NAMESPACE } tr_id_form;
 
@@ -79,6 +80,13 @@ TR_MUST_CHECK tr_code tr_id_put_unprocessed(tr_id_call *ids, const char *name, b
 
 /* {"title":"InvalidInput","status":400,"detail":...} */
 TR_MUST_CHECK tr_code tr_id_refuse(tr_call *call, const char *detail, tr_err *err);
+/* The same for a namespace and id that cannot be understood; member: that of the namespace. */
+TR_MUST_CHECK tr_code tr_id_refuse_pair(tr_call *call, const char *member, const char *name,
+                                        const char *id, tr_err *err);
+/* What is said of a graph-type that tr_id_set_graph does not know, and of more identities than
+ * TR_IDENTITIES_MAX. */
+void tr_id_unknown_graph(tr_str graph, char out[TR_ID_TEXT_BYTES]);
+const char *tr_id_too_many(tr_id_form form);
 /* The headers of an answer of this service. */
 TR_MUST_CHECK tr_code tr_id_headers(tr_call *call, const char *content_type, tr_err *err);
 

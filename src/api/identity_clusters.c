@@ -72,8 +72,7 @@ static tr_code ask_list(tr_id_call *ids, const json_t *body, const char **why, t
     if (list == NULL)
         *why = "Missing required query parameter - xids or compositeXids";
     else if (count + ids->asked_count > TR_IDENTITIES_MAX)
-        *why = form == TR_ID_XID ? "There is a limit of 1000 XIDs in a single call"
-                                 : "There is a limit of 1000 compositeXids in a single call";
+        *why = tr_id_too_many(form);
     for (size_t i = 0; i < count && *why == NULL; i++)
         TR_TRY(tr_id_ask(ids, form, json_array_get(list, i), err));
     return TR_OK;
@@ -90,25 +89,16 @@ typedef struct kind {
 
 static tr_code refuse_graph_type(tr_call *call, tr_str type, tr_err *err)
 {
-    char text[200];
-    (void)snprintf(text, sizeof text,
-                   "The graph-type %.*s specified is invalid. Please provide a valid graph-type",
-                   type.len > 80 ? 80 : (int)type.len, (const char *)type.at);
-    tr_text_mend(text);
+    char text[TR_ID_TEXT_BYTES];
+    tr_id_unknown_graph(type, text);
     return tr_id_refuse(call, text, err);
 }
 
 static tr_code refuse_unknown(tr_call *call, const tr_id_asked *asked, tr_err *err)
 {
-    char text[400];
     const char *member = asked->form == TR_ID_NSID ? "nsid" : "namespace";
-    (void)snprintf(text, sizeof text,
-                   "The provided %s=%.80s and id=%.80s is invalid. Please provide a valid %s and "
-                   "id in your request.",
-                   member, tr_json_text(asked->sent, member, ""),
-                   tr_json_text(asked->sent, "id", ""), member);
-    tr_text_mend(text);
-    return tr_id_refuse(call, text, err);
+    return tr_id_refuse_pair(call, member, tr_json_text(asked->sent, member, ""),
+                             tr_json_text(asked->sent, "id", ""), err);
 }
 
 /* In a GET and in a POST, under either name. */

@@ -25,9 +25,8 @@ typedef struct projection {
 
 /* Entries ------------------------------------------------------------------------------------ */
 
-static json_t *named(const tr_id_call *ids, tr_id_form form, json_t *identity)
+static json_t *named(tr_id_form form, json_t *identity)
 {
-    (void)ids;
     return json_pack("{s:o}", form == TR_ID_XID ? "xid" : "composite_xid", identity);
 }
 
@@ -57,7 +56,7 @@ static tr_code put_members(const tr_id_call *ids, tr_id_form form, const uint32_
         code = add(list, tr_id_write_node(ids, form, members[i]), err);
         json_t *source = !as->with_sources || code != TR_OK
                              ? NULL
-                             : named(ids, form, tr_id_write_node(ids, form, members[i]));
+                             : named(form, tr_id_write_node(ids, form, members[i]));
         if (code == TR_OK && as->with_sources)
             code = set_member(source, "ds_ids", json_array(), err);
         if (code == TR_OK && as->with_sources)
@@ -147,7 +146,7 @@ static tr_code make_entry(const tr_id_call *ids, const tr_id_asked *asked, const
                           json_t **out, tr_err *err)
 {
     tr_arena arena = {0};
-    json_t *entry = named(ids, asked->form, tr_id_write(ids, asked->form, asked->identity));
+    json_t *entry = named(asked->form, tr_id_write(ids, asked->form, asked->identity));
     tr_code code = entry == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a graph")
                                  : fill_entry(ids, asked, ctx, &arena, entry, err);
     tr_arena_free(&arena);
@@ -198,8 +197,7 @@ static tr_code read_asked(tr_id_call *ids, const json_t *list, tr_id_form form, 
     if (list == NULL || count == 0 || (!json_is_array(list) && !json_is_object(list)))
         *why = "Missing required query parameter - xids or compositeXids";
     else if (count > TR_IDENTITIES_MAX)
-        *why = form == TR_ID_XID ? "There is a limit of 1000 XIDs in a single call"
-                                 : "There is a limit of 1000 compositeXids in a single call";
+        *why = tr_id_too_many(form);
     for (size_t i = 0; i < count && *why == NULL; i++) {
         const json_t *item = json_is_array(list) ? json_array_get(list, i) : list;
         /* an XID among composite ones is still one */
@@ -229,11 +227,8 @@ static tr_code answer(tr_id_call *ids, const projection *as, bool is_xid, tr_err
 
 static tr_code refuse_graph_type(tr_call *call, const char *type, tr_err *err)
 {
-    char text[200];
-    (void)snprintf(text, sizeof text,
-                   "The graph-type %.80s specified is invalid. Please provide a valid graph-type",
-                   type);
-    tr_text_mend(text);
+    char text[TR_ID_TEXT_BYTES];
+    tr_id_unknown_graph(tr_str_of(type), text);
     return refuse(call, text, err);
 }
 
