@@ -9,6 +9,7 @@
 #include "profile/profile_internal.h"
 #include "base/limits.h"
 #include "policy/policy.h"
+#include "segment/stitch.h"
 #include "xdm/fields.h"
 
 #include <stdio.h>
@@ -125,8 +126,7 @@ static tr_code find_policy(tr_profiles *profiles, const tr_tenant *tenant, const
     tr_catalog *catalog = profiles->parts.catalog;
     TR_TRY(id == NULL ? tr_policy_default(catalog, tenant, &view->policy, err)
                       : tr_policy_get(catalog, tenant, id, 0, &view->policy, err));
-    const json_t *graph = json_object_get(view->policy, "identityGraph");
-    view->is_stitched = strcmp(tr_json_text(graph, "type", "none"), "none") != 0;
+    view->is_stitched = tr_policy_is_stitched(view->policy);
     return TR_OK;
 }
 
