@@ -84,10 +84,10 @@ bool tr_sandbox_name_is_valid(tr_str name);
 
 /* Clients ------------------------------------------------------------------------------------ */
 
-/* Whether the pair is an enabled client's; takes the same time when it is not. *doc: returned. */
 /* Of its newest secret. TR_NOT_FOUND: no such client, or disabled; TR_SEMANTIC: none is kept */
 TR_MUST_CHECK tr_code tr_client_verifier(tr_catalog *catalog, const char *id,
                                          tr_scram_verifier *out, tr_err *err);
+/* Whether the pair is an enabled client's; takes the same time when it is not. *doc: returned. */
 TR_MUST_CHECK tr_code tr_client_check(tr_catalog *catalog, tr_str id, tr_str secret, bool *is_good,
                                       json_t **doc, tr_err *err);
 bool tr_client_is_id(tr_str id);
