@@ -75,7 +75,7 @@ static json_t *row_of(const json_t *report, int64_t profiles)
                      "reportTimestamp", tr_json_text(report, "timestamp", ""));
 }
 
-/* rows, report: taken */
+/* data, report: taken */
 static tr_code reply_data(tr_call *call, json_t *data, json_t *report, tr_err *err)
 {
     json_t *body = json_pack("{s:o, s:s}", "data", data, "reportTimestamp",
@@ -102,20 +102,6 @@ static json_t *dataset_row(tr_call *call, const json_t *report, const char *id, 
     return row;
 }
 
-static tr_code get_datasets(tr_call *call, tr_err *err)
-{
-    json_t *report = NULL, *rows = json_array(), *profiles;
-    const char *id;
-    const tr_code code = get_report(call, &report, err);
-    if (code != TR_OK) {
-        json_decref(rows);
-        return code;
-    }
-    json_object_foreach(json_object_get(report, "datasets"), id, profiles)(void)
-        json_array_append_new(rows, dataset_row(call, report, id, json_integer_value(profiles)));
-    return reply_data(call, rows, report, err);
-}
-
 static json_t *namespace_row(tr_call *call, const json_t *report, const char *name,
                              int64_t profiles)
 {
@@ -131,19 +117,29 @@ static json_t *namespace_row(tr_call *call, const json_t *report, const char *na
     return row;
 }
 
+typedef json_t *(*row_maker)(tr_call *call, const json_t *report, const char *name,
+                             int64_t profiles);
+
+/* A row of each name that the report counts profiles of. */
+static tr_code reply_rows(tr_call *call, const char *member, row_maker make, tr_err *err)
+{
+    json_t *report = NULL, *profiles;
+    const char *name;
+    TR_TRY(get_report(call, &report, err));
+    json_t *rows = json_array();
+    json_object_foreach(json_object_get(report, member), name, profiles)(void)
+        json_array_append_new(rows, make(call, report, name, json_integer_value(profiles)));
+    return reply_data(call, rows, report, err);
+}
+
+static tr_code get_datasets(tr_call *call, tr_err *err)
+{
+    return reply_rows(call, "datasets", dataset_row, err);
+}
+
 static tr_code get_namespaces(tr_call *call, tr_err *err)
 {
-    json_t *report = NULL, *rows = json_array(), *profiles;
-    const char *name;
-    const tr_code code = get_report(call, &report, err);
-    if (code != TR_OK) {
-        json_decref(rows);
-        return code;
-    }
-    json_object_foreach(json_object_get(report, "namespaces"), name, profiles)(void)
-        json_array_append_new(rows,
-                              namespace_row(call, report, name, json_integer_value(profiles)));
-    return reply_data(call, rows, report, err);
+    return reply_rows(call, "namespaces", namespace_row, err);
 }
 
 /* ---- what is shown as it is */
