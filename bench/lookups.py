@@ -82,10 +82,8 @@ def cpu_seconds(pid):
 
 
 def policy(api, graph):
-    api.call("POST", "/data/core/idnamespace/identities", 200, {"name": "crm", "code": "CRMID", "idType": "CROSS_DEVICE"})
-    return api.call("POST", export_world.POLICIES, 200, {
-        "name": graph, "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": graph},
-        "attributeMerge": {"type": "timestampOrdered"}})["id"]
+    api.namespace("CRMID")
+    return api.policy(graph, graph)["id"]
 
 
 def milliseconds(text, percent):

@@ -75,7 +75,6 @@ def run(args, data, source):
         site.ingest(site.ids["crm"], data / "upload" / "crm.parquet", "parquet")
         over_http.Watch(site.server.process.pid).settle()
         files = files_of(site)
-        client = site.server.client
         os.setpriority(os.PRIO_PROCESS, 0, WORKER_NICE)   # a busy machine favours neither
         alone = duckdb.connect()
         alone.execute(f"SET threads={args.threads}")
@@ -84,8 +83,7 @@ def run(args, data, source):
         same = Alone(pathlib.Path(args.bench).parents[1], args.threads, view)
         rows = alone.execute("SELECT count(*) FROM crm").fetchone()[0]
         found = []
-        with psycopg.connect(host="127.0.0.1", port=site.server.pg_port, user=client["org_id"], dbname="prod:all",
-                             password=f"{client['client_id']}:{client['client_secret']}", autocommit=True) as db:
+        with psycopg.connect(**site.server.sql(), autocommit=True) as db:
             for name, sql in queries(site.tenant, source).items():
                 times = {"tributary": [], "the same duckdb alone": [], f"duckdb {duckdb.__version__} alone": []}
                 for _ in range(1 + 3 * args.repeat):     # in turn, so that both see the same machine

@@ -18,7 +18,6 @@ import sys
 import duckdb
 import pyarrow.parquet as pq
 
-import over_http
 from over_http import RECORDS, Site, Watch, median
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -41,9 +40,7 @@ def upload(source, to, name, tenant, where="true"):
 class Measured:
     def __init__(self, site, repeat):
         self.site, self.repeat = site, repeat
-        self.policies = {graph: site.api.call("POST", over_http.export_world.POLICIES, 200, {
-            "name": graph, "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": graph},
-            "attributeMerge": {"type": "timestampOrdered"}})["id"] for graph in ("none", "pdg")}
+        self.policies = {graph: site.api.policy(graph, graph)["id"] for graph in ("none", "pdg")}
 
     def export(self, title, graph, times=1):
         runs = []
@@ -70,8 +67,7 @@ def main():
                    check=True, stdout=subprocess.DEVNULL)
     site = Site(args.data / "server", source)
     try:
-        site.api.call("POST", "/data/core/idnamespace/identities", 200,
-                      {"name": "CRM", "code": "CRMID", "idType": "CROSS_DEVICE"})
+        site.api.namespace("CRMID")
         measured = Measured(site, args.repeat)
         for name in RECORDS:
             upload(source, args.data / f"{name}.parquet", name, site.tenant)

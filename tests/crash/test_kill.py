@@ -21,7 +21,7 @@ import pytest
 import requests
 
 import export_world
-from export_world import CATALOG, FILES, IMPORT, JOBS, POLICIES
+from export_world import CATALOG, FILES, IMPORT, JOBS
 
 LONG = os.environ.get("TRIBUTARY_LONG") == "1"
 PASSAGES = int(os.environ.get("CRASH_PASSAGES", "3" if LONG else "1"))     # of each point
@@ -329,11 +329,8 @@ def base(tmp_path_factory):
         world.client = server.client
         world.reference = server.api.call("GET", f"{CATALOG}/dataSets/{world.crm}")[world.crm]["schemaRef"]
         world.notes = world.new_dataset({"name": "notes", "schemaRef": world.reference})
-        server.api.call("POST", "/data/core/idnamespace/identities", 200,
-                        {"name": "CRM", "code": "CRMID", "idType": "CROSS_DEVICE"})
-        world.persons = server.api.call("POST", POLICIES, 200, {
-            "name": "persons", "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": "pdg"},
-            "attributeMerge": {"type": "timestampOrdered"}})["id"]
+        server.api.namespace("CRMID")
+        world.persons = server.api.policy("persons", "pdg")["id"]
         world.ingest(world.crm, [world.row(n, firstName=f"name {n}", tier="none") for n in range(PEOPLE)])
     finally:
         server.stop()

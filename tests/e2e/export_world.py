@@ -102,6 +102,12 @@ class Server:
                               "--name", name, "--role", role, *given], check=True, capture_output=True)
         return json.loads(out.stdout)
 
+    def sql(self, client=None):
+        """How psycopg connects to it as a client; without one, as its own."""
+        client = client or self.client
+        return {"host": "127.0.0.1", "port": self.pg_port, "user": client["org_id"], "dbname": "prod:all",
+                "password": f"{client['client_id']}:{client['client_secret']}"}
+
     def wait_killed(self):
         assert self.process.wait(DEADLINE_S) == -signal.SIGKILL
 
@@ -138,6 +144,16 @@ class Api:
         answer = self.request(method, path, **how)
         assert answer.status_code == expected, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
+
+    def namespace(self, code, kind="CROSS_DEVICE"):
+        """Makes a namespace; one that stands for people or devices links."""
+        return self.call("POST", "/data/core/idnamespace/identities", 200, {"name": code, "code": code, "idType": kind})
+
+    def policy(self, name, graph="none", merging="timestampOrdered", **merge):
+        """Makes a merge policy, not the default; its document."""
+        return self.call("POST", POLICIES, 200, {
+            "name": name, "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": graph},
+            "attributeMerge": {"type": merging, **merge}})
 
     def refusal(self, method, path, status, body=None, **how):
         """The whole text of an error's body."""

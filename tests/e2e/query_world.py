@@ -27,14 +27,10 @@ class Shop:
     def enter(self):
         """Also after a restart of the server: its port is another."""
         self.api = export_world.Api(self.server.url, self.client)
-        self.how = self.how_of(self.client)
-
-    def how_of(self, client):
-        return {"host": "127.0.0.1", "port": self.server.pg_port, "user": client["org_id"], "dbname": "prod:all",
-                "password": f"{client['client_id']}:{client['client_secret']}"}
+        self.how = self.server.sql(self.client)
 
     def connect(self, client=None, **more):
-        how = self.how if client is None else self.how_of(client)
+        how = self.how if client is None else self.server.sql(client)
         return psycopg.connect(**{**how, "autocommit": True, **more})
 
     def rows(self, sql):

@@ -46,9 +46,7 @@ def world(api):
     # Rows that CSV can say. Made first: a schema of the union is in every later export.
     w.flat = w.dataset("flat", w.schema(export_world.PROFILE, "flat", {"unused": {"type": "string"}}))
     w.good_batch = w.ingest(w.crm, [w.row(n, firstName=f"name {n}", tier="none") for n in range(30)])
-    w.policy = api.call("POST", POLICIES, 200, {
-        "name": "mine", "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": "none"},
-        "attributeMerge": {"type": "timestampOrdered"}})["id"]
+    w.policy = api.policy("mine")["id"]
     w.job = w.export()
     w.expected = w.files(w.job["destination"]["batchId"])
     return w

@@ -88,9 +88,7 @@ def test_fields_choose_what_is_shown(api, filled):
 
 
 def test_a_policy_decides_who_wins(api, filled):
-    made = api.call("POST", POLICIES, 200, {
-        "name": "crm first", "schema": {"name": PROFILE}, "identityGraph": {"type": "none"},
-        "attributeMerge": {"type": "dataSetPrecedence", "order": [filled.crm, filled.loyalty]}})
+    made = api.policy("crm first", "none", "dataSetPrecedence", order=[filled.crm, filled.loyalty])
     found = find(api, 1, mergePolicyId=made["id"])
     assert found["entity"][filled.tenant]["p"]["tier"] == "gold" and found["mergePolicy"]["id"] == made["id"]
     api.call("PUT", f"{POLICIES}/{made['id']}", 200, {**made, "attributeMerge": {

@@ -211,9 +211,7 @@ def test_an_export_of_nobody_succeeds_with_an_empty_file(world):
 
 
 def test_a_merge_policy_decides_and_its_version_is_pinned(world, server):
-    made = server.api.call("POST", POLICIES, 200, {
-        "name": "crm first", "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": "none"},
-        "attributeMerge": {"type": "dataSetPrecedence", "order": [world.crm, world.loyalty]}})
+    made = server.api.policy("crm first", "none", "dataSetPrecedence", order=[world.crm, world.loyalty])
     server.api.call("PUT", f"{POLICIES}/{made['id']}", 200, {
         **made, "attributeMerge": {"type": "dataSetPrecedence", "order": [world.loyalty]}})
     pinned = world.export(mergePolicy={"id": made["id"], "version": 1})

@@ -37,12 +37,8 @@ class History:
         self.server.start()
         self.world = export_world.World(self.server.api)
         self.has_loyalty = False
-        self.create("CRMID")
+        self.server.api.namespace("CRMID")
         self.batches, self.events = [], 0
-
-    def create(self, code):
-        self.server.api.call("POST", "/data/core/idnamespace/identities", 200,
-                             {"name": code, "code": code, "idType": "CROSS_DEVICE"})
 
     def start(self):
         self.server.start()
@@ -171,7 +167,7 @@ def test_clusters_are_those_of_the_live_files_whatever_happened(tmp_path, seed):
     try:
         for step in range(22):
             if step == 12:
-                history.create("Loyalty")   # what was of no namespace links from now on
+                history.server.api.namespace("Loyalty")   # what was of no namespace links from now on
                 history.has_loyalty = True
             history.happen()
             linked = history.compare()

@@ -29,7 +29,7 @@ def graph(server):
     """An org of its own: Ann is known by CRM, mail and two devices; Bob by mail and phone; Cid by his mail alone."""
     api = export_world.Api(server.url, server.add_client("identities", org=export_world.new_org()))
     for code, kind in (("CRMID", "CROSS_DEVICE"), ("Account", "B2B_ACCOUNT")):
-        api.call("POST", "/data/core/idnamespace/identities", 200, {"name": code, "code": code, "idType": kind})
+        api.namespace(code, kind)
     world = export_world.World(api)
     world.api = api
     world.crm_batch = world.ingest(world.crm, [

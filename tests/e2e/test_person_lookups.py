@@ -34,15 +34,9 @@ class Org:
     def __init__(self, server, name):
         self.client = server.add_client(name, org=export_world.new_org())
         self.api = export_world.Api(server.url, self.client)
-        self.api.call("POST", "/data/core/idnamespace/identities", 200, {
-            "name": "crm", "code": "CRMID", "idType": "CROSS_DEVICE"})
+        self.api.namespace("CRMID")
         self.world = export_world.World(self.api)
-        self.policy = {kind: self.make_policy(kind, kind) for kind in ("none", "pdg")}
-
-    def make_policy(self, name, graph, **merge):
-        return self.api.call("POST", POLICIES, 200, {
-            "name": name, "schema": {"name": PROFILE}, "identityGraph": {"type": graph},
-            "attributeMerge": {"type": "timestampOrdered", **merge}})["id"]
+        self.policy = {kind: self.api.policy(kind, kind)["id"] for kind in ("none", "pdg")}
 
     def row(self, primary, *others, **fields):
         return {"identityMap": identities(primary, *others), self.world.tenant: {"p": fields}}
@@ -123,7 +117,7 @@ def test_who_has_no_links_is_found_as_ever(ann):
 
 
 def test_precedence_ranks_the_datasets_of_all_members(ann):
-    policy = ann.make_policy("crm first", "pdg", type="dataSetPrecedence", order=[ann.world.crm, ann.world.loyalty])
+    policy = ann.api.policy("crm first", "pdg", "dataSetPrecedence", order=[ann.world.crm, ann.world.loyalty])["id"]
     found = ann.find(PHONE, mergePolicyId=policy)
     assert found["entity"][ann.world.tenant]["p"] == {"firstName": "Ann", "tier": "bronze", "points": 7}
     ann.api.call("DELETE", f"{POLICIES}/{policy}", 200)
@@ -345,8 +339,8 @@ def test_a_lookup_by_any_identity_is_the_row_of_an_export(server, kind):
                 rows.append(org.row(*who, **{name: value for name, value in (("tier", f"t{batch}-{n}"), (
                     ("firstName", f"f{batch}-{n}") if dataset == world.crm else ("points", batch))) if rng.random() < 0.7}))
         world.ingest(dataset, rows)
-    policy = org.make_policy(kind + " of all", "pdg", type=kind, **(
-        {"order": [world.loyalty, world.crm, world.clicks]} if kind == "dataSetPrecedence" else {}))
+    policy = org.api.policy(kind + " of all", "pdg", kind, **(
+        {"order": [world.loyalty, world.crm, world.clicks]} if kind == "dataSetPrecedence" else {}))["id"]
     rows = [plain(row) for row in world.rows(world.export(mergePolicy={"id": policy}, filter={"emptyProfiles": True}))]
     met = set()
     for row in rows:

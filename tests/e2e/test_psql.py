@@ -28,8 +28,7 @@ def shop(server):
     world.ingest(world.crm, [world.row(i, firstName=f"n{i}", tier="gold") for i in range(ROWS)])
     world.ingest(world.loyalty, [world.row(i, tier="silver", points=i) for i in range(3)])
     world.client = client
-    world.how = {"host": "127.0.0.1", "port": server.pg_port, "user": client["org_id"], "dbname": "prod:all",
-                 "password": f"{client['client_id']}:{client['client_secret']}"}
+    world.how = server.sql(client)
     return world
 
 
@@ -325,8 +324,7 @@ def test_sessions_beyond_the_limit_are_told_so(tmp_path):
             assert kind == b"E" and b"C53300\0" in body
         for s in held:
             s.close()
-        how = {"host": "127.0.0.1", "port": server.pg_port, "user": server.client["org_id"], "dbname": "prod:all",
-               "password": f"{server.client['client_id']}:{server.client['client_secret']}"}
+        how = server.sql()
         export_world.until("a place is free", lambda: can_connect(how))
     finally:
         server.stop()
@@ -366,8 +364,7 @@ def pg_port_of(log):
 
 def test_it_ends_with_sessions_open_and_a_statement_running(tmp_path):
     server = export_world.Server(tmp_path).start()
-    how = {"host": "127.0.0.1", "port": server.pg_port, "user": server.client["org_id"], "dbname": "prod:all",
-           "password": f"{server.client['client_id']}:{server.client['client_secret']}"}
+    how = server.sql()
     with psycopg.connect(**how), socket.create_connection(("127.0.0.1", server.pg_port)) as s:
         assert sign_in(s, how) is None
         s.sendall(message(b"Q", b"SELECT count(*) FROM range(1000000000000) t(i) WHERE i % 7 = 3\0"))

@@ -161,9 +161,7 @@ def test_a_filter_at_fault_is_refused_with_the_member(people, segments, window, 
 
 
 def test_segments_of_different_policies_need_one_to_be_named(people):
-    policy = people.api.call("POST", export_world.POLICIES, 200, {
-        "name": "other", "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": "none"},
-        "attributeMerge": {"type": "timestampOrdered"}, "default": False})
+    policy = people.api.policy("other")
     made = [people.api.call("POST", DEFINITIONS, 200, dict({
         "name": uuid.uuid4().hex, "schema": {"name": "_xdm.context.profile"},
         "expression": {"type": "PQL", "format": "pql/text", "value": f'{people.tenant}.p.tier = "gold"'}}, **more))

@@ -142,9 +142,7 @@ def test_members_that_are_only_events_stay_though_others_are_evaluated(people):
 
 
 def test_under_another_policy_a_segment_job_comes_first(people, api):
-    policy = api.call("POST", export_world.POLICIES, 200, {
-        "name": "other", "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": "none"},
-        "attributeMerge": {"type": "timestampOrdered"}, "default": False})["id"]
+    policy = api.policy("other")["id"]
     gold = people.tier("gold")
     found, job = exported(people, gold, evaluationInfo=TRUE, mergePolicy={"id": policy})
     assert found == {who: "realized" for who, tier in people.tiers.items() if tier == "gold"}
@@ -279,9 +277,7 @@ def test_a_killed_export_goes_on_behind_a_segment_job_of_another_policy(own, poi
     people = People(server.api)
     people.set(c1="gold", c2="none")
     gold = people.tier("gold")
-    policy = server.api.call("POST", export_world.POLICIES, 200, {
-        "name": "other", "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": "none"},
-        "attributeMerge": {"type": "timestampOrdered"}, "default": False})["id"]
+    policy = server.api.policy("other")["id"]
     server.stop()
     server.start(TR_CRASH_AT=point)
     people.api = people.world.api = server.api

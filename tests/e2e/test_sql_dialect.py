@@ -16,8 +16,7 @@ def world(server):
     world = export_world.World(export_world.Api(server.url, client))
     world.batches = [world.ingest(world.crm, [world.row(n, firstName=f"{k}-{n}", visits=[{"url": f"u{n}", "at": "x"}] * n)
                                               for n in range(k, k + 3)]) for k in range(3)]
-    world.how = {"host": "127.0.0.1", "port": server.pg_port, "user": client["org_id"], "dbname": "prod:all",
-                 "password": f"{client['client_id']}:{client['client_secret']}"}
+    world.how = server.sql(client)
     return world
 
 

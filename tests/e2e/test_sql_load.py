@@ -22,8 +22,7 @@ def make_site(folder, deadline_s):
     server = export_world.Server(folder, "--pg-connections-max", "120", "--query-deadline-s", str(deadline_s)).start()
     world = export_world.World(server.api)
     world.ingest(world.crm, [world.row(n, firstName=f"n{n}") for n in range(2000)])
-    world.how = {"host": "127.0.0.1", "port": server.pg_port, "user": server.client["org_id"], "dbname": "prod:all",
-                 "password": f"{server.client['client_id']}:{server.client['client_secret']}"}
+    world.how = server.sql()
     world.server = server
     return world
 

@@ -19,8 +19,7 @@ def own(server):
     client = server.add_client("tables", org=export_world.new_org())
     world = export_world.World(export_world.Api(server.url, client))
     world.client = client
-    world.how = {"host": "127.0.0.1", "port": server.pg_port, "user": client["org_id"], "dbname": "prod:all",
-                 "password": f"{client['client_id']}:{client['client_secret']}"}
+    world.how = server.sql(client)
     return world
 
 
@@ -117,13 +116,11 @@ def test_a_namespace_that_comes_and_a_link_that_goes_change_profile(own):
         row = own.row(n, firstName="a")
         row["identityMap"]["Shop"] = [{"id": item}]
         return row
-    own.api.call("POST", "/data/core/idnamespace/identities", 200,
-                 {"name": "CRM", "code": "CRMID", "idType": "CROSS_DEVICE"})
+    own.api.namespace("CRMID")
     own.ingest(own.crm, [linked(1, "s1"), linked(2, "s1"), linked(3, "s3")])
     with connect(own) as db:
         assert count() == 3
-        own.api.call("POST", "/data/core/idnamespace/identities", 200,
-                     {"name": "Shop", "code": "Shop", "idType": "CROSS_DEVICE"})
+        own.api.namespace("Shop")
         assert count() == 2
         batch = own.ingest(own.crm, [linked(2, "s3")])
         assert count() == 1
@@ -133,9 +130,7 @@ def test_a_namespace_that_comes_and_a_link_that_goes_change_profile(own):
 
 def test_profile_of_another_policy_is_another_table(own):
     fill(own)
-    made = own.api.call("POST", export_world.POLICIES, 200, {
-        "name": "CRM first!", "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": "none"},
-        "attributeMerge": {"type": "dataSetPrecedence", "order": [own.crm, own.loyalty]}, "default": False})
+    made = own.api.policy("CRM first!", "none", "dataSetPrecedence", order=[own.crm, own.loyalty])
     with connect(own) as db:
         first = live(db, own, "profile_crm_first_")
         assert first == as_rows(exported(own, mergePolicy={"id": made["id"]}))
@@ -174,8 +169,7 @@ def shop_of_profiles(server):
     client = server.add_client("columns", org=export_world.new_org())
     world = export_world.World(export_world.Api(server.url, client))
     fill(world)
-    world.how = {"host": "127.0.0.1", "port": server.pg_port, "user": client["org_id"], "dbname": "prod:all",
-                 "password": f"{client['client_id']}:{client['client_secret']}"}
+    world.how = server.sql(client)
     with connect(world) as db:
         yield db, world
 

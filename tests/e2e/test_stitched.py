@@ -11,7 +11,6 @@ import export_world
 from export_world import JOBS, POLICIES, person_of, until
 from test_segment_jobs import People, own  # noqa: F401 - a fixture
 
-NAMESPACES = "/data/core/idnamespace/identities"
 PREVIEWS, ESTIMATES = "/data/core/ups/preview", "/data/core/ups/estimate"
 PEOPLE = 400
 
@@ -37,10 +36,8 @@ class Persons(People):
 
     def __init__(self, api):
         super().__init__(api)
-        api.call("POST", NAMESPACES, 200, {"name": "CRM", "code": "CRMID", "idType": "CROSS_DEVICE"})
-        self.policy = {graph: api.call("POST", POLICIES, 200, {
-            "name": graph, "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": graph},
-            "attributeMerge": {"type": "timestampOrdered"}})["id"] for graph in ("none", "pdg")}
+        api.namespace("CRMID")
+        self.policy = {graph: api.policy(graph, graph)["id"] for graph in ("none", "pdg")}
 
     def loyalty(self, identities, **fields):
         return {"identityMap": identities, self.world.tenant: {"p": fields}}

@@ -31,8 +31,7 @@ class Place:
         self.api = export_world.Api(server.url, self.client)
         self.world = export_world.World(self.api)
         self.server = server
-        self.how = {"host": "127.0.0.1", "port": server.pg_port, "user": self.client["org_id"], "dbname": "prod:all",
-                    "password": f"{self.client['client_id']}:{self.client['client_secret']}"}
+        self.how = server.sql(self.client)
 
     def delete(self, body, expected="SUCCESS"):
         return self.ended(self.api.call("POST", SYSTEM, 200, body)["id"], expected)
@@ -456,10 +455,8 @@ def test_deletes_among_batches_compactions_and_segment_jobs(place):
 def test_the_graph_forgets_an_identity_and_all_that_it_linked(place):
     """Under a policy that asks the graph: a mention goes, then the identity that the rows are stored under."""
     world, api = place.world, place.api
-    api.call("POST", "/data/core/idnamespace/identities", 200, {"name": "crm", "code": "CRMID", "idType": "CROSS_DEVICE"})
-    policy = api.call("POST", export_world.POLICIES, 200, {
-        "name": "graph", "schema": {"name": PROFILE}, "identityGraph": {"type": "pdg"},
-        "attributeMerge": {"type": "timestampOrdered"}})["id"]
+    api.namespace("CRMID")
+    policy = api.policy("graph", "pdg")["id"]
 
     def row(crm, *mails, **fields):
         return {"identityMap": {"CRMID": [{"id": crm, "primary": True}], "Email": [{"id": m} for m in mails]},

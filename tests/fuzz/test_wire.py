@@ -20,6 +20,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import export_world   # noqa: E402
+from query_world import busiest_child   # noqa: E402
 from test_psql import message, receive, sign_in, start_packet, until_ready   # noqa: E402
 
 IS_LONG = os.environ.get("TRIBUTARY_LONG") == "1"
@@ -31,9 +32,7 @@ TYPES = {16: 1, 20: 8, 21: 2, 23: 4, 26: 4, 700: 4, 701: 8, 1082: 4, 1083: 8, 11
 class Port:
     def __init__(self, folder):
         self.server = export_world.Server(folder, "--pg-connections-max", "40", "--query-deadline-s", "20").start()
-        client = self.server.client
-        self.how = {"host": "127.0.0.1", "port": self.server.pg_port, "user": client["org_id"], "dbname": "prod:all",
-                    "password": f"{client['client_id']}:{client['client_secret']}"}
+        self.how = self.server.sql()
         self.address = ("127.0.0.1", self.server.pg_port)
         assert self.works()
 
@@ -262,18 +261,6 @@ def test_a_statement_of_100_megabytes_is_refused_and_takes_no_memory(port):
     port.settled(before)
 
 
-def workers_of(pid):
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split() if entry.name.isdigit() else []
-        except OSError:
-            continue
-        if fields and int(fields[1]) == pid:
-            found.append((int(fields[11]) + int(fields[12]), int(entry.name)))
-    return [number for _, number in sorted(found)]
-
-
 @pytest.mark.parametrize("sign", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
 def test_an_engine_that_crashes_fails_one_statement(port, sign):
     before = port.used()
@@ -283,7 +270,7 @@ def test_an_engine_that_crashes_fails_one_statement(port, sign):
             assert sign_in(s, port.how) is None
             s.sendall(message(b"Q", b"SELECT count(*) FROM range(100000000000) t(i) WHERE i % 7 = 3\0"))
             time.sleep(1)
-            os.kill(workers_of(port.server.process.pid)[-1], sign)   # the one that has worked most
+            os.kill(busiest_child(port.server.process.pid), sign)
             assert until_ready(s) == (["58000"], b"I")
             s.sendall(message(b"Q", b"SELECT 1\0"))
             assert until_ready(s) == ([], b"I")

@@ -9,7 +9,6 @@ import model
 import rows
 import wire
 import worlds
-from export_world import POLICIES
 from test_oracle import compare, org_of, server  # noqa: F401 (a fixture)
 
 ENTITIES = "/data/core/ups/access/entities"
@@ -67,9 +66,7 @@ def test_a_lookup_is_the_row_of_an_export(server, seed):  # noqa: F811
     asked = []
     for graph, merging in (("none", "timestampOrdered"), ("none", "dataSetPrecedence"), ("pdg", "dataSetPrecedence")):
         more = {"order": order} if merging == "dataSetPrecedence" else {}
-        policy = live.api.call("POST", POLICIES, 200, {
-            "name": "random", "schema": {"name": "_xdm.context.profile"}, "identityGraph": {"type": graph},
-            "attributeMerge": {"type": merging, **more}})["id"]
+        policy = live.api.policy("random", graph, merging, **more)["id"]
         asked.append((policy, model.Request(graph=graph, policy=merging, order=tuple(more.get("order", ())),
                                             empty_profiles=True, events=True)))
     asked.append((None, model.Request(graph="pdg", empty_profiles=True, events=True)))   # the sandbox's default

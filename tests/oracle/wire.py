@@ -85,8 +85,7 @@ class LiveWorld:
     def __init__(self, api, world):
         self.api, self.world = api, world
         self.tenant = api.call("GET", "/data/foundation/schemaregistry/stats")["tenantId"]
-        self.api.call("POST", "/data/core/idnamespace/identities", 200, {
-            "name": "CRM", "code": "CRMID", "idType": "CROSS_DEVICE"})
+        self.api.namespace("CRMID")
         self.groups = {name: self.make_group(name, members) for name, members in world.groups.items()}
         if any(plan.identity == "descriptor" for plan in world.datasets):
             self.groups[worlds.KEYS] = self.make_group(
@@ -245,12 +244,8 @@ class LiveWorld:
         """A finished job and its files, {name: bytes}."""
         policy = None
         if request.policy == "dataSetPrecedence" or request.graph != "pdg":     # else: the sandbox's default
-            merging = {"type": request.policy}
-            if request.policy == "dataSetPrecedence":
-                merging["order"] = list(request.order)
-            policy = self.api.call("POST", POLICIES, 200, {
-                "name": "random", "schema": {"name": "_xdm.context.profile"},
-                "identityGraph": {"type": request.graph}, "attributeMerge": merging})["id"]
+            more = {"order": list(request.order)} if request.policy == "dataSetPrecedence" else {}
+            policy = self.api.policy("random", request.graph, request.policy, **more)["id"]
         job = self.api.call("POST", JOBS, 200, self.body(request, policy))["id"]
 
         def ended():
