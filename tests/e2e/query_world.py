@@ -1,14 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """query_world.py - what tests of Query Service share: a sandbox with rows, and queries as jobs."""
 import pathlib
+import uuid
 
 import psycopg
+import pytest
 
 import export_world
 from export_world import until
 
 QUERY = "/data/foundation/query"
 ROWS = 5
+ENDLESS = "SELECT count(*) AS n FROM range(100000000) a, range(100000000) b WHERE a.range + b.range = 1"
+
+
+def table():
+    """A name that no table has."""
+    return "t_" + uuid.uuid4().hex[:10]
+
+
+def state_of(db, sql, *more, **options):
+    """The SQLSTATE with which a statement fails."""
+    with pytest.raises(psycopg.Error) as caught:
+        db.execute(sql, *more, **options).fetchall()
+    return caught.value.sqlstate
 
 
 class Shop:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 import export_world
+from query_world import state_of
 
 ROWS = 5
 
@@ -43,12 +44,6 @@ def psql(shop, *words, password=None):
                    "PGPASSWORD": password or shop.how["password"], "PGDATABASE": "prod:all"}
     return subprocess.run(["psql", "-X", "-A", "-t", *words], env=environment, capture_output=True, text=True,
                           timeout=60)
-
-
-def state_of(db, sql, *more, **options):
-    with pytest.raises(psycopg.Error) as caught:
-        db.execute(sql, *more, **options).fetchall()
-    return caught.value.sqlstate
 
 
 # Getting in -----------------------------------------------------------------------------------------------------

@@ -12,16 +12,12 @@ import pytest
 
 import export_world
 from export_world import CATALOG, until
-from query_world import QUERY, ROWS, Shop, busiest_child
+from query_world import ENDLESS, QUERY, ROWS, Shop, busiest_child, table
 
 
 @pytest.fixture(scope="module")
 def shop(server):
     return Shop(server)
-
-
-def table():
-    return "t_" + uuid.uuid4().hex[:10]
 
 
 # Reading --------------------------------------------------------------------------------------------------------
@@ -153,9 +149,6 @@ def test_a_viewer_reads_and_does_not_run(server, shop):
     viewer = export_world.Api(server.url, server.add_client("viewer", org=shop.org, role="viewer"))
     viewer.call("GET", QUERY + "/queries")
     viewer.call("POST", QUERY + "/queries", 403, {"dbName": "prod:all", "sql": "SELECT 1"})
-
-
-ENDLESS = "SELECT count(*) FROM range(100000000) a, range(100000000) b WHERE a.range + b.range = 1"
 
 
 def test_cancel_kills_a_running_query(shop):

@@ -13,7 +13,7 @@ import pytest
 
 import export_world
 from export_world import until
-from query_world import QUERY, ROWS, Shop, busiest_child
+from query_world import ENDLESS, QUERY, ROWS, Shop, busiest_child, state_of, table
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +25,6 @@ def shop(server):
 def db(shop):
     with shop.connect(application_name="wire") as connection:
         yield connection
-
-
-def table():
-    return "w_" + uuid.uuid4().hex[:10]
-
-
-def state_of(db, sql, *more, **options):
-    with pytest.raises(psycopg.Error) as caught:
-        db.execute(sql, *more, **options)
-    return caught.value.sqlstate
 
 
 @pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
@@ -123,9 +113,6 @@ def test_a_session_of_a_sandbox_that_is_gone_can_do_nothing(server, shop):
         for sql in ("SELECT 1 AS one", "CREATE TABLE t AS SELECT 1 AS one"):
             assert state_of(db, sql) == "28000"
     until("its worker ends", lambda: not worker.exists())
-
-
-ENDLESS = "SELECT count(*) AS n FROM range(100000000) a, range(100000000) b WHERE a.range + b.range = 1"
 
 
 def running(shop, words):

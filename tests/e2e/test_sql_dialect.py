@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 import export_world
-from test_psql import state_of
+from query_world import state_of
 from test_sql_tables import connect
 
 
