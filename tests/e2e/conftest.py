@@ -13,6 +13,11 @@ import pytest
 import export_world
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of what comes by the clock are the last: by then it has come."""
+    items.sort(key=lambda item: item.get_closest_marker("late") is not None)
+
+
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory):
     started = export_world.Server(tmp_path_factory.mktemp("server")).start()
