@@ -156,6 +156,13 @@ static tr_code query_time(tr_call *call, const char *name, int64_t *out_us, tr_e
     return TR_OK;
 }
 
+/* Who is asked for by entityId and entityIdNS. */
+static tr_code query_name(tr_call *call, tr_entity_name *name, tr_err *err)
+{
+    return read_name(call, query(call, "entityId"), query_either(call, "entityIdNS", "entityIdNs"),
+                     "entityId", name, err);
+}
+
 /* Filters may be many: each counts. */
 static tr_code read_properties(tr_call *call, tr_entity_ask *ask, tr_err *err)
 {
@@ -190,9 +197,8 @@ static tr_code read_query(tr_call *call, tr_entity_ask *ask, tr_entity_name *nam
     if (policy.len > 0)
         ask->policy_id = tr_call_query(call, "mergePolicyId");
     ask->is_explained = tr_str_is(query(call, "explain"), "true");
-    tr_str id = query(call, "entityId"), code = query_either(call, "entityIdNS", "entityIdNs");
     if (!ask->is_of_events)
-        return read_name(call, id, code, "entityId", name, err);
+        return query_name(call, name, err);
     TR_TRY(read_properties(call, ask, err));
     TR_TRY(read_order(query_either(call, "orderby", "orderBy"), ask, err));
     TR_TRY(query_time(call, "startTime", &ask->page.from_us, err));
@@ -201,6 +207,7 @@ static tr_code read_query(tr_call *call, tr_entity_ask *ask, tr_entity_name *nam
         TR_TRY(tr_call_query_int(call, "limit", limit, 1, TR_LOOKUP_EVENTS_MAX, &limit, err));
     ask->page.limit = (uint32_t)limit;
     ask->page.start = query_either(call, "start", "offsets");
+    tr_str id = query(call, "entityId"), code = query_either(call, "entityIdNS", "entityIdNs");
     if (query(call, "relatedEntityId").len > 0) {
         id = query(call, "relatedEntityId");
         code = query_either(call, "relatedEntityIdNS", "relatedEntityIdNs");
@@ -315,9 +322,7 @@ tr_code tr_entity_reply(tr_call *call, const tr_entity_ask *ask, tr_err *err)
 {
     tr_entity_name name;
     tr_entity_ask own = *ask;
-    const tr_code code =
-        read_name(call, query(call, "entityId"), query_either(call, "entityIdNS", "entityIdNs"),
-                  "entityId", &name, err);
+    const tr_code code = query_name(call, &name, err);
     return reply(call, code, &own, &name, err);
 }
 
@@ -551,8 +556,7 @@ static tr_code read_deletion(tr_call *call, tr_entity_name *name, tr_err *err)
     json_t *doc = NULL;
     if (!tr_str_is(schema, PROFILE_SCHEMA))
         return TR_FAIL(err, TR_INVALID, "schema.name: expected " PROFILE_SCHEMA);
-    TR_TRY(read_name(call, query(call, "entityId"), query_either(call, "entityIdNS", "entityIdNs"),
-                     "entityId", name, err));
+    TR_TRY(query_name(call, name, err));
     if (policy.len == 0)
         return TR_OK;
     TR_TRY(tr_policy_get(call->parts->catalog, &call->tenant, tr_call_query(call, "mergePolicyId"),
