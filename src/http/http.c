@@ -6,24 +6,17 @@
 #include "base/limits.h"
 #include "base/log.h"
 
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
+#include <limits.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
     THREADS_DEFAULT = 8,
-    EVENT_THREADS_MAX = 4,
     CONNECTIONS_DEFAULT = 4096,
     TIMEOUT_DEFAULT_S = 30,
     /* URL, headers, MHD's list of them, and the answer's head */
     CONNECTION_MEMORY_BYTES = 48 * 1024,
-    BACKLOG = 1024,
     FILES_RESERVED = 1024, /* for the catalog, the lake, the workers */
     CONNECTIONS_MIN = 16,
     STOP_WAIT_MS = 4000, /* the jobs need their share of the ten seconds of an end */
@@ -289,61 +282,32 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
 
 /* Connections --------------------------------------------------------------------------------- */
 
-static void link_connection(tr_http_server *server, tr_connection *c)
-{
-    pthread_mutex_lock(&server->connections_lock);
-    c->after = server->connections;
-    if (c->after != NULL)
-        c->after->before = c;
-    server->connections = c;
-    server->connection_count++;
-    pthread_mutex_unlock(&server->connections_lock);
-}
-
-static void unlink_connection(tr_http_server *server, tr_connection *c)
-{
-    pthread_mutex_lock(&server->connections_lock);
-    if (c->after != NULL)
-        c->after->before = c->before;
-    *(c->before == NULL ? &server->connections : &c->before->after) = c->after;
-    server->connection_count--;
-    pthread_mutex_unlock(&server->connections_lock);
-}
-
 static void on_connection(void *ctx, struct MHD_Connection *mhd, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
-    tr_http_server *server = ctx;
+    tr_event_loop *loop = ctx;
     tr_connection *c = *context;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
         c = info == NULL ? NULL : tr_alloc_zeroed(1, sizeof *c);
         *context = c;
-        if (c == NULL)
-            return;
-        c->server = server;
-        c->mhd = mhd;
-        c->fd = info->connect_fd;
-        c->body = (tr_http_body){.scratch = TR_FILE_NONE};
-        c->response.file_fd = -1;
-        tr_phase_enter(c, TR_PHASE_WAITING, 0);
-        link_connection(server, c);
+        if (c != NULL) {
+            c->server = loop->server;
+            c->mhd = mhd;
+            c->fd = info->connect_fd;
+            c->body = (tr_http_body){.scratch = TR_FILE_NONE};
+            c->response.file_fd = -1;
+            tr_phase_enter(c, TR_PHASE_WAITING, 0);
+        }
+        tr_loop_begun(loop, c);
     } else if (c != NULL) {
-        unlink_connection(server, c);
+        tr_loop_ended(c);
         clear_request(c);
         tr_buf_free(&c->uri);
         tr_free(c);
         *context = NULL;
     }
-}
-
-static enum MHD_Result may_accept(void *ctx, const struct sockaddr *address, socklen_t len)
-{
-    const tr_http_server *server = ctx;
-    (void)address;
-    (void)len;
-    return atomic_load(&server->is_stopping) ? MHD_NO : MHD_YES;
 }
 
 /* Paths and parameters are decoded piece by piece later: %2F must not become a separator. */
@@ -355,60 +319,6 @@ static size_t leave_escaped(void *ctx, struct MHD_Connection *mhd, char *text)
 }
 
 /* The server ---------------------------------------------------------------------------------- */
-
-/* Splits "127.0.0.1:8080" or "[::1]:8080". */
-static tr_code split_listen(const char *listen_on, char host[256], char port[8], tr_err *err)
-{
-    const char *colon = strrchr(listen_on, ':');
-    size_t len = colon == NULL ? 0 : (size_t)(colon - listen_on);
-    if (len > 1 && listen_on[0] == '[' && listen_on[len - 1] == ']') {
-        listen_on++;
-        len -= 2;
-    }
-    if (colon == NULL || len == 0 || len > 255 || strlen(colon + 1) == 0 || strlen(colon + 1) > 5)
-        return TR_FAIL(err, TR_INVALID, "cannot listen on \"%.100s\": expected HOST:PORT",
-                       listen_on);
-    (void)snprintf(host, 256, "%.*s", (int)len, listen_on);
-    (void)snprintf(port, 8, "%s", colon + 1);
-    return TR_OK;
-}
-
-static tr_code listen_at(const struct addrinfo *at, const char *listen_on, int *out, tr_err *err)
-{
-    const int yes = 1;
-    const int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return TR_FAIL(err, TR_IO, "make a socket: %s", strerror(errno));
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
-        const int cause = errno;
-        (void)close(fd);
-        return TR_FAIL(err, TR_IO, "listen on %s: %s", listen_on, strerror(cause));
-    }
-    *out = fd;
-    return TR_OK;
-}
-
-static tr_code open_socket(const char *listen_on, int *out, uint16_t *port, tr_err *err)
-{
-    char host[256], service[8];
-    struct addrinfo *found = NULL;
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct sockaddr_storage bound;
-    socklen_t len = sizeof bound;
-    TR_TRY(split_listen(listen_on, host, service, err));
-    const int cause = getaddrinfo(host, service, &hints, &found);
-    if (cause != 0)
-        return TR_FAIL(err, TR_INVALID, "cannot listen on \"%s\": %s", listen_on,
-                       gai_strerror(cause));
-    const tr_code code = listen_at(found, listen_on, out, err);
-    freeaddrinfo(found);
-    TR_TRY(code);
-    if (getsockname(*out, (struct sockaddr *)&bound, &len) == 0)
-        *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                  : ((struct sockaddr_in *)&bound)->sin_port);
-    return TR_OK;
-}
 
 /* Every connection is a descriptor; the shell's usual 1,024 are not enough. What the system does
  * not give is taken off the connections, not off the files: at the end of the descriptors nobody
@@ -433,37 +343,48 @@ static uint32_t connections_for(uint32_t wanted)
     return rest < CONNECTIONS_MIN ? CONNECTIONS_MIN : (uint32_t)rest;
 }
 
-static tr_code start_daemon(tr_http_server *server, const tr_http_options *options, int fd,
-                            tr_err *err)
+static tr_code start_loop(tr_http_server *server, const tr_http_options *options, tr_err *err)
 {
-    const uint32_t threads = options->thread_count == 0 ? THREADS_DEFAULT : options->thread_count;
     const bool is_tls = options->certificate_pem != NULL;
+    tr_event_loop *loop = &server->loops[server->loop_count];
     struct MHD_OptionItem more[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->certificate_pem},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->key_pem},
         {MHD_OPTION_END, 0, NULL}};
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME |
-            (is_tls ? MHD_USE_TLS : 0),
-        0, may_accept, server, on_access, server, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_THREAD_POOL_SIZE, threads < EVENT_THREADS_MAX ? threads : EVENT_THREADS_MAX,
-        MHD_OPTION_CONNECTION_LIMIT, server->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        server->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+    loop->server = server;
+    loop->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET |
+            MHD_ALLOW_SUSPEND_RESUME | (is_tls ? MHD_USE_TLS : 0),
+        0, NULL, NULL, on_access, NULL,
+        /* the acceptor keeps the limit; MHD takes off an ended connection later than it does */
+        MHD_OPTION_CONNECTION_LIMIT, UINT_MAX, MHD_OPTION_CONNECTION_TIMEOUT, server->timeout_s,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-        MHD_OPTION_ARRAY, is_tls ? more : &more[2], MHD_OPTION_END);
-    if (server->daemon == NULL) {
-        (void)close(fd);
+        on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, loop, MHD_OPTION_ARRAY,
+        is_tls ? more : &more[2], MHD_OPTION_END);
+    if (loop->daemon == NULL)
         return TR_FAIL(err, TR_IO, "the HTTP server does not start%s",
                        is_tls ? ": check certificate and key" : "");
-    }
+    server->loop_count++;
     return TR_OK;
+}
+
+/* More than there are processors would only take turns on them, in the middle of answers. */
+static uint32_t event_threads_for(const tr_http_options *options, uint32_t threads)
+{
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t count = options->event_thread_count;
+    if (count == 0)
+        count = processors < 1 ? 1 : (uint32_t)processors;
+    if (count > threads)
+        count = threads;
+    return count < TR_EVENT_THREADS_MAX ? count : TR_EVENT_THREADS_MAX;
 }
 
 static tr_code start(tr_http_server *server, const tr_http_options *options, tr_err *err)
 {
-    int fd = -1;
+    const uint32_t threads = options->thread_count == 0 ? THREADS_DEFAULT : options->thread_count;
     if (options->scratch_folder != NULL) {
         server->scratch_folder = tr_copy_text(tr_str_of(options->scratch_folder));
         if (server->scratch_folder == NULL)
@@ -471,12 +392,12 @@ static tr_code start(tr_http_server *server, const tr_http_options *options, tr_
         TR_TRY(tr_dir_make(server->scratch_folder, err));
     }
     server->connections_max = connections_for(server->connections_max);
-    TR_TRY(tr_workers_start(&server->workers,
-                            options->thread_count == 0 ? THREADS_DEFAULT : options->thread_count,
-                            err));
+    TR_TRY(tr_workers_start(&server->workers, threads, err));
+    TR_TRY(tr_accept_open(server, options->listen, err));
+    for (uint32_t i = event_threads_for(options, threads); i > 0; i--)
+        TR_TRY(start_loop(server, options, err));
     TR_TRY(tr_deadlines_start(server, err));
-    TR_TRY(open_socket(options->listen, &fd, &server->port, err));
-    return start_daemon(server, options, fd, err);
+    return tr_accept_start(server, err);
 }
 
 tr_code tr_http_start(const tr_http_options *options, const tr_http_handler *handler,
@@ -486,10 +407,12 @@ tr_code tr_http_start(const tr_http_options *options, const tr_http_handler *han
     if (server == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a server");
     server->handler = *handler;
+    server->listen_fd = -1;
     server->connections_max =
         options->connections_max == 0 ? CONNECTIONS_DEFAULT : options->connections_max;
     server->timeout_s = options->timeout_s == 0 ? TIMEOUT_DEFAULT_S : options->timeout_s;
     pthread_mutex_init(&server->connections_lock, NULL);
+    pthread_cond_init(&server->room, NULL);
     pthread_cond_init(&server->deadline_wake, NULL);
     pthread_mutex_init(&server->workers.lock, NULL);
     pthread_cond_init(&server->workers.wake, NULL);
@@ -511,7 +434,7 @@ uint16_t tr_http_port(const tr_http_server *server)
 static void drain(tr_http_server *server)
 {
     const struct timespec step = {.tv_nsec = STOP_STEP_MS * 1000000L};
-    atomic_store(&server->is_stopping, true);
+    tr_accept_stop(server);
     tr_workers_stop(&server->workers);
     for (int waited = 0; atomic_load(&server->under_way) > 0 && waited < STOP_WAIT_MS;
          waited += STOP_STEP_MS)
@@ -523,12 +446,13 @@ void tr_http_stop(tr_http_server *server)
     if (server == NULL)
         return;
     drain(server);
-    if (server->daemon != NULL)
-        MHD_stop_daemon(server->daemon);
+    for (uint32_t i = 0; i < server->loop_count; i++)
+        MHD_stop_daemon(server->loops[i].daemon);
     tr_deadlines_stop(server);
     pthread_cond_destroy(&server->workers.wake);
     pthread_mutex_destroy(&server->workers.lock);
     pthread_cond_destroy(&server->deadline_wake);
+    pthread_cond_destroy(&server->room);
     pthread_mutex_destroy(&server->connections_lock);
     tr_free(server->scratch_folder);
     tr_free(server);

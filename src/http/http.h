@@ -78,6 +78,7 @@ typedef struct tr_http_handler {
 typedef struct tr_http_options {
     const char *listen;          /* "127.0.0.1:8080"; port 0: any, see tr_http_port */
     uint32_t thread_count;       /* 0: 8 */
+    uint32_t event_thread_count; /* that serve connections; 0: one per processor, 4 at most */
     uint32_t connections_max;    /* 0: 4,096 */
     uint32_t timeout_s;          /* 0: 30 of silence */
     const char *scratch_folder;  /* for large bodies */

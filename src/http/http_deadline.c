@@ -143,6 +143,7 @@ static void *watch(void *ctx)
         if (++tick % LEFT_TICKS == 0)
             cut_left(server);
         make_room(server, now);
+        tr_loops_forget_lost(server, now);
     }
     pthread_mutex_unlock(&server->connections_lock);
     return NULL;

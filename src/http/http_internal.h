@@ -2,6 +2,7 @@
 /* http_internal.h - what the files of this room share.
  *
  *     http.c          a server's life; the callbacks of libmicrohttpd ("MHD")
+ *     http_accept.c   connections accepted, and shared out among the event threads
  *     http_head.c     request line and headers: refusals, and the parsed request
  *     http_body.c     a body as it arrives: memory, then an unlinked scratch file
  *     http_reply.c    answers; byte ranges
@@ -44,8 +45,21 @@ typedef struct tr_http_body {
     void *mapped;
 } tr_http_body;
 
+enum { TR_EVENT_THREADS_MAX = 4 };
+
+/* A thread that serves connections: a daemon of MHD without a socket to listen on. The counts are
+ * under server->connections_lock. */
+typedef struct tr_event_loop {
+    tr_http_server *server;
+    struct MHD_Daemon *daemon;
+    uint32_t open;          /* connections it serves */
+    uint32_t given;         /* handed over to it, not begun yet */
+    int64_t given_since_us; /* it has been more than 0 */
+} tr_event_loop;
+
 typedef struct tr_connection {
     tr_http_server *server;
+    tr_event_loop *loop;
     struct tr_connection *before, *after; /* all connections, under server->connections_lock */
     struct tr_connection *queued;         /* next in the queue of the workers */
     struct MHD_Connection *mhd;
@@ -85,8 +99,14 @@ typedef struct tr_workers {
 
 struct tr_http_server {
     tr_http_handler handler;
-    struct MHD_Daemon *daemon;
+    tr_event_loop loops[TR_EVENT_THREADS_MAX];
+    uint32_t loop_count; /* fixed before anything is accepted */
+    int listen_fd;
     uint16_t port;
+    pthread_t acceptor;
+    bool has_acceptor;
+    pthread_cond_t room;    /* a connection has ended, or the server stops */
+    int64_t refused_log_us; /* the next line about it not before */
     uint32_t connections_max;
     uint32_t timeout_s;
     char *scratch_folder;
@@ -101,6 +121,16 @@ struct tr_http_server {
     _Atomic int64_t under_way; /* requests whose head has arrived and whose answer is not sent */
     tr_workers workers;
 };
+
+TR_MUST_CHECK tr_code tr_accept_open(tr_http_server *server, const char *listen_on, tr_err *err);
+TR_MUST_CHECK tr_code tr_accept_start(tr_http_server *server, tr_err *err);
+void tr_accept_stop(tr_http_server *server); /* nothing is accepted any more; is_stopping is true */
+/* A connection that was given to a loop begins there; NULL: there was no memory to serve it. */
+void tr_loop_begun(tr_event_loop *loop, tr_connection *c);
+void tr_loop_ended(tr_connection *c);
+/* MHD says nothing of a connection that it had no memory to begin: it would count for ever. The
+ * lock is held. */
+void tr_loops_forget_lost(tr_http_server *server, int64_t now);
 
 /* The request's arena of this thread, empty; NULL: no memory. Given back when all is handled. */
 tr_arena *tr_http_arena(void);

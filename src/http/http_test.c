@@ -5,18 +5,13 @@
 #include "base/limits.h"
 #include "base/test.h"
 #include "http/http.h"
+#include "http/test_client.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#define HOST "Host: x\r\n"
 
 static tr_http_server *server;
 static char scratch[] = "/tmp/tributary_http_XXXXXX";
@@ -100,49 +95,7 @@ static void start(uint32_t connections_max, uint32_t timeout_s)
 
 static int dial(void)
 {
-    const struct timeval patience = {.tv_sec = 10};
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const struct sockaddr_in at = {.sin_family = AF_INET,
-                                   .sin_port = htons(tr_http_port(server)),
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    if (connect(fd, (const struct sockaddr *)&at, sizeof at) != 0)
-        exit(1);
-    return fd;
-}
-
-static void say(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        const ssize_t sent = send(fd, bytes, len, MSG_NOSIGNAL);
-        if (sent <= 0)
-            return; /* the server has closed: its answer is what counts */
-        bytes += sent;
-        len -= (size_t)sent;
-    }
-}
-
-/* Reads one answer with a Content-Length into `out`; its status, or 0 when the connection ended. */
-static int hear(int fd, char *out, size_t size, bool has_body)
-{
-    size_t len = 0, wanted = SIZE_MAX;
-    int status = 0;
-    out[0] = '\0';
-    while (len < wanted && len + 1 < size) {
-        const size_t room = size - 1 - len;
-        const size_t more = wanted == SIZE_MAX ? 1 : wanted - len;
-        const ssize_t got = recv(fd, out + len, more < room ? more : room, 0);
-        if (got <= 0)
-            return status;
-        len += (size_t)got;
-        out[len] = '\0';
-        if (wanted != SIZE_MAX || len < 4 || strcmp(out + len - 4, "\r\n\r\n") != 0)
-            continue;
-        const char *length = strstr(out, "Content-Length: ");
-        status = (int)strtol(out + 9, NULL, 10);
-        wanted = len + (length == NULL || !has_body ? 0 : strtoul(length + 16, NULL, 10));
-    }
-    return status;
+    return dial_at(tr_http_port(server));
 }
 
 /* One request on a connection of its own. */
