@@ -2,6 +2,8 @@
 /* views.c - see views.h. */
 #include "views.h"
 
+#include "base/limits.h"
+
 #define BOOKKEEPING "_tributary"
 
 /* 'a', 'b', ... of one table's files, appended. */
@@ -23,11 +25,10 @@ const json_t *tr_view_files(const json_t *table)
 }
 
 /* The server's own SELECT, the list of files in place of {files}. */
-static tr_code put_select(tr_buf *sql, const json_t *table, tr_err *err)
+static tr_code put_own(tr_buf *sql, const json_t *table, tr_err *err)
 {
     static const char place[] = "{files}";
     const char *rest = tr_json_text(table, "sql", ""), *at;
-    TR_TRY(tr_buf_append(sql, tr_str_of(" AS "), err));
     while ((at = strstr(rest, place)) != NULL) {
         TR_TRY(tr_buf_append(sql, (tr_str){(const uint8_t *)rest, (size_t)(at - rest)}, err));
         TR_TRY(tr_buf_append(sql, tr_str_of("["), err));
@@ -39,31 +40,130 @@ static tr_code put_select(tr_buf *sql, const json_t *table, tr_err *err)
 }
 
 /* A table without files has no columns that anybody knows, and no rows. */
-tr_code tr_view_make(tr_engine *engine, const char *name, const json_t *files, tr_err *err)
+static tr_code put_select(tr_buf *sql, const json_t *table, tr_err *err)
 {
-    tr_buf sql = {0};
-    tr_code code = tr_buf_append(&sql, tr_str_of("CREATE OR REPLACE VIEW "), err);
-    if (code == TR_OK)
-        code = tr_sql_name(&sql, tr_str_of(name), err);
-    if (code == TR_OK && json_is_object(files))
-        code = put_select(&sql, files, err);
-    else if (code == TR_OK && json_array_size(files) == 0)
-        code = tr_buf_append(&sql, tr_str_of(" AS SELECT 1 AS empty WHERE false"), err);
-    else if (code == TR_OK) {
-        code = tr_buf_append(&sql, tr_str_of(" AS SELECT COLUMNS(lambda c: c <> '" BOOKKEEPING
-                                             "') FROM read_parquet(["), err);
+    if (tr_json_text(table, "sql", NULL) != NULL)
+        return put_own(sql, table, err);
+    if (json_array_size(tr_view_files(table)) == 0)
+        return tr_buf_append(sql, tr_str_of("SELECT 1 AS empty WHERE false"), err);
+    TR_TRY(tr_buf_append(sql, tr_str_of("SELECT COLUMNS(lambda c: c <> '" BOOKKEEPING
+                                        "') FROM read_parquet(["), err));
+    TR_TRY(tr_view_put_files(sql, tr_view_files(table), err));
+    return tr_buf_append(sql, tr_str_of("], union_by_name=true, hive_partitioning=false)"), err);
+}
+
+/* Flat ---------------------------------------------------------------------------------------- */
+
+typedef struct flat {
+    tr_buf *sql;
+    const char *path[TR_SCHEMA_DEPTH_MAX + 1]; /* names from the column to here */
+    size_t depth;
+    bool has_one; /* a column has been written */
+} flat;
+
+/* struct_extract(struct_extract("a", 'b'), 'c') AS "a.b.c" */
+static tr_code put_leaf(flat *f, tr_err *err)
+{
+    tr_buf name = {0};
+    tr_code code = tr_buf_append(f->sql, tr_str_of(f->has_one ? ", " : ""), err);
+    f->has_one = true;
+    for (size_t i = 1; i < f->depth && code == TR_OK; i++)
+        code = tr_buf_append(f->sql, tr_str_of("struct_extract("), err);
+    for (size_t i = 0; i < f->depth && code == TR_OK; i++) {
+        const tr_str part = tr_str_of(f->path[i]);
+        if (i > 0)
+            code = tr_buf_append(&name, tr_str_of("."), err);
         if (code == TR_OK)
-            code = tr_view_put_files(&sql, files, err);
-        if (code == TR_OK)
-            code = tr_buf_append(&sql, tr_str_of("], union_by_name=true, hive_partitioning=false)"),
-                                 err);
+            code = tr_buf_append(&name, part, err);
+        if (code == TR_OK && i == 0)
+            code = tr_sql_name(f->sql, part, err);
+        if (code == TR_OK && i > 0)
+            code = tr_buf_append(f->sql, tr_str_of(", "), err);
+        if (code == TR_OK && i > 0)
+            code = tr_sql_literal(f->sql, part, err);
+        if (code == TR_OK && i > 0)
+            code = tr_buf_append(f->sql, tr_str_of(")"), err);
     }
     if (code == TR_OK)
-        code = tr_buf_append(&sql, (tr_str){(const uint8_t *)"", 1}, err);
+        code = tr_buf_append(f->sql, tr_str_of(" AS "), err);
+    if (code == TR_OK)
+        code = tr_sql_name(f->sql, tr_buf_str(&name), err);
+    tr_buf_free(&name);
+    return code;
+}
+
+/* Lists and maps stay as they are, and so does what nests deeper than any schema. */
+static tr_code put_leaves(flat *f, const char *name, duckdb_logical_type type, tr_err *err)
+{
+    tr_code code = TR_OK;
+    f->path[f->depth++] = name;
+    if (duckdb_get_type_id(type) != DUCKDB_TYPE_STRUCT || f->depth > TR_SCHEMA_DEPTH_MAX) {
+        code = put_leaf(f, err);
+        f->depth--;
+        return code;
+    }
+    for (uint64_t i = 0; i < duckdb_struct_type_child_count(type) && code == TR_OK; i++) {
+        char *child = duckdb_struct_type_child_name(type, i);
+        duckdb_logical_type its = duckdb_struct_type_child_type(type, i);
+        code = put_leaves(f, child, its, err);
+        duckdb_destroy_logical_type(&its);
+        duckdb_free(child);
+    }
+    f->depth--;
+    return code;
+}
+
+/* SELECT its leaves FROM (select). select  with its NUL */
+static tr_code put_flat(tr_engine *engine, const tr_buf *select, tr_buf *sql, tr_err *err)
+{
+    flat f = {.sql = sql};
+    duckdb_prepared_statement statement = NULL;
+    tr_code code = tr_buf_append(sql, tr_str_of("SELECT "), err);
+    if (code == TR_OK &&
+        duckdb_prepare(engine->con, (const char *)select->at, &statement) != DuckDBSuccess)
+        code = tr_engine_failure(duckdb_prepare_error(statement), err);
+    const uint64_t count = code == TR_OK ? duckdb_prepared_statement_column_count(statement) : 0;
+    for (uint64_t i = 0; i < count && code == TR_OK; i++) {
+        duckdb_logical_type type = duckdb_prepared_statement_column_logical_type(statement, i);
+        const char *name = duckdb_prepared_statement_column_name(statement, i);
+        code = put_leaves(&f, name, type, err);
+        duckdb_free((void *)(uintptr_t)name);
+        duckdb_destroy_logical_type(&type);
+    }
+    duckdb_destroy_prepare(&statement);
+    if (code == TR_OK)
+        code = tr_buf_append(sql, tr_str_of(" FROM ("), err);
+    if (code == TR_OK)
+        code = tr_buf_append(sql, (tr_str){select->at, select->len - 1}, err);
+    return code == TR_OK ? tr_buf_append(sql, tr_str_of(")"), err) : code;
+}
+
+/* --------------------------------------------------------------------------------------------- */
+
+tr_code tr_view_make(tr_engine *engine, const char *name, const json_t *table, tr_err *err)
+{
+    static const tr_str end = {(const uint8_t *)"", 1};
+    tr_buf sql = {0}, select = {0};
+    const bool is_flat = tr_json_bool(table, "flat", false);
+    tr_code code = put_select(&select, table, err);
+    if (code == TR_OK)
+        code = tr_buf_append(&select, end, err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, tr_str_of("CREATE OR REPLACE VIEW "), err);
+    if (code == TR_OK)
+        code = tr_sql_name(&sql, tr_str_of(name), err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, tr_str_of(" AS "), err);
+    if (code == TR_OK)
+        code = is_flat ? put_flat(engine, &select, &sql, err)
+                       : tr_buf_append(&sql, (tr_str){select.at, select.len - 1}, err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, end, err);
     if (code == TR_OK)
         code = tr_engine_run(engine, (const char *)sql.at, err);
     if (code != TR_OK)
         tr_err_context(err, "table %.80s", name);
+    tr_buf_free(&select);
     tr_buf_free(&sql);
     return code;
 }
@@ -72,7 +172,8 @@ static bool is_table(const json_t *table)
 {
     const json_t *files = tr_view_files(table), *file;
     size_t i;
-    const bool has_sql = json_is_array(table) || tr_json_text(table, "sql", NULL) != NULL;
+    const bool has_sql = json_is_array(table) || tr_json_text(table, "sql", NULL) != NULL ||
+                         tr_json_bool(table, "flat", false);
     if (!json_is_array(files) || !has_sql)
         return false;
     json_array_foreach(files, i, file)

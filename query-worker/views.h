@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* views.h - files as tables. {"name": ["/file", ...]} are Parquet files, united by name, the
  * bookkeeping column hidden; {"name": {"files": ["/file", ...], "sql": "SELECT ... {files}"}} is
- * what the server wants to be seen of them.
+ * what the server wants to be seen of them. With "flat": true the members of structs are columns
+ * of their own, called "a.b.c"; lists and maps stay.
  */
 #ifndef TR_WORKER_VIEWS_H
 #define TR_WORKER_VIEWS_H
@@ -16,7 +17,7 @@ TR_MUST_CHECK tr_code tr_views_check(const json_t *tables, tr_err *err);
 TR_MUST_CHECK tr_code tr_views_disguise(const json_t *tables, tr_disguise **out, tr_err *err);
 /* Makes or replaces a view. A table without files has no columns that anybody knows, and no
  * rows. */
-TR_MUST_CHECK tr_code tr_view_make(tr_engine *engine, const char *name, const json_t *files,
+TR_MUST_CHECK tr_code tr_view_make(tr_engine *engine, const char *name, const json_t *table,
                                    tr_err *err);
 /* The list of a table's files, of either form. */
 const json_t *tr_view_files(const json_t *table);

@@ -34,11 +34,17 @@ bool tr_is_table_place(const tr_tokens *t, size_t i)
     return tr_word_is_one_of(t, i - 1, before);
 }
 
+/* "a.b.c" is a column of ?FLATTEN, made of a. */
 bool tr_names_column(const tr_tokens *t, const char *column)
 {
-    for (size_t i = 0; i < t->count; i++)
-        if (has_name(t, i, tr_str_of(column)))
+    for (size_t i = 0; i < t->count; i++) {
+        tr_str name = bare(t, i);
+        const uint8_t *dot = name.len == 0 ? NULL : memchr(name.at, '.', name.len);
+        if (dot != NULL)
+            name.len = (size_t)(dot - name.at);
+        if (tr_token_is_name(t, i) && tr_str_equal_folded(name, tr_str_of(column)))
             return true;
+    }
     return false;
 }
 

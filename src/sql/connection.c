@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "sql/rewrite_internal.h"
 #include "sql/sql_internal.h"
+#include "sql/tables.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -182,11 +183,13 @@ static bool start_up(tr_sql_connection *c, char database[128])
     return false;
 }
 
-/* "<sandbox>:all"; a bare name is a sandbox, and "all" or the user's own name is prod. */
+/* "<sandbox>:all", "<sandbox>:all?FLATTEN"; a bare name is a sandbox, and "all" or the user's own name is prod. */
 static bool read_database(tr_sql_connection *c, char database[128], char sandbox[128])
 {
-    if (strchr(database, '?') != NULL)
-        return refuse(c, "0A000", "?FLATTEN is not there yet");
+    if (!tr_tables_option(database, &c->is_flat))
+        return refuse(c, "42P12", "behind a ? the database's name has FLATTEN, or nothing");
+    if (c->is_flat)
+        *strchr(database, '?') = '\0';
     char *colon = strchr(database, ':');
     const char *rest = colon == NULL ? "all" : colon + 1;
     if (colon != NULL)

@@ -168,6 +168,8 @@ static tr_code make_command(tr_sql_connection *c, begin *b, json_t **out, tr_err
         sql = tr_buf_str(&listing);
     } else if (code == TR_OK) {
         code = find_live(c, b, tables, err);
+        if (code == TR_OK && c->is_flat)
+            code = tr_tables_flatten(tables, err);
     }
     if (code == TR_OK)
         code = pack_command(c, b, sql, tables, out, err);

@@ -47,6 +47,7 @@ typedef struct tr_query_text {
     tr_write write;
     tr_plan plan; /* of the query in it; none of a DROP */
     const char *template_name; /* NULL: none */
+    bool is_flat;              /* dbName ends in ?FLATTEN */
 } tr_query_text;
 TR_MUST_CHECK tr_code tr_query_read(tr_query_jobs *jobs, const tr_tenant *tenant,
                                     const json_t *request, tr_arena *arena, tr_query_text *out,

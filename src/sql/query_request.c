@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "sql/rewrite_internal.h"
+#include "sql/tables.h"
 #include "sql/template.h"
 
 static tr_code no_memory(tr_err *err)
@@ -15,13 +16,17 @@ static tr_code no_memory(tr_err *err)
 
 /* Members ------------------------------------------------------------------------------------- */
 
-/* "prod:all": the sandbox of the call, or 400. */
-static tr_code check_database(const tr_tenant *tenant, const json_t *request, tr_err *err)
+/* "prod:all", "prod:all?FLATTEN": the sandbox of the call, or 400. */
+static tr_code check_database(const tr_tenant *tenant, const json_t *request, bool *is_flat,
+                              tr_err *err)
 {
     const char *name = NULL;
     TR_TRY(tr_want_text(request, "", "dbName", &name, err));
-    const char *colon = strchr(name, ':');
-    const size_t len = colon == NULL ? strlen(name) : (size_t)(colon - name);
+    if (!tr_tables_option(name, is_flat))
+        return TR_FAIL(err, TR_INVALID,
+                       "dbName is \"%.80s\": behind a ? it has FLATTEN, or nothing", name);
+    const size_t len = strcspn(name, ":?");
+    const char *colon = name[len] == ':' ? name + len : NULL;
     const tr_str sandbox = {(const uint8_t *)name, len};
     const bool is_bare = colon == NULL && tr_str_is(sandbox, "all");
     return is_bare || tr_str_is(sandbox, tenant->sandbox)
@@ -199,7 +204,7 @@ tr_code tr_query_read(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t
     if (!json_is_object(request))
         return TR_FAIL(err, TR_INVALID, "the request body must be a JSON object");
     TR_TRY(check_texts(request, err));
-    TR_TRY(check_database(tenant, request, err));
+    TR_TRY(check_database(tenant, request, &out->is_flat, err));
     const char *id = tr_json_text(request, "templateId", "");
     if (id[0] != '\0')
         TR_TRY(tr_template_get(jobs->parts.catalog, tenant, id, &found, err));

@@ -108,10 +108,12 @@ static tr_code find_tables(tr_query_active *active, sending *s, json_t **out, tr
                      .deadline_us = tr_time_monotonic_us() + deadline_s * 1000000}};
     json_t *tables = NULL;
     TR_TRY(tr_tables_find(parts->catalog, parts->lake, &active->tenant, &wanted, &tables, err));
-    const tr_code code = parts->live == NULL
-                             ? TR_OK
-                             : tr_live_tables_add(parts->live, &active->tenant, &live, tables,
-                                                  &s->temporary, &s->is_narrow, err);
+    tr_code code = parts->live == NULL
+                       ? TR_OK
+                       : tr_live_tables_add(parts->live, &active->tenant, &live, tables,
+                                            &s->temporary, &s->is_narrow, err);
+    if (code == TR_OK && s->text->is_flat)
+        code = tr_tables_flatten(tables, err);
     if (code == TR_OK)
         *out = tables;
     else
@@ -519,6 +521,8 @@ static tr_code perform(run *r, tr_err *err)
     bool is_complete = false, is_done = false;
     const tr_str sql = tr_str_of(tr_json_text(r->job.doc, "effectiveSQL", ""));
     TR_TRY(tr_query_read_sql(r->tenant, sql, &r->arena, &r->text, &r->state, err));
+    const json_t *request = json_object_get(r->job.doc, "request");
+    (void)tr_tables_option(tr_json_text(request, "dbName", ""), &r->text.is_flat);
     r->state = NULL;
     TR_TRY(pick_up(r, &is_complete, err));
     if (is_complete) {

@@ -53,7 +53,9 @@ static tr_code submit(tr_sql_connection *c, tr_str sql, json_t **out, tr_err *er
     json_t *request =
         text == NULL ? NULL
                      : json_pack("{s:o,s:o}", "dbName",
-                                 json_sprintf("%s:all", c->person.tenant.sandbox), "sql", text);
+                                 json_sprintf("%s:all%s", c->person.tenant.sandbox,
+                                              c->is_flat ? "?FLATTEN" : ""),
+                                 "sql", text);
     if (request == NULL)
         return tr_sql_fail(c, "22021", err, "the statement is not UTF-8 text");
     const tr_query_order order = {.request = request,

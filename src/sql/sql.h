@@ -3,7 +3,7 @@
  *
  *     user      the org id, or a client id
  *     password  an access token, or client_id:client_secret; of a client id the client_secret
- *     database  <sandbox>:all
+ *     database  <sandbox>:all, <sandbox>:all?FLATTEN
  *
  * One thread a connection, one worker process for each that has asked something lately. A statement
  * sees the batches that were finished when it began. One that writes is a job (query_job.h).

@@ -30,7 +30,7 @@ typedef struct tr_sql_connection {
     char application_name[64], first_application_name[64];
     json_t *settings;          /* what SET said: {name in lower case: text} */
     tr_sql_person person;
-    bool is_local;
+    bool is_local, is_flat;    /* is_flat: ?FLATTEN */
     char state;                /* 'I' idle, 'T' in a transaction, 'E' in a failed one */
     atomic_bool is_cancelled;  /* what it does, without a worker, too; reset by every statement */
     bool is_script;            /* other statements of the simple query follow */

@@ -329,6 +329,27 @@ tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tena
     return code;
 }
 
+tr_code tr_tables_flatten(json_t *tables, tr_err *err)
+{
+    const char *name;
+    json_t *table;
+    void *next;
+    json_object_foreach_safe (tables, next, name, table) {
+        json_t *flat = json_is_object(table) ? json_copy(table) : json_pack("{s:O}", "files", table);
+        if (flat == NULL || json_object_set_new(flat, "flat", json_true()) != 0 ||
+            json_object_set_new(tables, name, flat) != 0)
+            return no_memory(err);
+    }
+    return TR_OK;
+}
+
+bool tr_tables_option(const char *database, bool *is_flat)
+{
+    const char *option = strchr(database, '?');
+    *is_flat = option != NULL && strcasecmp(option, "?FLATTEN") == 0;
+    return *is_flat == (option != NULL);
+}
+
 tr_code tr_tables_of(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant, tr_str sql,
                      json_t **out, tr_err *err)
 {

@@ -24,6 +24,10 @@ typedef struct tr_tables_wanted {
 } tr_tables_wanted;
 TR_MUST_CHECK tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
                                      const tr_tables_wanted *wanted, json_t **out, tr_err *err);
+/* Makes every struct of every table columns of their own, called "a.b.c": ?FLATTEN. */
+TR_MUST_CHECK tr_code tr_tables_flatten(json_t *tables, tr_err *err);
+/* *is_flat  a database's name ends in ?FLATTEN, in any case.  False: in another "?..." */
+bool tr_tables_option(const char *database, bool *is_flat);
 /* The ids of the datasets whose tables `sql` names: an array, returned. */
 TR_MUST_CHECK tr_code tr_tables_named(tr_catalog *catalog, const tr_tenant *tenant, tr_str sql,
                                       json_t **out, tr_err *err);
