@@ -95,6 +95,7 @@ tr_code tr_pql_enter_part(tr_pql_run *run, const tr_pql_level *level, uint32_t f
     state->epoch = ++run->epoch;
     state->parent_epoch = run->states[level->parent->id].epoch;
     state->ancestries = NULL;
+    state->last = NULL;
     return TR_OK;
 }
 
@@ -330,7 +331,9 @@ tr_pql_slot *tr_pql_slot_of(tr_pql_run *run, const tr_pql_op *op, const tr_pql_l
         if (slot->epoch != epoch) {
             slot->epoch = epoch;
             slot->vec = NULL;
+            slot->bits = NULL;
             slot->selected = NULL;
+            slot->order = NULL;
         }
         return slot;
     }

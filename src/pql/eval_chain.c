@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* eval_chain.c - sequences of events; see eval_internal.h.
  *
+ * Most sequences are decided by the order of their elements (eval_steps.c). Profiles that have it,
+ * but conditions between elements or exact numbers of them besides, are looked at one by one; so
+ * are all when the events are not in order of time.
+ *
  * The algorithm is the reference's (PQL, section 9): the earliest end of an element is the best
  * one, unless a later WHEN names its label; only then are later ends tried. What was found
  * impossible is noted where nothing but the place in the events decides about it, so that trying
@@ -21,7 +25,6 @@ typedef struct sequence {
     uint32_t count;
     int64_t label_time[ELEMENTS_MAX];
     bool has_label_time[ELEMENTS_MAX];
-    bool is_plain;
     bool is_used_later[ELEMENTS_MAX]; /* the element's label */
     bool is_noted[ELEMENTS_MAX];      /* only the place decides whether the rest can follow */
     uint8_t *failed;                  /* [element * (count + 1) + from] */
@@ -103,7 +106,7 @@ static tr_code match_exactly(sequence *s, uint32_t index, uint32_t from, bool *o
 static tr_code match_at_least(sequence *s, uint32_t index, uint32_t from, bool *out)
 {
     const tr_pql_element *element = &s->op->elements[index];
-    const int64_t wanted = element->amount + (element->comparison == TR_PQL_GT);
+    const int64_t wanted = tr_pql_wanted_of(element);
     int64_t found = 0;
     s->has_label_time[index] = false;
     if (wanted <= 0)
@@ -166,62 +169,11 @@ static void sort_by_time(sequence *s)
     }
 }
 
-/* Whether no element has conditions on others, and none is exact: then the earliest end of each is
- * best, and one look at the events in order decides. */
-static bool is_plain(const tr_pql_op *op)
-{
-    for (uint32_t i = 0; i < op->element_count; i++)
-        if (op->elements[i].has_when || op->elements[i].comparison == TR_PQL_EQ)
-            return false;
-    return true;
-}
-
-static int64_t wanted_of(const tr_pql_element *element)
-{
-    return element->amount + (element->comparison == TR_PQL_GT);
-}
-
-/* The element that is looked for: those that want nothing are passed over. */
-static uint32_t skip_empty(const tr_pql_op *op, uint32_t index)
-{
-    while (index < op->element_count && wanted_of(&op->elements[index]) <= 0)
-        index++;
-    return index;
-}
-
-/* Of a plain sequence. False: the events are not in order of time, and *out is not written. */
-static bool match_plain(const sequence *s, uint32_t begin, uint32_t end, bool *out)
-{
-    const tr_pql_op *op = s->op;
-    uint32_t index = skip_empty(op, 0);
-    int64_t found = 0, before = INT64_MIN, ended = INT64_MIN; /* the element before */
-    for (uint32_t i = begin; i < end; i++) {
-        const uint32_t row = s->rows.at[i], at = tr_pql_at(s->time, row);
-        if (tr_pql_base_is_null(s->time->base, at))
-            continue;
-        const int64_t time = s->time->base->ints[at];
-        if (time < before)
-            return false;
-        before = time;
-        if (index == op->element_count || (ended != INT64_MIN && time <= ended) ||
-            !tr_pql_is_true(s->values[op->elements[index].match], row) ||
-            ++found < wanted_of(&op->elements[index]))
-            continue;
-        ended = time;
-        found = 0;
-        index = skip_empty(op, index + 1);
-    }
-    *out = index == op->element_count;
-    return true;
-}
-
 /* The rows are [begin, end) of those taken. */
 static tr_code match_owner(sequence *s, uint32_t begin, uint32_t end, bool *out)
 {
     const bool has_time = s->time->base->kind == TR_PQL_VEC_TIME;
     s->count = 0;
-    if (s->is_plain && has_time && match_plain(s, begin, end, out))
-        return TR_OK;
     for (uint32_t i = begin; i < end && has_time; i++)
         if (!tr_pql_is_null_at(s->time, s->rows.at[i]))
             s->order[s->count++] = s->rows.at[i];
@@ -330,7 +282,6 @@ static tr_code open(tr_pql_run *run, const tr_pql_op *op, tr_arena *arena, seque
         TR_TRY(tr_pql_value(run, op->args[i], op->over, &s->values[i]));
     s->time = s->values[0];
     find_labels(s);
-    s->is_plain = is_plain(op);
     TR_TRY(keep_wanted(s, arena));
     for (uint32_t from = 0, to; from < s->rows.count; from = to) {
         to = end_of_owner(s, from);
@@ -343,25 +294,41 @@ static tr_code open(tr_pql_run *run, const tr_pql_op *op, tr_arena *arena, seque
                                                                      : TR_OK;
 }
 
-tr_code tr_pql_chain_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out)
+/* Those that may have the sequence, one after the other. */
+static tr_code match_owners(tr_pql_run *run, const tr_pql_op *op, const uint8_t *may, uint8_t *out)
 {
     tr_arena *arena = tr_pql_arena_of(run, op->scope);
     sequence s = {.run = run, .op = op};
-    const uint32_t owners = tr_pql_domain_of(run, op->scope)->count;
     bool does = false;
+    TR_TRY(open(run, op, arena, &s));
+    TR_TRY(match_owner(&s, 0, 0, &does)); /* the same for all that have no event of these */
+    memset(out, does, tr_pql_domain_of(run, op->scope)->count);
+    for (uint32_t from = 0, to; from < s.rows.count; from = to) {
+        const uint32_t owner = s.rows.owner[s.rows.at[from]];
+        to = end_of_owner(&s, from);
+        does = false;
+        if (may == NULL || may[owner])
+            TR_TRY(match_owner(&s, from, to, &does));
+        out[owner] = does;
+    }
+    return TR_OK;
+}
+
+tr_code tr_pql_chain_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out)
+{
+    tr_arena *arena = tr_pql_arena_of(run, op->scope);
+    const uint32_t owners = tr_pql_domain_of(run, op->scope)->count;
+    bool is_exact;
+    uint8_t *may;
     tr_pql_base *base;
     if (op->element_count > ELEMENTS_MAX)
         return TR_FAIL(run->err, TR_LIMIT, "a sequence has more than %d elements", ELEMENTS_MAX);
     TR_TRY(tr_pql_base_make(arena, TR_PQL_VEC_BOOL, owners, &base, run->err));
-    TR_TRY(open(run, op, arena, &s));
-    TR_TRY(match_owner(&s, 0, 0, &does)); /* the same for all that have no event of these */
-    memset(base->bools, does, owners);
-    for (uint32_t from = 0, to; from < s.rows.count; from = to) {
-        to = end_of_owner(&s, from);
-        does = false;
-        TR_TRY(match_owner(&s, from, to, &does));
-        base->bools[s.rows.owner[s.rows.at[from]]] = does;
-    }
+    TR_TRY(tr_pql_chain_steps(run, op, &may, &is_exact));
+    if (is_exact)
+        memcpy(base->bools, may, owners);
+    else
+        TR_TRY(match_owners(run, op, may, base->bools));
     *out = tr_pql_vec_make(arena, base);
     return *out == NULL ? tr_pql_out_of_memory(run) : TR_OK;
 }

@@ -7,9 +7,11 @@
  *     eval_text.c    strings
  *     eval_list.c    arrays and maps as values
  *     eval_take.c    which items a fold looks at
+ *     eval_bits.c    what is true of a scope's rows, a bit a row
  *     eval_fold.c    items back to the scope that they came from
  *     eval_group.c   the folds that make arrays and maps
- *     eval_chain.c   sequences
+ *     eval_chain.c   sequences, a profile at a time
+ *     eval_steps.c   their order alone, all profiles at a time
  *     eval_equal.c   equality of any two values, sets of values
  *
  * DOMAIN. The rows of a scope: each has a parent row and a place in the array's pool. An EPOCH
@@ -29,12 +31,17 @@ typedef struct tr_pql_domain {
     const uint32_t *position; /* rows of the array's pool; NULL: all of them, in order */
 } tr_pql_domain;
 
+typedef struct tr_pql_order tr_pql_order; /* of times in a scope: eval_steps.c */
+
 typedef struct tr_pql_slot {
     const tr_pql_level *level;
     uint64_t epoch;
     const tr_pql_vec *vec;
-    const uint32_t *selected; /* rows where it is true, once somebody asked; as long as vec */
+    /* once somebody asked, and as long as vec: */
+    const uint64_t *bits;     /* where it is true */
+    const uint32_t *selected; /* the same as rows */
     uint32_t selected_count;
+    const tr_pql_order *order; /* of a time */
     struct tr_pql_slot *next;
 } tr_pql_slot;
 
@@ -50,7 +57,8 @@ typedef struct tr_pql_level_state {
     uint64_t parent_epoch;
     tr_pql_domain domain;
     tr_pql_ancestry *ancestries;
-    tr_arena *own; /* of a chunk; NULL: memory is where the parent's is */
+    const uint64_t *last; /* rows that are the last of their parent row, once somebody asked */
+    tr_arena *own;        /* of a chunk; NULL: memory is where the parent's is */
 } tr_pql_level_state;
 
 typedef struct tr_pql_columns {
@@ -124,7 +132,20 @@ static inline uint32_t tr_pql_owner_of(const tr_pql_taken *rows, uint32_t i)
 TR_MUST_CHECK tr_code tr_pql_value_at(tr_pql_run *run, const tr_pql_op *op,
                                       const tr_pql_level *level, const tr_pql_taken *rows,
                                       const tr_pql_vec **out);
+
+/* ---- bitmaps: a bit for each row of a scope, the first the lowest of the first word; behind the
+ * last row all are 0 */
+static inline size_t tr_pql_words(uint32_t rows)
+{
+    return ((size_t)rows + 63) / 64;
+}
 /* The rows of a scope where an operation is true. */
+TR_MUST_CHECK tr_code tr_pql_true_bits(tr_pql_run *run, const tr_pql_op *op,
+                                       const tr_pql_level *level, const uint64_t **out);
+/* Those that are the last of their parent row; of a scope that is entered. */
+TR_MUST_CHECK tr_code tr_pql_last_bits(tr_pql_run *run, const tr_pql_level *level,
+                                       const uint64_t **out);
+/* The first as row numbers. */
 TR_MUST_CHECK tr_code tr_pql_true_rows(tr_pql_run *run, const tr_pql_op *op,
                                        const tr_pql_level *level, const uint32_t **rows,
                                        uint32_t *count);
@@ -147,6 +168,15 @@ TR_MUST_CHECK tr_code tr_pql_list(tr_pql_run *run, const tr_pql_op *op,
 TR_MUST_CHECK tr_code tr_pql_fold_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out);
 TR_MUST_CHECK tr_code tr_pql_group_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out);
 TR_MUST_CHECK tr_code tr_pql_chain_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out);
+/* Which rows of a CHAIN's scope have its elements in order, times between them left aside: all
+ * others have no such sequence. *may: a byte a row; NULL: any may. is_exact: that decides it. */
+TR_MUST_CHECK tr_code tr_pql_chain_steps(tr_pql_run *run, const tr_pql_op *op, uint8_t **may,
+                                         bool *is_exact);
+/* How many events an element wants before it ends. */
+static inline int64_t tr_pql_wanted_of(const tr_pql_element *element)
+{
+    return element->amount + (element->comparison == TR_PQL_GT);
+}
 
 /* The masks of a fold over its innermost scope, as bytes; and where each row of the fold's own
  * scope begins in it. */

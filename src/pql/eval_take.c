@@ -69,25 +69,6 @@ static uint32_t keep_true(const tr_pql_vec *mask, const uint32_t *rows, uint32_t
     return kept;
 }
 
-tr_code tr_pql_true_rows(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level,
-                         const uint32_t **rows, uint32_t *count)
-{
-    const tr_pql_vec *mask;
-    TR_TRY(tr_pql_value(run, op, level, &mask));
-    tr_pql_slot *slot = tr_pql_slot_of(run, op, level);
-    if (slot->selected == NULL) {
-        const uint32_t all = tr_pql_domain_of(run, level)->count;
-        uint32_t *own = tr_arena_alloc(tr_pql_arena_of(run, level), (size_t)all * sizeof *own + 1);
-        if (own == NULL)
-            return tr_pql_out_of_memory(run);
-        slot->selected_count = keep_true(mask, NULL, all, own);
-        slot->selected = own;
-    }
-    *rows = slot->selected;
-    *count = slot->selected_count;
-    return TR_OK;
-}
-
 /* ---- values of some rows */
 
 static bool is_by_rows(const tr_pql_op *op)

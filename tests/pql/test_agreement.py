@@ -13,6 +13,7 @@ import subprocess
 import pytest
 
 import pql_generate
+import pql_generate_events
 import pql_model
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -94,6 +95,32 @@ def test_ten_thousand_expressions_agree_on_a_thousand_profiles(tmp_path):
     masks, trees = zip(*(answer for answer in answers if answer[0] is not None))
     for options in ((), ("--together", "1000"), ("--pairs", "100")):
         assert [mask for mask, _ in evaluate(world.path, trees, *options)] == list(masks), options
+
+
+def agree_on_events(folder, expression_count, row_count, start):
+    """Alone, and with what many expressions have in common worked out once."""
+    print(f"TR_SEED={start}")
+    world = World(folder, pql_generate_events.world(start, row_count))
+    source = pql_generate_events.EventExpressions(start + 1)
+    expressions = [source.expression() for _ in range(expression_count)]
+    for options in (("--together", "1"), ("--together", "250")):
+        answers = evaluate(world.path, expressions, *options)
+        refused = [(text, why) for text, (mask, why) in zip(expressions, answers) if mask is None]
+        assert len(refused) < expression_count * 0.05, refused[:5]
+        if options[1] == "1":
+            assert world.compare(expressions, answers) > expression_count * 0.5
+            alone = answers
+        else:
+            assert answers == alone
+
+
+def test_sequences_windows_and_counts_of_many_events_agree_with_the_model(tmp_path):
+    agree_on_events(tmp_path, 250, 40, seed() + 300)
+
+
+@pytest.mark.long
+def test_many_more_of_them_agree(tmp_path):
+    agree_on_events(tmp_path, 4000, 300, seed() + 400)
 
 
 ANCHORS = ["now", "today", "last month", "date(2024, 2, 29)"]
