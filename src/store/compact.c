@@ -9,7 +9,13 @@
  *
  * Only the newest runs, without gaps, are folded, and runs of one ingestion time never part ways: the
  * order of a dataset's runs is the order in which rows replace each other. A row is rewritten about
- * log4(rows) times. The sources stay readable for plans that name them: files of batches as lake files,
+ * log4(rows) times.
+ *
+ * A large batch comes as several files, each with rows of all partitions. They are folded by themselves
+ * before there are many runs: once for every row, where every merge would read each file's pages and
+ * dictionaries again and again, for the few rows of a partition.
+ *
+ * The sources stay readable for plans that name them: files of batches as lake files,
  * compacted runs until TR_RUN_RETIRED_MS have passed.
  */
 #include "store/refold.h"
@@ -23,6 +29,19 @@
 enum { FOLD_RUNS_MIN = 8, FOLD_FACTOR = 4 };
 
 static const char run_name[] = "run.parquet";
+
+/* The files of the newest batch among [0, *end) that came as several; *end: behind the last of them.
+ * *end when there is none. */
+static uint32_t find_cut_batch(const tr_run_list *list, uint32_t *end)
+{
+    for (uint32_t from = *end; from > 0; *end = from) {
+        while (from > 0 && list->entries[from - 1].ingested_us == list->entries[*end - 1].ingested_us)
+            from--;
+        if (*end - from > 1)
+            return from;
+    }
+    return *end;
+}
 
 /* Keeps of `list` only what is to be folded. */
 static void choose(tr_run_list *list, const char *dataset)
@@ -44,7 +63,9 @@ static void choose(tr_run_list *list, const char *dataset)
         rows += older->rows;
         from--;
     }
-    list->count = count - from >= FOLD_RUNS_MIN ? count - from : 0;
+    if (count - from < FOLD_RUNS_MIN)
+        from = find_cut_batch(list, &count);
+    list->count = count - from;
     if (list->count > 0) /* an empty sandbox has no list at all */
         memmove(list->entries, list->entries + from, list->count * sizeof *list->entries);
 }

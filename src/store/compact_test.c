@@ -255,6 +255,42 @@ static tr_code withdraw(house *h, uint32_t batch, tr_err *err)
     return code;
 }
 
+/* As if a batch had come as the file of another one beside its own. */
+static tr_code tie(house *h, uint32_t batch, uint32_t to, tr_err *err)
+{
+    tr_object file = {0};
+    TR_TRY(tr_catalog_get(h->catalog, &h->tenant, "file", h->files[batch], &file, err));
+    (void)json_object_set_new(file.doc, "ingestedUs", json_integer((json_int_t)ingested_of(to)));
+    const tr_code code = tr_catalog_put(h->catalog, &h->tenant, "file", &file, 0, err);
+    tr_object_clear(&file);
+    return code;
+}
+
+static void files_of_one_batch_are_folded_by_themselves(void)
+{
+    house h;
+    tr_err err = {0};
+    tr_snapshot *after = NULL;
+    uint32_t folded = 0;
+    uint64_t rows = 0;
+    CHECK(open_house(&h, &err) == TR_OK);
+    for (uint32_t batch = 0; batch < 4; batch++)
+        CHECK(withdraw(&h, batch, &err) == TR_OK);
+    CHECK(tr_store_compact(h.store, &h.tenant, dataset, &folded, &err) == TR_OK && folded == 0);
+    CHECK(tie(&h, 6, 7, &err) == TR_OK && tie(&h, 4, 5, &err) == TR_OK);
+    CHECK(tr_store_compact(h.store, &h.tenant, dataset, &folded, &err) == TR_OK && folded == 2);
+    CHECK(tr_store_compact(h.store, &h.tenant, dataset, &folded, &err) == TR_OK && folded == 2);
+    CHECK(tr_store_compact(h.store, &h.tenant, dataset, &folded, &err) == TR_OK && folded == 0);
+    CHECK(tr_store_snapshot(h.store, &h.tenant, &after, &err) == TR_OK && after->run_count == 3);
+    for (uint32_t r = 0; after != NULL && r < after->run_count; r++) {
+        CHECK(after->runs[r]->ingested_us == ingested_of(r < 2 ? 5 + 2 * r : 8));
+        CHECK((after->runs[r]->batch[0] == '\0') == (r < 2));
+    }
+    CHECK(after != NULL && sum_of(after, &rows) == 150 * 5 + 4 + 150 * 7 + 6 + PEOPLE * 8 && rows == 151 + 151 + PEOPLE);
+    tr_store_release(h.store, after);
+    close_house(&h);
+}
+
 static house *leaving; /* its batch 3 is removed when its file is opened */
 
 static int open_too_late(const char *path, int flags, int mode)
@@ -371,6 +407,7 @@ int main(void)
     int passed = 0, failed = 0;
     RUN(an_empty_sandbox_has_nothing_to_compact);
     RUN(a_compaction_is_one_step_for_everybody);
+    RUN(files_of_one_batch_are_folded_by_themselves);
     RUN(a_batch_that_goes_while_a_snapshot_is_taken_is_not_in_it);
     RUN(a_withdrawn_run_is_no_plans_any_more);
     RUN(a_live_run_without_a_file_is_damage);
