@@ -113,28 +113,40 @@ static tr_code put_leaves(flat *f, const char *name, duckdb_logical_type type, t
     return code;
 }
 
-/* SELECT its leaves FROM (select). select  with its NUL */
-static tr_code put_flat(tr_engine *engine, const tr_buf *select, tr_buf *sql, tr_err *err)
+/* What `select` gives in FROM, where columns whose names differ in case only are told apart. */
+static tr_code find_columns(tr_engine *engine, tr_str select, duckdb_result *out, tr_err *err)
+{
+    tr_buf sql = {0};
+    tr_code code = tr_buf_append(&sql, tr_str_of("SELECT * FROM ("), err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, select, err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, tr_str_of(") LIMIT 0"), err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, (tr_str){(const uint8_t *)"", 1}, err);
+    if (code == TR_OK)
+        code = tr_engine_start(engine, (const char *)sql.at, out, err);
+    tr_buf_free(&sql);
+    return code;
+}
+
+/* SELECT its leaves FROM (select) */
+static tr_code put_flat(tr_engine *engine, tr_str select, tr_buf *sql, tr_err *err)
 {
     flat f = {.sql = sql};
-    duckdb_prepared_statement statement = NULL;
+    duckdb_result result;
+    TR_TRY(find_columns(engine, select, &result, err));
     tr_code code = tr_buf_append(sql, tr_str_of("SELECT "), err);
-    if (code == TR_OK &&
-        duckdb_prepare(engine->con, (const char *)select->at, &statement) != DuckDBSuccess)
-        code = tr_engine_failure(duckdb_prepare_error(statement), err);
-    const uint64_t count = code == TR_OK ? duckdb_prepared_statement_column_count(statement) : 0;
-    for (uint64_t i = 0; i < count && code == TR_OK; i++) {
-        duckdb_logical_type type = duckdb_prepared_statement_column_logical_type(statement, i);
-        const char *name = duckdb_prepared_statement_column_name(statement, i);
-        code = put_leaves(&f, name, type, err);
-        duckdb_free((void *)(uintptr_t)name);
+    for (uint64_t i = 0; i < duckdb_column_count(&result) && code == TR_OK; i++) {
+        duckdb_logical_type type = duckdb_column_logical_type(&result, i);
+        code = put_leaves(&f, duckdb_column_name(&result, i), type, err);
         duckdb_destroy_logical_type(&type);
     }
-    duckdb_destroy_prepare(&statement);
+    duckdb_destroy_result(&result);
     if (code == TR_OK)
         code = tr_buf_append(sql, tr_str_of(" FROM ("), err);
     if (code == TR_OK)
-        code = tr_buf_append(sql, (tr_str){select->at, select->len - 1}, err);
+        code = tr_buf_append(sql, select, err);
     return code == TR_OK ? tr_buf_append(sql, tr_str_of(")"), err) : code;
 }
 
@@ -147,16 +159,14 @@ tr_code tr_view_make(tr_engine *engine, const char *name, const json_t *table, t
     const bool is_flat = tr_json_bool(table, "flat", false);
     tr_code code = put_select(&select, table, err);
     if (code == TR_OK)
-        code = tr_buf_append(&select, end, err);
-    if (code == TR_OK)
         code = tr_buf_append(&sql, tr_str_of("CREATE OR REPLACE VIEW "), err);
     if (code == TR_OK)
         code = tr_sql_name(&sql, tr_str_of(name), err);
     if (code == TR_OK)
         code = tr_buf_append(&sql, tr_str_of(" AS "), err);
     if (code == TR_OK)
-        code = is_flat ? put_flat(engine, &select, &sql, err)
-                       : tr_buf_append(&sql, (tr_str){select.at, select.len - 1}, err);
+        code = is_flat ? put_flat(engine, tr_buf_str(&select), &sql, err)
+                       : tr_buf_append(&sql, tr_buf_str(&select), err);
     if (code == TR_OK)
         code = tr_buf_append(&sql, end, err);
     if (code == TR_OK)
