@@ -26,14 +26,15 @@ ROOMS = {
     "merge":   "base codec parquet store",
     "pql":     "base codec parquet",
     "policy":  "base codec xdm catalog merge",
-    "segment": "base os codec parquet xdm catalog lake compute store graph merge pql policy",
+    "materialized": "base os codec parquet catalog lake store merge",
+    "segment": "base os codec parquet xdm catalog lake compute store graph merge pql policy materialized",
     "ingest":  "base os codec parquet identity xdm catalog lake compute query store",
     "removal": "base os codec parquet identity xdm catalog lake compute query store segment ingest",
-    "export":  "base os codec parquet xdm catalog lake compute store merge policy segment",
+    "export":  "base os codec parquet xdm catalog lake compute store merge policy materialized segment",
     "profile": "base codec parquet identity xdm catalog lake store graph merge policy segment",
     "sql":     "base os codec parquet xdm catalog lake compute query ingest policy export",
     "api":     "base os codec parquet http identity xdm catalog lake compute query store graph merge policy segment ingest removal export profile sql",
-    "app":     "base os codec parquet http identity xdm catalog lake compute query store graph merge policy segment ingest removal export profile sql api",
+    "app":     "base os codec parquet http identity xdm catalog lake compute query store graph merge policy materialized segment ingest removal export profile sql api",
 }
 
 

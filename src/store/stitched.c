@@ -98,6 +98,8 @@ bool tr_stitched_is_there(tr_store *store, const tr_tenant *tenant, const char *
 static tr_code check_source(tr_store *store, const tr_tenant *tenant, const tr_stitched_new *of,
                             tr_object *source, tr_err *err)
 {
+    if (of->runs != NULL)
+        TR_TRY(tr_store_has_runs(store, tenant, of->runs, err));
     if (of->source_kind[0] == '\0')
         return TR_OK;
     tr_code code = tr_catalog_get(store->catalog, tenant, of->source_kind, of->source, source, err);
@@ -122,6 +124,8 @@ static tr_code describe(const tr_stitched_new *of, const tr_object *source,
         json_t *value = json_object_get(source->doc, copied[i]);
         is_good = value == NULL || json_object_set(doc, copied[i], value) == 0;
     }
+    if (is_good && of->runs != NULL)
+        is_good = json_object_set_new(doc, "runs", json_deep_copy(of->runs)) == 0;
     if (is_good && of->behavior != NULL)
         is_good = json_object_set_new(doc, "behavior", json_string(of->behavior)) == 0;
     if (!is_good) {
@@ -226,6 +230,34 @@ static bool is_listed(const char *digest, const char *const *digests, uint32_t c
 
 typedef enum use { OF_USE, OF_USE_FOR_PLANS, OF_NO_USE } use;
 
+static tr_code is_live(tr_store *store, const tr_tenant *tenant, const char *id, bool *out,
+                       tr_err *err)
+{
+    static const char *const kinds[] = {"file", "run", "stitched"};
+    tr_code code = TR_NOT_FOUND;
+    *out = false;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && code == TR_NOT_FOUND; i++) {
+        tr_object run = {0};
+        code = tr_catalog_get(store->catalog, tenant, kinds[i], id, &run, err);
+        *out = code == TR_OK && strcmp(run.state, "profile") == 0;
+        tr_object_clear(&run);
+    }
+    return code == TR_NOT_FOUND ? TR_OK : code;
+}
+
+tr_code tr_stitched_are_live(tr_store *store, const tr_tenant *tenant, const json_t *runs,
+                             bool *out, tr_err *err)
+{
+    *out = true;
+    for (size_t i = 0; i < json_array_size(runs) && *out; i++) {
+        const char *id = json_string_value(json_array_get(runs, i));
+        *out = id != NULL;
+        if (id != NULL)
+            TR_TRY(is_live(store, tenant, id, out, err));
+    }
+    return TR_OK;
+}
+
 static tr_code use_of(tr_store *store, const tr_tenant *tenant, const tr_object *object,
                       bool is_taken_back, use *out, tr_err *err)
 {
@@ -234,6 +266,12 @@ static tr_code use_of(tr_store *store, const tr_tenant *tenant, const tr_object 
                         object->updated_ms <= tr_time_now_ms() - TR_RUN_RETIRED_MS;
     tr_object source = {0};
     *out = is_old ? OF_NO_USE : strcmp(object->state, "gone") == 0 ? OF_USE_FOR_PLANS : OF_USE;
+    const json_t *runs = json_object_get(object->doc, "runs");
+    if (runs != NULL && !is_taken_back) { /* what is made of them anew serves plans as well */
+        bool are_live = false;
+        TR_TRY(tr_stitched_are_live(store, tenant, runs, &are_live, err));
+        *out = are_live ? *out : OF_NO_USE;
+    }
     if (is_taken_back && *out == OF_USE_FOR_PLANS) /* it may hold what was taken back */
         *out = OF_NO_USE;
     if (source_kind[0] == '\0' || strcmp(source_kind, "membership_run") == 0) {
@@ -263,6 +301,16 @@ static tr_code remove_one(tr_store *store, const tr_tenant *tenant, const tr_obj
                                 object->id, err));
     const tr_code code = tr_catalog_remove(store->catalog, tenant, kind, object->id, err);
     return code == TR_NOT_FOUND ? TR_OK : code; /* another sweep was faster */
+}
+
+tr_code tr_stitched_remove(tr_store *store, const tr_tenant *tenant, const char *id, tr_err *err)
+{
+    tr_object object = {0};
+    tr_code code = tr_catalog_get(store->catalog, tenant, kind, id, &object, err);
+    if (code == TR_OK)
+        code = remove_one(store, tenant, &object, err);
+    tr_object_clear(&object);
+    return code == TR_NOT_FOUND ? TR_OK : code;
 }
 
 /* A graph that changes every minute must not fill the disk: the newest of them stay for plans. */

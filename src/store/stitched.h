@@ -7,6 +7,8 @@
  *
  *     digest       what it was made by: of the same source and digest it is the same run
  *     isCompacted  whether the source was
+ *     runs         what is made of several runs at once, without a source, names them: it is of use
+ *                  while all of them are live, and removed once one is not
  *
  * It lies in the lake as batch `<id>` of its source's dataset, under its source's name. State
  * "profile", or "gone": superseded, or its source is live no more; removed TR_RUN_RETIRED_MS later
@@ -35,6 +37,7 @@ typedef struct tr_stitched_new {
     const char *dataset, *name; /* in the lake */
     const char *behavior;       /* NULL: the source's */
     uint64_t rows;
+    const json_t *runs; /* ids: all must be there when it is inserted; NULL: it has a source */
 } tr_stitched_new;
 
 typedef tr_code (*tr_stitched_write)(void *ctx, tr_sink sink, uint64_t *rows, tr_err *err);
@@ -43,6 +46,13 @@ typedef tr_code (*tr_stitched_write)(void *ctx, tr_sink sink, uint64_t *rows, tr
 TR_MUST_CHECK tr_code tr_stitched_make(tr_store *store, const tr_tenant *tenant,
                                        const tr_stitched_new *of, tr_stitched_write write,
                                        void *ctx, char id[48], tr_err *err);
+
+/* Removes one, and its file. */
+TR_MUST_CHECK tr_code tr_stitched_remove(tr_store *store, const tr_tenant *tenant, const char *id,
+                                         tr_err *err);
+/* Whether runs of a snapshot are all live. */
+TR_MUST_CHECK tr_code tr_stitched_are_live(tr_store *store, const tr_tenant *tenant,
+                                           const json_t *runs, bool *out, tr_err *err);
 
 /* Of runs that are of use no more, so many of a source stay for plans that name them, times the
  * digests that it has. A plan that named an older one, and has not opened it, begins again. */
