@@ -6,9 +6,12 @@
  *     segment_bench export DIR --out DIR2 [--members DIR3] [--keys 1]
  *         an export of all leaves; only of those who are in "s0" of an evaluation; with
  *         bookkeeping, so that others can tell who is who
+ *     segment_bench merge DIR --out DIR2
+ *         DIR2/merged.parquet: the merged run that a server keeps (room materialized)
  *
  *     FILE         expressions, one a line: "s0", "s1", ...
  *     --threads T  2
+ *     --merged DIR2  of "merge": what is read in place of the fragments
  *
  * DIR is what "merge_bench generate" made, with events; they are read only when an expression asks
  * for them. "alone" is the processor's time of the expressions, over columns in memory.
@@ -33,7 +36,7 @@ enum { THREADS_MAX = 64, RUNS_MAX = 4096, SEGMENTS_MAX = 1000 };
 #define NOW_US INT64_C(1710504000000000)
 
 typedef struct options {
-    const char *dir, *out, *segments, *members, *keys;
+    const char *dir, *out, *segments, *members, *keys, *merged;
     uint32_t threads;
 } options;
 
@@ -288,6 +291,26 @@ static void open_members(const options *o, runs *members)
     }
 }
 
+/* ---- merging */
+
+static void write_merged(const options *o, const tr_snapshot *snapshot)
+{
+    tr_err err = {0};
+    tr_file file = TR_FILE_NONE;
+    tr_merged_run made;
+    char path[512];
+    const tr_merge_policy by_time = {.is_precedence = false};
+    const int64_t start_us = tr_time_monotonic_us();
+    (void)snprintf(path, sizeof path, "%s/merged.parquet", o->out);
+    if (tr_file_replace(path, &file, &err) != TR_OK ||
+        tr_merge_write_run(snapshot, &by_time, (tr_sink){tr_bench_to_file, &file}, NULL, &made,
+                           &err) != TR_OK)
+        tr_bench_fail(path, &err);
+    printf("merged %llu profiles, %.1f MB, %.3f s\n", (unsigned long long)made.rows,
+           (double)file.bytes / 1e6, (double)(tr_time_monotonic_us() - start_us) / 1e6);
+    tr_file_close(&file);
+}
+
 /* ---- all */
 
 static void in_threads(bench *b, void *(*work)(void *))
@@ -316,7 +339,7 @@ static void add_bookkeeping(bench *b)
 
 static void run(const options *o, bool is_export)
 {
-    static runs sources, members;
+    static runs sources, members, merged;
     static bench b;
     tr_err err = {0};
     tr_merge_plan *plan = NULL;
@@ -352,6 +375,10 @@ static void run(const options *o, bool is_export)
     open_sources(o, reads_events, &sources);
     const tr_snapshot snapshot = {(const tr_run *const *)sources.runs, sources.count};
     spec.snapshot = &snapshot;
+    if (o->merged != NULL) {
+        add_run(&merged, o->merged, "merged.parquet", "merged");
+        spec.merged = merged.runs[0];
+    }
     if (tr_merge_plan_open(&spec, &plan, &err) != TR_OK)
         tr_bench_fail("plan", &err);
     b.plan = plan;
@@ -369,7 +396,17 @@ static void run(const options *o, bool is_export)
     tr_pql_program_close(b.program);
     close_runs(&sources);
     close_runs(&members);
+    close_runs(&merged);
     tr_arena_free(&b.arena);
+}
+
+static void merge(const options *o)
+{
+    static runs sources;
+    open_sources(o, false, &sources);
+    const tr_snapshot snapshot = {(const tr_run *const *)sources.runs, sources.count};
+    write_merged(o, &snapshot);
+    close_runs(&sources);
 }
 
 int main(int argc, char **argv)
@@ -382,7 +419,8 @@ int main(int argc, char **argv)
     } known[] = {{"--out", &o.out},
                  {"--segments", &o.segments},
                  {"--members", &o.members},
-                 {"--keys", &o.keys}};
+                 {"--keys", &o.keys},
+                 {"--merged", &o.merged}};
     for (int i = 3; i + 1 < argc; i += 2) {
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
             if (strcmp(argv[i], known[k].name) == 0)
@@ -391,13 +429,17 @@ int main(int argc, char **argv)
             o.threads = (uint32_t)strtoul(argv[i + 1], NULL, 10);
     }
     const bool is_export = argc > 2 && strcmp(argv[1], "export") == 0;
+    const bool is_merge = argc > 2 && strcmp(argv[1], "merge") == 0;
     if (argc < 3 || o.threads == 0 || o.threads > THREADS_MAX || o.out == NULL ||
-        (!is_export && o.segments == NULL)) {
+        (!is_export && !is_merge && o.segments == NULL)) {
         (void)fprintf(stderr,
-                      "usage: segment_bench evaluate|export DIR --out DIR [--segments FILE] "
-                      "[--members DIR] [--keys 1] [--threads T]\n");
+                      "usage: segment_bench evaluate|export|merge DIR --out DIR [--segments FILE] "
+                      "[--members DIR] [--merged DIR] [--keys 1] [--threads T]\n");
         return 2;
     }
-    run(&o, is_export);
+    if (is_merge)
+        merge(&o);
+    else
+        run(&o, is_export);
     return 0;
 }

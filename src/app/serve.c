@@ -36,6 +36,7 @@ static const char usage[] =
     "  --query-worker FILE --query-memory-mb N --query-deadline-s N --query-threads N\n"
     "                           the process that runs SQL and reads foreign files\n"
     "  --query-rows-max N       rows to a client whose query has no LIMIT (50,000)\n"
+    "  --merged-mb-max N --merged-rows-min N      merged profiles kept on disk; 0: none (8192, 100000)\n"
     "  --query-jobs N --query-job-deadline-s N    queries that run as jobs (4, a day)\n"
     "All of them: docs/configuration.md\n";
 
@@ -53,7 +54,7 @@ static int read_settings(int argc, char **argv, tr_settings *settings, tr_arena 
     if (status != -1)
         return status;
     if (config != NULL) {
-        *settings = (tr_settings){0};
+        *settings = tr_settings_none;
         if (tr_settings_read(settings, config, arena, &err) != TR_OK)
             return tr_args_refuse(&command, "%s", err.text);
         (void)tr_args_read(&command, argc, argv, &words);
@@ -109,7 +110,7 @@ static int serve(const tr_settings *settings)
 
 int tr_cmd_serve(int argc, char **argv)
 {
-    tr_settings settings = {0};
+    tr_settings settings = tr_settings_none;
     tr_arena arena = {0};
     int status = read_settings(argc, argv, &settings, &arena);
     if (status == -1)

@@ -19,6 +19,7 @@ struct tr_server {
     tr_lake *lake;
     tr_store *store;
     tr_graph *graph;
+    tr_materialized *materialized;
     tr_compute *compute;
     tr_query *query;
     tr_query *job_query; /* with the limits of queries that run as jobs */
@@ -80,11 +81,18 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
                                     .compute = s->compute,
                                     .query = s->query};
     TR_TRY(tr_ingest_open(&ingest, &s->ingest, err));
+    const tr_materialized_parts materialized = {.catalog = s->catalog,
+                                                .store = s->store,
+                                                .bytes_max = (uint64_t)settings->merged_mb_max
+                                                             << 20,
+                                                .rows_min = settings->merged_rows_min};
+    TR_TRY(tr_materialized_open(&materialized, &s->materialized, err));
     const tr_segment_parts segment = {.catalog = s->catalog,
                                       .lake = s->lake,
                                       .store = s->store,
                                       .graph = s->graph,
                                       .compute = s->compute,
+                                      .materialized = s->materialized,
                                       .has_two_states = settings->segment_states == 2};
     TR_TRY(tr_segment_open(&segment, &s->segment, err));
     TR_TRY(tr_previews_open(&segment, &s->previews, err));
@@ -100,6 +108,7 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
                                     .lake = s->lake,
                                     .store = s->store,
                                     .compute = s->compute,
+                                    .materialized = s->materialized,
                                     .segment = s->segment};
     TR_TRY(tr_export_open(&export, &s->export, err));
     const tr_profiles_parts profiles = {
@@ -294,6 +303,7 @@ void tr_server_close(tr_server *s)
     tr_ingest_close(s->ingest);
     tr_query_close(s->job_query);
     tr_query_close(s->query);
+    tr_materialized_close(s->materialized);
     tr_graph_close(s->graph);
     tr_store_close(s->store);
     tr_lake_close(s->lake);

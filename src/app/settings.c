@@ -7,6 +7,8 @@
 
 #include <assert.h>
 
+enum { MERGED_MB_MAX = 8192, MERGED_ROWS_MIN = 100 * 1000 };
+
 void tr_settings_args(tr_settings *s, tr_arg out[TR_SETTINGS_ARGS_MAX])
 {
     const tr_arg all[] = {{"data", TR_ARG_TEXT, &s->data},
@@ -30,6 +32,8 @@ void tr_settings_args(tr_settings *s, tr_arg out[TR_SETTINGS_ARGS_MAX])
                           {"query-jobs", TR_ARG_NUMBER, &s->query_jobs},
                           {"query-job-deadline-s", TR_ARG_NUMBER, &s->query_job_deadline_s},
                           {"segment-states", TR_ARG_NUMBER, &s->segment_states},
+                          {"merged-mb-max", TR_ARG_NUMBER, &s->merged_mb_max},
+                          {"merged-rows-min", TR_ARG_NUMBER, &s->merged_rows_min},
                           {NULL, TR_ARG_TEXT, NULL}};
     static_assert(sizeof all / sizeof *all <= TR_SETTINGS_ARGS_MAX, "all settings have room");
     memcpy(out, all, sizeof all);
@@ -142,5 +146,9 @@ tr_code tr_settings_check(tr_settings *s, tr_err *err)
         return TR_FAIL(err, TR_INVALID, "tls-certificate and tls-key go together");
     if (s->segment_states != 0 && s->segment_states != 2 && s->segment_states != 3)
         return TR_FAIL(err, TR_INVALID, "segment-states: %u is neither 2 nor 3", s->segment_states);
+    if (s->merged_mb_max == TR_SETTINGS_UNSET)
+        s->merged_mb_max = MERGED_MB_MAX;
+    if (s->merged_rows_min == TR_SETTINGS_UNSET)
+        s->merged_rows_min = MERGED_ROWS_MIN;
     return s->log_level == NULL ? TR_OK : check_level(s->log_level, err);
 }

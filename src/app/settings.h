@@ -32,9 +32,16 @@ typedef struct tr_settings {     /* texts live in the arena, or in argv */
     uint32_t query_jobs; /* of Query Service at a time */
     uint32_t query_job_deadline_s;
     uint32_t segment_states; /* 2 or 3 */
+    uint32_t merged_mb_max;  /* TR_SETTINGS_UNSET: the default; 0: off */
+    uint32_t merged_rows_min;
 } tr_settings;
 
-enum { TR_SETTINGS_ARGS_MAX = 24 };
+#define TR_SETTINGS_UNSET UINT32_MAX
+/* What settings are before anybody sets them. */
+static const tr_settings tr_settings_none = {.merged_mb_max = TR_SETTINGS_UNSET,
+                                             .merged_rows_min = TR_SETTINGS_UNSET};
+
+enum { TR_SETTINGS_ARGS_MAX = 28 };
 /* The table of all settings, each to its place in *settings; ends with a NULL name. */
 void tr_settings_args(tr_settings *settings, tr_arg out[TR_SETTINGS_ARGS_MAX]);
 

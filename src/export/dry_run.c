@@ -190,8 +190,9 @@ static tr_code open_plan(dry_run *d, const tr_tenant *tenant, const json_t *body
                                 : code;
 }
 
-tr_code tr_export_dry_run(tr_export *export, const tr_tenant *tenant, const json_t *body,
-                          json_t **out, tr_err *err)
+/* *is_again: a damaged merged run was met, and is no more */
+static tr_code run_once(tr_export *export, const tr_tenant *tenant, const json_t *body,
+                        json_t **out, bool *is_again, tr_err *err)
 {
     dry_run d = {.export = export};
     json_t *plan = NULL;
@@ -205,8 +206,17 @@ tr_code tr_export_dry_run(tr_export *export, const tr_tenant *tenant, const json
         code = TR_FAIL(err, TR_BUSY, "the data changes too fast to look at it");
     if (code == TR_OK)
         code = tell(&d, plan, all, out, err);
+    *is_again = tr_export_plan_is_to_begin_again(&d.plan, &export->parts, tenant, code);
     tr_free(d.stats);
     tr_export_plan_close(&d.plan);
     json_decref(plan);
     return code;
+}
+
+tr_code tr_export_dry_run(tr_export *export, const tr_tenant *tenant, const json_t *body,
+                          json_t **out, tr_err *err)
+{
+    bool is_again = false;
+    const tr_code code = run_once(export, tenant, body, out, &is_again, err);
+    return is_again ? run_once(export, tenant, body, out, &is_again, err) : code;
 }

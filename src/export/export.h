@@ -22,6 +22,7 @@
 #include "catalog/schemas.h"
 #include "compute/compute.h"
 #include "lake/lake.h"
+#include "materialized/materialized.h"
 #include "merge/merge.h"
 #include "policy/policy.h"
 #include "segment/evaluation.h"
@@ -35,6 +36,7 @@ typedef struct tr_export_parts {
     tr_lake *lake;
     tr_store *store;
     tr_compute *compute;
+    tr_materialized *materialized; /* NULL: plans read fragments */
     tr_segment *segment;
 } tr_export_parts;
 

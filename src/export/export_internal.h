@@ -85,6 +85,7 @@ struct tr_export_plan {
     tr_arena arena;
     tr_store *store;
     tr_snapshot *snapshot;
+    tr_materialized_run merged; /* read in place of its records */
     tr_memberships members;
     tr_shape shape, own_probe;
     const tr_shape *probe;
@@ -104,13 +105,18 @@ struct tr_export_plan {
 TR_MUST_CHECK tr_code tr_export_plan_stitch(json_t *plan, const tr_export_parts *parts,
                                             const tr_tenant *tenant, const atomic_bool *cancel,
                                             bool *is_changed, tr_err *err);
-/* json          borrowed until close
+/* json          borrowed until close; with "merged" a merged run is read or not as it says, else one
+ *               that is there
  * cancel        may be NULL; borrowed until close
- * TR_NOT_FOUND  a run of the snapshot or a membership is gone */
+ * TR_NOT_FOUND  a run of the snapshot, a membership or the merged run is gone */
 TR_MUST_CHECK tr_code tr_export_plan_open(const json_t *json, const tr_export_parts *parts,
                                           const tr_tenant *tenant, const atomic_bool *cancel,
                                           tr_export_plan *out, tr_err *err);
 void tr_export_plan_close(tr_export_plan *plan); /* idempotent */
+/* Whether damage that was met may be the merged run's: then that is dropped, and the work can begin
+ * again. */
+bool tr_export_plan_is_to_begin_again(const tr_export_plan *plan, const tr_export_parts *parts,
+                                      const tr_tenant *tenant, tr_code code);
 
 /* ---- a job under way, in memory */
 typedef struct tr_export_active tr_export_active;

@@ -147,8 +147,11 @@ tr_code tr_live_write(const tr_live *live, uint32_t partition, tr_sink sink,
                       const atomic_bool *cancel, uint64_t *profiles, tr_err *err)
 {
     tr_merge_stats stats = {0};
-    TR_TRY(tr_merge_partition(live->plan.slots[0].merge, partition, sink, cancel, NULL, NULL,
-                              &stats, err));
+    const tr_code code = tr_merge_partition(live->plan.slots[0].merge, partition, sink, cancel,
+                                            NULL, NULL, &stats, err);
+    if (tr_export_plan_is_to_begin_again(&live->plan, &live->export->parts, &live->tenant, code))
+        return TR_FAIL(err, TR_NOT_FOUND, "merged run %s was damaged", live->plan.merged.id);
+    TR_TRY(code);
     *profiles = stats.profiles;
     return TR_OK;
 }

@@ -39,7 +39,8 @@ TR_MUST_CHECK tr_code tr_live_narrow(tr_live *live, bool (*wants)(void *ctx, con
 /* TR_NOT_FOUND: a run has gone since; open it again. */
 TR_MUST_CHECK tr_code tr_live_begin(tr_live *live, tr_err *err);
 uint32_t tr_live_partitions(const tr_live *live);
-/* *profiles: how many rows the file has. cancel: TR_CANCELLED */
+/* *profiles: how many rows the file has. cancel: TR_CANCELLED
+ * TR_NOT_FOUND: what it reads was damaged and is only a copy; open it again */
 TR_MUST_CHECK tr_code tr_live_write(const tr_live *live, uint32_t partition, tr_sink sink,
                                     const atomic_bool *cancel, uint64_t *profiles, tr_err *err);
 /* Instead of all that: a file with the columns and no rows. */

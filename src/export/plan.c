@@ -6,11 +6,12 @@
  *      "eventBefore":us, "memberships":[ids], "hidden":[ids], "segments":[as sent],
  *      "perSegment":b, "qualifiedFrom":us, "qualifiedUntil":us, "now":us,
  *      "evaluate":[documents], "evaluation":{segment/evaluation.h}, "segmentJob":id,
- *      "isEvaluated":b}
+ *      "isEvaluated":b, "merged":id}
  *
  * Nothing else decides what an export holds, so two runs of one plan write the same bytes. Open
  * bounds are left out; `partitions` appears when the plan is first opened, and before that, of a
- * policy that stitches, `stitched`: what is read in place of `runs`.
+ * policy that stitches, `stitched`: what is read in place of `runs`. `merged`: the merged run that
+ * is read in place of their records, "" for none; a job notes it before its first part.
  */
 #include "export/export_internal.h"
 
@@ -185,6 +186,9 @@ static tr_code open_plan(const json_t *json, const tr_export_parts *parts, const
     TR_TRY(tr_membership_hidden_of(json_object_get(json, "hidden"), &plan->arena, &spec, err));
     TR_TRY(open_selection(json, plan, &spec, err));
     spec.snapshot = plan->snapshot;
+    TR_TRY(tr_materialized_take(parts->materialized, tenant, plan->snapshot, &spec.policy,
+                                tr_json_text(json, "merged", NULL), &plan->merged, err));
+    spec.merged = tr_materialized_run_of(&plan->merged);
     return open_slots(json, plan, &spec, err);
 }
 
@@ -209,8 +213,19 @@ void tr_export_plan_close(tr_export_plan *plan)
     tr_evaluation_close(plan->evaluation);
     json_decref(plan->problems);
     tr_memberships_close(&plan->members);
+    if (plan->merged.at != NULL)
+        tr_store_release(plan->store, plan->merged.at);
     if (plan->snapshot != NULL)
         tr_store_release(plan->store, plan->snapshot);
     tr_arena_free(&plan->arena);
     *plan = (tr_export_plan){0};
+}
+
+bool tr_export_plan_is_to_begin_again(const tr_export_plan *plan, const tr_export_parts *parts,
+                                      const tr_tenant *tenant, tr_code code)
+{
+    if (code != TR_CORRUPT || plan->merged.at == NULL)
+        return false;
+    tr_materialized_drop(parts->materialized, tenant, plan->merged.id);
+    return true;
 }

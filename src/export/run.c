@@ -251,9 +251,10 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
     const size_t slots =
         is_per_segment ? json_array_size(json_object_get(stored->doc, "segments")) : 1;
     tr_log(TR_LOG_WARN, "export", "export_planned_again",
-           "job=%s reason=\"runs of its snapshot are gone\"", active->id);
+           "job=%s reason=\"what its plan reads is gone\"", active->id);
     TR_TRY(tr_export_drop_stages(active, slots, err));
     (void)json_object_del(stored->doc, "stitched");
+    (void)json_object_del(stored->doc, "merged");
     if (json_object_get(stored->doc, "evaluate") != NULL)
         return evaluate_again(active, stored, err);
     TR_TRY(tr_store_snapshot(export->parts.store, &active->tenant, &snapshot, err));
@@ -285,16 +286,53 @@ static tr_code stitch_stored(const tr_export_active *active, tr_object *stored, 
     return TR_OK;
 }
 
+static tr_code note_part(void *ctx, const tr_object *object, tr_err *err)
+{
+    (void)object, (void)err;
+    *(bool *)ctx = true;
+    return TR_OK;
+}
+
+/* Parts without a note of a merged run were made of fragments: so are the others. */
+static tr_code settle_merged(const tr_export_active *active, json_t *plan, tr_err *err)
+{
+    const tr_catalog_filter of_job = {.parent = active->id, .is_brief = true, .limit = 1};
+    bool has_parts = false;
+    if (json_object_get(plan, "merged") != NULL)
+        return TR_OK;
+    TR_TRY(tr_catalog_list(active->export->parts.catalog, &active->tenant, "export_part", &of_job,
+                           note_part, &has_parts, err));
+    return !has_parts || json_object_set_new(plan, "merged", json_string("")) == 0
+               ? TR_OK
+               : TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");
+}
+
+/* Which merged run is read is stored before anything is made of it. */
+static tr_code note_merged(const tr_export_run *run, tr_object *stored, tr_err *err)
+{
+    const tr_export_active *active = run->active;
+    const tr_materialized_run *merged = &run->plan.merged;
+    if (merged->id[0] == '\0' || json_object_get(stored->doc, "merged") != NULL)
+        return TR_OK;
+    if (json_object_set_new(stored->doc, "merged", json_string(merged->id)) != 0)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");
+    stored->updated_ms = 0;
+    return tr_catalog_put(active->export->parts.catalog, &active->tenant, "export_plan", stored, 0,
+                          err);
+}
+
 /* The plan, and what of it outlives it. */
 static tr_code open_stored(tr_export_run *run, tr_object *object, tr_err *err)
 {
     tr_export_active *active = run->active;
     TR_TRY(stitch_stored(active, object, err));
+    TR_TRY(settle_merged(active, object->doc, err));
     json_t *stored = object->doc;
     json_decref(run->json);
     run->json = json_incref(stored);
     TR_TRY(tr_export_plan_open(stored, &active->export->parts, &active->tenant, &active->cancel,
                                &run->plan, err));
+    TR_TRY(note_merged(run, object, err));
     run->evaluation = json_object_get(stored, "evaluation");
     run->problems = json_incref(run->plan.problems);
     return TR_OK;
@@ -394,7 +432,8 @@ static void close_run(tr_export_run *run)
     tr_free(run->todo);
 }
 
-/* One attempt; false: data that it evaluated was taken back, and there must be another. */
+/* One attempt; false: data that it evaluated was taken back, or the merged run that it read was
+ * damaged, and there must be another. */
 static bool try_job(tr_export_active *active)
 {
     tr_export_run run = {.active = active};
@@ -402,9 +441,11 @@ static bool try_job(tr_export_active *active)
     atomic_store(&active->profiles, 0);
     atomic_store(&active->bytes, 0);
     const tr_code code = work(&run, &err);
+    const bool is_damaged = tr_export_plan_is_to_begin_again(
+        &run.plan, &active->export->parts, &active->tenant, code);
     tr_export_plan_close(&run.plan); /* lets the runs go before the end is told */
     const bool is_stopping = tr_compute_is_stopping(active->export->parts.compute);
-    const bool is_again = run.is_stale && code == TR_NOT_FOUND;
+    const bool is_again = is_damaged || (run.is_stale && code == TR_NOT_FOUND);
     if (code == TR_CANCELLED && is_cancelled_by_client(active))
         tr_export_end_cancelled(active);
     else if (code != TR_OK && !is_again && !(code == TR_CANCELLED && is_stopping))

@@ -40,7 +40,8 @@ struct tr_materialized {
     wanted *now;        /* being made; NULL: nothing */
     atomic_bool cancel; /* it is of use no more, or the server stops */
     bool is_stopping;
-    char hopeless[HOPELESS_MAX][33]; /* digests of what could not be made, the oldest written over */
+    char hopeless[HOPELESS_MAX]
+                 [33]; /* digests of what could not be made, the oldest written over */
     uint32_t hopeless_next;
 };
 
@@ -121,8 +122,7 @@ static wanted *new_wanted(const tr_tenant *tenant, const tr_snapshot *snapshot,
     w->tenant = *tenant;
     w->policy.is_precedence = policy->is_precedence;
     w->runs = record_ids(snapshot);
-    const char **order =
-        tr_arena_array(&w->arena, (size_t)policy->order_count + 1, sizeof *order);
+    const char **order = tr_arena_array(&w->arena, (size_t)policy->order_count + 1, sizeof *order);
     bool is_good = w->runs != NULL && order != NULL;
     for (uint32_t i = 0; is_good && policy->is_precedence && i < policy->order_count; i++) {
         order[i] = tr_arena_text(&w->arena, tr_str_of(policy->order[i]));
@@ -239,6 +239,8 @@ tr_code tr_materialized_take(tr_materialized *m, const tr_tenant *tenant,
     tr_code code = tr_stitched_find(m->parts.store, tenant, source, digest, id, err);
     if (code == TR_OK)
         code = take_named(m, tenant, id, out, err);
+    if (code == TR_OK)
+        tr_log(TR_LOG_DEBUG, "materialized", "merged_run_read", "run=%s", id);
     if (code != TR_NOT_FOUND)
         return code;
     *out = (tr_materialized_run){0};
@@ -393,8 +395,8 @@ static void make(tr_materialized *m, const wanted *w)
     tr_code code = tr_stitched_are_live(m->parts.store, &w->tenant, w->runs, &are_live, &err);
     if (code == TR_OK && !are_live)
         return; /* the data has changed: nobody asks for it again */
-    if (code == TR_OK && tr_stitched_find(m->parts.store, &w->tenant, w->source, w->digest, id,
-                                          NULL) == TR_OK)
+    if (code == TR_OK &&
+        tr_stitched_find(m->parts.store, &w->tenant, w->source, w->digest, id, NULL) == TR_OK)
         return; /* two plans asked, one after the other */
     if (code == TR_OK)
         code = make_run(m, w, id, &err);
@@ -438,8 +440,7 @@ static void *run_thread(void *ctx)
 
 /* ---- opening and closing */
 
-tr_code tr_materialized_open(const tr_materialized_parts *parts, tr_materialized **out,
-                             tr_err *err)
+tr_code tr_materialized_open(const tr_materialized_parts *parts, tr_materialized **out, tr_err *err)
 {
     tr_materialized *m = tr_alloc_zeroed(1, sizeof *m);
     if (m == NULL)

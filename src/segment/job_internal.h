@@ -51,6 +51,7 @@ typedef struct tr_segment_group { /* the definitions of one merge policy */
     const json_t *json;           /* of the plan */
     tr_evaluation *evaluation;
     tr_snapshot *snapshot; /* stitched; NULL: the run's */
+    tr_materialized_run merged;
     tr_merge_plan *merge;
     uint32_t partitions;
     uint8_t bits;
@@ -73,6 +74,8 @@ typedef struct tr_segment_run { /* a job while its coordinator works on it */
 /* TR_NOT_FOUND: a run or a membership of the plan is gone. */
 TR_MUST_CHECK tr_code tr_segment_plan_open(tr_segment_run *run, tr_err *err);
 void tr_segment_plan_close(tr_segment_run *run); /* idempotent */
+/* Whether damage that was met may be that of merged runs: then they are dropped. */
+bool tr_segment_plan_drops_damaged(const tr_segment_run *run, tr_code code);
 
 /* "segment-<job>-<group>" */
 void tr_segment_stage(const tr_segment_active *active, uint32_t group, char out[64]);

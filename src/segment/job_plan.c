@@ -116,6 +116,10 @@ static tr_code open_merge(tr_segment_run *run, tr_segment_group *group, uint32_t
     tr_evaluation_ask(group->evaluation, &spec);
     spec.output = spec.probe;
     TR_TRY(tr_policy_read(json_object_get(group->json, "policy"), &run->arena, &spec.policy, err));
+    /* decided at each opening: a part has the same bytes whatever its profiles were read from */
+    TR_TRY(tr_materialized_take(run->active->segment->parts.materialized, &run->active->tenant,
+                                spec.snapshot, &spec.policy, NULL, &group->merged, err));
+    spec.merged = tr_materialized_run_of(&group->merged);
     TR_TRY(tr_merge_plan_open(&spec, &group->merge, err));
     group->partitions = tr_merge_partition_count(group->merge);
     while (group->partitions >> group->bits > 1)
@@ -161,6 +165,7 @@ void tr_segment_plan_close(tr_segment_run *run)
         tr_segment_group *group = &run->groups[g];
         tr_merge_plan_close(group->merge);
         tr_evaluation_close(group->evaluation);
+        tr_store_release(run->active->segment->parts.store, group->merged.at);
         tr_store_release(run->active->segment->parts.store, group->snapshot);
         for (uint32_t p = 0; group->parts != NULL && p < group->partitions; p++)
             json_decref(group->parts[p].segments);
@@ -177,4 +182,18 @@ void tr_segment_plan_close(tr_segment_run *run)
     run->group_count = 0;
     run->todo = NULL;
     run->todo_count = 0;
+}
+
+bool tr_segment_plan_drops_damaged(const tr_segment_run *run, tr_code code)
+{
+    bool is_any = false;
+    for (uint32_t g = 0; g < run->group_count && code == TR_CORRUPT; g++) {
+        const tr_materialized_run *merged = &run->groups[g].merged;
+        if (merged->at == NULL)
+            continue;
+        tr_materialized_drop(run->active->segment->parts.materialized, &run->active->tenant,
+                             merged->id);
+        is_any = true;
+    }
+    return is_any;
 }

@@ -322,7 +322,8 @@ static tr_code work(tr_segment_run *run, tr_err *err)
     tr_code code = open_plan(run, definitions, err);
     if (code == TR_OK)
         code = evaluate(run, err);
-    while (run->is_stale && code != TR_OK) { /* members of data that is gone must not come back */
+    /* members of data that is gone must not come back; a damaged copy is no reason to fail */
+    while (code != TR_OK && (run->is_stale || tr_segment_plan_drops_damaged(run, code))) {
         run->is_stale = false;
         code = plan_while_gone(run, definitions, plan_again(run, definitions, err), err);
         if (code == TR_OK)

@@ -165,7 +165,7 @@ static uint64_t count_rows(const tr_snapshot *snapshot)
 }
 
 static tr_code work_on(working *w, const json_t *policy, const tr_snapshot *snapshot,
-                       const tr_membership *members, tr_err *err)
+                       const tr_membership *members, tr_materialized_run *merged, tr_err *err)
 {
     preview *p = w->preview;
     const uint64_t rows = count_rows(snapshot);
@@ -183,6 +183,10 @@ static tr_code work_on(working *w, const json_t *policy, const tr_snapshot *snap
     spec.members = tr_membership_runs(members, &spec.member_count);
     tr_code code = tr_policy_read(policy, &arena, &spec.policy, err);
     if (code == TR_OK)
+        code = tr_materialized_take(p->previews->parts.materialized, &p->tenant, snapshot,
+                                    &spec.policy, NULL, merged, err);
+    spec.merged = tr_materialized_run_of(merged);
+    if (code == TR_OK)
         code = tr_merge_plan_open(&spec, &w->merge, err);
     tr_arena_free(&arena);
     TR_TRY(code);
@@ -199,11 +203,23 @@ static tr_code work_on(working *w, const json_t *policy, const tr_snapshot *snap
     return code;
 }
 
-static tr_code work(preview *p, tr_err *err)
+/* Nothing was read yet. */
+static void forget_results(preview *p)
+{
+    pthread_mutex_lock(&p->previews->lock);
+    (void)json_array_clear(p->results);
+    (void)json_object_clear(p->namespaces);
+    p->matched = p->read = 0;
+    pthread_mutex_unlock(&p->previews->lock);
+}
+
+/* *is_again: a damaged merged run was met, and is no more */
+static tr_code work_once(preview *p, bool *is_again, tr_err *err)
 {
     const tr_segment_parts *parts = &p->previews->parts;
     working w = {.preview = p};
     tr_snapshot *snapshot = NULL;
+    tr_materialized_run merged = {0};
     tr_membership *members = NULL;
     json_t *policy = NULL, *problems = json_array();
     char run[32] = "";
@@ -223,14 +239,28 @@ static tr_code work(preview *p, tr_err *err)
     if (code == TR_OK)
         code = tr_segment_snapshot(parts, &p->tenant, policy, run, &p->cancel, &snapshot, err);
     if (code == TR_OK)
-        code = work_on(&w, policy, snapshot, members, err);
+        code = work_on(&w, policy, snapshot, members, &merged, err);
+    *is_again = code == TR_CORRUPT && merged.at != NULL;
+    if (*is_again)
+        tr_materialized_drop(parts->materialized, &p->tenant, merged.id);
     tr_merge_plan_close(w.merge);
     tr_evaluator_close(w.evaluator);
     tr_membership_close(members);
+    tr_store_release(parts->store, merged.at);
     tr_store_release(parts->store, snapshot);
     json_decref(policy);
     json_decref(problems);
     return code;
+}
+
+static tr_code work(preview *p, tr_err *err)
+{
+    bool is_again = false;
+    const tr_code code = work_once(p, &is_again, err);
+    if (!is_again)
+        return code;
+    forget_results(p);
+    return work_once(p, &is_again, err);
 }
 
 static void run_preview(void *ctx)

@@ -16,6 +16,7 @@
 #include "graph/graph.h"
 #include "compute/compute.h"
 #include "lake/lake.h"
+#include "materialized/materialized.h"
 #include "segment/list.h"
 #include "store/store.h"
 
@@ -29,6 +30,7 @@ typedef struct tr_segment_parts {
     tr_store *store;
     tr_graph *graph;
     tr_compute *compute;
+    tr_materialized *materialized; /* NULL: plans read fragments */
     bool has_two_states; /* realized and exited; else existing, too */
 } tr_segment_parts;
 
