@@ -147,10 +147,11 @@ static tr_code pack_command(tr_sql_connection *c, const begin *b, tr_str sql, js
         json_decref(text);
         return tr_sql_fail(c, "22021", err, "the statement is not UTF-8 text");
     }
-    json_t *command =
-        json_pack("{s:s,s:o,s:O,s:b,s:s,s:s,s:I,s:s*,s:O*}", "do", b->verb, "sql", text, "tables",
-                  tables, "probe", b->plan->is_probe, "user", c->user, "database", c->database,
-                  "rows_max", rows_max(c, b), "explain", b->plan->explain, "formats", b->formats);
+    json_t *command = json_pack(
+        "{s:s,s:o,s:O,s:b,s:s,s:s,s:I,s:s*,s:O*,s:o}", "do", b->verb, "sql", text, "tables", tables,
+        "probe", b->plan->is_probe, "user", c->user, "database", c->database, "rows_max",
+        rows_max(c, b), "explain", b->plan->explain, "formats", b->formats, "id",
+        json_sprintf("%u.%llu", c->number, (unsigned long long)c->run_count));
     if (command == NULL)
         return no_memory(err);
     *out = command;
@@ -242,6 +243,7 @@ static tr_code start_run(tr_sql_connection *c, begin *b, tr_sql_run *run, json_t
     enum { TRIES = 20 };
     tr_code code = TR_NOT_FOUND;
     TR_TRY(tr_sql_admit_again(c, err));
+    c->run_count++;
     for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
         code = start_once(c, b, run, first, err);
         if (code == TR_INVALID && b->is_narrow && strcmp(c->error_state, "42703") == 0) {
@@ -355,11 +357,16 @@ tr_code tr_sql_run_send(tr_sql_connection *c, tr_sql_run *run, uint64_t most, tr
     return TR_OK;
 }
 
+bool tr_sql_is_binary(const json_t *formats, size_t column)
+{
+    const size_t given = json_array_size(formats);
+    return json_integer_value(json_array_get(formats, given == 1 ? 0 : column)) == 1;
+}
+
 void tr_sql_put_columns(tr_sql_connection *c, const json_t *columns, const json_t *formats)
 {
     size_t i;
     const json_t *column;
-    const size_t given = json_array_size(formats);
     tr_wire_begin(&c->wire, 'T');
     tr_wire_u16(&c->wire, (uint32_t)json_array_size(columns));
     json_array_foreach (columns, i, column) {
@@ -369,7 +376,7 @@ void tr_sql_put_columns(tr_sql_connection *c, const json_t *columns, const json_
         tr_wire_u32(&c->wire, (uint32_t)tr_json_int(column, "oid", 25));
         tr_wire_u16(&c->wire, (uint32_t)tr_json_int(column, "bytes", -1));
         tr_wire_u32(&c->wire, (uint32_t)tr_json_int(column, "modifier", -1));
-        tr_wire_u16(&c->wire, json_integer_value(json_array_get(formats, given == 1 ? 0 : i)) == 1);
+        tr_wire_u16(&c->wire, tr_sql_is_binary(formats, i));
     }
     tr_wire_end(&c->wire);
 }

@@ -638,15 +638,21 @@ tr_code tr_sql_close_cursor(tr_sql_connection *c, tr_str name, tr_err *err)
     return TR_OK;
 }
 
+static bool are_same_formats(const portal *p, const json_t *formats)
+{
+    for (size_t i = 0; i < json_array_size(p->run.columns); i++)
+        if (tr_sql_is_binary(p->formats, i) != tr_sql_is_binary(formats, i))
+            return false;
+    return true;
+}
+
 /* What its rows look like is decided by the first FETCH. */
 static tr_code begin_cursor(tr_sql_connection *c, portal *p, const json_t *formats, tr_err *err)
 {
-    const bool is_same = json_equal(p->formats, formats) ||
-                         (json_array_size(p->formats) == 0 && json_array_size(formats) == 0);
     if (p->run.has_begun)
-        return is_same ? TR_OK
-                       : tr_sql_fail(c, "0A000", err,
-                                     "a cursor keeps the formats of its first FETCH");
+        return are_same_formats(p, formats)
+                   ? TR_OK
+                   : tr_sql_fail(c, "0A000", err, "a cursor keeps the formats of its first FETCH");
     if (count_runs(c->named) >= RUNS_MAX)
         return tr_sql_fail(c, "53400", err, "more than %d cursors are open", RUNS_MAX);
     json_decref(p->formats);

@@ -31,6 +31,7 @@ typedef struct tr_sql_connection {
     json_t *settings;          /* what SET said: {name in lower case: text} */
     tr_sql_person person;
     bool is_local, is_flat;    /* is_flat: ?FLATTEN */
+    uint64_t run_count;        /* statements that a worker was asked for; the log counts by it */
     char state;                /* 'I' idle, 'T' in a transaction, 'E' in a failed one */
     atomic_bool is_cancelled;  /* what it does, without a worker, too; reset by every statement */
     bool is_script;            /* other statements of the simple query follow */
@@ -136,6 +137,8 @@ TR_MUST_CHECK tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *p
                                           json_t **out, tr_err *err);
 /* session_write.c: runs it to its end. */
 TR_MUST_CHECK tr_code tr_sql_write(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *err);
+/* Of a column, by Bind's rule: none given is text, one given is of all. */
+bool tr_sql_is_binary(const json_t *formats, size_t column);
 /* RowDescription. */
 void tr_sql_put_columns(tr_sql_connection *c, const json_t *columns, const json_t *formats);
 

@@ -111,6 +111,16 @@ def test_a_cursor_gives_its_rows_in_portions(world):
         assert state_of(db, "FETCH 1 FROM c") == "34000"
 
 
+def test_a_cursor_is_fetched_from_by_simple_and_by_prepared_statements(world):
+    """psycopg prepares what it has sent five times, and then says of each column what it said of all before."""
+    with psycopg.connect(**world.how) as db:
+        db.execute("DECLARE c CURSOR FOR SELECT i, i::VARCHAR FROM range(20) t(i)")
+        rows = [db.execute("FETCH 1 FROM c").fetchall() for _ in range(12)]
+        assert rows == [[(i, str(i))] for i in range(12)]
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            db.execute("FETCH 1 FROM c", binary=True)
+
+
 def test_a_cursor_ends_with_its_transaction_unless_it_is_held(world, db):
     assert state_of(db, "DECLARE c CURSOR FOR SELECT 1") == "25P01"
     with db.transaction():
