@@ -6,6 +6,12 @@
 
 static const tr_disguise *disguises;
 static const char *sqlstate = "58000";
+static bool is_broken;
+
+bool tr_engine_is_broken(void)
+{
+    return is_broken;
+}
 
 const char *tr_engine_sqlstate(void)
 {
@@ -95,8 +101,10 @@ static tr_code fail(duckdb_error_type type, const char *message, tr_err *err)
         message = "no reason was given";
     note_kind(message);
     if (type == DUCKDB_ERROR_INTERNAL || type == DUCKDB_ERROR_FATAL ||
-        strncmp(message, "INTERNAL", 8) == 0) /* carries addresses and a stack */
+        strncmp(message, "INTERNAL", 8) == 0 || strncmp(message, "FATAL", 5) == 0) {
+        is_broken = true; /* the message carries addresses and a stack */
         return TR_FAIL(err, TR_INVALID, "the engine stopped with an internal error");
+    }
     if (type == DUCKDB_ERROR_OUT_OF_MEMORY)
         note_kind("Out of Memory");
     if (type == DUCKDB_ERROR_OUT_OF_MEMORY)

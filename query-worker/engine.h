@@ -28,6 +28,10 @@ typedef struct tr_engine {
     bool has_begun; /* the statement last started was sound: what failed then is in the data */
 } tr_engine;
 
+/* Whether DuckDB has met a bug of its own: it may have declared its database invalid, and then
+ * fails whatever comes, or go on with what it has left half done. Nothing more should be asked. */
+bool tr_engine_is_broken(void);
+
 TR_MUST_CHECK tr_code tr_engine_open(const tr_engine_options *options, tr_engine *out, tr_err *err);
 /* Runs one statement of ours, its result unseen. */
 TR_MUST_CHECK tr_code tr_engine_run(tr_engine *engine, const char *sql, tr_err *err);

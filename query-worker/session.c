@@ -9,6 +9,7 @@
  *     {"do":"write","sql","tables"}                        T columns, J* lines, Z: write_rows.h
  *     ... with "explain":"text"                            the rows are its plan
  *     what fails                                           E {"state","text","code"}, then Z
+ *     ... by a bug of DuckDB's                             F, as E; and the process ends
  *
  * D holds whole DataRow messages of the PostgreSQL protocol (pg_rows.h): the server only counts
  * them and passes them on. Nothing is read ahead of the reader: a full pipe stops the engine's
@@ -356,9 +357,13 @@ static tr_code serve(session *s, tr_verdict *verdict, tr_err *err)
         s->command = command;
         tr_engine_note("58000");
         const tr_code code = obey(s, &why);
+        const bool is_over = code != TR_OK && tr_engine_is_broken();
         if (code != TR_OK)
-            TR_TRY(answer_json('E', json_pack("{s:s,s:s,s:i}", "state", tr_engine_sqlstate(),
-                                              "text", why.text, "code", (int)code), err));
+            TR_TRY(answer_json(is_over ? 'F' : 'E',
+                               json_pack("{s:s,s:s,s:i}", "state", tr_engine_sqlstate(), "text",
+                                         why.text, "code", (int)code), err));
+        if (is_over)
+            return TR_OK;
         TR_TRY(answer('Z', (tr_str){0}, err));
         verdict->rows++;
     }

@@ -66,7 +66,8 @@ TR_MUST_CHECK tr_code tr_query_select_file(tr_query *query, const json_t *tables
  *     D   DataRow messages of the PostgreSQL protocol, each whole
  *     M   behind them: there are more rows than the command's rows_max
  *     J   of "write": lines of JSON, each whole; T then has types (query-worker/write_rows.h)
- *     E   {"state":"42601","text":"...","code":n}: the statement failed; no more rows
+ *     E   {"state":"42601","text":"...","code":n}: the statement failed; no more rows. When it was
+ *         by a bug of DuckDB's, the worker has ended, and is not used again
  *     Z   the end
  * Threads: one, but tr_query_session_kill from any. */
 typedef struct tr_query_session tr_query_session;
@@ -98,8 +99,9 @@ TR_MUST_CHECK tr_code tr_query_session_take(tr_query *query, const tr_query_turn
                                             tr_query_session **out, tr_err *err);
 void tr_query_session_give_back(tr_query_session *session);
 void tr_query_session_close(tr_query_session *session); /* accepts NULL */
-/* command  {"do":"run","sql","tables","formats"?,"probe"?,"rows_max"?}, "write" or "describe";
- *          the deadline begins. The tables' files are held until the next command: removing them changes
+/* command  {"do":"run","sql","tables","formats"?,"probe"?,"rows_max"?,"id"?}, "write" or
+ *          "describe"; the deadline begins. id: what the log calls the statement when the engine
+ *          crashes on it. The tables' files are held until the next command: removing them changes
  *          nothing for it.
  * TR_NOT_FOUND  a file has gone already, and nothing was sent: ask the catalog again */
 TR_MUST_CHECK tr_code tr_query_session_send(tr_query_session *session, const json_t *command,

@@ -73,6 +73,8 @@ struct tr_query_session {
     uint32_t deadline_s;
     _Atomic int64_t deadline_us; /* of the command; 0: none was sent */
     bool is_lost;                /* taken, and killed by the pool: its place is somebody else's */
+    bool is_over;                /* it has ended by itself, with its last answer */
+    char statement[64];          /* the id of the command under way; "": none was given */
     tr_buf read; /* answers, from `at` on not looked at yet */
     size_t at;
 };

@@ -389,6 +389,62 @@ static void calls_run_side_by_side(void)
     }
 }
 
+/* The first and second answer to a statement, by a worker that is a script. */
+static tr_code ask_script(const char *script, tr_query_answer *first, char *second, tr_err *err)
+{
+    char text[512];
+    tr_query *query = NULL;
+    tr_query_session *s = NULL;
+    const tr_query_turn turn = {.sandbox = 1, .client_fd = -1};
+    json_t *command = json_pack("{s:s,s:s,s:{},s:s}", "do", "run", "sql", "SELECT 1", "tables",
+                                "id", "7.1");
+    (void)snprintf(text, sizeof text, "#!/bin/sh\n%s\n", script);
+    const char *worker = put_file(0, "worker.sh", text);
+    CHECK(chmod(worker, 0700) == 0);
+    const tr_query_options options = {
+        .worker_path = worker, .scratch_folder = path_of(3, "scratch"), .deadline_s = 5};
+    CHECK(tr_query_open(&options, &query, NULL) == TR_OK);
+    CHECK(tr_query_session_take(query, &turn, &s, NULL) == TR_OK);
+    tr_code code = tr_query_session_send(s, command, err);
+    if (code == TR_OK)
+        code = tr_query_session_next(s, first, err);
+    if (code == TR_OK) {
+        tr_query_answer next;
+        CHECK(tr_query_session_next(s, &next, err) == TR_OK);
+        *second = next.kind;
+        tr_query_session_give_back(s); /* its folders go with it */
+    } else {
+        tr_query_session_close(s);
+    }
+    tr_query_close(query);
+    json_decref(command);
+    CHECK(tr_dir_remove(path_of(3, "scratch"), NULL) == TR_OK);
+    return code;
+}
+
+static void a_worker_that_ends_with_its_answer_has_answered_and_is_used_once(void)
+{
+    static const char script[] = "head -c 4 <&4 >/dev/null; "
+                                 "printf 'F\\000\\000\\000\\002{}'; exit 0";
+    tr_query_answer answer = {0};
+    char second = 0;
+    tr_err err = {0};
+    CHECK(ask_script(script, &answer, &second, &err) == TR_OK);
+    CHECK(answer.kind == 'E' && second == 'Z');
+}
+
+static void a_statement_on_which_the_worker_dies_fails_by_what_killed_it(void)
+{
+    tr_query_answer answer;
+    char second;
+    tr_err err = {0};
+    CHECK(ask_script("head -c 4 <&4 >/dev/null; kill -SEGV $$", &answer, &second, &err) ==
+          TR_INVALID);
+    CHECK(strstr(err.text, "crashed") != NULL);
+    CHECK(ask_script("head -c 4 <&4 >/dev/null; kill -KILL $$", &answer, &second, &err) == TR_IO);
+    CHECK(ask_script("head -c 4 <&4 >/dev/null; exit 0", &answer, &second, &err) == TR_IO);
+}
+
 static atomic_bool is_over;
 
 static void *take_one_more(void *query)
@@ -509,6 +565,8 @@ int main(void)
     RUN(a_verdict_is_believed_only_when_it_is_one);
     RUN(a_worker_gets_no_environment_and_no_other_descriptors);
     RUN(no_call_leaves_a_descriptor_or_a_child_behind);
+    RUN(a_worker_that_ends_with_its_answer_has_answered_and_is_used_once);
+    RUN(a_statement_on_which_the_worker_dies_fails_by_what_killed_it);
     RUN(the_scratch_of_a_dead_process_is_swept_and_of_a_living_one_is_kept);
     const char *worker = getenv("TR_QUERY_WORKER");
     if (worker == NULL) {

@@ -7,13 +7,16 @@
  * The verdict is only looked at when the answers break off.
  */
 #include "base/clock.h"
+#include "base/log.h"
 #include "query_internal.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { HEAD_BYTES = 5, READ_BYTES = 64 * 1024, SEND_S = 30, VERDICT_BYTES = 4096 };
@@ -70,7 +73,7 @@ tr_code tr_query_session_take(tr_query *query, const tr_query_turn *turn, tr_que
 void tr_query_session_give_back(tr_query_session *s)
 {
     s->watched_fd = -1;
-    tr_query_pool_give_back(tr_query_pool_of(s->query), s, !s->is_killed);
+    tr_query_pool_give_back(tr_query_pool_of(s->query), s, !s->is_killed && !s->is_over);
 }
 
 void tr_query_session_close(tr_query_session *s)
@@ -122,6 +125,14 @@ void tr_query_session_watch(tr_query_session *s, int fd)
     s->watched_fd = fd;
 }
 
+/* For whoever looks after the server: which statement it was, and nothing of its text. */
+static void note_lost(const tr_query_session *s, int status, const char *why)
+{
+    tr_log(TR_LOG_WARN, "query", "worker_lost", "statement=%s signal=%d reason=\"%s\"",
+           s->statement[0] != '\0' ? s->statement : "-", WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+           why);
+}
+
 /* Why the answers broke off. */
 static tr_code explain(tr_query_session *s, tr_err *err)
 {
@@ -133,9 +144,14 @@ static tr_code explain(tr_query_session *s, tr_err *err)
         const ssize_t got = read(s->child.verdict_read, s->child.verdict.at, VERDICT_BYTES);
         s->child.verdict.len = got > 0 ? (size_t)got : 0;
     }
-    TR_TRY(tr_worker_judge(&s->child, status, &verdict, err));
+    tr_err why = {0};
+    tr_code code = tr_worker_judge(&s->child, status, &verdict, &why);
     json_decref(verdict);
-    return TR_FAIL(err, TR_IO, "the SQL worker ended before its answer did");
+    if (code == TR_OK)
+        code = TR_FAIL(&why, TR_IO, "the SQL worker ended before its answer did");
+    if (code == TR_INVALID || code == TR_IO)
+        note_lost(s, status, why.text);
+    return TR_FAIL(err, code, "%s", why.text);
 }
 
 static tr_code send_all(tr_query_session *s, tr_str bytes, tr_err *err)
@@ -170,6 +186,7 @@ tr_code tr_query_session_send(tr_query_session *s, const json_t *command, tr_err
     tr_buf text = {0};
     json_t *own = NULL;
     static const uint8_t room[4] = {0};
+    (void)snprintf(s->statement, sizeof s->statement, "%s", tr_json_text(command, "id", ""));
     TR_TRY(hold(s, command, &own, err));
     tr_code code = tr_buf_append(&text, (tr_str){room, sizeof room}, err);
     if (code == TR_OK)
@@ -224,6 +241,10 @@ static tr_code more(tr_query_session *s, tr_err *err)
 
 tr_code tr_query_session_next(tr_query_session *s, tr_query_answer *out, tr_err *err)
 {
+    if (s->is_over) {
+        *out = (tr_query_answer){.kind = 'Z'};
+        return TR_OK;
+    }
     for (;;) {
         const uint8_t *head = s->read.at + s->at;
         const size_t there = s->read.len - s->at;
@@ -233,8 +254,12 @@ tr_code tr_query_session_next(tr_query_session *s, tr_query_answer *out, tr_err 
             if (len > ANSWER_BYTES_MAX)
                 return TR_FAIL(err, TR_LIMIT, "a row of the result is too large");
             if (there - HEAD_BYTES >= len) {
-                *out = (tr_query_answer){(char)head[0], {head + HEAD_BYTES, len}};
+                s->is_over = head[0] == 'F';
+                *out = (tr_query_answer){s->is_over ? 'E' : (char)head[0],
+                                         {head + HEAD_BYTES, len}};
                 s->at += HEAD_BYTES + len;
+                if (s->is_over)
+                    note_lost(s, 0, "the engine stopped with an internal error");
                 return TR_OK;
             }
         }

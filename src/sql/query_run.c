@@ -129,9 +129,9 @@ static tr_code make_command(tr_query_active *active, sending *s, json_t **out, t
     json_t *sql = tr_json_str(plan->sql);
     *out = sql == NULL || memchr(plan->sql.at, '\0', plan->sql.len) != NULL
                ? NULL
-               : json_pack("{s:s,s:O,s:O,s:b,s:s*,s:s,s:s}", "do", s->verb, "sql", sql, "tables",
-                           tables, "probe", plan->is_probe, "explain", plan->explain, "user",
-                           active->tenant.org, "database", "all");
+               : json_pack("{s:s,s:O,s:O,s:b,s:s*,s:s,s:s,s:s}", "do", s->verb, "sql", sql,
+                           "tables", tables, "probe", plan->is_probe, "explain", plan->explain,
+                           "user", active->tenant.org, "database", "all", "id", active->id);
     json_decref(sql);
     json_decref(tables);
     return *out == NULL ? TR_FAIL(err, TR_INVALID, "the statement is not UTF-8 text") : TR_OK;
