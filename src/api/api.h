@@ -61,5 +61,8 @@ void tr_api_tell_sql(tr_api *api, const char *address);
  * {"client_id","client_secret","org_id","technical_account_id"} */
 TR_MUST_CHECK tr_code tr_api_client_add(tr_catalog *catalog, const char *org, const char *name, const char *role,
                                         const char *const *sandboxes, json_t **out, tr_err *err);
+/* What tr_api_client_add refuses of them, without a catalog: TR_INVALID names the value. */
+TR_MUST_CHECK tr_code tr_api_client_check(const char *org, const char *name, const char *role,
+                                          const char *const *sandboxes, tr_err *err);
 
 #endif

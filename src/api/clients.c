@@ -81,8 +81,8 @@ json_t *tr_api_now_text(void)
 
 /* Adding ------------------------------------------------------------------------------------- */
 
-static tr_code check_new(const char *org, const char *name, const char *role,
-                         const char *const *sandboxes, tr_err *err)
+tr_code tr_api_client_check(const char *org, const char *name, const char *role,
+                            const char *const *sandboxes, tr_err *err)
 {
     size_t bad_at;
     const tr_str text = tr_str_of(name);
@@ -190,7 +190,7 @@ tr_code tr_api_client_add(tr_catalog *catalog, const char *org, const char *name
     json_t *kept = NULL, *doc = NULL;
     const tr_id id = tr_id_hex(32);
     role = role == NULL ? "viewer" : role;
-    TR_TRY(check_new(org, name, role, sandboxes, err));
+    TR_TRY(tr_api_client_check(org, name, role, sandboxes, err));
     tr_code code = new_secret(&secret, &kept, err);
     if (code == TR_OK) {
         doc = new_document(org, name, role, sandboxes, kept);

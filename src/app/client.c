@@ -27,6 +27,7 @@ tr_code tr_client_add(const tr_new_client *client, json_t **out, tr_err *err)
 {
     char path[TR_DATA_PATH_BYTES];
     tr_catalog *catalog = NULL;
+    TR_TRY(tr_api_client_check(client->org, client->name, client->role, client->sandboxes, err));
     TR_TRY(tr_dir_make(client->data, err));
     TR_TRY(tr_data_path(client->data, TR_DATA_CATALOG, path, err));
     TR_TRY(tr_catalog_open(path, &catalog, err));
