@@ -2,19 +2,23 @@
 /* serve.c - tributary serve: the server in the foreground, until a signal ends it.
  *
  * SIGTERM, SIGINT and SIGHUP end it: requests under way are answered, jobs stop where they go on at
- * the next start. Whatever is not over after STOP_S is cut off; a second signal cuts off at once.
- * Nothing is lost by that: everything acknowledged is on the disk.
+ * the next start. Whatever is not over after STOP_S is cut off; a second signal cuts off at once,
+ * but not within ONE_SIGNAL_US: timeout(1) and some supervisors send one to the process and to its
+ * group. Nothing is lost by that: everything acknowledged is on the disk.
  */
 #include "app/commands.h"
 #include "app/server.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { STOP_S = 9 };
+enum { STOP_S = 9, ONE_SIGNAL_US = 1000000 };
+
+static int64_t stopping_us; /* since when */
 
 static const char usage[] =
     "usage: tributary serve --data DIR [--listen 127.0.0.1:8080] [--config FILE] [--NAME "
@@ -67,13 +71,15 @@ static int read_settings(int argc, char **argv, tr_settings *settings, tr_arena 
 static void cut_off(int signal_number)
 {
     static const char line[] = "lvl=warn room=app ev=server_cut_off\n";
+    if (signal_number != SIGALRM && tr_time_monotonic_us() - stopping_us < ONE_SIGNAL_US)
+        return;
     (void)!write(STDERR_FILENO, line, sizeof line - 1);
     _exit(signal_number == SIGALRM ? 1 : 128 + signal_number);
 }
 
 static void arm_cut_off(const sigset_t *ending)
 {
-    const struct sigaction action = {.sa_handler = cut_off};
+    const struct sigaction action = {.sa_handler = cut_off, .sa_flags = SA_RESTART};
     (void)sigaction(SIGALRM, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGINT, &action, NULL);
@@ -101,6 +107,7 @@ static int serve(const tr_settings *settings)
            tr_server_url(server), tr_server_sql_address(server), TR_VERSION, (int)getpid());
     while (sigwait(&ending, &signal_number) != 0)
         ;
+    stopping_us = tr_time_monotonic_us();
     arm_cut_off(&ending);
     tr_log(TR_LOG_INFO, "app", "server_stopping", "signal=%d", signal_number);
     tr_server_close(server);

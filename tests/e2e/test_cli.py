@@ -550,6 +550,17 @@ def test_other_signals_end_it_too(tmp_path, number):
     assert own.process.wait(15) == 0
 
 
+def test_one_signal_that_comes_twice_is_one(tmp_path):
+    """timeout(1) sends it to the process and to its group."""
+    own = export_world.Server(tmp_path).start()
+    for _ in range(3):
+        own.process.send_signal(signal.SIGTERM)
+        time.sleep(0.001)
+    assert own.process.wait(15) == 0
+    log = (tmp_path / "log").read_text()
+    assert "ev=server_stopped" in log and "ev=server_cut_off" not in log
+
+
 def test_two_servers_cannot_share_a_folder(server):
     done = run("serve", "--data", server.folder / "data", "--listen", "127.0.0.1:0")
     assert done.returncode == 1
