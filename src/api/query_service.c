@@ -14,7 +14,7 @@ static tr_code get_parameters(tr_call *call, tr_err *err)
     const char *colon = address == NULL ? NULL : strrchr(address, ':');
     if (colon == NULL || !tr_str_to_i64(tr_str_of(colon + 1), &port))
         return TR_FAIL(err, TR_SEMANTIC,
-                       "this server serves no SQL: it was started without pg-listen");
+                       "this server serves no SQL: its pg-listen is none, or was taken");
     (void)snprintf(host, sizeof host, "%.*s", (int)(colon - address), address);
     (void)snprintf(database, sizeof database, "%s:all", call->tenant.sandbox);
     const char *token =

@@ -135,6 +135,14 @@ static void settings_that_do_not_fit_are_refused(void)
                                         {.data = "d", .listen = ":8080"},
                                         {.data = "d", .listen = "127.0.0.1:65536"},
                                         {.data = "d", .listen = "127.0.0.1:-1"},
+                                        {.data = "d", .listen = "localhost:8080"},
+                                        {.data = "d", .listen = "1.2.3.4.5:8080"},
+                                        {.data = "d", .pg_listen = "5433"},
+                                        {.data = "d", .pg_listen = "127.0.0.1:65536"},
+                                        {.data = "d", .pg_listen = "127.0.0.1:p"},
+                                        {.data = "d", .public_url = "example.com"},
+                                        {.data = "d", .workers = 1025},
+                                        {.data = "d", .http_threads = 1025},
                                         {.data = "d", .tls_key = "k"},
                                         {.data = "d", .log_level = "loud"}};
     tr_settings good = {.data = "d"};
@@ -143,6 +151,17 @@ static void settings_that_do_not_fit_are_refused(void)
         tr_settings s = wrong[i];
         CHECK(tr_settings_check(&s, NULL) == TR_INVALID);
     }
+}
+
+static void sql_is_served_unless_told_otherwise(void)
+{
+    tr_settings s = {.data = "d"}, none = {.data = "d", .pg_listen = "none"},
+                own = {.data = "d", .pg_listen = "127.0.0.1:0"};
+    CHECK(tr_settings_check(&s, NULL) == TR_OK && !s.is_pg_listen_given);
+    CHECK(strcmp(s.pg_listen, "127.0.0.1:5433") == 0);
+    CHECK(tr_settings_check(&none, NULL) == TR_OK && none.pg_listen == NULL);
+    CHECK(tr_settings_check(&own, NULL) == TR_OK && own.is_pg_listen_given);
+    CHECK(strcmp(own.pg_listen, "127.0.0.1:0") == 0);
 }
 
 static void a_data_folder_has_one_server(void)
@@ -235,6 +254,7 @@ int main(void)
     RUN(a_settings_file_is_read);
     RUN(a_mistake_in_a_settings_file_is_named_with_its_line);
     RUN(settings_that_do_not_fit_are_refused);
+    RUN(sql_is_served_unless_told_otherwise);
     RUN(a_data_folder_has_one_server);
     RUN(port_zero_becomes_a_free_port);
     RUN(only_loopback_is_loopback);

@@ -88,6 +88,15 @@ static tr_code look_up(const char *listen, struct addrinfo **out, size_t *host_l
     return TR_OK;
 }
 
+tr_code tr_listen_check(const char *listen, tr_err *err)
+{
+    struct addrinfo *found = NULL;
+    size_t host_len;
+    TR_TRY(look_up(listen, &found, &host_len, err));
+    freeaddrinfo(found);
+    return TR_OK;
+}
+
 bool tr_is_loopback(const char *listen)
 {
     struct addrinfo *found = NULL;

@@ -21,14 +21,16 @@ enum { STOP_S = 9, ONE_SIGNAL_US = 1000000 };
 static int64_t stopping_us; /* since when */
 
 static const char usage[] =
-    "usage: tributary serve --data DIR [--listen 127.0.0.1:8080] [--config FILE] [--NAME "
-    "VALUE]...\n"
+    "usage: tributary serve --data DIR [--listen 127.0.0.1:8080] [--pg-listen 127.0.0.1:5433]\n"
+    "                       [--config FILE] [--NAME VALUE]...\n"
     "Serves the HTTP API on a data folder, which is made when it is missing. Logs to stderr, one\n"
     "event a line. SIGTERM or Ctrl-C ends it cleanly. GET /healthz answers 200 when it is ready.\n"
     "\n"
     "  --data DIR               everything is kept in there; one server a folder\n"
     "  --listen ADDRESS:PORT    only this machine can connect unless told otherwise; port 0: any\n"
-    "  --pg-listen ADDRESS:PORT SQL by the PostgreSQL protocol; not served unless given\n"
+    "  --pg-listen ADDRESS:PORT SQL by the PostgreSQL protocol; none: not at all. Unless given it "
+    "is\n"
+    "                           127.0.0.1:5433, if that is free\n"
     "  --config FILE            settings, one `name = value` a line; options here go over it\n"
     "  --public-url URL         how clients reach it, for links in answers\n"
     "  --tls-certificate FILE --tls-key FILE      PEM files\n"

@@ -35,7 +35,7 @@ struct tr_server {
     tr_profiles *profiles;
     tr_api *api;
     tr_http_server *http;
-    tr_sql *sql; /* NULL: pg-listen is not set */
+    tr_sql *sql;             /* NULL: no SQL is served */
     tr_buf certificate, key; /* PEM, ending in NUL */
     char listen[128];
     char url[192];
@@ -125,9 +125,8 @@ static tr_code open_query_jobs(tr_server *s, const tr_settings *settings, tr_err
         .memory_mb = settings->query_memory_mb,
         .deadline_s = settings->query_job_deadline_s > 0 ? settings->query_job_deadline_s : DAY_S,
         .thread_count = settings->query_threads};
-    const tr_live_cache_parts live = {.export = s->export,
-                                      .compute = s->compute,
-                                      .scratch_folder = tr_lake_scratch(s->lake)};
+    const tr_live_cache_parts live = {
+        .export = s->export, .compute = s->compute, .scratch_folder = tr_lake_scratch(s->lake)};
     TR_TRY(tr_live_tables_open(&live, s->catalog, &s->live, err));
     TR_TRY(tr_query_open(&query, &s->job_query, err));
     const tr_query_jobs_parts parts = {.catalog = s->catalog,
@@ -206,7 +205,14 @@ static tr_code open_sql(tr_server *s, const tr_settings *settings, tr_err *err)
         tr_log(TR_LOG_WARN, "app", "clear_text_listen",
                "listen=%s hint=\"others can read passwords: set tls-certificate and tls-key\"",
                settings->pg_listen);
-    TR_TRY(tr_sql_open(&sql, &s->sql, err));
+    tr_err why = {0};
+    const tr_code code = tr_sql_open(&sql, &s->sql, &why);
+    if (code == TR_IO && !settings->is_pg_listen_given) {
+        tr_log(TR_LOG_WARN, "app", "sql_not_served", "cause=\"%s\"", why.text);
+        return TR_OK;
+    }
+    if (code != TR_OK)
+        return TR_FAIL(err, code, "%s", why.text);
     tr_api_tell_sql(s->api, tr_sql_address(s->sql));
     return TR_OK;
 }
@@ -292,7 +298,7 @@ void tr_server_close(tr_server *s)
     tr_sql_close(s->sql);
     tr_query_schedules_close(s->query_schedules);
     tr_query_jobs_close(s->query_jobs); /* before ingest's jobs, which they wait for */
-    tr_compute_close(s->compute); /* before what its jobs use */
+    tr_compute_close(s->compute);       /* before what its jobs use */
     tr_live_tables_close(s->live);
     tr_api_close(s->api);
     tr_profiles_close(s->profiles);

@@ -9,6 +9,8 @@
  * TR_CONFLICT  another process has it: the text names it */
 TR_MUST_CHECK tr_code tr_data_lock(const char *data, int *fd, tr_err *err);
 
+/* TR_INVALID: no address and port, in numbers. */
+TR_MUST_CHECK tr_code tr_listen_check(const char *listen, tr_err *err);
 /* "127.0.0.1:0" becomes an address with a port that is free now; others stay. */
 TR_MUST_CHECK tr_code tr_listen_address(const char *listen, char out[128], tr_err *err);
 /* True when only this machine can connect to it. */

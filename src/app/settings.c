@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* settings.c - see settings.h. */
 #include "app/settings.h"
+#include "app/server_internal.h"
 
 #include "base/log.h"
 #include "os/os.h"
 
 #include <assert.h>
 
-enum { MERGED_MB_MAX = 8192, MERGED_ROWS_MIN = 100 * 1000 };
+enum { MERGED_MB_MAX = 8192, MERGED_ROWS_MIN = 100 * 1000, THREADS_MAX = 1024 };
 
 void tr_settings_args(tr_settings *s, tr_arg out[TR_SETTINGS_ARGS_MAX])
 {
@@ -130,18 +131,44 @@ static tr_code check_level(const char *text, tr_err *err)
     return TR_FAIL(err, TR_INVALID, "log-level: \"%s\" is not error, warn, info or debug", text);
 }
 
+static tr_code check_address(const char *name, const char *text, const char *like, tr_err *err)
+{
+    const char *colon = strrchr(text, ':');
+    int64_t port;
+    if (colon == NULL || colon == text || !tr_str_to_i64(tr_str_of(colon + 1), &port) || port < 0 ||
+        port > 65535)
+        return TR_FAIL(err, TR_INVALID, "%s: \"%.100s\" is not of the form %s", name, text, like);
+    return TR_OK;
+}
+
+static tr_code check_doors(tr_settings *s, tr_err *err)
+{
+    if (s->listen == NULL)
+        s->listen = "127.0.0.1:8080";
+    TR_TRY(check_address("listen", s->listen, "127.0.0.1:8080", err));
+    TR_TRY(tr_listen_check(s->listen, err));
+    s->is_pg_listen_given = s->pg_listen != NULL;
+    if (s->pg_listen == NULL)
+        s->pg_listen = "127.0.0.1:5433";
+    else if (strcmp(s->pg_listen, "none") == 0)
+        s->pg_listen = NULL;
+    if (s->pg_listen != NULL)
+        TR_TRY(check_address("pg-listen", s->pg_listen, "127.0.0.1:5433, and not none", err));
+    if (s->public_url != NULL && strncmp(s->public_url, "http://", 7) != 0 &&
+        strncmp(s->public_url, "https://", 8) != 0)
+        return TR_FAIL(err, TR_INVALID, "public-url: \"%.100s\" does not begin with http",
+                       s->public_url);
+    if (s->http_threads > THREADS_MAX || s->workers > THREADS_MAX)
+        return TR_FAIL(err, TR_INVALID, "%s: at most %d",
+                       s->workers > THREADS_MAX ? "workers" : "http-threads", THREADS_MAX);
+    return TR_OK;
+}
+
 tr_code tr_settings_check(tr_settings *s, tr_err *err)
 {
     if (s->data == NULL || s->data[0] == '\0')
         return TR_FAIL(err, TR_INVALID, "data is missing: the folder that everything is kept in");
-    if (s->listen == NULL)
-        s->listen = "127.0.0.1:8080";
-    const char *colon = strrchr(s->listen, ':');
-    int64_t port;
-    if (colon == NULL || colon == s->listen || !tr_str_to_i64(tr_str_of(colon + 1), &port) ||
-        port < 0 || port > 65535)
-        return TR_FAIL(err, TR_INVALID, "listen: \"%s\" is not of the form 127.0.0.1:8080",
-                       s->listen);
+    TR_TRY(check_doors(s, err));
     if ((s->tls_certificate == NULL) != (s->tls_key == NULL))
         return TR_FAIL(err, TR_INVALID, "tls-certificate and tls-key go together");
     if (s->segment_states != 0 && s->segment_states != 2 && s->segment_states != 3)

@@ -13,7 +13,8 @@
 typedef struct tr_settings {     /* texts live in the arena, or in argv */
     const char *data;            /* the data folder */
     const char *listen;          /* "127.0.0.1:8080" */
-    const char *pg_listen;       /* NULL: not asked for */
+    const char *pg_listen;       /* "127.0.0.1:5433"; NULL: no SQL */
+    bool is_pg_listen_given;     /* not: without SQL when that port is taken */
     const char *public_url;      /* NULL: made from listen */
     const char *tls_certificate; /* PEM files; NULL: no TLS */
     const char *tls_key;

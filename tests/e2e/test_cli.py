@@ -120,6 +120,9 @@ def test_version_is_one_line():
     (["serve"], "data"),
     (["serve", "--data"], "--data"),
     (["serve", "--data", "x", "--listen", "8080"], "8080"),
+    (["serve", "--data", "x", "--listen", "localhost:8080"], "localhost:8080"),
+    (["serve", "--data", "x", "--pg-listen", "127.0.0.1:99999"], "127.0.0.1:99999"),
+    (["serve", "--data", "x", "--public-url", "example.com"], "example.com"),
     (["serve", "--data", "x", "--colour", "red"], "--colour"),
     (["serve", "--data", "x", "--workers", "many"], "many"),
     (["serve", "--data", "x", "more"], "more"),
@@ -129,6 +132,9 @@ def test_version_is_one_line():
     (["client", "add", "--org", ORG, "--name", "n"], "--data"),
     (["client", "add", "--data", "x", "--name", "n"], "--org"),
     (["client", "add", "--data", "x", "--org", ORG], "--name"),
+    (["client", "add", "--data", "x", "--org", "acme", "--name", "n"], "acme"),
+    (["client", "add", "--data", "x", "--org", ORG, "--name", "n", "--role", "king"], "king"),
+    (["client", "add", "--data", "x", "--org", ORG, "--name", "n", "--sandbox", "No!"], "No!"),
     (["ingest", "f.json"], "--dataset"),
     (["ingest", "--dataset", "d"], "missing"),
     (["ingest", "--dataset", "d", "f.unknown"], "f.unknown"),
@@ -606,6 +612,36 @@ def serve_with(tmp_path, *words):
         assert process.poll() is None, log.read_text()
         return re.search(r"ev=server_ready url=(\S+)", log.read_text())
     return process, export_world.until("the server is ready", ready)[1]
+
+
+def test_sql_is_served_at_5433_unless_that_is_taken(tmp_path):
+    """Another server may hold the port: one of the two below has it, or neither."""
+    served = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        served.append(serve_with(tmp_path / name, "--data", "data", "--listen", "127.0.0.1:0"))
+    try:
+        logs = [(tmp_path / name / "log").read_text() for name in ("first", "second")]
+        assert sum(" pg=127.0.0.1:5433 " in log for log in logs) <= 1
+        for log in logs:
+            assert ("pg=127.0.0.1:5433 " in log) != ("ev=sql_not_served" in log and "pg=- " in log), log
+    finally:
+        for process, _ in served:
+            process.terminate()
+            assert process.wait(15) == 0
+
+
+def test_sql_is_not_served_when_told_so(tmp_path):
+    process, url = serve_with(tmp_path, "--data", "data", "--listen", "127.0.0.1:0", "--pg-listen", "none")
+    try:
+        assert "pg=- " in (tmp_path / "log").read_text()
+        added = run("client", "add", "--data", "data", "--org", ORG, "--name", "n", "--role", "admin", cwd=tmp_path)
+        api = export_world.Api(url, json.loads(added.stdout))
+        text = api.refusal("GET", "/data/foundation/query/connection_parameters", 422)
+        assert "serves no SQL" in text
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
 
 
 def test_a_relative_data_folder_is_found_by_the_worker(tmp_path):
