@@ -42,6 +42,8 @@ static const tr_endpoint *const tables[] = {tr_api_health,
                                             tr_api_queries,
                                             tr_api_query_templates,
                                             tr_api_query_schedules,
+                                            tr_api_query_alerts,
+                                            tr_api_query_statistics,
                                             NULL};
 
 static tr_code open_parts(tr_api *api, tr_err *err)

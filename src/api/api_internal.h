@@ -104,6 +104,8 @@ extern const tr_endpoint tr_api_query_service[];  /* /data/foundation/query/conn
 extern const tr_endpoint tr_api_queries[];        /* /data/foundation/query/queries... */
 extern const tr_endpoint tr_api_query_templates[];
 extern const tr_endpoint tr_api_query_schedules[];
+extern const tr_endpoint tr_api_query_alerts[];
+extern const tr_endpoint tr_api_query_statistics[];
 extern const tr_endpoint tr_api_audiences[];      /* /data/core/ups/audiences... */
 extern const tr_endpoint tr_api_segment_search[]; /* /data/core/ups/search... */
 extern const tr_endpoint tr_api_system_jobs[];    /* /data/core/ups/system/jobs... */

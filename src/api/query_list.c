@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 enum { CONDITIONS_MAX = 16, LIMIT_DEFAULT = 20, LIMIT_MAX = 1000, IDS_MAX = 10 };
+enum { PAGE_SIZE = 50, PAGE_NUMBER_MAX = 1000000 }; /* of numbered pages */
 enum { PAGE_BYTES = 8 * 1024 * 1024 }; /* a page of statements ends early, when it has so much */
 
 typedef struct condition {
@@ -352,31 +353,58 @@ static void put_encoded(tr_buf *out, const char *text)
     }
 }
 
+static void keep_parameters(const listing *l, tr_buf *query)
+{
+    static const char *const kept[] = {"property", "excludeSoftDeleted", "excludeHidden"};
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        const char *value = tr_call_query(l->call, kept[i]);
+        if (value == NULL)
+            continue;
+        (void)!tr_buf_format(query, NULL, "&%s=", kept[i]);
+        put_encoded(query, value);
+    }
+}
+
+/* The list's path with this behind it; `query` is freed. */
+static json_t *list_link(const listing *l, tr_buf *query)
+{
+    json_t *link = tr_query_link(l->call, NULL, NULL, "%s", l->of->path);
+    json_t *href =
+        json_sprintf("%s%.*s", tr_json_text(link, "href", ""), TR_STR_ARG(tr_buf_str(query)));
+    tr_buf_free(query);
+    (void)json_object_set_new(link, "href", href);
+    return link;
+}
+
 /* The link to the page that begins at an entry, or that ends before it. */
 static json_t *page_link(const listing *l, const entry *at, int64_t limit, bool is_prev)
 {
     char time[TR_QUERY_TIME_BYTES];
-    static const char *const kept[] = {"property", "excludeSoftDeleted", "excludeHidden"};
     tr_buf query = {.bytes_max = 16 * 1024};
     (void)!tr_buf_format(&query, NULL,
                          "?orderby=%s%s&start=%s&startId=", l->is_descending ? "-" : "%2B",
                          l->is_updated ? "updated" : "created", tr_query_time(at->ms, time));
     put_encoded(&query, at->id);
     (void)!tr_buf_format(&query, NULL, "&limit=%lld", (long long)limit);
-    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
-        const char *value = tr_call_query(l->call, kept[i]);
-        if (value == NULL)
-            continue;
-        (void)!tr_buf_format(&query, NULL, "&%s=", kept[i]);
-        put_encoded(&query, value);
-    }
+    keep_parameters(l, &query);
     (void)!tr_buf_format(&query, NULL, "%s", is_prev ? "&isPrevLink=true" : "&isPrevLink=false");
-    json_t *link = tr_query_link(l->call, NULL, NULL, "%s", l->of->path);
-    json_t *href =
-        json_sprintf("%s%.*s", tr_json_text(link, "href", ""), TR_STR_ARG(tr_buf_str(&query)));
-    tr_buf_free(&query);
-    (void)json_object_set_new(link, "href", href);
-    return link;
+    return list_link(l, &query);
+}
+
+static json_t *number_link(const listing *l, int64_t page, int64_t size)
+{
+    tr_buf query = {.bytes_max = 16 * 1024};
+    (void)!tr_buf_format(&query, NULL, "?orderby=%s%s&page=%lld&pagesize=%lld",
+                         l->is_descending ? "-" : "%2B", l->is_updated ? "updated" : "created",
+                         (long long)page, (long long)size);
+    keep_parameters(l, &query);
+    return list_link(l, &query);
+}
+
+static json_t *order_of(const listing *l)
+{
+    return json_sprintf("%s%s", l->is_descending ? "-" : "+",
+                        l->is_updated ? "updated" : "created");
 }
 
 static tr_code show_one(const listing *l, size_t index, json_t **out, tr_err *err)
@@ -432,9 +460,7 @@ static tr_code reply(const listing *l, tr_err *err)
         return code;
     }
     json_t *page = json_pack(
-        "{s:o,s:s*,s:I,s:s*}", "orderby",
-        json_sprintf("%s%s", l->is_descending ? "-" : "+", l->is_updated ? "updated" : "created"),
-        "start", from < to ? tr_query_time(l->found[from].ms, time) : NULL, "count",
+        "{s:o,s:s*,s:I,s:s*}", "orderby", order_of(l), "start", from < to ? tr_query_time(l->found[from].ms, time) : NULL, "count",
         (json_int_t)json_array_size(items), "property", tr_call_query(l->call, "property"));
     if (to < l->count) {
         (void)json_object_set_new(page, "next", json_string(tr_query_time(l->found[to].ms, time)));
@@ -448,12 +474,42 @@ static tr_code reply(const listing *l, tr_err *err)
                          err);
 }
 
+/* The last page has no link to a next one. */
+static tr_code reply_numbered(const listing *l, tr_err *err)
+{
+    int64_t number, size;
+    TR_TRY(tr_call_query_int(l->call, "page", 0, 0, PAGE_NUMBER_MAX, &number, err));
+    TR_TRY(tr_call_query_int(l->call, "pagesize", PAGE_SIZE, 1, PAGE_SIZE, &size, err));
+    const size_t first = (size_t)(number * size);
+    size_t from = first < l->count ? first : l->count;
+    size_t to = from + (size_t)size < l->count ? from + (size_t)size : l->count;
+    json_t *items = json_array(), *links = json_object();
+    const tr_code code = show_page(l, &from, &to, false, items, err);
+    if (code != TR_OK) {
+        json_decref(items);
+        json_decref(links);
+        return code;
+    }
+    if (to < l->count)
+        (void)json_object_set_new(links, "next", number_link(l, number + 1, size));
+    if (number > 0)
+        (void)json_object_set_new(links, "prev", number_link(l, number - 1, size));
+    json_t *page = json_pack("{s:o,s:I,s:I,s:I,s:s*}", "orderby", order_of(l), "page",
+                             (json_int_t)number, "count", (json_int_t)json_array_size(items),
+                             "pageSize", (json_int_t)size, "property",
+                             tr_call_query(l->call, "property"));
+    return tr_reply_json(l->call, 200,
+                         json_pack("{s:o,s:o,s:o,s:i}", l->of->key, items, l->of->page_key, page,
+                                   "_links", links, "version", l->of->version),
+                         err);
+}
+
 tr_code tr_query_list_reply(tr_call *call, const tr_query_list *of, tr_err *err)
 {
     listing l;
     tr_code code = find(call, of, &l, err);
     if (code == TR_OK)
-        code = reply(&l, err);
+        code = of->page_key == NULL ? reply(&l, err) : reply_numbered(&l, err);
     tr_free(l.found);
     return code;
 }

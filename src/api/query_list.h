@@ -6,7 +6,7 @@
  *     ?isPrevLink=true             the page that ends before start
  *
  * `start` is the first one of the page; the links name its id as well (startId), for the case that
- * two were updated in one millisecond.
+ * two were updated in one millisecond. Lists of alerts have ?page (from 0) and ?pagesize instead.
  */
 #ifndef TR_API_QUERY_LIST_H
 #define TR_API_QUERY_LIST_H
@@ -36,6 +36,7 @@ typedef struct tr_query_list {
     const char *kind;   /* of the catalog */
     const char *parent; /* NULL: any */
     const char *key;    /* of the answer: "queries" */
+    const char *page_key; /* of a list with numbered pages: "_page" or "page"; NULL: by start */
     const char *path;   /* below TR_QUERY_BASE: "/queries" */
     int version;
     const tr_query_field *fields; /* ends with a NULL name */

@@ -63,6 +63,9 @@
 #define TR_QUERY_ROWS_MAX 50000 /* to a client whose query does not say how many; AEP's */
 #define TR_QUERY_TEMPLATES_MAX 10000
 #define TR_QUERY_SCHEDULES_MAX 1000
+#define TR_QUERY_ALERTS_MAX 10000
+#define TR_ALERT_SUBSCRIBERS_MAX 100
+#define TR_EMAIL_BYTES_MAX 254 /* RFC 5321's path without its < > */
 #define TR_QUERIES_WAITING_MAX 1000 /* submitted, not begun */
 #define TR_QUERIES_KEPT_MAX 50000   /* the oldest that have ended go */
 #define TR_CONVERT_BYTES_LEAST ((uint64_t)4 << 30) /* JSON lines that any foreign file may become, */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "sql/query_alert.h"
 #include "sql/stamp.h"
 
 #include <stdio.h>
@@ -292,6 +293,8 @@ static void trim(tr_query_jobs *jobs, const tr_tenant *tenant)
         tr_catalog_list(jobs->parts.catalog, tenant, TR_QUERY_KIND, &behind, note_old, &old, &err);
     if (code == TR_OK && old.id[0] != '\0')
         code = tr_catalog_remove(jobs->parts.catalog, tenant, TR_QUERY_KIND, old.id, &err);
+    if (code == TR_OK && old.id[0] != '\0')
+        code = tr_query_alerts_drop(jobs->parts.catalog, tenant, old.id, &err);
     if (code != TR_OK)
         tr_log(TR_LOG_WARN, "sql", "query_kept", "reason=\"%s\"", err.text);
 }

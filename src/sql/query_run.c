@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sql/query_alert.h"
 #include "sql/tables.h"
 
 #include <stdio.h>
@@ -491,6 +492,7 @@ static void end_job(run *r, tr_code code, const tr_err *why)
             return; /* the job is gone with its sandbox, or goes on with the next start */
         sleep_ms(RETRY_MS);
     }
+    tr_query_alert_tell(r->jobs->parts.catalog, r->tenant, &r->job, state_of(r, code));
     tr_crash_point("query_ended");
     tr_log(TR_LOG_INFO, "sql", "query_ended", "query=%s state=%s rows=%llu", r->active->id,
            state_of(r, code), (unsigned long long)r->rows);
@@ -506,7 +508,9 @@ static tr_code pick_up(run *r, bool *is_complete, tr_err *err)
     if (*is_complete)
         return TR_OK;
     TR_TRY(clean_up(r, err));
-    return note(r, "IN_PROGRESS", json_pack("{s:s,s:s}", "_batch", "", "_dataset", ""), err);
+    TR_TRY(note(r, "IN_PROGRESS", json_pack("{s:s,s:s}", "_batch", "", "_dataset", ""), err));
+    tr_query_alert_tell(r->jobs->parts.catalog, r->tenant, &r->job, "IN_PROGRESS");
+    return TR_OK;
 }
 
 static tr_code note_tables(run *r, tr_err *err)

@@ -7,6 +7,7 @@
 #include "codec/base64.h"
 #include "compute/cron.h"
 #include "compute/timetable.h"
+#include "sql/query_alert.h"
 #include "sql/stamp.h"
 
 #include <stdio.h>
@@ -279,6 +280,7 @@ tr_code tr_query_schedule_remove(tr_query_schedules *s, const tr_tenant *tenant,
     TR_TRY(count_active(s, tenant, id, &active, err));
     if (active > 0)
         return TR_FAIL(err, TR_INVALID, "%lld of its runs are under way", (long long)active);
+    TR_TRY(tr_query_alerts_drop(s->catalog, tenant, id, err));
     return tr_catalog_remove(s->catalog, tenant, TR_QUERY_SCHEDULE_KIND, id, err);
 }
 

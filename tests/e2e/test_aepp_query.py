@@ -106,6 +106,34 @@ def test_an_accelerated_query_gives_rows(query, shop):
     assert found["request"]["name"] == "now" and uuid.UUID(found["queryId"])
 
 
+def test_alert_subscriptions(query):
+    sent = query.postQueries(name="watched", sql="SELECT 1")
+    mail = uuid.uuid4().hex + "@example.com"
+    made = query.createAlertSubscription(assetId=sent["id"], alertType="success", emails=[mail], inEmail=False)
+    assert made["subscriptions"] == {"emailNotifications": [], "inContextNotifications": [mail]}
+    query.createAlertSubscription(assetId=sent["id"], alertType="failure", emails=[mail])
+    assert made["id"] in [a["id"] for a in query.getAlertSubscriptions()]
+    assert len(query.getAlertSubscriptionsTypeId(sent["id"])) == 2
+    assert [a["id"] for a in query.getAlertSubscriptionsTypeId(sent["id"], "success")] == [made["id"]]
+    assert query.patchAlert(sent["id"], "success", "disable")["status"] == "disabled"
+    assert {i["alertType"]: i["status"] for i in query.getUserAlerts(mail)} == {"success": "disabled", "failure": "enabled"}
+    query.deleteAlertSubscription(sent["id"], "success")
+    assert len(query.getAlertSubscriptionsTypeId(sent["id"])) == 1
+
+
+def test_it_walks_through_pages_of_alerts(query):
+    for number in range(19):
+        one = query.postQueries(name="watched", sql=f"SELECT {number} AS n")
+        for kind in ("start", "success", "failure"):
+            query.createAlertSubscription(assetId=one["id"], alertType=kind, emails=["many@example.com"])
+    assert len(query.getAlertSubscriptions()) >= 57 and len(query.getUserAlerts("many@example.com")) == 57
+
+
+def test_statistics_of_a_dataset(query, shop):
+    found = query.getDatasetStatistics(shop.dataset_of("crm")["id"])
+    assert found["statistics"]["rowCount"] == ROWS
+
+
 # Interactive ----------------------------------------------------------------------------------------------------
 
 
