@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* query_alerts.c - /data/foundation/query/alert-subscriptions (reference: Query Service, section 6):
- * who wants to know how a query or a schedule goes. */
+/* query_alerts.c - /data/foundation/query/alert-subscriptions: who wants to know how a query or a
+ * schedule goes (reference: Query Service, section 6). */
 #include "api/query_list.h"
 #include "sql/query_alert.h"
 
@@ -19,13 +19,12 @@ static json_t *links_of(tr_call *call, const json_t *alert)
     static const char one[] = "/alert-subscriptions/%s/%s", of_asset[] = "/alert-subscriptions/%s";
     const char *asset = tr_json_text(alert, "assetId", "");
     const char *type = tr_json_text(alert, "alertType", "");
-    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "self",
-                     tr_query_link(call, "GET", NULL, of_asset, asset), "subscribe",
-                     tr_query_link(call, "POST", subscribe, "/alert-subscriptions"), "patch_status",
-                     tr_query_link(call, "PATCH", patch, one, asset, type),
-                     "get_list_of_subscribers_by_alert_type",
-                     tr_query_link(call, "GET", NULL, one, asset, type), "delete",
-                     tr_query_link(call, "DELETE", NULL, one, asset, type));
+    return json_pack(
+        "{s:o,s:o,s:o,s:o,s:o}", "self", tr_query_link(call, "GET", NULL, of_asset, asset),
+        "subscribe", tr_query_link(call, "POST", subscribe, "/alert-subscriptions"), "patch_status",
+        tr_query_link(call, "PATCH", patch, one, asset, type),
+        "get_list_of_subscribers_by_alert_type", tr_query_link(call, "GET", NULL, one, asset, type),
+        "delete", tr_query_link(call, "DELETE", NULL, one, asset, type));
 }
 
 /* Two lists of addresses, by channel. */
@@ -62,10 +61,10 @@ static json_t *show_listed(tr_call *call, const tr_object *object)
 
 static json_t *show_whole(tr_call *call, const tr_object *object)
 {
-    return tr_query_add_members(
-        show_listed(call, object),
-        json_pack("{s:o,s:O*}", "subscriptions", subscriptions_of(object->doc), "lastTriggered",
-                  json_object_get(object->doc, "lastTriggered")));
+    return tr_query_add_members(show_listed(call, object),
+                                json_pack("{s:o,s:O*}", "subscriptions",
+                                          subscriptions_of(object->doc), "lastTriggered",
+                                          json_object_get(object->doc, "lastTriggered")));
 }
 
 /* Of a list for one address, which the path names. */
@@ -134,7 +133,8 @@ static tr_code get_of_asset(tr_call *call, tr_err *err)
     tr_code code = TR_OK;
     for (size_t i = 0; i < 3 && code == TR_OK; i++) {
         tr_object alert = {0};
-        code = tr_query_alert_get(call->parts->catalog, &call->tenant, asset, types[i], &alert, err);
+        code =
+            tr_query_alert_get(call->parts->catalog, &call->tenant, asset, types[i], &alert, err);
         if (code == TR_OK)
             (void)json_array_append_new(alerts, show_whole(call, &alert));
         tr_object_clear(&alert);

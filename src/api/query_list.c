@@ -459,9 +459,10 @@ static tr_code reply(const listing *l, tr_err *err)
         json_decref(links);
         return code;
     }
-    json_t *page = json_pack(
-        "{s:o,s:s*,s:I,s:s*}", "orderby", order_of(l), "start", from < to ? tr_query_time(l->found[from].ms, time) : NULL, "count",
-        (json_int_t)json_array_size(items), "property", tr_call_query(l->call, "property"));
+    json_t *page = json_pack("{s:o,s:s*,s:I,s:s*}", "orderby", order_of(l), "start",
+                             from < to ? tr_query_time(l->found[from].ms, time) : NULL, "count",
+                             (json_int_t)json_array_size(items), "property",
+                             tr_call_query(l->call, "property"));
     if (to < l->count) {
         (void)json_object_set_new(page, "next", json_string(tr_query_time(l->found[to].ms, time)));
         (void)json_object_set_new(links, "next", page_link(l, &l->found[to], limit, false));
@@ -494,10 +495,10 @@ static tr_code reply_numbered(const listing *l, tr_err *err)
         (void)json_object_set_new(links, "next", number_link(l, number + 1, size));
     if (number > 0)
         (void)json_object_set_new(links, "prev", number_link(l, number - 1, size));
-    json_t *page = json_pack("{s:o,s:I,s:I,s:I,s:s*}", "orderby", order_of(l), "page",
-                             (json_int_t)number, "count", (json_int_t)json_array_size(items),
-                             "pageSize", (json_int_t)size, "property",
-                             tr_call_query(l->call, "property"));
+    json_t *page =
+        json_pack("{s:o,s:I,s:I,s:I,s:s*}", "orderby", order_of(l), "page", (json_int_t)number,
+                  "count", (json_int_t)json_array_size(items), "pageSize", (json_int_t)size,
+                  "property", tr_call_query(l->call, "property"));
     return tr_reply_json(l->call, 200,
                          json_pack("{s:o,s:o,s:o,s:i}", l->of->key, items, l->of->page_key, page,
                                    "_links", links, "version", l->of->version),

@@ -183,7 +183,8 @@ static bool start_up(tr_sql_connection *c, char database[128])
     return false;
 }
 
-/* "<sandbox>:all", "<sandbox>:all?FLATTEN"; a bare name is a sandbox, and "all" or the user's own name is prod. */
+/* "<sandbox>:all", "<sandbox>:all?FLATTEN"; a bare name is a sandbox, and "all" or the user's own
+ * name is prod. */
 static bool read_database(tr_sql_connection *c, char database[128], char sandbox[128])
 {
     if (!tr_tables_option(database, &c->is_flat))

@@ -18,8 +18,8 @@ static tr_code no_memory(tr_err *err)
 
 static tr_code check_type(const char *type, tr_err *err)
 {
-    const bool is_one = strcmp(type, "start") == 0 || strcmp(type, "success") == 0 ||
-                        strcmp(type, "failure") == 0;
+    const bool is_one =
+        strcmp(type, "start") == 0 || strcmp(type, "success") == 0 || strcmp(type, "failure") == 0;
     return is_one ? TR_OK
                   : TR_FAIL(err, TR_INVALID,
                             "An invalid alertType was provided. Valid values are: start, success "
@@ -122,9 +122,8 @@ static tr_code add_subscribers(json_t *doc, const wish *w, tr_err *err)
     json_t *list = json_object_get(doc, "_subscribers");
     json_array_foreach (w->emails, i, email) {
         const json_t *old = tr_query_alert_subscriber(doc, json_string_value(email));
-        json_t *one =
-            json_pack("{s:O,s:b,s:b}", "email", email, "byEmail", w->by_email, "inContext",
-                      w->in_context);
+        json_t *one = json_pack("{s:O,s:b,s:b}", "email", email, "byEmail", w->by_email,
+                                "inContext", w->in_context);
         if (old != NULL && one != NULL) {
             const int bad = json_object_update((json_t *)(uintptr_t)old, one);
             json_decref(one);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* query_alert_test.c - subscribers of alerts on queries are kept, told and forgotten as they should,
- * also when memory ends anywhere; random subscriptions are compared with a plain table. A catalog in
- * a folder of its own, no server. */
+/* query_alert_test.c - subscribers of alerts on queries are kept, told and forgotten as they
+ * should, also when memory ends anywhere; random subscriptions are compared with a plain table. A
+ * catalog in a folder of its own, no server. */
 #include "sql/query_alert.h"
 #include "sql/query_job.h"
 #include "sql/query_schedule.h"
@@ -49,7 +49,8 @@ static bool has_been_told(const char *asset, const char *type)
 static void an_address_has_one_at_sign_and_no_blank(void)
 {
     static const char *const good[] = {"a@b", "ann.lee+x@example.com", "\xc3\xa9@example.com"};
-    static const char *const bad[] = {"", "a", "@", "a@", "@b", "a@b@c", "a b@c", "a@b\n", "a\x7f@b"};
+    static const char *const bad[] = {"",      "a",     "@",     "a@",     "@b",
+                                      "a@b@c", "a b@c", "a@b\n", "a\x7f@b"};
     char longest[TR_EMAIL_BYTES_MAX + 2];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         CHECK(tr_is_email(good[i]));
@@ -74,7 +75,8 @@ static void what_is_said_last_of_an_address_holds(void)
         char email[40];
         const int number = (int)(tr_test_random(&chance) % ADDRESSES);
         const int by_email = (int)(tr_test_random(&chance) % 2);
-        (void)snprintf(email, sizeof email, tr_test_random(&chance) % 2 == 0 ? "u%d@Example.com" : "U%d@example.COM",
+        (void)snprintf(email, sizeof email,
+                       tr_test_random(&chance) % 2 == 0 ? "u%d@Example.com" : "U%d@example.COM",
                        number);
         CHECK(subscribe("q1", "success", email, by_email == 1, NULL) == TR_OK);
         model[number] = 1 + by_email;

@@ -21,7 +21,9 @@ static tr_code add_lines(found *rows, tr_str lines, tr_err *err)
         if (rows->count++ > 0)
             TR_TRY(tr_buf_append(rows->out, tr_str_of(","), err));
         if (rows->count > rows->count_max)
-            return TR_FAIL(err, TR_LIMIT, "the result has more than %llu rows: with a LIMIT it may, or with LIMIT 0",
+            return TR_FAIL(err, TR_LIMIT,
+                           "the result has more than %llu rows: with a LIMIT it may, or with "
+                           "LIMIT 0",
                            (unsigned long long)rows->count_max);
         TR_TRY(tr_buf_append(rows->out, (tr_str){lines.at, len}, err));
         lines = tr_str_from(lines, end == NULL ? len : len + 1);

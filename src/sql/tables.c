@@ -335,7 +335,8 @@ tr_code tr_tables_flatten(json_t *tables, tr_err *err)
     json_t *table;
     void *next;
     json_object_foreach_safe (tables, next, name, table) {
-        json_t *flat = json_is_object(table) ? json_copy(table) : json_pack("{s:O}", "files", table);
+        json_t *flat =
+            json_is_object(table) ? json_copy(table) : json_pack("{s:O}", "files", table);
         if (flat == NULL || json_object_set_new(flat, "flat", json_true()) != 0 ||
             json_object_set_new(tables, name, flat) != 0)
             return no_memory(err);
