@@ -31,6 +31,7 @@ PEOPLE = 120_000
 SMALL = 10          # so many small batches that runs are compacted
 SYSTEM = "/data/core/ups/system/jobs"
 DEFINITIONS = "/data/core/ups/segment/definitions"
+DEATHS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)   # what a client sees of one
 OCTETS = {"Content-Type": "application/octet-stream"}
 ELSEWHERE = {"segment", "query"}     # tests/e2e/test_segment_jobs.py, test_segment_export.py, tests/crash/test_query_kill.py tell those stories
 # Passed so often that the first passage says little.
@@ -67,6 +68,7 @@ class Story:
         self.server = export_world.Server(folder, *options, client=world.client)
         self.kept = {}          # acknowledged: name of a step's part -> its answer
         self.points = list(points)      # where the next servers die
+        self.is_hunted = False          # they die at any moment
         self.deaths = 0
         self.start()
 
@@ -78,8 +80,8 @@ class Story:
                 self.server.start(**({"TR_CRASH_AT": point} if point else {}))
                 self.api = self.server.api
                 return
-            except (AssertionError, requests.ConnectionError):
-                assert point and self.server.process.wait(60) == -9
+            except (AssertionError, *DEATHS):
+                assert (point or self.is_hunted) and self.server.process.wait(60) == -9
                 self.died()
 
     def died(self):
@@ -91,7 +93,7 @@ class Story:
         while True:
             try:
                 return step()
-            except (requests.ConnectionError, requests.Timeout):
+            except DEATHS:
                 assert self.server.process.wait(60) == -9, "the server ended by itself"
                 self.died()
                 self.start()
@@ -384,6 +386,7 @@ def test_a_kill_at_a_named_point_changes_nothing(base, point):
 def test_kills_at_random_moments_change_nothing(base, round):
     rng = random.Random(SEED * 1000 + round)
     story = Story(copied(base, f"round {round}"), base)
+    story.is_hunted = True
     over = threading.Event()
 
     def killer():
