@@ -134,8 +134,8 @@ tr_code tr_policy_default(tr_catalog *catalog, const tr_tenant *tenant, json_t *
     return TR_OK;
 }
 
-tr_code tr_policy_get(tr_catalog *catalog, const tr_tenant *tenant, const char *id, int64_t version,
-                      json_t **policy, tr_err *err)
+static tr_code get_stored(tr_catalog *catalog, const tr_tenant *tenant, const char *id,
+                          int64_t version, json_t **policy, tr_err *err)
 {
     tr_object object = {0};
     tr_code code = tr_catalog_get(catalog, tenant, "policy", id, &object, err);
@@ -155,6 +155,40 @@ tr_code tr_policy_get(tr_catalog *catalog, const tr_tenant *tenant, const char *
     *policy = json_incref(object.doc);
     tr_object_clear(&object);
     return TR_OK;
+}
+
+/* One of those that are there in every sandbox; false: none has this id. */
+static bool get_standard(const tr_tenant *tenant, const char *id, int64_t version, json_t **policy)
+{
+    static const char *const graphs[] = {"none", "pdg"};
+    for (size_t i = 0; i < sizeof graphs / sizeof *graphs && version <= 1; i++) {
+        char own[48];
+        (void)snprintf(own, sizeof own, "timestampOrdered-%s-mp", graphs[i]);
+        if (strcmp(id, own) != 0)
+            continue;
+        json_t *doc =
+            json_pack("{s:s, s:{s:s}, s:{s:s}, s:{s:s}, s:b, s:b}", "name", own, "schema", "name",
+                      TR_POLICY_SCHEMA, "identityGraph", "type", graphs[i], "attributeMerge",
+                      "type", "timestampOrdered", "isActiveOnEdge", 0, "default", 0);
+        *policy = doc;
+        return doc != NULL && finish(tenant, own, 1, doc, NULL) == TR_OK &&
+               json_object_set_new(doc, "updateEpoch", json_integer(0)) == 0;
+    }
+    return false;
+}
+
+tr_code tr_policy_get(tr_catalog *catalog, const tr_tenant *tenant, const char *id, int64_t version,
+                      json_t **policy, tr_err *err)
+{
+    json_t *standard = NULL;
+    tr_err why = {0};
+    const tr_code code = get_stored(catalog, tenant, id, version, policy, &why);
+    if (code == TR_NOT_FOUND && get_standard(tenant, id, version, &standard)) {
+        *policy = standard;
+        return TR_OK;
+    }
+    json_decref(standard);
+    return code == TR_OK ? TR_OK : TR_FAIL(err, code, "%s", why.text);
 }
 
 /* Takes the marks that only one policy may have from all others. Their version stays: how they
@@ -257,7 +291,7 @@ static tr_code update(tr_catalog *catalog, const tr_tenant *tenant, const char *
 {
     json_t *before = NULL, *patched = NULL, *doc = NULL;
     TR_TRY(tr_catalog_begin(catalog, err));
-    tr_code code = tr_policy_get(catalog, tenant, id, 0, &before, err);
+    tr_code code = get_stored(catalog, tenant, id, 0, &before, err);
     if (code == TR_OK && operations != NULL) {
         patched = json_deep_copy(before);
         code = patched == NULL ? no_memory(err) : tr_policy_apply(patched, operations, err);
@@ -292,7 +326,7 @@ static tr_code remove_policy(tr_catalog *catalog, const tr_tenant *tenant, const
     json_t *doc = NULL;
     tr_code code = TR_OK;
     char past[256];
-    TR_TRY(tr_policy_get(catalog, tenant, id, 0, &doc, err));
+    TR_TRY(get_stored(catalog, tenant, id, 0, &doc, err));
     const int64_t versions = tr_json_int(doc, "version", 0);
     if (tr_json_bool(doc, "isActiveOnEdge", false))
         code = TR_FAIL(err, TR_INVALID,

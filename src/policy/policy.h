@@ -8,6 +8,10 @@
  *     PUT, PATCH      version 1 -> 2 -> 3 ...
  *     default: true   takes the mark from the policy that had it; there is always exactly one
  *
+ * Two more are there in every sandbox, in no list, and for nobody to change: AEP's tutorials name them.
+ *
+ *     timestampOrdered-none-mp, timestampOrdered-pdg-mp        version 1
+ *
  * A sandbox gets its default policy (timestampOrdered, identity graph pdg) when policies are first
  * looked at.
  *

@@ -62,6 +62,34 @@ def test_a_created_policy_is_read_back(api, world):
     assert api.call("GET", f"{POLICIES}/{made['id']}") == made
 
 
+@pytest.mark.parametrize("graph", ["none", "pdg"])
+def test_the_policies_that_tutorials_name_are_there(api, world, graph):
+    name = f"timestampOrdered-{graph}-mp"
+    found = api.call("GET", f"{POLICIES}/{name}")
+    assert (found["id"], found["version"], found["default"]) == (name, 1, False)
+    assert found["identityGraph"] == {"type": graph} and found["attributeMerge"] == {"type": "timestampOrdered"}
+    assert name not in [one["id"] for one in api.call("GET", POLICIES)["children"]]
+    world.ingest(world.crm, [world.row(n, firstName=f"n{n}") for n in range(5)])
+    own = api.call("POST", POLICIES, 200, policy(identityGraph={"type": graph}))
+    job = world.export(mergePolicy={"id": name, "version": 1})
+    assert job["mergePolicy"] == {"id": name, "version": 1}
+    assert world.files(job["destination"]["batchId"]) == world.files(
+        world.export(mergePolicy={"id": own["id"]})["destination"]["batchId"])
+    segment = api.call("POST", "/data/core/ups/segment/definitions", 200, {
+        "name": name, "schema": {"name": "_xdm.context.profile"}, "mergePolicyId": name,
+        "expression": {"type": "PQL", "format": "pql/text", "value": f'{world.tenant}.p.firstName = "n3"'}})
+    job = world.export(filter={"segments": [{"segmentId": segment["id"]}]}, evaluationInfo={"segmentation": True})
+    assert (job["mergePolicy"]["id"], job["metrics"]["totalExportedProfileCounter"]) == (name, 1)
+    shown = api.call("GET", "/data/core/ups/access/entities", params={
+        "schema.name": "_xdm.context.profile", "entityId": "c000001", "entityIdNS": "CRMID", "mergePolicyId": name})
+    assert [one["mergePolicy"]["id"] for one in shown.values()] == [name]
+    api.refusal("GET", f"{POLICIES}/{name}", 404, params={"version": 2})
+    api.refusal("PUT", f"{POLICIES}/{name}", 404, policy())
+    api.refusal("PATCH", f"{POLICIES}/{name}", 404, {"op": "add", "path": "/name", "value": "x"})
+    api.refusal("DELETE", f"{POLICIES}/{name}", 404)
+    api.refusal("GET", f"{POLICIES}/dataSetPrecedence-{graph}-mp", 404)
+
+
 def test_the_old_place_of_the_order_is_read(api, world):
     made = api.call("POST", POLICIES, 200, policy(
         attributeMerge={"type": "dataSetPrecedence", "data": {"order": [world.crm]}}))
