@@ -38,6 +38,7 @@ static const char usage[] =
     "  --workers N              threads that merge (one a core)\n"
     "  --jobs N                 exports and ingests at a time (4)\n"
     "  --pg-connections-max N   sessions of SQL at a time (100)\n"
+    "  --pg-idle-s N            a session of SQL that says nothing so long ends (7,200); 0: never\n"
     "  --http-threads N --connections-max N --http-timeout-s N\n"
     "  --query-worker FILE --query-memory-mb N --query-deadline-s N --query-threads N\n"
     "                           the process that runs SQL and reads foreign files\n"

@@ -3,6 +3,7 @@
 #include "app/settings.h"
 #include "app/server_internal.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "os/os.h"
 
@@ -25,6 +26,7 @@ void tr_settings_args(tr_settings *s, tr_arg out[TR_SETTINGS_ARGS_MAX])
                           {"http-threads", TR_ARG_NUMBER, &s->http_threads},
                           {"connections-max", TR_ARG_NUMBER, &s->connections_max},
                           {"pg-connections-max", TR_ARG_NUMBER, &s->pg_connections_max},
+                          {"pg-idle-s", TR_ARG_NUMBER, &s->pg_idle_s},
                           {"http-timeout-s", TR_ARG_NUMBER, &s->http_timeout_s},
                           {"query-memory-mb", TR_ARG_NUMBER, &s->query_memory_mb},
                           {"query-deadline-s", TR_ARG_NUMBER, &s->query_deadline_s},
@@ -173,6 +175,8 @@ tr_code tr_settings_check(tr_settings *s, tr_err *err)
         return TR_FAIL(err, TR_INVALID, "tls-certificate and tls-key go together");
     if (s->segment_states != 0 && s->segment_states != 2 && s->segment_states != 3)
         return TR_FAIL(err, TR_INVALID, "segment-states: %u is neither 2 nor 3", s->segment_states);
+    if (s->pg_idle_s == TR_SETTINGS_UNSET)
+        s->pg_idle_s = TR_SQL_IDLE_S;
     if (s->merged_mb_max == TR_SETTINGS_UNSET)
         s->merged_mb_max = MERGED_MB_MAX;
     if (s->merged_rows_min == TR_SETTINGS_UNSET)

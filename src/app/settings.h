@@ -25,6 +25,7 @@ typedef struct tr_settings {     /* texts live in the arena, or in argv */
     uint32_t http_threads;
     uint32_t connections_max;
     uint32_t pg_connections_max;
+    uint32_t pg_idle_s; /* TR_SETTINGS_UNSET: the default; 0: for ever */
     uint32_t http_timeout_s;
     uint32_t query_memory_mb;
     uint32_t query_deadline_s;
@@ -39,7 +40,8 @@ typedef struct tr_settings {     /* texts live in the arena, or in argv */
 
 #define TR_SETTINGS_UNSET UINT32_MAX
 /* What settings are before anybody sets them. */
-static const tr_settings tr_settings_none = {.merged_mb_max = TR_SETTINGS_UNSET,
+static const tr_settings tr_settings_none = {.pg_idle_s = TR_SETTINGS_UNSET,
+                                             .merged_mb_max = TR_SETTINGS_UNSET,
                                              .merged_rows_min = TR_SETTINGS_UNSET};
 
 enum { TR_SETTINGS_ARGS_MAX = 28 };

@@ -60,6 +60,7 @@
 #define TR_LOOKUP_VIEWS_MAX 64                  /* policies and choices of fields that are kept ready */
 #define TR_SQL_BYTES_MAX (1024 * 1024)          /* one statement */
 /* Of one sandbox. */
+#define TR_SQL_IDLE_S 7200 /* of a session's silence; AEP's two hours of inactivity */
 #define TR_QUERY_ROWS_MAX 50000 /* to a client whose query does not say how many; AEP's */
 #define TR_QUERY_TEMPLATES_MAX 10000
 #define TR_QUERY_SCHEDULES_MAX 1000

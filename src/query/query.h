@@ -111,6 +111,8 @@ TR_MUST_CHECK tr_code tr_query_session_send(tr_query_session *session, const jso
 TR_MUST_CHECK tr_code tr_query_session_next(tr_query_session *session, tr_query_answer *out,
                                             tr_err *err);
 void tr_query_session_kill(tr_query_session *session);
+/* When the command under way must have ended (monotonic); 0: none was sent. */
+int64_t tr_query_session_deadline_us(const tr_query_session *session);
 /* From the next command on, a deadline that is not longer than this. */
 void tr_query_session_limit(tr_query_session *session, uint32_t deadline_s);
 /* Kills it when the other side of this socket goes; -1: no longer. */

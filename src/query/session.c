@@ -114,6 +114,11 @@ void tr_query_session_kill(tr_query_session *s)
     (void)pthread_mutex_unlock(&s->mutex);
 }
 
+int64_t tr_query_session_deadline_us(const tr_query_session *s)
+{
+    return atomic_load(&s->deadline_us);
+}
+
 void tr_query_session_limit(tr_query_session *s, uint32_t deadline_s)
 {
     if (deadline_s < s->deadline_s)

@@ -624,8 +624,7 @@ static bool next_message(tr_sql_connection *c)
 {
     tr_str bytes;
     tr_err err = {0};
-    const tr_code code = tr_wire_wait(&c->wire, -1, &err);
-    if (code != TR_OK || atomic_load(&c->sql->is_stopping) ||
+    if (!tr_sql_await_message(c) || atomic_load(&c->sql->is_stopping) ||
         tr_wire_take(&c->wire, 5, START_S * 1000, &bytes, &err) != TR_OK)
         return false;
     const char type = (char)bytes.at[0];

@@ -286,7 +286,7 @@ tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *plan, tr_str sq
     return code;
 }
 
-void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run)
+void tr_sql_run_let_go(tr_sql_connection *c, tr_sql_run *run)
 {
     if (run->worker != NULL)
         tr_sql_set_running(c, NULL);
@@ -294,6 +294,13 @@ void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run)
         tr_query_session_give_back(run->worker);
     else
         tr_query_session_close(run->worker);
+    run->worker = NULL;
+    run->is_late = !run->is_done;
+}
+
+void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run)
+{
+    tr_sql_run_let_go(c, run);
     json_decref(run->columns);
     tr_buf_free(&run->rows);
     *run = (tr_sql_run){0};
@@ -319,6 +326,9 @@ static tr_code next_row(tr_sql_connection *c, tr_sql_run *run, tr_str *out, tr_e
 {
     tr_query_answer answer;
     while (run->at == run->rows.len && !run->is_done) {
+        if (run->is_late)
+            return tr_sql_fail(c, "53400", err, "stopped: it took longer than the limit of %u s",
+                               tr_query_deadline_s(c->sql->options.query));
         tr_sql_set_running(c, run->worker);
         TR_TRY(next(c, run, &answer, err));
         run->rows.len = run->at = 0;

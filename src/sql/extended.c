@@ -417,6 +417,21 @@ static uint32_t count_runs(const tr_sql_named *named)
     return count;
 }
 
+int64_t tr_sql_expire_portals(tr_sql_connection *c, int64_t now_us)
+{
+    int64_t next_us = 0;
+    for (portal *p = c->named->portals; p != NULL; p = p->next) {
+        if (p->run.worker == NULL)
+            continue;
+        const int64_t deadline_us = tr_query_session_deadline_us(p->run.worker);
+        if (deadline_us <= now_us)
+            tr_sql_run_let_go(c, &p->run);
+        else if (next_us == 0 || deadline_us < next_us)
+            next_us = deadline_us;
+    }
+    return next_us;
+}
+
 static tr_code execute_query(tr_sql_connection *c, portal *p, uint32_t most, tr_err *err)
 {
     if (!p->run.has_begun && count_runs(c->named) >= RUNS_MAX)

@@ -97,12 +97,25 @@ static void turn_away(tr_sql *sql, int fd)
     (void)close(fd);
 }
 
+/* A client that is no more, by a cable or a firewall, is found after two minutes of silence. */
+static void set_up(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {{IPPROTO_TCP, TCP_NODELAY, 1},
+                   {SOL_SOCKET, SO_KEEPALIVE, 1},
+                   {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+                   {IPPROTO_TCP, TCP_KEEPINTVL, 10},
+                   {IPPROTO_TCP, TCP_KEEPCNT, 6}};
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+                         sizeof options[i].value);
+}
+
 static void welcome(tr_sql *sql, int fd, const struct sockaddr_storage *peer)
 {
-    const int yes = 1;
     tr_sql_connection *c = NULL;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+    set_up(fd);
     (void)pthread_mutex_lock(&sql->mutex);
     if (sql->count < sql->options.connections_max)
         c = tr_alloc_zeroed(1, sizeof *c);

@@ -49,6 +49,10 @@ static tr_code check(tr_sql_connection *c, tr_str name, tr_str value, tr_err *er
         return tr_sql_fail(c, "22023", err, "client_encoding must be UTF8");
     if (tr_str_is(name, "standard_conforming_strings") && !is_one_of(value, yes))
         return tr_sql_fail(c, "22023", err, "standard_conforming_strings must be on");
+    int64_t ms;
+    if (tr_sql_is_duration(name) && !tr_sql_read_duration(value, &ms))
+        return tr_sql_fail(c, "22023", err, "invalid value for parameter \"%.*s\": \"%.*s\"",
+                           TR_STR_ARG(name), TR_STR_ARG(value));
     if (value.len > VALUE_BYTES_MAX || name.len > 128)
         return tr_sql_fail(c, "22023", err, "a setting of more than %d bytes", VALUE_BYTES_MAX);
     return TR_OK;

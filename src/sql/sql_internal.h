@@ -4,6 +4,7 @@
  *     listener.c    the port, threads, who may be cancelled by whom
  *     connection.c  start-up, password, messages one after the other, simple queries
  *     extended.c    Parse, Bind, Describe, Execute, Close: statements and portals by name
+ *     idle.c        while nothing comes from the client
  *     execute.c     a statement on its way through a worker; its rows, COPY
  *     session_write.c  one that writes, as a job
  */
@@ -81,6 +82,11 @@ TR_MUST_CHECK tr_code tr_sql_run_tag(tr_sql_connection *c, const tr_plan *plan, 
 TR_MUST_CHECK tr_code tr_sql_plan(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_plan *out,
                                   tr_err *err);
 
+/* idle.c: the next message has begun to come; false: the session is over. */
+bool tr_sql_await_message(tr_sql_connection *c);
+bool tr_sql_is_duration(tr_str name);                  /* a setting whose value is one */
+bool tr_sql_read_duration(tr_str text, int64_t *ms);   /* "500" (ms), "30s", "10min" ... */
+
 /* settings.c */
 TR_MUST_CHECK tr_code tr_sql_set(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
 void tr_sql_reset_settings(tr_sql_connection *c);
@@ -96,6 +102,8 @@ TR_MUST_CHECK tr_code tr_sql_close_named(tr_sql_connection *c, tr_body *body, tr
 typedef enum tr_portals { TR_PORTALS_ALL, TR_PORTALS_NOT_HELD, TR_PORTALS_OF_FAILURE } tr_portals;
 /* NOT_HELD: what ends with a transaction; OF_FAILURE: with one that is rolled back */
 void tr_sql_drop_portals(tr_sql_connection *c, tr_portals which);
+/* Those whose deadline has come let their workers go; the next deadline is returned, 0: none. */
+int64_t tr_sql_expire_portals(tr_sql_connection *c, int64_t now_us);
 /* PREPARE, DECLARE, CLOSE. */
 TR_MUST_CHECK tr_code tr_sql_prepare_named(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
 TR_MUST_CHECK tr_code tr_sql_declare(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
@@ -120,6 +128,7 @@ typedef struct tr_sql_run {
     bool is_quiet; /* rows are counted and not sent: MOVE */
     bool is_cut;   /* there are more rows than may go, and the client has been told */
     bool has_begun, is_done;
+    bool is_late; /* its deadline came while nobody fetched: the worker has gone */
 } tr_sql_run;
 
 /* sql  the plan's, its parameters filled in; formats: borrowed, NULL: all text */
@@ -132,6 +141,8 @@ TR_MUST_CHECK tr_code tr_sql_run_send(tr_sql_connection *c, tr_sql_run *run, uin
 TR_MUST_CHECK tr_code tr_sql_run_copy(tr_sql_connection *c, const tr_plan *plan, tr_sql_run *run,
                                       tr_err *err);
 void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run);
+/* The worker goes, and what it has sent stays: all rows, or is_late. */
+void tr_sql_run_let_go(tr_sql_connection *c, tr_sql_run *run);
 /* {"columns","params"}; returned. */
 TR_MUST_CHECK tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *plan, tr_str sql,
                                           json_t **out, tr_err *err);

@@ -72,6 +72,8 @@ static const setting settings[] = {
     {"extra_float_digits", "3"},
     {"lc_collate", "C"},
     {"is_superuser", "off"},
+    {"idle_session_timeout", "0"}, /* of its own: the server's holds besides */
+    {"idle_in_transaction_session_timeout", "0"},
 };
 
 /* What SET said; NULL: it did not. */
