@@ -23,7 +23,8 @@ static tr_code gather_identities(const tr_merge_out *out, uint32_t from, uint32_
                         .ctx = out->ctx,
                         .arenas = out->work->memory->scratch,
                         .count_key = out->count,
-                        .count_ctx = out->count_ctx};
+                        .count_ctx = out->count_ctx,
+                        .is_direct = tr_merge_is_direct(out->work, &out->identity_rows)};
     tr_code code =
         tr_gather_index(&groups, &out->work->memory->index, &gather, err);
     if (code == TR_OK)
@@ -102,6 +103,7 @@ tr_code tr_merge_columns(const tr_merge_out *out, uint32_t from, uint32_t to, tr
                         .matches = plan->records.matches,
                         .lane = plan->records.lane,
                         .is_one_per_lane = !plan->has_upsert && !work->is_lane_shared,
+                        .is_direct = plan->is_merged,
                         .arenas = work->memory->scratch,
                         .put = out->put,
                         .ctx = out->ctx};

@@ -34,6 +34,8 @@ struct tr_merge_memory {
     tr_arena rows;       /* keys, groups, times: as long as a partition */
     tr_arena index;      /* as long as a row group */
     tr_arena scratch[2]; /* as long as a column */
+    uint32_t *numbers;   /* 0, 1, 2 ... : groups of one row each */
+    uint32_t number_count;
 };
 typedef struct tr_merge_pool {
     pthread_mutex_t mutex;
@@ -114,6 +116,7 @@ typedef struct tr_merge_work {
     bool has_folded_events;
     const bool *has_identities_of; /* of profiles that are only events: whose identities matter; NULL: all */
     bool is_lane_shared;         /* a profile has several rows of one record dataset */
+    bool is_numbered;            /* record_groups are the memory's numbers: not to be written to */
     tr_rows clusters;            /* rows of members' runs; only of stitched profiles */
     tr_groups cluster_groups;    /* the profiles' rows in `clusters`; .start NULL until then */
     tr_rows members;             /* only with members */
@@ -159,6 +162,11 @@ TR_MUST_CHECK tr_code tr_merge_columns(const tr_merge_out *out, uint32_t from, u
 TR_MUST_CHECK tr_code tr_merge_begin(tr_merge_work *work, const atomic_bool *cancel, tr_err *err);
 /* The rows of the partition, by profile. */
 TR_MUST_CHECK tr_code tr_merge_walk(tr_merge_work *work, tr_err *err);
+/* Whether rows are those of the merged run, to be handed on as they are. */
+static inline bool tr_merge_is_direct(const tr_merge_work *work, const tr_rows *rows)
+{
+    return work->plan->is_merged && rows->slices == work->records.slices;
+}
 /* Fills work->keys. */
 TR_MUST_CHECK tr_code tr_merge_find_keys(tr_merge_work *work, tr_err *err);
 
@@ -173,7 +181,7 @@ TR_MUST_CHECK tr_code tr_merge_filter(tr_merge_work *work, tr_err *err);
  * events. */
 TR_MUST_CHECK tr_code tr_merge_sort_events(tr_merge_work *work, bool is_bounded, tr_err *err);
 /* Leaves only the groups whose flag is set. */
-void tr_merge_keep_groups(tr_merge_work *work, const bool *keep);
+TR_MUST_CHECK tr_code tr_merge_keep_groups(tr_merge_work *work, const bool *keep, tr_err *err);
 TR_MUST_CHECK tr_code tr_merge_work_origins(tr_merge_work *work, tr_arena *arena, tr_merge_origins *out,
                                             tr_err *err);
 /* Asks the plan's `keep` and leaves what it keeps. */

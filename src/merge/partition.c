@@ -49,11 +49,32 @@ static tr_code write_file(writing *w, tr_sink sink, tr_err *err)
     return code;
 }
 
+/* Every row of a merged run is a profile. */
+static tr_code number_profiles(tr_merge_work *work, tr_err *err)
+{
+    tr_merge_memory *memory = work->memory;
+    const uint32_t count = work->records.end - 1;
+    if (count + 2 > memory->number_count) {
+        uint32_t *numbers = tr_grow_array(memory->numbers, (size_t)count + 2, sizeof *numbers);
+        if (numbers == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
+        for (uint32_t i = 0; i < count + 2; i++)
+            numbers[i] = i;
+        memory->numbers = numbers;
+        memory->number_count = count + 2;
+    }
+    work->record_groups = (tr_groups){count, memory->numbers, memory->numbers + 1};
+    work->is_numbered = true;
+    return TR_OK;
+}
+
 tr_code tr_merge_walk(tr_merge_work *work, tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
     const bool reads_events = tr_merge_reads_events(plan);
     TR_TRY(tr_rows_of(&plan->records.borders, work->index, &work->memory->rows, &work->records, err));
+    if (plan->is_merged && !reads_events)
+        return number_profiles(work, err);
     if (reads_events)
         TR_TRY(tr_rows_of(&plan->events.borders, work->index, &work->memory->rows, &work->events, err));
     const tr_walk walk = {.records = &work->records, .events = reads_events ? &work->events : NULL,
@@ -69,7 +90,8 @@ static tr_code group_profiles(tr_merge_work *work, tr_merge_stats *stats, tr_err
     TR_TRY(tr_merge_walk(work, err));
     stats->profiles_seen = work->record_groups.count;
     stats->fragments = work->records.end - 1;
-    TR_TRY(tr_merge_rank(work, err));
+    if (!plan->is_merged)
+        TR_TRY(tr_merge_rank(work, err));
     if (!plan->spec.keep_evaluates)
         TR_TRY(tr_merge_filter(work, err));
     stats->profiles_kept = work->record_groups.count;

@@ -351,6 +351,7 @@ static void close_pool(tr_merge_pool *pool)
         tr_arena_free(&memory->index);
         tr_arena_free(&memory->scratch[0]);
         tr_arena_free(&memory->scratch[1]);
+        tr_free(memory->numbers);
         tr_free(memory);
     }
     (void)pthread_mutex_destroy(&pool->mutex);

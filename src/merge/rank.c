@@ -194,6 +194,24 @@ static void cut_groups(tr_merge_work *work, uint32_t count)
         work->event_groups.count = count;
 }
 
+/* Groups that may be written to. */
+static tr_code own_groups(tr_merge_work *work, tr_err *err)
+{
+    const tr_groups *groups = &work->record_groups;
+    const uint32_t count = groups->count;
+    if (!work->is_numbered)
+        return TR_OK;
+    uint32_t *start = tr_arena_alloc(&work->memory->rows, ((size_t)count + 1) * sizeof *start);
+    uint32_t *rows = tr_arena_alloc(&work->memory->rows, (size_t)count * sizeof *rows + 1);
+    if (start == NULL || rows == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", count);
+    memcpy(start, groups->start, ((size_t)count + 1) * sizeof *start);
+    memcpy(rows, groups->rows, (size_t)count * sizeof *rows);
+    work->record_groups = (tr_groups){count, start, rows};
+    work->is_numbered = false;
+    return TR_OK;
+}
+
 static bool stays(const tr_merge_work *work, uint32_t g)
 {
     const tr_merge_spec *spec = &work->plan->spec;
@@ -214,6 +232,9 @@ tr_code tr_merge_filter(tr_merge_work *work, tr_err *err)
     const bool drops_event_only = spec->keep_evaluates && !spec->with_event_only;
     if (!is_updated && !drops_event_only)
         return TR_OK;
+    TR_TRY(own_groups(work, err));
+    if (is_updated && work->plan->is_merged) /* it was not ranked */
+        TR_TRY(tr_rows_times(&work->records, TR_ROW_INGESTED, &work->memory->rows, &work->record_fold.ingested, err));
     if (is_updated && spec->with_event_only)
         TR_TRY(tr_merge_fold_events(work, err));
     uint32_t kept = 0;
@@ -224,14 +245,16 @@ tr_code tr_merge_filter(tr_merge_work *work, tr_err *err)
     return TR_OK;
 }
 
-void tr_merge_keep_groups(tr_merge_work *work, const bool *keep)
+tr_code tr_merge_keep_groups(tr_merge_work *work, const bool *keep, tr_err *err)
 {
     const uint32_t count = work->record_groups.count;
     uint32_t kept = 0;
     if (memchr(keep, false, count) == NULL)
-        return;
+        return TR_OK;
+    TR_TRY(own_groups(work, err));
     for (uint32_t g = 0; g < count; g++)
         if (keep[g])
             move_group(work, g, kept++);
     cut_groups(work, kept);
+    return TR_OK;
 }

@@ -24,6 +24,15 @@ uint32_t tr_merge_view_count(const tr_merge_view *view)
     return view->work->record_groups.count;
 }
 
+/* Whether the profiles are the rows of one row group. */
+static bool has_all_rows(const tr_merge_work *work)
+{
+    const tr_rows *rows = &work->records;
+    return work->is_numbered && rows->slice_count == 1 && rows->slices[0].from == 0 &&
+           rows->slices[0].rows ==
+               tr_parquet_group_rows(rows->runs[rows->slices[0].run]->file, rows->slices[0].group);
+}
+
 /* The first row of every profile tells its key. */
 tr_code tr_merge_find_keys(tr_merge_work *work, tr_err *err)
 {
@@ -35,6 +44,13 @@ tr_code tr_merge_find_keys(tr_merge_work *work, tr_err *err)
     uint8_t(*keys)[16] = tr_arena_array(arena, records->count, sizeof *keys);
     if (keys == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for the keys of %u profiles", records->count);
+    if (has_all_rows(work)) { /* of a merged run: read straight to where they belong */
+        const tr_slice *slice = &work->records.slices[0];
+        const tr_run *run = work->records.runs[slice->run];
+        TR_TRY(tr_parquet_read_keys(run->file, slice->group, run->key_leaf, keys, err));
+        work->keys = (const uint8_t(*)[16])keys;
+        return TR_OK;
+    }
     TR_TRY(tr_rows_keys(&work->records, arena, &own, err));
     if (tr_merge_walks_event_only(work->plan))
         TR_TRY(tr_rows_keys(&work->events, arena, &others, err));
@@ -183,6 +199,7 @@ static tr_code index_records(tr_merge_view *view, tr_err *err)
         return TR_OK;
     view->has_index = true;
     view->index.rows = &work->records;
+    view->index.is_direct = work->plan->is_merged;
     return tr_gather_index(&work->record_groups, &work->memory->rows, &view->index, err);
 }
 
@@ -217,6 +234,7 @@ static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *gr
                         .is_one_per_lane = rows == &k->work->records && !plan->has_upsert &&
                                            !k->work->is_lane_shared,
                         .is_verbatim = are_alone && hidden == 0 && is_one_each(groups),
+                        .is_direct = tr_merge_is_direct(k->work, rows),
                         .arenas = k->work->memory->scratch,
                         .put = keep_column,
                         .ctx = self.ctx};
@@ -226,6 +244,8 @@ static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *gr
         gather.owner = k->view->index.owner;
         gather.slice_of = k->view->index.slice_of;
         gather.first = k->view->index.first;
+        gather.pick = k->view->index.pick;
+        gather.is_direct = k->view->index.is_direct;
     } else {
         tr_arena_reset(&k->work->memory->index);
         TR_TRY(tr_gather_index(groups, &k->work->memory->index, &gather, err));
@@ -388,6 +408,5 @@ tr_code tr_merge_ask_keeper(tr_merge_work *work, tr_err *err)
     memset(keep, true, count);
     TR_TRY(plan->spec.keep(plan->spec.keep_ctx, work->index, &view, keep, err));
     work->has_identities_of = NULL;
-    tr_merge_keep_groups(work, keep);
-    return TR_OK;
+    return tr_merge_keep_groups(work, keep, err);
 }

@@ -41,8 +41,28 @@ static tr_code index_slices(const tr_groups *groups, tr_arena *arena, tr_gather 
     return TR_OK;
 }
 
+/* Which row of the slice each group has. */
+static tr_code index_direct(const tr_groups *groups, tr_arena *arena, tr_gather *gather, tr_err *err)
+{
+    const uint32_t count = groups->count, base = gather->rows->slices[0].base;
+    gather->groups = groups;
+    gather->pick = NULL;
+    if (count == gather->rows->end - base && groups->start[count] - groups->start[0] == count)
+        return TR_OK; /* all of them: rows are in one group each */
+    uint32_t *pick = tr_arena_alloc(arena, (size_t)count * sizeof *pick);
+    if (pick == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to index %u rows", count);
+    for (uint32_t g = 0; g < count; g++)
+        pick[g] = groups->start[g] < groups->start[g + 1] ? groups->rows[groups->start[g]] - base : UINT32_MAX;
+    gather->pick = pick;
+    return TR_OK;
+}
+
 tr_code tr_gather_index(const tr_groups *groups, tr_arena *arena, tr_gather *gather, tr_err *err)
 {
+    gather->is_direct = gather->is_direct && gather->rows->slice_count == 1;
+    if (gather->is_direct)
+        return index_direct(groups, arena, gather, err);
     const uint32_t rows_end = gather->rows->end;
     const uint64_t taken = groups->start[groups->count] - groups->start[0];
     uint32_t *first = tr_arena_alloc(arena, (size_t)groups->count * sizeof *first);
@@ -369,6 +389,53 @@ static tr_code gather_array(const tr_gather *gather, const tr_unit *unit, tr_are
     return TR_OK;
 }
 
+static bool is_anywhere(const tr_column *column)
+{
+    for (uint32_t e = 0; e < column->entries; e++)
+        if (column->def[e] > 0)
+            return true;
+    return false;
+}
+
+/* How many groups have each key of a map's key column: a row has a key once. */
+static tr_code count_direct(const tr_gather *gather, const tr_column *keys, tr_arena *arena, tr_err *err)
+{
+    uint64_t *counts = tr_arena_array(arena, (size_t)keys->values.count + 1, sizeof *counts);
+    if (counts == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u map keys", keys->values.count);
+    for (uint32_t e = 0; e < keys->entries; e++)
+        counts[keys->codes[e]]++;
+    for (uint32_t k = 0; k < keys->values.count; k++)
+        if (counts[k + 1] > 0)
+            gather->count_key(gather->count_ctx, keys->values.strings[k], counts[k + 1]);
+    return TR_OK;
+}
+
+static tr_code gather_direct(const tr_gather *gather, const tr_unit *unit, tr_err *err)
+{
+    const bool is_scalar = tr_kind_is_scalar(unit->type->kind);
+    tr_arena *arena = &gather->arenas[is_scalar ? 0 : 1];
+    for (uint32_t leaf = unit->first_leaf; leaf < unit->first_leaf + unit->leaf_count; leaf++) {
+        tr_column column;
+        bool is_there;
+        tr_arena_reset(arena);
+        TR_TRY(tr_gather_read(gather, &gather->rows->slices[0], leaf, arena, &column, &is_there, err));
+        if (!is_there || (is_scalar && column.values.count == 0))
+            return TR_OK;
+        if (gather->pick != NULL)
+            TR_TRY(tr_column_pick(arena, &column, gather->pick, gather->groups->count, &column, err));
+        column.leaf = &gather->shape->leaves[leaf];
+        if (leaf == unit->first_leaf && !is_scalar && !is_anywhere(&column))
+            return TR_OK;
+        if (leaf == unit->first_leaf && gather->count_key != NULL && unit->type->kind == TR_KIND_MAP)
+            TR_TRY(count_direct(gather, &column, arena, err));
+        if (gather->put == NULL)
+            return TR_OK;
+        TR_TRY(gather->put(gather->ctx, leaf, &column, err));
+    }
+    return TR_OK;
+}
+
 tr_code tr_gather_unit(const tr_gather *gather, uint32_t unit, tr_err *err)
 {
     tr_arena *arena = &gather->arenas[0];
@@ -376,6 +443,8 @@ tr_code tr_gather_unit(const tr_gather *gather, uint32_t unit, tr_err *err)
     if (gather->rows->slice_count == 0 || gather->groups->count == 0)
         return TR_OK;
     tr_arena_reset(arena);
+    if (gather->is_direct)
+        return gather_direct(gather, own, err);
     if (tr_kind_is_scalar(own->type->kind))
         return gather_scalar(gather, own->first_leaf, arena, err);
     if (own->type->kind == TR_KIND_ARRAY || gather->is_verbatim)

@@ -14,6 +14,9 @@
  * of the output its twin in a run by structure and kind. An array that lacks one of the output's leaves still
  * has its entries: their levels are borrowed from a leaf beside it.
  *
+ * DIRECT. When no group has two rows and all rows are of one slice (a merged run, merge/merge.h),
+ * there is nothing to decide: a leaf's column is handed on as it was read, or its rows are picked.
+ *
  * FEW OF MANY. When most rows are in no group (a filter removed their profiles), scalars are looked up row by
  * row, and only values that are taken come into the output's table.
  *
@@ -61,10 +64,13 @@ typedef struct tr_gather {
     uint32_t hidden_count;     /* hidden_run on */
     uint32_t hidden_run;
     bool is_one_per_lane;      /* no group has two rows of one lane */
+    bool is_direct;            /* groups have at most one row each, whose maps are united, and ascend */
     bool is_verbatim;          /* groups have one row each: maps are copied as they are, like arrays */
     const uint32_t *owner;     /* [rows->end] the group of a row, groups->count when it is in none; NULL: few */
     const uint32_t *first;     /* [groups->count] the first row of each group, or 0 */
     const uint32_t *slice_of;  /* per row of the groups, in their order: its slice; NULL unless few */
+    const uint32_t *pick;      /* is_direct: [groups->count] the row in the slice, UINT32_MAX: none; NULL:
+                                  every row in order */
     tr_arena *arenas;          /* [2] for a unit, for a leaf: reset by each use, memory kept */
     tr_gather_put put;         /* NULL: only count keys */
     void *ctx;
@@ -73,7 +79,8 @@ typedef struct tr_gather {
     void *count_ctx;
 } tr_gather;
 
-/* Fills owner (or slice_of) and first for groups of gather->rows; in the arena. */
+/* Fills owner (or slice_of) and first for groups of gather->rows, or pick; in the arena. Takes is_direct back when
+ * there are several slices. */
 TR_MUST_CHECK tr_code tr_gather_index(const tr_groups *groups, tr_arena *arena, tr_gather *gather,
                                       tr_err *err);
 
