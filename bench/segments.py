@@ -22,6 +22,7 @@ import duckdb
 NOW = "TIMESTAMPTZ '2024-03-15 12:00:00+00'"     # of segment_bench.c
 A, B = "eventType = 'type-3'", "eventType = 'type-1'"
 KINDS = 6
+MERGED = "tributary, merged before"  # by a server that keeps merged runs
 ALONE = "tributary, the expressions alone"
 
 
@@ -179,7 +180,9 @@ class Bench:
         return folder
 
     def prepare(self):
-        """Merged profiles and events as DuckDB writes them."""
+        """Merged profiles and events as DuckDB writes them; and the merged run that a server keeps."""
+        subprocess.run([self.program, "merge", str(self.source), "--out", str(self.fresh("merged-run"))], check=True,
+                       stdout=subprocess.DEVNULL)
         done = self.data / "merged.done"
         if done.exists() and done.read_text() == str(self.source):
             return
@@ -198,8 +201,9 @@ class Bench:
                               self.args.repeat)
         return found
 
-    def evaluate(self, name, segments):
-        """Members as Tributary tells them: results, and (segment, count, checksum)."""
+    def evaluate(self, name, segments, with_merged=False):
+        """Members as Tributary tells them: results, and (segment, count, checksum). with_merged: also out of the merged
+        run, which has to give the same."""
         expressions = self.data / f"{name}.pql"
         expressions.write_text("\n".join(segment.pql for segment in segments) + "\n")
         out = self.fresh(f"members-{name}")
@@ -209,8 +213,19 @@ class Bench:
         alone = found["tributary, one thread"].pop("alone")
         found["tributary"].pop("alone")
         found[ALONE] = {"seconds": alone}
-        return found, checksums(f"SELECT unnest(map_keys(segmentMembership['ups'])) AS segment, _tributary.key AS key "
-                                f"FROM '{out}/*.parquet'")
+        members = (f"SELECT unnest(map_keys(segmentMembership['ups'])) AS segment, _tributary.key AS key "
+                   f"FROM '{out}/*.parquet'")
+        expected = checksums(members)
+        if with_merged:
+            out = self.fresh(f"members-{name}")
+            found[MERGED] = self.tributary("evaluate", out, [*options, *self.merged_run()], self.args.threads)
+            found[MERGED].pop("alone")
+            if checksums(members) != expected:
+                raise SystemExit(f"segments {name}: the merged run gives other members")
+        return found, expected
+
+    def merged_run(self):
+        return ["--merged", str(self.data / "merged-run")]
 
     def peer(self, query, is_in_memory=False):
         out = self.fresh("peer") / "out.parquet"
@@ -246,7 +261,7 @@ def run(args, data, source, measured, checksum, people):
     def case(name, text, rows, results):
         cases.append({"case": f"segments {name}", "text": text, "rows": rows, "results": results})
 
-    found, expected = bench.evaluate("simple", simple())
+    found, expected = bench.evaluate("simple", simple(), with_merged=True)
     for who, query, is_in_memory in (("duckdb, merged Parquet", "simple", False), ("duckdb, merged table in memory", "simple", True),
                                      ("duckdb, merging first", "simple, merging", False)):
         bench.compare(found, expected, who, query, is_in_memory)
@@ -278,12 +293,17 @@ def tenth_exported(bench, checksum, profiles):
     everything = bench.tributary("export", full, [], threads)
     found = {"tributary": bench.tributary("export", some, ["--members", str(bench.data / "members-tenth")], threads)}
     found["tributary, all profiles"] = everything
+    kept = bench.fresh("export-merged")
+    found[MERGED] = bench.tributary("export", kept, ["--members", str(bench.data / "members-tenth"),
+                                                     *bench.merged_run()], threads)
     for run_of in found.values():
         run_of.pop("alone")
     found["duckdb, merged Parquet"], out = bench.peer("export")
     got, peers = checksum(sorted(some.glob("*.parquet"))), checksum([out])
     if got != peers or got[0] != rows_of(expected):
         raise SystemExit(f"export of a segment: Tributary has {got}, DuckDB {peers}")
+    if checksum(sorted(kept.glob("*.parquet"))) != got:
+        raise SystemExit("export of a segment: the merged run gives other profiles")
     shutil.rmtree(full)
     return {"case": "segments export", "text": f"an export of the {got[0]:,} of {profiles:,} profiles in a segment",
             "rows": got[0], "results": found}
@@ -294,6 +314,7 @@ def tenth_exported(bench, checksum, profiles):
 GOALS = [
     ("one simple segment: DuckDB over merged Parquet / the whole job, merging included", "simple",
      "duckdb, merged Parquet", "tributary", 3, True),
+    ("... DuckDB over merged Parquet / the whole job, merged before", "simple", "duckdb, merged Parquet", MERGED, 3, True),
     ("... DuckDB that has to merge first / the whole job", "simple", "duckdb, merging first", "tributary", 3, True),
     ("... DuckDB over a table in memory / the expression alone over columns in memory (CPU)", "simple",
      "duckdb, merged table in memory", ALONE, 3, True),
@@ -306,6 +327,7 @@ GOALS = [
      "duckdb window, events in memory", ALONE, 5, True),
     ("an export of the tenth that is in a segment / a full one", "export", "tributary", "tributary, all profiles",
      0.25, False),
+    ("... merged before / a full one", "export", MERGED, "tributary, all profiles", 0.25, False),
 ]
 
 

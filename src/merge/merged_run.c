@@ -173,7 +173,8 @@ static tr_code write_all(merging *m, tr_sink sink, tr_err *err)
     tr_code code = tr_run_footer(&m->cut, &footer, err);
     if (code == TR_OK) {
         const char *metadata[] = {TR_RUN_FOOTER, (const char *)footer.at, NULL};
-        code = tr_parquet_writer_open(sink, &m->shape, &(tr_parquet_options){.metadata = metadata}, &m->writer, err);
+        const tr_parquet_options options = {.metadata = metadata, .is_uncompressed = true};
+        code = tr_parquet_writer_open(sink, &m->shape, &options, &m->writer, err);
         for (uint32_t p = 0; p < tr_merge_partition_count(m->plan) && code == TR_OK; p++)
             code = write_partition(m, p, &next, err);
         if (code == TR_OK)

@@ -219,6 +219,7 @@ static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *gr
     const tr_shape *probe = plan->spec.probe;
     const bool are_alone = rows == &k->work->members;
     const uint32_t hidden = k->is_membership ? plan->spec.hidden_count : 0;
+    const bool are_verbatim = are_alone && hidden == 0 && is_one_each(groups);
     union { /* keep_column takes what every sink of columns takes */
         const keeping *own;
         void *ctx;
@@ -233,8 +234,8 @@ static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *gr
                         .hidden_run = are_alone ? 0 : plan->records.run_count,
                         .is_one_per_lane = rows == &k->work->records && !plan->has_upsert &&
                                            !k->work->is_lane_shared,
-                        .is_verbatim = are_alone && hidden == 0 && is_one_each(groups),
-                        .is_direct = tr_merge_is_direct(k->work, rows),
+                        .is_verbatim = are_verbatim,
+                        .is_direct = are_verbatim || tr_merge_is_direct(k->work, rows),
                         .arenas = k->work->memory->scratch,
                         .put = keep_column,
                         .ctx = self.ctx};

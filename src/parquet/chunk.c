@@ -394,7 +394,7 @@ tr_code tr_chunk_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *
                        .leaf = &writer->shape->leaves[leaf],
                        .column = column,
                        .chunk = chunk};
-    work.is_compressing = work.leaf->kind != TR_KIND_KEY;
+    work.is_compressing = work.leaf->kind != TR_KIND_KEY && !writer->is_uncompressed;
     *chunk = (tr_out_chunk){.is_put = true,
                             .entries = column->entries,
                             .values = count_values(column->codes, column->entries)};

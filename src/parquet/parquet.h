@@ -37,6 +37,7 @@ typedef struct tr_sink {
 typedef struct tr_parquet_options {
     uint32_t page_rows;    /* 0: 16,384 */
     int zstd_level;        /* 0: 1 */
+    bool is_uncompressed;  /* what is read over and over: nothing is compressed */
     const char *const *metadata; /* key, value, key, value, ..., NULL; for the footer; may be NULL */
 } tr_parquet_options;
 

@@ -46,6 +46,7 @@ tr_code tr_parquet_writer_open(tr_sink sink, const tr_shape *shape,
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a Parquet writer");
     writer->sink = sink;
     writer->shape = shape;
+    writer->is_uncompressed = o->is_uncompressed;
     writer->page_rows = o->page_rows == 0 ? PAGE_ROWS_DEFAULT : o->page_rows;
     writer->chunks = tr_alloc_zeroed(shape->leaf_count, sizeof *writer->chunks);
     writer->present = tr_alloc_zeroed(shape->type_count, sizeof *writer->present);

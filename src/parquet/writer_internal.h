@@ -75,6 +75,7 @@ typedef struct tr_encoder {
 struct tr_parquet_writer {
     tr_sink sink;
     const tr_shape *shape; /* borrowed */
+    bool is_uncompressed;
     uint32_t page_rows;
     ZSTD_CCtx *zstd;
     bool is_failed, is_in_group, is_finished;
