@@ -189,7 +189,7 @@ def test_a_kill_while_one_is_made_leaves_nothing_and_it_is_made_again(tmp_path, 
 
 
 def damage(server):
-    """Flips bytes of every page; whoever has it mapped sees them."""
+    """Flips bytes of every page; whoever has it mapped sees them, unless few rows are read: these stay decoded."""
     for path in files(server).values():
         os.chmod(path, 0o600)
         data = bytearray(path.read_bytes())
@@ -203,7 +203,7 @@ def test_damage_is_noticed_and_jobs_go_on_from_fragments(server):
     client = server.add_client("own", org=export_world.new_org())
     people = People(export_world.Api(server.url, client))
     world = people.world
-    world.ingest(world.crm, [world.row(n, firstName=f"a{n}", tier="gold") for n in range(30)])
+    world.ingest(world.crm, [world.row(n, firstName=f"a{n}", tier="gold") for n in range(100)])
     segment = people.tier("gold")
     rows = plain(world.rows(world.export()))
 
@@ -218,10 +218,10 @@ def test_damage_is_noticed_and_jobs_go_on_from_fragments(server):
 
     assert damaged(lambda: plain(world.rows(world.export()))) == rows
     people_now = damaged(lambda: people.run(segment))
-    assert people_now["metrics"]["segmentedProfileCounter"][segment] == 30
-    assert len(damaged(lambda: sql(world, server, client))) == 30
+    assert people_now["metrics"]["segmentedProfileCounter"][segment] == 100
+    assert len(damaged(lambda: sql(world, server, client))) == 100
     dry = damaged(lambda: people.api.call("POST", JOBS + "?dryRun=true", 200, world.body()))
-    assert dry["rows"] == 30
+    assert dry["rows"] == 100
 
     def preview():
         asked = people.api.call("POST", PREVIEWS, 201, {
@@ -230,7 +230,7 @@ def test_damage_is_noticed_and_jobs_go_on_from_fragments(server):
         until("the preview is ready",
               lambda: people.api.call("GET", f"{PREVIEWS}/{asked}")["state"] == "RESULT_READY")
         return people.api.call("GET", f"{ESTIMATES}/{asked}")
-    assert int(damaged(preview)["estimatedSize"]) == 30
+    assert int(damaged(preview)["estimatedSize"]) == 100
 
 
 def test_a_killed_export_goes_on_with_its_run_or_from_the_beginning(tmp_path):
