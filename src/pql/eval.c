@@ -179,9 +179,20 @@ static tr_code by_rows(tr_pql_run *run, const tr_pql_op *op, uint32_t count, tr_
                        const tr_pql_vec **out)
 {
     const tr_pql_vec *args[3] = {NULL};
+    if (op->kind == TR_PQL_OP_COMPARE) {
+        TR_TRY(tr_pql_count_test(run, op, out));
+        if (*out != NULL)
+            return TR_OK;
+    }
     for (uint32_t i = 0; i < op->arg_count; i++)
         TR_TRY(tr_pql_value(run, op->args[i], op->scope, &args[i]));
     return tr_pql_by_rows(run, op, args, count, arena, out);
+}
+
+/* Of what costs the same, that goes first which others want as well. */
+static bool is_dearer(const tr_pql_op *a, const tr_pql_op *b)
+{
+    return a->weight != b->weight ? a->weight > b->weight : a->uses < b->uses;
 }
 
 void tr_pql_sort_by_weight(const tr_pql_op **ops, uint32_t count)
@@ -189,7 +200,7 @@ void tr_pql_sort_by_weight(const tr_pql_op **ops, uint32_t count)
     for (uint32_t i = 1; i < count; i++) {
         const tr_pql_op *op = ops[i];
         uint32_t at = i;
-        for (; at > 0 && ops[at - 1]->weight > op->weight; at--)
+        for (; at > 0 && is_dearer(ops[at - 1], op); at--)
             ops[at] = ops[at - 1];
         ops[at] = op;
     }

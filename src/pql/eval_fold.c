@@ -62,7 +62,7 @@ typedef struct fold {
         *chain[TR_PQL_DEPTH_MAX * 2]; /* from the scope below the fold's own inwards */
     uint32_t chain_count;
     tr_pql_base *out; /* INT or NUM for sums; BOOL for any, all */
-    int64_t *counts;
+    int64_t *counts;  /* AVERAGE */
 } fold;
 
 static void add_integer(const fold *f, uint32_t owner, int64_t value)
@@ -129,7 +129,8 @@ static tr_code reduce_numbers(fold *f, const tr_pql_taken *rows)
         const uint32_t owner = tr_pql_owner_of(rows, i);
         if (tr_pql_base_is_null(base, at))
             continue;
-        f->counts[owner]++;
+        if (f->counts != NULL)
+            f->counts[owner]++;
         if (!is_extreme)
             add(f, owner, base, at);
         else if (is_better(f, owner, base, at))
@@ -218,11 +219,13 @@ static tr_code walk(fold *f, uint32_t depth)
     if (depth == f->chain_count)
         return reduce_rows(f);
     const tr_pql_level *level = f->chain[depth];
-    TR_TRY(tr_pql_value(f->run, level->array, level->parent, &lists));
-    const uint32_t rows = tr_pql_domain_of(f->run, level->parent)->count;
-    cut(f->run->pairs_max, lists, 0, rows, &to);
-    if (level->is_product && to < rows)
-        return walk_chunks(f, depth, lists, rows);
+    if (level->is_product) {
+        TR_TRY(tr_pql_value(f->run, level->array, level->parent, &lists));
+        const uint32_t rows = tr_pql_domain_of(f->run, level->parent)->count;
+        cut(f->run->pairs_max, lists, 0, rows, &to);
+        if (to < rows)
+            return walk_chunks(f, depth, lists, rows);
+    }
     TR_TRY(tr_pql_enter(f->run, level));
     return walk(f, depth + 1);
 }
@@ -240,9 +243,11 @@ static tr_code open_result(fold *f, uint32_t owners, tr_arena *arena)
                                  : is_integer ? TR_PQL_VEC_INT
                                               : TR_PQL_VEC_NUM;
     TR_TRY(tr_pql_base_make(arena, kind, owners, &f->out, f->run->err));
-    f->counts = tr_arena_array(arena, is_bool ? 0 : owners, sizeof *f->counts);
-    if (f->counts == NULL)
-        return tr_pql_out_of_memory(f->run);
+    if (r == TR_PQL_REDUCE_AVERAGE) {
+        f->counts = tr_arena_array(arena, owners, sizeof *f->counts);
+        if (f->counts == NULL)
+            return tr_pql_out_of_memory(f->run);
+    }
     if (is_bool) {
         memset(f->out->bools, r == TR_PQL_REDUCE_ALL, owners);
         return TR_OK;
@@ -285,5 +290,53 @@ tr_code tr_pql_fold_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **
     if (op->reduction == TR_PQL_REDUCE_AVERAGE)
         TR_TRY(finish_average(&f, owners, arena));
     *out = tr_pql_vec_make(arena, f.out);
+    return *out == NULL ? tr_pql_out_of_memory(run) : TR_OK;
+}
+
+/* ---- at least so many */
+
+/* count() compared with a whole number is count() >= `least`, or (is_below) the opposite. False: it
+ * is something else. */
+static bool is_threshold(const tr_pql_op *op, const tr_pql_op **counted, int64_t *least,
+                         bool *is_below)
+{
+    const bool is_turned = op->args[0]->kind == TR_PQL_OP_CONST;
+    const tr_pql_op *number = op->args[!is_turned];
+    const bool is_greater = op->fn == (is_turned ? TR_PQL_LT : TR_PQL_GT);
+    const bool is_at_most = op->fn == (is_turned ? TR_PQL_GE : TR_PQL_LE);
+    *counted = op->args[is_turned];
+    *is_below = is_at_most || op->fn == (is_turned ? TR_PQL_GT : TR_PQL_LT);
+    if (op->fn < TR_PQL_LT || op->fn > TR_PQL_GE || number->kind != TR_PQL_OP_CONST ||
+        number->literal.kind != TR_PQL_INTEGER || number->literal.integer == INT64_MAX)
+        return false;
+    *least = number->literal.integer + (is_greater || is_at_most);
+    return (*counted)->kind == TR_PQL_OP_REDUCE && (*counted)->reduction == TR_PQL_REDUCE_COUNT;
+}
+
+tr_code tr_pql_count_test(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out)
+{
+    const tr_pql_op *counted;
+    int64_t least;
+    bool is_below;
+    tr_pql_taken rows;
+    tr_pql_base *base;
+    *out = NULL;
+    if (!is_threshold(op, &counted, &least, &is_below) || counted->uses > 1 ||
+        counted->over->parent != counted->scope || counted->over->is_product)
+        return TR_OK;
+    tr_arena *arena = tr_pql_arena_of(run, op->scope);
+    const uint32_t owners = tr_pql_domain_of(run, op->scope)->count;
+    TR_TRY(tr_pql_base_make(arena, TR_PQL_VEC_BOOL, owners, &base, run->err));
+    memset(base->bools, is_below != (least <= 0), owners);
+    TR_TRY(tr_pql_enter(run, counted->over));
+    TR_TRY(tr_pql_take(run, counted, &rows));
+    /* Rows are ascending: those of one owner follow each other. */
+    for (uint32_t i = least < 1 || least > rows.count ? rows.count : (uint32_t)least - 1;
+         i < rows.count; i++) {
+        const uint32_t owner = tr_pql_owner_of(&rows, i);
+        if (tr_pql_owner_of(&rows, i - ((uint32_t)least - 1)) == owner)
+            base->bools[owner] = !is_below;
+    }
+    *out = tr_pql_vec_make(arena, base);
     return *out == NULL ? tr_pql_out_of_memory(run) : TR_OK;
 }

@@ -4,6 +4,7 @@
  *     eval.c         a run: scopes into domains, operations into vectors, each once
  *     eval_source.c  columns of the partition as vectors over their rows and elements
  *     eval_scalar.c  numbers, booleans, times, one row at a time
+ *     eval_range.c   numbers and times compared with a constant
  *     eval_text.c    strings
  *     eval_list.c    arrays and maps as values
  *     eval_take.c    which items a fold looks at
@@ -161,11 +162,31 @@ TR_MUST_CHECK tr_code tr_pql_scalar(tr_pql_run *run, const tr_pql_op *op,
                                     tr_pql_base **out);
 TR_MUST_CHECK tr_code tr_pql_text(tr_pql_run *run, const tr_pql_op *op,
                                   const tr_pql_vec *const *args, uint32_t count, tr_pql_base *out);
+/* COMPARE and OCCURS of numbers or times and a constant: which of `of` it holds for. Null is in no
+ * range, nor outside of one. */
+typedef struct tr_pql_range {
+    const tr_pql_vec *of;
+    bool are_integers;    /* the window tells, else [low, high]: inside, or window.is_outside */
+    tr_pql_window window; /* of integers and times */
+    double low, high;
+} tr_pql_range;
+/* False: it is something else. */
+bool tr_pql_range_of(const tr_pql_op *op, const tr_pql_vec *const *args, tr_pql_range *out);
+/* A bool for each of the first rows of x. */
+void tr_pql_range_test(const tr_pql_range *range, const tr_pql_vec *x, uint32_t count,
+                       uint8_t *out);
+/* Which of these rows are in it; *out has room for all, and may be `rows`. */
+uint32_t tr_pql_range_keep(const tr_pql_range *range, const uint32_t *rows, uint32_t count,
+                           uint32_t *out);
 /* Operations that make vectors from vectors. */
 TR_MUST_CHECK tr_code tr_pql_list(tr_pql_run *run, const tr_pql_op *op,
                                   const tr_pql_vec *const *args, uint32_t count, tr_arena *arena,
                                   const tr_pql_vec **out);
 TR_MUST_CHECK tr_code tr_pql_fold_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out);
+/* count() of some items, compared with a whole number, without counting; *out NULL: `op` is
+ * something else. */
+TR_MUST_CHECK tr_code tr_pql_count_test(tr_pql_run *run, const tr_pql_op *op,
+                                        const tr_pql_vec **out);
 TR_MUST_CHECK tr_code tr_pql_group_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out);
 TR_MUST_CHECK tr_code tr_pql_chain_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out);
 /* Which rows of a CHAIN's scope have its elements in order, times between them left aside: all

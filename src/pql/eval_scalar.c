@@ -213,8 +213,6 @@ static void occurs(const tr_pql_op *op, const tr_pql_vec *const *args, uint32_t 
 {
     const tr_pql_vec *x = args[0], *first = args[1], *second = op->arg_count > 2 ? args[2] : first;
     const bool are_times = is_time(x) && is_time(first) && is_time(second);
-    tr_pql_edges edges = {{0, 0}, {0, 0}};
-    bool has_edges = false; /* those of the one anchor */
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t at = tr_pql_at(x, i), a = tr_pql_at(first, i), b = tr_pql_at(second, i);
         out[i] = TR_PQL_FALSE;
@@ -223,11 +221,8 @@ static void occurs(const tr_pql_op *op, const tr_pql_vec *const *args, uint32_t 
             continue;
         const tr_pql_anchor anchor = {.span = tr_pql_span_at(first->base, a),
                                       .is_instant = first->base->kind == TR_PQL_VEC_TIME};
-        if (!has_edges)
-            edges = tr_pql_edges_of(&op->time, anchor);
-        has_edges = first->is_constant;
-        out[i] = tr_pql_occurs_between(&op->time, x->base->ints[at], anchor,
-                                       tr_pql_span_at(second->base, b), &edges);
+        out[i] =
+            tr_pql_occurs(&op->time, x->base->ints[at], anchor, tr_pql_span_at(second->base, b));
     }
 }
 
@@ -320,6 +315,7 @@ tr_code tr_pql_scalar(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec *co
                       uint32_t count, tr_arena *arena, tr_pql_base **out)
 {
     tr_pql_base *base;
+    tr_pql_range range;
     TR_TRY(open(run, op, count, arena, &base));
     *out = base;
     switch ((int)op->kind) {
@@ -332,14 +328,22 @@ tr_code tr_pql_scalar(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec *co
             arithmetic(op->fn, args[0], args[1], count, base);
         break;
     case TR_PQL_OP_COMPARE:
-        if (op->fn == TR_PQL_EQ || op->fn == TR_PQL_NE)
+        if (tr_pql_range_of(op, args, &range))
+            tr_pql_range_test(&range, range.of, count, base->bools);
+        else if (op->fn == TR_PQL_EQ || op->fn == TR_PQL_NE)
             return equality(run, op->fn, args[0], args[1], count, base->bools);
-        order(op->fn, args[0], args[1], count, base->bools);
+        else
+            order(op->fn, args[0], args[1], count, base->bools);
         break;
     case TR_PQL_OP_TEXT:
     case TR_PQL_OP_REGEX: return tr_pql_text(run, op, args, count, base);
     case TR_PQL_OP_IN: return is_in(run, args[0], args[1], count, arena, base->bools);
-    case TR_PQL_OP_OCCURS: occurs(op, args, count, base->bools); break;
+    case TR_PQL_OP_OCCURS:
+        if (tr_pql_range_of(op, args, &range))
+            tr_pql_range_test(&range, range.of, count, base->bools);
+        else
+            occurs(op, args, count, base->bools);
+        break;
     case TR_PQL_OP_DAY: day_of(args[0], count, base); break;
     case TR_PQL_OP_DATE: date(args, count, base); break;
     case TR_PQL_OP_DATE_PART: date_part(op->fn, args[0], count, base); break;

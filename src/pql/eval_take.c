@@ -52,23 +52,6 @@ static tr_code conditions_of(const tr_pql_run *run, const tr_pql_op *op, tr_aren
     return TR_OK;
 }
 
-/* Which of the rows (NULL: [0, count)) are true; *out has room for all. */
-static uint32_t keep_true(const tr_pql_vec *mask, const uint32_t *rows, uint32_t count,
-                          uint32_t *out)
-{
-    const uint8_t *bools = mask->base->bools;
-    const uint32_t *index = mask->index;
-    uint32_t kept = 0;
-    if (mask->base->kind != TR_PQL_VEC_BOOL || (mask->is_constant && bools[0] != TR_PQL_TRUE))
-        return 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t at = mask->is_constant ? 0 : index == NULL ? i : index[i];
-        out[kept] = rows == NULL ? i : rows[i];
-        kept += bools[at] == TR_PQL_TRUE;
-    }
-    return kept;
-}
-
 /* ---- values of some rows */
 
 static bool is_by_rows(const tr_pql_op *op)
@@ -129,12 +112,65 @@ tr_code tr_pql_value_at(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level
 
 /* ---- the rows */
 
+/* Which of these rows are true; *out has room for all, and may be `rows`. `mask` has a value for
+ * each of them, or (is_whole) for all rows of the scope. */
+static uint32_t keep_true(const tr_pql_vec *mask, bool is_whole, const uint32_t *rows,
+                          uint32_t count, uint32_t *out)
+{
+    const uint8_t *bools = mask->base->bools;
+    const uint32_t *index = mask->index;
+    uint32_t kept = 0;
+    if (mask->base->kind != TR_PQL_VEC_BOOL || (mask->is_constant && bools[0] != TR_PQL_TRUE))
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t row = rows[i], own = is_whole ? row : i;
+        const uint32_t at = mask->is_constant ? 0 : index == NULL ? own : index[own];
+        out[kept] = row;
+        kept += bools[at] == TR_PQL_TRUE;
+    }
+    return kept;
+}
+
+/* Numbers or times in a range are looked up where they are. */
+static tr_code find_range(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level,
+                          tr_pql_range *out, bool *is_range)
+{
+    const tr_pql_vec *args[3] = {NULL};
+    *is_range = op->kind == TR_PQL_OP_COMPARE || op->kind == TR_PQL_OP_OCCURS;
+    for (uint32_t i = 0; i < op->arg_count && *is_range; i++)
+        *is_range = op->args[i]->scope == run->program->constant || !is_by_rows(op->args[i]);
+    for (uint32_t i = 0; i < op->arg_count && *is_range; i++)
+        TR_TRY(tr_pql_value(run, op->args[i], level, &args[i]));
+    *is_range = *is_range && tr_pql_range_of(op, args, out);
+    return TR_OK;
+}
+
+/* Leaves the rows where a condition is true; `out` has room for all. */
+static tr_code keep_rows(tr_pql_run *run, const tr_pql_op *op, const tr_pql_level *level,
+                         tr_pql_taken *rows, uint32_t *out)
+{
+    const tr_pql_vec *mask;
+    bool is_whole, is_range = false;
+    tr_pql_range range;
+    TR_TRY(is_shared(run, op, level, rows->count, &is_whole));
+    if (!is_whole)
+        TR_TRY(find_range(run, op, level, &range, &is_range));
+    if (is_range) {
+        rows->count = tr_pql_range_keep(&range, rows->at, rows->count, out);
+    } else {
+        TR_TRY(is_whole ? tr_pql_value(run, op, level, &mask)
+                        : value_of_rows(run, op, level, rows, &mask));
+        rows->count = keep_true(mask, is_whole, rows->at, rows->count, out);
+    }
+    rows->at = out;
+    return TR_OK;
+}
+
 tr_code tr_pql_take(tr_pql_run *run, const tr_pql_op *op, tr_pql_taken *out)
 {
     tr_arena *arena = tr_pql_arena_of(run, op->over);
     const tr_pql_op **ops;
     uint32_t count;
-    const tr_pql_vec *mask;
     *out = (tr_pql_taken){.count = tr_pql_domain_of(run, op->over)->count};
     TR_TRY(conditions_of(run, op, arena, &ops, &count));
     if (count > 0)
@@ -143,10 +179,7 @@ tr_code tr_pql_take(tr_pql_run *run, const tr_pql_op *op, tr_pql_taken *out)
         count < 2 ? NULL : tr_arena_alloc(arena, (size_t)out->count * sizeof *rows + 1);
     if (count > 1 && rows == NULL)
         return tr_pql_out_of_memory(run);
-    for (uint32_t i = 1; i < count && out->count > 0; i++) {
-        TR_TRY(tr_pql_value_at(run, ops[i], op->over, out, &mask));
-        out->count = keep_true(mask, out->at, out->count, rows);
-        out->at = rows;
-    }
+    for (uint32_t i = 1; i < count && out->count > 0; i++)
+        TR_TRY(keep_rows(run, ops[i], op->over, out, rows));
     return tr_pql_rows_above(run, op->over, op->scope, &out->owner);
 }

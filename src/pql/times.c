@@ -118,16 +118,18 @@ bool tr_pql_day_at(int64_t year, int64_t month, int64_t day, tr_pql_span *out)
     return true;
 }
 
-static bool is_within(int64_t x, tr_pql_span span)
-{
-    return span.lo <= x && x <= span.hi;
-}
+/* ---- occurs */
 
-tr_pql_edges tr_pql_edges_of(const tr_pql_time *time, tr_pql_anchor a)
+static const tr_pql_span empty = {1, 0};
+
+/* An anchor moved by a time's distance, to both sides. */
+typedef struct edges {
+    tr_pql_span back, forward;
+} edges;
+
+static edges edges_of(const tr_pql_time *time, tr_pql_anchor a)
 {
-    tr_pql_edges to = {.back = a.span, .forward = a.span};
-    if (time->kind != TR_PQL_TIME_RELATIVE)
-        return to;
+    edges to;
     to.back.lo = tr_pql_shift(a.span.lo, -time->amount, time->unit);
     to.forward.lo = tr_pql_shift(a.span.lo, time->amount, time->unit);
     if (a.is_instant) {
@@ -140,73 +142,72 @@ tr_pql_edges tr_pql_edges_of(const tr_pql_time *time, tr_pql_anchor a)
     return to;
 }
 
-static bool is_before(const tr_pql_time *time, int64_t x, tr_pql_anchor a, int64_t edge)
+static tr_pql_span before(const tr_pql_time *time, tr_pql_anchor a, int64_t edge)
 {
-    const bool is_left = a.is_instant ? x <= a.span.lo : x < a.span.lo;
+    const int64_t end = a.is_instant ? a.span.lo : a.span.lo - 1;
     switch ((int)time->comparison) {
-    case TR_PQL_LT: return edge < x && is_left;
-    case TR_PQL_LE: return edge <= x && is_left;
-    case TR_PQL_GT: return x < edge;
-    default: return x <= edge;
+    case TR_PQL_LT: return (tr_pql_span){edge + 1, end};
+    case TR_PQL_LE: return (tr_pql_span){edge, end};
+    case TR_PQL_GT: return (tr_pql_span){INT64_MIN, edge - 1};
+    default: return (tr_pql_span){INT64_MIN, edge};
     }
 }
 
-static bool is_after(const tr_pql_time *time, int64_t x, tr_pql_anchor a, int64_t edge)
+static tr_pql_span after(const tr_pql_time *time, tr_pql_anchor a, int64_t edge)
 {
-    const bool is_right = a.is_instant ? x >= a.span.hi : x > a.span.hi;
+    const int64_t begin = a.is_instant ? a.span.hi : a.span.hi + 1;
     switch ((int)time->comparison) {
-    case TR_PQL_LT: return x < edge && is_right;
-    case TR_PQL_LE: return x <= edge && is_right;
-    case TR_PQL_GT: return x > edge;
-    default: return x >= edge;
+    case TR_PQL_LT: return (tr_pql_span){begin, edge - 1};
+    case TR_PQL_LE: return (tr_pql_span){begin, edge};
+    case TR_PQL_GT: return (tr_pql_span){edge + 1, INT64_MAX};
+    default: return (tr_pql_span){edge, INT64_MAX};
     }
 }
 
-static bool is_from(const tr_pql_time *time, int64_t x, const tr_pql_edges *to)
+static tr_pql_window from(const tr_pql_time *time, const edges *to)
 {
-    const int64_t back = to->back.lo, forward = to->forward.hi;
-    switch ((int)time->comparison) {
-    case TR_PQL_LT: return back < x && x < forward;
-    case TR_PQL_LE: return back <= x && x <= forward;
-    case TR_PQL_GT: return x < back || x > forward;
-    default: return x <= back || x >= forward;
-    }
+    const bool has_edges = time->comparison == TR_PQL_LE || time->comparison == TR_PQL_GT;
+    const tr_pql_span near = {to->back.lo + !has_edges, to->forward.hi - !has_edges};
+    return (tr_pql_window){.spans = {near, empty},
+                           .is_outside =
+                               time->comparison == TR_PQL_GT || time->comparison == TR_PQL_GE};
 }
 
-static bool is_at_distance(const tr_pql_time *time, int64_t x, tr_pql_anchor a,
-                           const tr_pql_edges *to)
+static tr_pql_window at_distance(const tr_pql_time *time, tr_pql_anchor a)
 {
-    if (time->comparison == TR_PQL_EQ || time->comparison == TR_PQL_NE) {
-        const bool is_back = is_within(x, to->back), is_forward = is_within(x, to->forward);
-        const bool is_it = time->direction == TR_PQL_BEFORE  ? is_back
-                           : time->direction == TR_PQL_AFTER ? is_forward
-                                                             : is_back || is_forward;
-        return is_it == (time->comparison == TR_PQL_EQ);
-    }
+    const edges to = edges_of(time, a);
+    if (time->comparison == TR_PQL_EQ || time->comparison == TR_PQL_NE)
+        return (tr_pql_window){.spans = {time->direction == TR_PQL_AFTER ? empty : to.back,
+                                         time->direction == TR_PQL_BEFORE ? empty : to.forward},
+                               .is_outside = time->comparison == TR_PQL_NE};
     if (time->direction == TR_PQL_FROM)
-        return is_from(time, x, to);
-    return time->direction == TR_PQL_BEFORE ? is_before(time, x, a, to->back.lo)
-                                            : is_after(time, x, a, to->forward.hi);
+        return from(time, &to);
+    return (tr_pql_window){.spans = {time->direction == TR_PQL_BEFORE
+                                         ? before(time, a, to.back.lo)
+                                         : after(time, a, to.forward.hi),
+                                     empty}};
+}
+
+tr_pql_window tr_pql_window_of(const tr_pql_time *time, tr_pql_anchor anchor, tr_pql_span second)
+{
+    tr_pql_window window = {.spans = {anchor.span, empty}};
+    switch (time->kind) {
+    case TR_PQL_TIME_ON: return window;
+    case TR_PQL_TIME_BETWEEN: window.spans[0].hi = second.hi; return window;
+    case TR_PQL_TIME_RELATIVE: return at_distance(time, anchor);
+    case TR_PQL_TIME_DIRECTION: break;
+    }
+    if (time->direction == TR_PQL_BEFORE)
+        window.spans[0] = (tr_pql_span){INT64_MIN, anchor.span.lo - 1};
+    else if (time->direction == TR_PQL_AFTER)
+        window.spans[0] = (tr_pql_span){anchor.span.hi + 1, INT64_MAX};
+    else
+        window.is_outside = true;
+    return window;
 }
 
 bool tr_pql_occurs(const tr_pql_time *time, int64_t x, tr_pql_anchor anchor, tr_pql_span second)
 {
-    const tr_pql_edges edges = tr_pql_edges_of(time, anchor);
-    return tr_pql_occurs_between(time, x, anchor, second, &edges);
-}
-
-bool tr_pql_occurs_between(const tr_pql_time *time, int64_t x, tr_pql_anchor anchor,
-                           tr_pql_span second, const tr_pql_edges *edges)
-{
-    switch (time->kind) {
-    case TR_PQL_TIME_ON: return is_within(x, anchor.span);
-    case TR_PQL_TIME_BETWEEN: return anchor.span.lo <= x && x <= second.hi;
-    case TR_PQL_TIME_RELATIVE: return is_at_distance(time, x, anchor, edges);
-    case TR_PQL_TIME_DIRECTION: break;
-    }
-    if (time->direction == TR_PQL_BEFORE)
-        return x < anchor.span.lo;
-    if (time->direction == TR_PQL_AFTER)
-        return x > anchor.span.hi;
-    return x < anchor.span.lo || x > anchor.span.hi;
+    const tr_pql_window window = tr_pql_window_of(time, anchor, second);
+    return tr_pql_is_in_window(&window, x);
 }

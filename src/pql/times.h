@@ -29,15 +29,25 @@ typedef struct tr_pql_anchor {
     tr_pql_span span;
     bool is_instant;
 } tr_pql_anchor;
-/* x occurs ...; second is used by `between` only. */
-bool tr_pql_occurs(const tr_pql_time *time, int64_t x, tr_pql_anchor anchor, tr_pql_span second);
 
-/* An anchor moved by a time's distance: worked out once when many instants are asked about one. */
-typedef struct tr_pql_edges {
-    tr_pql_span back, forward;
-} tr_pql_edges;
-tr_pql_edges tr_pql_edges_of(const tr_pql_time *time, tr_pql_anchor anchor);
-bool tr_pql_occurs_between(const tr_pql_time *time, int64_t x, tr_pql_anchor anchor,
-                           tr_pql_span second, const tr_pql_edges *edges);
+/* When something occurs: in one of two spans, or (is_outside) in neither. A span that ends before
+ * it begins is empty. */
+typedef struct tr_pql_window {
+    tr_pql_span spans[2];
+    bool is_outside;
+} tr_pql_window;
+/* second  used by `between` only */
+tr_pql_window tr_pql_window_of(const tr_pql_time *time, tr_pql_anchor anchor, tr_pql_span second);
+
+static inline bool tr_pql_is_in_window(const tr_pql_window *window, int64_t x)
+{
+    const tr_pql_span *a = &window->spans[0], *b = &window->spans[1];
+    const unsigned is_in = ((unsigned)(x >= a->lo) & (unsigned)(x <= a->hi)) |
+                           ((unsigned)(x >= b->lo) & (unsigned)(x <= b->hi));
+    return (is_in ^ (unsigned)window->is_outside) != 0;
+}
+
+/* x occurs ... */
+bool tr_pql_occurs(const tr_pql_time *time, int64_t x, tr_pql_anchor anchor, tr_pql_span second);
 
 #endif
