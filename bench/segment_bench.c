@@ -22,6 +22,7 @@
 #include "pql/check.h"
 #include "pql/pql.h"
 #include "pql/program.h"
+#include "segment/mask_rows.h"
 #include "segment/membership.h"
 #include "segment/select.h"
 
@@ -162,26 +163,42 @@ static tr_code read_column(void *ctx, tr_pql_table table, uint32_t leaf, const t
     return TR_OK;
 }
 
-static tr_code write_members(bench *b, uint32_t partition, reading *r, uint8_t **masks, tr_err *err)
+static tr_code add_members(const bench *b, tr_membership_writer *writer, reading *r,
+                           const uint8_t *const *masks, uint64_t *members, tr_err *err)
 {
     const uint8_t(*keys)[16];
     const uint32_t profiles = tr_merge_view_count(r->view),
                    count = tr_pql_program_count(b->program);
+    tr_membership_entry *all = tr_arena_array(&r->arena, count, sizeof *all);
+    tr_membership_entry *own = tr_arena_array(&r->arena, count, sizeof *own);
+    if (all == NULL || own == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for members");
+    for (uint32_t s = 0; s < count; s++) {
+        TR_TRY(tr_membership_segment(writer, b->ids[s], &all[s].segment, err));
+        all[s].member = (tr_member){TR_REALIZED, NOW_US};
+    }
+    TR_TRY(tr_merge_view_keys(r->view, &keys, err));
+    tr_mask_rows rows;
+    TR_TRY(tr_mask_rows_make(masks, count, profiles, &r->arena, &rows, err));
+    for (uint32_t p = 0; p < profiles; p++) {
+        uint32_t found = 0;
+        for (uint32_t w = 0; w < rows.words; w++)
+            for (uint64_t left = tr_mask_row(&rows, p)[w]; left != 0; left &= left - 1)
+                own[found++] = all[w * 64 + (uint32_t)__builtin_ctzll(left)];
+        TR_TRY(tr_membership_add(writer, keys[p], own, found, err));
+        *members += found;
+    }
+    return TR_OK;
+}
+
+static tr_code write_members(bench *b, uint32_t partition, reading *r, uint8_t **masks, tr_err *err)
+{
     tr_membership_writer *writer = NULL;
     tr_file file = TR_FILE_NONE;
     char path[512];
     uint64_t members = 0;
-    TR_TRY(tr_merge_view_keys(r->view, &keys, err));
     TR_TRY(tr_membership_writer_open(NOW_US, "bench", &writer, err));
-    tr_code code = TR_OK;
-    for (uint32_t p = 0; p < profiles && code == TR_OK; p++)
-        for (uint32_t s = 0; s < count && code == TR_OK; s++) {
-            if (!masks[s][p])
-                continue;
-            code = tr_membership_add(writer, keys[p], b->ids[s], (tr_member){TR_REALIZED, NOW_US},
-                                     err);
-            members++;
-        }
+    tr_code code = add_members(b, writer, r, (const uint8_t *const *)masks, &members, err);
     (void)snprintf(path, sizeof path, "%s/part-%05u.parquet", b->options->out, partition);
     if (code == TR_OK)
         code = tr_file_replace(path, &file, err);

@@ -3,8 +3,11 @@
  * evaluation.h.
  *
  * Segment ids of the old entries are looked up once per dictionary code, not once per entry.
+ * Definitions are walked in the order of their ids, and only those that hold for a profile or did
+ * before (mask_rows.h): their PLACE is their number in that order.
  */
 #include "segment/evaluation_internal.h"
+#include "segment/mask_rows.h"
 
 #define ENTRY_CARRIED (UINT32_MAX - 1) /* another segment of this policy: it stays as it is */
 #define ENTRY_ENDS UINT32_MAX          /* deleted, or of another policy */
@@ -15,10 +18,10 @@ typedef struct counts { /* of one definition */
     int64_t us;
 } counts;
 
-typedef struct entry { /* of one profile, after the job */
-    tr_str segment;
-    tr_member member;
-} entry;
+typedef struct place {            /* a definition in the order of ids, those left out not counted */
+    uint32_t definition, segment; /* segment: its number in the writer */
+    tr_str id;
+} place;
 
 typedef struct maker {
     const tr_evaluation *evaluation;
@@ -31,10 +34,15 @@ typedef struct maker {
     int64_t *times;
     tr_column *members; /* of segmentMembership, the server's own alone */
     tr_membership_leaves leaves;
-    uint32_t *meaning;           /* per segment code: a definition, CARRIED or ENDS */
+    uint32_t *meaning;           /* per segment code: a place, CARRIED or ENDS */
+    uint32_t *carried;           /* per segment code that is carried: its number in the writer */
     const tr_column *namespaces; /* keys of identityMap; NULL: the schema has none */
-    tr_member *before;           /* [definitions] of one profile */
-    entry *entries;              /* [entry_cap] of one profile */
+    place *places;
+    uint32_t place_count;
+    tr_mask_rows rows;            /* bits of places: who matches; then, who matches or did */
+    tr_member *before;            /* [place_count] of one profile */
+    tr_membership_entry *entries; /* [entry_cap] of one profile, after the job */
+    tr_str *ids;                  /* [entry_cap] theirs */
     uint32_t entry_cap, entry_count;
     counts *counts; /* [definitions] */
     tr_membership_writer *writer;
@@ -55,9 +63,12 @@ static const char *id_of(const maker *m, uint32_t definition)
 static uint32_t meaning_of(const maker *m, tr_str id)
 {
     const json_t *carried = json_object_get(m->evaluation->json, "carried");
-    for (uint32_t d = 0; d < m->definitions; d++)
+    for (uint32_t i = 0; i < m->place_count; i++)
+        if (tr_str_equal(id, m->places[i].id))
+            return i;
+    for (uint32_t d = 0; d < m->definitions; d++) /* one that is left out */
         if (tr_str_is(id, id_of(m, d)))
-            return tr_evaluator_has(m->evaluation->evaluator, d) ? d : ENTRY_CARRIED;
+            return ENTRY_CARRIED;
     for (size_t i = 0; i < json_array_size(carried); i++)
         if (tr_str_is(id, json_string_value(json_array_get(carried, i))))
             return ENTRY_CARRIED;
@@ -77,10 +88,15 @@ static tr_code read_members(maker *m, tr_err *err)
     TR_TRY(tr_merge_view_members(m->view, &m->arena, m->members, err));
     const tr_column *segments = &m->members[m->leaves.segment];
     m->meaning = tr_arena_array(&m->arena, (size_t)segments->values.count + 1, sizeof *m->meaning);
-    if (m->meaning == NULL)
+    m->carried = tr_arena_array(&m->arena, (size_t)segments->values.count + 1, sizeof *m->carried);
+    if (m->meaning == NULL || m->carried == NULL)
         return no_memory(err);
-    for (uint32_t i = 0; i < segments->values.count; i++)
-        m->meaning[i + 1] = meaning_of(m, segments->values.strings[i]);
+    for (uint32_t i = 0; i < segments->values.count; i++) {
+        const tr_str id = segments->values.strings[i];
+        m->meaning[i + 1] = meaning_of(m, id);
+        if (m->meaning[i + 1] == ENTRY_CARRIED)
+            TR_TRY(tr_membership_segment(m->writer, id, &m->carried[i + 1], err));
+    }
     m->entry_cap = m->definitions;
     for (uint32_t p = 0; p < m->profiles; p++) {
         const uint32_t own = segments->row_start[p + 1] - segments->row_start[p];
@@ -95,9 +111,9 @@ static tr_code want_members(maker *m, tr_err *err)
     bool *wanted = tr_arena_array(&m->arena, (size_t)m->profiles + 1, sizeof *wanted);
     if (wanted == NULL)
         return no_memory(err);
-    for (uint32_t d = 0; d < m->definitions; d++)
-        for (uint32_t p = 0; p < m->profiles; p++)
-            wanted[p] |= m->masks[d][p] != 0;
+    for (uint32_t p = 0; p < m->profiles; p++)
+        for (uint32_t word = 0; word < m->rows.words; word++)
+            wanted[p] = wanted[p] || tr_mask_row(&m->rows, p)[word] != 0;
     tr_merge_view_want_identities(m->view, wanted);
     return TR_OK;
 }
@@ -126,6 +142,34 @@ static tr_code read_namespaces(maker *m, tr_err *err)
     return TR_OK;
 }
 
+static tr_code find_places(maker *m, tr_err *err)
+{
+    m->places = tr_arena_array(&m->arena, m->definitions, sizeof *m->places);
+    if (m->places == NULL)
+        return no_memory(err);
+    for (uint32_t i = 0; i < m->definitions; i++) {
+        const uint32_t d = m->evaluation->order[i];
+        place *own = &m->places[m->place_count];
+        if (!tr_evaluator_has(m->evaluation->evaluator, d))
+            continue;
+        own->definition = d;
+        own->id = tr_str_of(id_of(m, d));
+        TR_TRY(tr_membership_segment(m->writer, own->id, &own->segment, err));
+        m->place_count++;
+    }
+    return TR_OK;
+}
+
+static tr_code turn_masks(maker *m, tr_err *err)
+{
+    const uint8_t **ordered = tr_arena_array(&m->arena, m->place_count, sizeof(uint8_t *));
+    if (ordered == NULL)
+        return no_memory(err);
+    for (uint32_t i = 0; i < m->place_count; i++)
+        ordered[i] = m->masks[m->places[i].definition];
+    return tr_mask_rows_make(ordered, m->place_count, m->profiles, &m->arena, &m->rows, err);
+}
+
 static tr_code prepare(maker *m, tr_err *err)
 {
     m->profiles = tr_merge_view_count(m->view);
@@ -141,25 +185,31 @@ static tr_code prepare(maker *m, tr_err *err)
         if (m->masks[d] == NULL)
             return no_memory(err);
     }
+    TR_TRY(tr_membership_writer_open(
+        m->evaluation->now_us, tr_json_text(m->evaluation->json, "run", ""), &m->writer, err));
+    TR_TRY(find_places(m, err));
     TR_TRY(tr_merge_view_keys(m->view, &m->keys, err));
     TR_TRY(tr_evaluate(m->evaluation->evaluator, m->view, m->masks, m->times, m->cancel, err));
+    TR_TRY(turn_masks(m, err));
     TR_TRY(read_members(m, err));
     TR_TRY(read_namespaces(m, err));
     m->entries = tr_arena_array(&m->arena, m->entry_cap, sizeof *m->entries);
-    if (m->entries == NULL)
-        return no_memory(err);
-    return tr_membership_writer_open(m->evaluation->now_us,
-                                     tr_json_text(m->evaluation->json, "run", ""), &m->writer, err);
+    m->ids = tr_arena_array(&m->arena, m->entry_cap, sizeof *m->ids);
+    return m->entries == NULL || m->ids == NULL ? no_memory(err) : TR_OK;
 }
 
 /* ---- one profile */
 
-static void add_entry(maker *m, tr_str segment, tr_member member)
+/* Places come in order; only what is carried stands between them. */
+static void add_entry(maker *m, tr_str id, uint32_t segment, tr_member member)
 {
     uint32_t at = m->entry_count++;
-    for (; at > 0 && tr_str_compare(m->entries[at - 1].segment, segment) > 0; at--)
+    for (; at > 0 && tr_str_compare(m->ids[at - 1], id) > 0; at--) {
         m->entries[at] = m->entries[at - 1];
-    m->entries[at] = (entry){segment, member};
+        m->ids[at] = m->ids[at - 1];
+    }
+    m->entries[at] = (tr_membership_entry){segment, member};
+    m->ids[at] = id;
 }
 
 static void count_member(maker *m, uint32_t profile, uint32_t definition, tr_status status)
@@ -174,41 +224,40 @@ static void count_member(maker *m, uint32_t profile, uint32_t definition, tr_sta
             c->by_namespace[m->namespaces->codes[e]]++;
 }
 
-static void step_definition(maker *m, uint32_t profile, uint32_t d)
+static void step_place(maker *m, uint32_t profile, uint32_t at)
 {
-    const bool matches = m->masks[d][profile] != 0;
-    if (!matches && m->before[d].status == TR_STATUS_NONE)
-        return;
-    const tr_member now = tr_member_step(m->before[d], matches, m->evaluation->has_three_states,
+    const place *own = &m->places[at];
+    const bool matches = m->masks[own->definition][profile] != 0;
+    const tr_member now = tr_member_step(m->before[at], matches, m->evaluation->has_three_states,
                                          m->evaluation->now_us);
-    m->before[d] = (tr_member){0}; /* for the next profile */
+    m->before[at] = (tr_member){0}; /* for the next profile */
     if (now.status == TR_STATUS_NONE)
         return;
-    add_entry(m, tr_str_of(id_of(m, d)), now);
-    count_member(m, profile, d, now.status);
+    add_entry(m, own->id, own->segment, now);
+    count_member(m, profile, own->definition, now.status);
 }
 
 static tr_code step_profile(maker *m, uint32_t profile, tr_err *err)
 {
     tr_membership_walk walk;
+    uint64_t *row = tr_mask_row(&m->rows, profile);
     m->entry_count = 0;
     tr_membership_begin(&walk, m->members, &m->leaves, profile);
     while (tr_membership_next(&walk)) {
         const uint32_t code = m->members[m->leaves.segment].codes[walk.at - 1];
         const uint32_t meaning = m->meaning[code];
-        if (meaning < m->definitions)
+        if (meaning < m->place_count) {
             m->before[meaning] = walk.member;
-        else if (meaning == ENTRY_CARRIED &&
-                 !tr_member_is_over(&walk.member, m->evaluation->now_us))
-            add_entry(m, walk.segment, walk.member);
+            row[meaning / 64] |= UINT64_C(1) << meaning % 64;
+        } else if (meaning == ENTRY_CARRIED &&
+                   !tr_member_is_over(&walk.member, m->evaluation->now_us)) {
+            add_entry(m, walk.segment, m->carried[code], walk.member);
+        }
     }
-    for (uint32_t i = 0; i < m->definitions; i++)
-        if (tr_evaluator_has(m->evaluation->evaluator, m->evaluation->order[i]))
-            step_definition(m, profile, m->evaluation->order[i]);
-    for (uint32_t i = 0; i < m->entry_count; i++)
-        TR_TRY(tr_membership_add(m->writer, m->keys[profile], m->entries[i].segment,
-                                 m->entries[i].member, err));
-    return TR_OK;
+    for (uint32_t word = 0; word < m->rows.words; word++)
+        for (uint64_t left = row[word]; left != 0; left &= left - 1)
+            step_place(m, profile, word * 64 + (uint32_t)__builtin_ctzll(left));
+    return tr_membership_add(m->writer, m->keys[profile], m->entries, m->entry_count, err);
 }
 
 /* ---- the part */

@@ -116,9 +116,17 @@ typedef struct tr_membership_writer tr_membership_writer;
 TR_MUST_CHECK tr_code tr_membership_writer_open(int64_t now_us, const char *batch,
                                                 tr_membership_writer **out, tr_err *err);
 void tr_membership_writer_close(tr_membership_writer *writer); /* accepts NULL */
-/* Entries of one profile follow each other, by segment id; profiles by key. */
+/* The number of a segment id, for entries; the id is copied. */
+TR_MUST_CHECK tr_code tr_membership_segment(tr_membership_writer *writer, tr_str id, uint32_t *out,
+                                            tr_err *err);
+typedef struct tr_membership_entry {
+    uint32_t segment; /* its number */
+    tr_member member;
+} tr_membership_entry;
+/* The entries of one profile, by segment id; without any it has no row. Profiles ascend by key. */
 TR_MUST_CHECK tr_code tr_membership_add(tr_membership_writer *writer, const uint8_t key[16],
-                                        tr_str segment, tr_member member, tr_err *err);
+                                        const tr_membership_entry *entries, uint32_t count,
+                                        tr_err *err);
 /* How many profiles have entries so far. */
 uint32_t tr_membership_writer_rows(const tr_membership_writer *writer);
 TR_MUST_CHECK tr_code tr_membership_write(tr_membership_writer *writer, uint8_t bits, tr_sink sink,

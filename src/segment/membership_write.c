@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* membership_write.c - the members of a partition into a run, entry by entry; see membership.h.
+/* membership_write.c - the members of a partition into a run, profile by profile; see membership.h.
  *
- * A partition may have millions of entries, of a few segments and three statuses: these are kept
- * as codes from the start. Levels are those of the times, which have an entry wherever the others
- * have.
+ * A partition may have millions of entries, of a few segments, times and three statuses: these are
+ * kept as codes from the start. All columns of the unit have the levels of the entries; most of the
+ * bookkeeping is the same in every row.
  */
 #include "segment/membership.h"
 
@@ -24,24 +24,31 @@ enum {
     LEAVES
 };
 
-/* Segment ids, each once. */
+/* Texts, each once, numbered as they come. */
 typedef struct names {
-    tr_str *ids;     /* [slot_count / 2] */
-    uint32_t *slots; /* [slot_count] a code, or 0 */
+    tr_str *at;      /* [slot_count / 2] */
+    uint32_t *slots; /* [slot_count] a number + 1, or 0 */
     uint32_t count, slot_count;
 } names;
 
 struct tr_membership_writer {
     tr_arena arena;
     tr_shape shape;
-    tr_column_builder *builders[LEAVES]; /* NULL: SEGMENT and STATUS */
-    names names;
-    uint32_t *segments, *statuses; /* [entry_cap] codes */
+    names known;     /* segment ids */
+    uint32_t *codes; /* [code_cap] of those in the run's table; 0: not used yet */
+    tr_str *used;    /* [code_cap] the table, in the order of their first use */
+    uint32_t code_cap, used_count;
+    names times; /* words, as texts of 8 bytes: evaluations give many members the same */
+    uint64_t last_word;
+    uint32_t last_time;                    /* its code; 0: none yet */
+    uint32_t *segments, *statuses, *since; /* [entry_cap] codes */
+    uint8_t *rep;                          /* [entry_cap] */
     uint32_t entry_count, entry_cap;
+    uint8_t (*keys)[16]; /* [row_cap] */
+    uint32_t *row_start; /* [row_cap + 1] */
+    uint32_t rows, row_cap;
     int64_t now_us;
     char batch[32];
-    uint8_t last[16];
-    uint32_t rows;
 };
 
 static tr_code no_memory(tr_err *err)
@@ -75,10 +82,7 @@ tr_code tr_membership_writer_open(int64_t now_us, const char *batch, tr_membersh
     w->now_us = now_us;
     const size_t len = strlen(batch) < sizeof w->batch ? strlen(batch) : sizeof w->batch - 1;
     memcpy(w->batch, batch, len);
-    tr_code code = make_shape(w, err);
-    for (uint32_t i = 0; i < LEAVES && code == TR_OK; i++)
-        if (i != SEGMENT && i != STATUS)
-            code = tr_column_builder_open(&w->shape.leaves[i], &w->builders[i], err);
+    const tr_code code = make_shape(w, err);
     if (code == TR_OK)
         *out = w;
     else
@@ -90,24 +94,42 @@ void tr_membership_writer_close(tr_membership_writer *w)
 {
     if (w == NULL)
         return;
-    for (uint32_t i = 0; i < LEAVES; i++)
-        if (w->builders[i] != NULL)
-            tr_column_builder_close(w->builders[i]);
-    tr_free(w->names.ids);
-    tr_free(w->names.slots);
+    tr_free(w->known.at);
+    tr_free(w->known.slots);
+    tr_free(w->times.at);
+    tr_free(w->times.slots);
+    tr_free(w->codes);
+    tr_free(w->used);
     tr_free(w->segments);
     tr_free(w->statuses);
+    tr_free(w->since);
+    tr_free(w->rep);
+    tr_free(w->keys);
+    tr_free(w->row_start);
     tr_arena_free(&w->arena);
     tr_free(w);
 }
 
-/* Where an id is, or would be. */
-static uint32_t *slot_of(const names *n, tr_str id)
+/* ---- tables */
+
+/* Where a text is, or would be. */
+static uint32_t *slot_of(const names *n, tr_str text)
 {
-    uint64_t at = tr_hash64_of(id) & (n->slot_count - 1);
-    while (n->slots[at] != 0 && !tr_str_equal(n->ids[n->slots[at] - 1], id))
+    uint64_t at = tr_hash64_of(text) & (n->slot_count - 1);
+    while (n->slots[at] != 0 && !tr_str_equal(n->at[n->slots[at] - 1], text))
         at = (at + 1) & (n->slot_count - 1);
     return &n->slots[at];
+}
+
+/* An array with room for `cap`; false: no memory, and it is as it was. */
+static bool grow(void *pointer_to_array, uint32_t cap, size_t size)
+{
+    void *array;
+    memcpy(&array, pointer_to_array, sizeof array);
+    array = tr_grow_array(array, cap, size);
+    if (array != NULL)
+        memcpy(pointer_to_array, &array, sizeof array);
+    return array != NULL;
 }
 
 /* Keeps half of the slots free. */
@@ -117,81 +139,121 @@ static bool grow_names(names *n)
     if (n->count < n->slot_count / 2)
         return true;
     uint32_t *slots = tr_alloc_zeroed(slot_count, sizeof *slots);
-    tr_str *ids = slots == NULL ? NULL : tr_grow_array(n->ids, slot_count / 2, sizeof *ids);
-    if (ids == NULL) {
+    if (slots == NULL || !grow(&n->at, slot_count / 2, sizeof *n->at)) {
         tr_free(slots);
         return false;
     }
     tr_free(n->slots);
-    n->ids = ids;
     n->slots = slots;
     n->slot_count = slot_count;
     for (uint32_t i = 0; i < n->count; i++)
-        *slot_of(n, ids[i]) = i + 1;
+        *slot_of(n, n->at[i]) = i + 1;
     return true;
 }
 
-static tr_code code_of(tr_membership_writer *w, tr_str id, uint32_t *out, tr_err *err)
+/* The number of a text, which is copied when it is new. */
+static tr_code number_of(names *n, tr_str text, tr_arena *arena, uint32_t *out, tr_err *err)
 {
-    names *n = &w->names;
     if (!grow_names(n))
         return no_memory(err);
-    uint32_t *slot = slot_of(n, id);
+    uint32_t *slot = slot_of(n, text);
     if (*slot == 0) {
-        n->ids[n->count] = tr_arena_copy(&w->arena, id);
-        if (n->ids[n->count].at == NULL)
+        n->at[n->count] = tr_arena_copy(arena, text);
+        if (n->at[n->count].at == NULL)
             return no_memory(err);
         *slot = ++n->count;
     }
-    *out = *slot;
+    *out = *slot - 1;
     return TR_OK;
 }
 
-static bool grow_entries(tr_membership_writer *w)
+tr_code tr_membership_segment(tr_membership_writer *w, tr_str id, uint32_t *out, tr_err *err)
 {
-    if (w->entry_count < w->entry_cap)
+    uint32_t number;
+    TR_TRY(number_of(&w->known, id, &w->arena, &number, err));
+    if (number >= w->code_cap) {
+        const uint32_t cap = number * 2 + 64;
+        if (!grow(&w->codes, cap, sizeof *w->codes) || !grow(&w->used, cap, sizeof *w->used))
+            return no_memory(err);
+        memset(w->codes + w->code_cap, 0, (cap - w->code_cap) * sizeof *w->codes);
+        w->code_cap = cap;
+    }
+    *out = number;
+    return TR_OK;
+}
+
+static uint32_t code_of_segment(tr_membership_writer *w, uint32_t segment)
+{
+    if (w->codes[segment] == 0) {
+        w->used[w->used_count++] = w->known.at[segment];
+        w->codes[segment] = w->used_count;
+    }
+    return w->codes[segment];
+}
+
+static tr_code code_of_time(tr_membership_writer *w, uint64_t word, uint32_t *out, tr_err *err)
+{
+    if (w->last_time == 0 || word != w->last_word) {
+        uint8_t bytes[sizeof word];
+        uint32_t number;
+        memcpy(bytes, &word, sizeof word);
+        TR_TRY(number_of(&w->times, (tr_str){bytes, sizeof bytes}, &w->arena, &number, err));
+        w->last_word = word;
+        w->last_time = number + 1;
+    }
+    *out = w->last_time;
+    return TR_OK;
+}
+
+/* ---- rows */
+
+static bool reserve_entries(tr_membership_writer *w, uint32_t count)
+{
+    if (count <= w->entry_cap - w->entry_count)
         return true;
-    if (w->entry_cap > UINT32_MAX / 4)
+    if (w->entry_cap > UINT32_MAX / 4 || count > UINT32_MAX / 4)
         return false;
-    const uint32_t cap = w->entry_cap * 2 + 1024;
-    uint32_t *segments = tr_grow_array(w->segments, cap, sizeof *segments);
-    if (segments == NULL)
+    const uint32_t cap = w->entry_cap * 2 + count + 1024;
+    if (!grow(&w->segments, cap, sizeof *w->segments) ||
+        !grow(&w->statuses, cap, sizeof *w->statuses) || !grow(&w->since, cap, sizeof *w->since) ||
+        !grow(&w->rep, cap, 1))
         return false;
-    w->segments = segments;
-    uint32_t *statuses = tr_grow_array(w->statuses, cap, sizeof *statuses);
-    if (statuses == NULL)
-        return false;
-    w->statuses = statuses;
     w->entry_cap = cap;
     return true;
 }
 
-static tr_code begin_row(tr_membership_writer *w, const uint8_t key[16], tr_err *err)
+static bool reserve_row(tr_membership_writer *w)
 {
-    TR_TRY(tr_column_add_string(w->builders[NAMESPACE], 0, tr_str_of("ups"), err));
-    TR_TRY(tr_column_add_key(w->builders[KEY], key, err));
-    TR_TRY(tr_column_add_null(w->builders[OWN_NAMESPACE], 0, 0, err));
-    TR_TRY(tr_column_add_null(w->builders[OWN_ID], 0, 0, err));
-    TR_TRY(tr_column_add_word(w->builders[UPDATED], 0, (uint64_t)w->now_us, err));
-    TR_TRY(tr_column_add_word(w->builders[INGESTED], 0, (uint64_t)w->now_us, err));
-    TR_TRY(tr_column_add_string(w->builders[BATCH], 0, tr_str_of(w->batch), err));
-    memcpy(w->last, key, sizeof w->last);
-    w->rows++;
-    return TR_OK;
+    if (w->rows < w->row_cap)
+        return true;
+    const uint32_t cap = w->row_cap * 2 + 256;
+    if (!grow(&w->keys, cap, sizeof *w->keys) ||
+        !grow(&w->row_start, cap + 1, sizeof *w->row_start))
+        return false;
+    w->row_cap = cap;
+    return true;
 }
 
-tr_code tr_membership_add(tr_membership_writer *w, const uint8_t key[16], tr_str segment,
-                          tr_member member, tr_err *err)
+tr_code tr_membership_add(tr_membership_writer *w, const uint8_t key[16],
+                          const tr_membership_entry *entries, uint32_t count, tr_err *err)
 {
-    const bool is_new = w->rows == 0 || memcmp(w->last, key, sizeof w->last) != 0;
-    const uint8_t rep = is_new ? 0 : 2; /* 2: another entry of the inner map */
-    if (is_new)
-        TR_TRY(begin_row(w, key, err));
-    if (!grow_entries(w))
+    if (count == 0)
+        return TR_OK;
+    if (!reserve_entries(w, count) || !reserve_row(w))
         return no_memory(err);
-    TR_TRY(code_of(w, segment, &w->segments[w->entry_count], err));
-    w->statuses[w->entry_count++] = (uint32_t)member.status; /* TR_REALIZED is 1 */
-    return tr_column_add_word(w->builders[TIME], rep, (uint64_t)member.since_us, err);
+    const uint32_t from = w->entry_count;
+    for (uint32_t i = 0; i < count; i++) {
+        const tr_member *member = &entries[i].member;
+        TR_TRY(code_of_time(w, (uint64_t)member->since_us, &w->since[from + i], err));
+        w->segments[from + i] = code_of_segment(w, entries[i].segment);
+        w->statuses[from + i] = (uint32_t)member->status; /* TR_REALIZED is 1 */
+        w->rep[from + i] = 2;                             /* another entry of the inner map */
+    }
+    w->rep[from] = 0;
+    memcpy(w->keys[w->rows], key, 16);
+    w->row_start[w->rows++] = from;
+    w->entry_count += count;
+    return TR_OK;
 }
 
 uint32_t tr_membership_writer_rows(const tr_membership_writer *w)
@@ -199,42 +261,124 @@ uint32_t tr_membership_writer_rows(const tr_membership_writer *w)
     return w->rows;
 }
 
-/* A column of codes at the times' entries. */
-static tr_code view_codes(tr_membership_writer *w, uint32_t leaf, const uint32_t *codes,
-                          const tr_values *values, const tr_column *times, tr_column *out,
-                          tr_err *err)
+/* ---- columns */
+
+/* What several columns share. */
+typedef struct shared {
+    uint32_t *ones, *zeros, *numbers; /* [rows] codes: the first value, none, each row its own */
+    uint8_t *def, *rep;               /* of one entry a row; def: a byte per level of the unit */
+    uint32_t *row_start;
+} shared;
+
+static tr_code make_shared(tr_membership_writer *w, shared *out, tr_err *err)
+{
+    const size_t rows = (size_t)w->rows + 1;
+    tr_arena *arena = &w->arena;
+    *out = (shared){.ones = tr_arena_alloc(arena, rows * sizeof *out->ones),
+                    .zeros = tr_arena_array(arena, rows, sizeof *out->zeros),
+                    .numbers = tr_arena_alloc(arena, rows * sizeof *out->numbers),
+                    .def = tr_arena_alloc(arena, rows),
+                    .rep = tr_arena_array(arena, rows, 1),
+                    .row_start = tr_arena_alloc(arena, rows * sizeof *out->row_start)};
+    if (out->ones == NULL || out->zeros == NULL || out->numbers == NULL || out->def == NULL ||
+        out->rep == NULL || out->row_start == NULL)
+        return no_memory(err);
+    for (uint32_t row = 0; row < rows; row++) {
+        out->ones[row] = 1;
+        out->numbers[row] = row + 1;
+        out->row_start[row] = row;
+    }
+    return TR_OK;
+}
+
+/* The level at which a leaf of the unit has a value, from the unit. */
+static uint8_t full_level(const tr_membership_writer *w, uint32_t leaf)
 {
     const tr_leaf *own = &w->shape.leaves[leaf];
-    const uint8_t full = (uint8_t)(own->def_max - w->shape.units[own->unit].base_def);
+    return (uint8_t)(own->def_max - w->shape.units[own->unit].base_def);
+}
+
+/* A column of codes, one an entry. */
+static tr_code of_entries(tr_membership_writer *w, uint32_t leaf, const uint32_t *codes,
+                          tr_values values, tr_column *out, tr_err *err)
+{
     uint8_t *def = tr_arena_alloc(&w->arena, (size_t)w->entry_count + 1);
     if (def == NULL)
         return no_memory(err);
-    memset(def, full, w->entry_count);
-    *out = *times;
-    out->leaf = own;
-    out->codes = codes;
-    out->def = def;
-    out->values = *values;
+    memset(def, full_level(w, leaf), w->entry_count);
+    *out = (tr_column){.leaf = &w->shape.leaves[leaf],
+                       .rows = w->rows,
+                       .entries = w->entry_count,
+                       .codes = codes,
+                       .def = def,
+                       .rep = w->rep,
+                       .row_start = w->row_start,
+                       .values = values};
+    return TR_OK;
+}
+
+static tr_column of_rows(const tr_membership_writer *w, uint32_t leaf, const uint32_t *codes,
+                         tr_values values)
+{
+    return (tr_column){.leaf = &w->shape.leaves[leaf],
+                       .rows = w->rows,
+                       .entries = w->rows,
+                       .codes = codes,
+                       .values = values};
+}
+
+static tr_values words(const uint64_t *table, uint32_t count)
+{
+    return (tr_values){
+        .storage = TR_STORAGE_WORD, .is_distinct = true, .count = count, .words = table};
+}
+
+static tr_values strings(const tr_str *table, uint32_t count)
+{
+    return (tr_values){
+        .storage = TR_STORAGE_STRING, .is_distinct = true, .count = count, .strings = table};
+}
+
+static tr_code make_columns(tr_membership_writer *w, const tr_str *texts, const uint64_t *now,
+                            tr_column *columns, tr_err *err)
+{
+    shared s;
+    uint64_t *times = tr_arena_array(&w->arena, w->times.count, sizeof *times);
+    const tr_values none = strings(NULL, 0);
+    const tr_values keys = {
+        .storage = TR_STORAGE_KEY, .count = w->rows, .keys = (const uint8_t(*)[16])w->keys};
+    TR_TRY(make_shared(w, &s, err));
+    if (times == NULL || !reserve_row(w)) /* no rows have a border, too */
+        return no_memory(err);
+    for (uint32_t i = 0; i < w->times.count; i++)
+        memcpy(&times[i], w->times.at[i].at, sizeof *times);
+    w->row_start[w->rows] = w->entry_count;
+    TR_TRY(of_entries(w, SEGMENT, w->segments, strings(w->used, w->used_count), &columns[SEGMENT],
+                      err));
+    TR_TRY(of_entries(w, TIME, w->since, words(times, w->times.count), &columns[TIME], err));
+    TR_TRY(of_entries(w, STATUS, w->statuses, strings(texts, 3), &columns[STATUS], err));
+    columns[NAMESPACE] = of_rows(w, NAMESPACE, s.ones, strings(&texts[3], 1));
+    memset(s.def, full_level(w, NAMESPACE), w->rows);
+    columns[NAMESPACE].def = s.def;
+    columns[NAMESPACE].rep = s.rep;
+    columns[NAMESPACE].row_start = s.row_start;
+    columns[KEY] = of_rows(w, KEY, s.numbers, keys);
+    columns[OWN_NAMESPACE] = of_rows(w, OWN_NAMESPACE, s.zeros, none);
+    columns[OWN_ID] = of_rows(w, OWN_ID, s.zeros, none);
+    columns[UPDATED] = of_rows(w, UPDATED, s.ones, words(now, 1));
+    columns[INGESTED] = of_rows(w, INGESTED, s.ones, words(now, 1));
+    columns[BATCH] = of_rows(w, BATCH, s.ones, strings(&texts[4], 1));
     return TR_OK;
 }
 
 tr_code tr_membership_write(tr_membership_writer *w, uint8_t bits, tr_sink sink, tr_err *err)
 {
     tr_column columns[LEAVES];
-    const tr_str statuses[] = {tr_str_of(tr_status_name(TR_REALIZED)),
-                               tr_str_of(tr_status_name(TR_EXISTING)),
-                               tr_str_of(tr_status_name(TR_EXITED))};
-    const tr_values segments = {.storage = TR_STORAGE_STRING,
-                                .is_distinct = true,
-                                .count = w->names.count,
-                                .strings = w->names.ids};
-    const tr_values status = {
-        .storage = TR_STORAGE_STRING, .is_distinct = true, .count = 3, .strings = statuses};
-    for (uint32_t i = 0; i < LEAVES; i++)
-        if (w->builders[i] != NULL)
-            TR_TRY(tr_column_builder_view(w->builders[i], &columns[i], err));
-    TR_TRY(view_codes(w, SEGMENT, w->segments, &segments, &columns[TIME], &columns[SEGMENT], err));
-    TR_TRY(view_codes(w, STATUS, w->statuses, &status, &columns[TIME], &columns[STATUS], err));
+    const uint64_t now = (uint64_t)w->now_us;
+    const tr_str texts[] = {
+        tr_str_of(tr_status_name(TR_REALIZED)), tr_str_of(tr_status_name(TR_EXISTING)),
+        tr_str_of(tr_status_name(TR_EXITED)), tr_str_of("ups"), tr_str_of(w->batch)};
+    TR_TRY(make_columns(w, texts, &now, columns, err));
     const tr_run_rows rows = {
         .shape = &w->shape, .columns = columns, .rows = w->rows, .bits_min = bits};
     return tr_run_write(&rows, sink, err);

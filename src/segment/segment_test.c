@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* segment_test.c - what of segments needs no server: cron expressions, the life of a membership. */
+/* segment_test.c - what of segments needs no server: cron expressions, the life of a membership,
+ * masks. */
 #include "base/test.h"
 #include "compute/cron.h"
 #include "segment/life.h"
+#include "segment/mask_rows.h"
 
 static int64_t at(const char *text)
 {
@@ -93,9 +95,9 @@ static void a_schedule_fires_when_crontab_says(void)
 static void what_is_no_crontab_line_is_refused_with_the_field(void)
 {
     static const char *const cases[][2] = {
-        {"* * * *", "4 fields"},        {"0 0 1 * * ?", "6 fields"},  {"60 * * * *", "minutes"},
-        {"* 24 * * *", "hours"},        {"* * 0 * *", "day of month"}, {"* * * 13 *", "month"},
-        {"* * * * 8", "day of week"},   {"0 0 31 2 *", "never fires"}, {"", "0 fields"},
+        {"* * * *", "4 fields"},      {"0 0 1 * * ?", "6 fields"},   {"60 * * * *", "minutes"},
+        {"* 24 * * *", "hours"},      {"* * 0 * *", "day of month"}, {"* * * 13 *", "month"},
+        {"* * * * 8", "day of week"}, {"0 0 31 2 *", "never fires"}, {"", "0 fields"},
         {"0 0 * * ?", "day of week"}};
     tr_cron cron;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -162,6 +164,37 @@ static void an_exit_ends_after_thirty_days(void)
     CHECK(!tr_member_is_over(&member, now));
 }
 
+static void check_turned_over(uint32_t count, uint32_t profiles, tr_arena *arena)
+{
+    uint8_t **masks = tr_arena_array(arena, count, sizeof *masks);
+    uint64_t seed = count * UINT64_C(1000) + profiles + 1;
+    tr_mask_rows rows;
+    for (uint32_t d = 0; d < count; d++) {
+        masks[d] = tr_arena_array(arena, profiles, 1);
+        for (uint32_t p = 0; p < profiles; p++) {
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+            masks[d][p] = seed >> 62 == 0;
+        }
+    }
+    CHECK(tr_mask_rows_make((const uint8_t *const *)masks, count, profiles, arena, &rows, NULL) ==
+          TR_OK);
+    CHECK(rows.words == (count + 63) / 64);
+    for (uint32_t p = 0; p < profiles; p++)
+        for (uint32_t bit = 0; bit < rows.words * 64; bit++)
+            CHECK((tr_mask_row(&rows, p)[bit / 64] >> bit % 64 & 1) ==
+                  (bit < count && masks[bit][p]));
+}
+
+static void masks_turned_over_say_the_same(void)
+{
+    static const uint32_t sizes[] = {0, 1, 7, 63, 64, 65, 130};
+    tr_arena arena = {0};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
+            check_turned_over(sizes[i], sizes[j], &arena);
+    tr_arena_free(&arena);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -173,6 +206,7 @@ int main(void)
     RUN(twice_a_day_is_frequent);
     RUN(a_membership_steps_as_the_table_says);
     RUN(an_exit_ends_after_thirty_days);
+    RUN(masks_turned_over_say_the_same);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }
