@@ -13,6 +13,7 @@ packages=(
     libjansson-dev libsimdjson-dev libsqlite3-dev libmicrohttpd-dev libcurl4-openssl-dev libssl-dev
     libzstd-dev libxxhash-dev libdeflate-dev libpcre2-dev
     python3 python3-venv ca-certificates curl jq tar
+    libpq-dev python3-dev             # PyGreSQL, which has no wheel
     openssl postgresql-client procps) # what the tests call
 command -v npm >/dev/null || packages+=(nodejs npm) # fetches DuckDB's library
 [ "$what" = check ] && packages+=(default-jre-headless libpostgresql-jdbc-java) # Spark, JDBC

@@ -64,15 +64,21 @@ static bool has_alias(const tr_tokens *t, size_t i)
     return tr_token_is(t, i, "as") || (tr_token_is_name(t, i) && !tr_word_is_one_of(t, i, none));
 }
 
+/* "crm@wanted" AS "crm" */
+static tr_code write_name(tr_rewrite *w, tr_str table, const char *wanted, bool has_own,
+                          tr_buf *out, tr_err *err)
+{
+    if (memchr(table.at, '"', table.len) != NULL)
+        return refuse(w, err, "a snapshot of a table with a quote in its name");
+    TR_TRY(tr_buf_format(out, err, "\"%.*s@%s\"", TR_STR_ARG(table), wanted));
+    return has_own ? TR_OK : tr_buf_format(out, err, " AS \"%.*s\"", TR_STR_ARG(table));
+}
+
 static tr_code put_name(tr_rewrite *w, size_t from, size_t to, tr_str table, const char *wanted,
                         bool has_own, tr_err *err)
 {
     tr_buf out = {0};
-    const bool is_plain = memchr(table.at, '"', table.len) == NULL;
-    tr_code code = !is_plain ? refuse(w, err, "a snapshot of a table with a quote in its name")
-                             : tr_buf_format(&out, err, "\"%.*s@%s\"", TR_STR_ARG(table), wanted);
-    if (code == TR_OK && !has_own)
-        code = tr_buf_format(&out, err, " AS \"%.*s\"", TR_STR_ARG(table));
+    tr_code code = write_name(w, table, wanted, has_own, &out, err);
     if (code == TR_OK)
         code = tr_buf_append(&out, (tr_str){(const uint8_t *)"", 1}, err);
     if (code == TR_OK)
@@ -90,20 +96,54 @@ static bool is_history(const tr_tokens *t, size_t i)
            tr_token_is(t, i + 6, ")");
 }
 
+/* name ( 'crm' ) */
+static bool is_call_of_text(const tr_tokens *t, size_t i, const char *name)
+{
+    return tr_token_is(t, i, name) && tr_token_is(t, i + 1, "(") && i + 3 < t->count &&
+           t->at[i + 2].kind == TR_TOKEN_STRING && tr_token_is(t, i + 3, ")");
+}
+
+static tr_str text_at(const tr_tokens *t, size_t i)
+{
+    const tr_str text = t->at[i].text;
+    return (tr_str){text.at + 1, text.len < 2 ? 0 : text.len - 2};
+}
+
+/* A call that stands for a table: history_meta, table_exists. */
+static tr_code rewrite_call(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err)
+{
+    const tr_tokens *t = w->tokens;
+    const size_t from = *i;
+    *is_one = true;
+    if (is_history(t, from)) {
+        *i += 6;
+        return put_name(w, from, from + 7, text_at(t, from + 4), "history", has_alias(t, from + 7),
+                        err);
+    }
+    if (from == 1 && tr_token_is(t, 0, "select") && is_call_of_text(t, 1, "history_meta")) {
+        *i += 3;
+        TR_TRY(tr_rewrite_put(w, from, from + 4, "* FROM ", err));
+        return write_name(w, text_at(t, from + 2), "history", false, w->out, err);
+    }
+    if (is_call_of_text(t, from, "table_exists")) {
+        *i += 3;
+        TR_TRY(tr_rewrite_put(w, from, from + 4, "(SELECT is_there FROM ", err));
+        TR_TRY(write_name(w, text_at(t, from + 2), "exists", true, w->out, err));
+        return tr_buf_append(w->out, tr_str_of(")"), err);
+    }
+    *is_one = false;
+    return TR_OK;
+}
+
 tr_code tr_rewrite_snapshot(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err)
 {
     const tr_tokens *t = w->tokens;
     char wanted[64];
     size_t to = 0;
     bool is_bad = false;
-    *is_one = is_history(t, *i);
-    if (*is_one) {
-        const tr_str text = t->at[*i + 4].text;
-        const tr_str table = {text.at + 1, text.len < 2 ? 0 : text.len - 2};
-        const size_t from = *i;
-        *i += 6;
-        return put_name(w, from, from + 7, table, "history", has_alias(t, from + 7), err);
-    }
+    TR_TRY(rewrite_call(w, i, is_one, err));
+    if (*is_one)
+        return TR_OK;
     *is_one = tr_token_is_name(t, *i) && read_wanted(t, *i + 1, wanted, &to, &is_bad);
     if (!*is_one)
         return TR_OK;
@@ -219,6 +259,13 @@ static tr_str next_word(tr_str *rest)
     const tr_str word = {rest->at, len};
     *rest = tr_str_from(*rest, len < rest->len ? len + 1 : len);
     return word;
+}
+
+tr_code tr_snapshot_exists(bool is_there, json_t **out, tr_err *err)
+{
+    *out = json_pack("{s:[], s:s}", "files", "sql",
+                     is_there ? "SELECT true AS is_there" : "SELECT false AS is_there");
+    return *out != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for an answer");
 }
 
 tr_code tr_snapshot_table(tr_str table, tr_str wanted, const tr_snapshot_batch *batches,

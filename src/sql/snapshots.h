@@ -4,7 +4,8 @@
  *     FROM crm SNAPSHOT SINCE 17   "crm@since 17"       batches after it
  *     FROM crm SNAPSHOT AS OF 17   "crm@as of 17"       up to it, and it
  *     ... BETWEEN 17 AND 23        "crm@between 17 23"  after the first, up to the second, and it
- *     (SELECT history_meta('crm')) "crm@history"        one row a batch
+ *     (SELECT history_meta('crm')) "crm@history"        one row a batch; also without the ( )
+ *     table_exists('crm')          "crm@exists"         one row: is_there
  *
  * The rewriter makes the names on the right (snapshots.c), the tables of these names are found
  * here. A snapshot's id is the time in microseconds at which its batch was ingested, which grows
@@ -26,6 +27,8 @@ typedef struct tr_snapshot_batch {
 
 /* Whether a token is a name of this kind: the table's name and what is wanted of it. */
 bool tr_snapshot_name(tr_str name, tr_str *table, tr_str *wanted);
+/* The one that tells whether there is such a table; returned. */
+TR_MUST_CHECK tr_code tr_snapshot_exists(bool is_there, json_t **out, tr_err *err);
 /* The table of that name, as tr_query_session_send takes it; returned. batches: by id
  * falls_back  an id that is not there is HEAD, for AS OF and the end TAIL; else TR_INVALID */
 TR_MUST_CHECK tr_code tr_snapshot_table(tr_str table, tr_str wanted,

@@ -2,6 +2,7 @@
 /* spark.c - Query Service's SQL into DuckDB's, where no types are needed to know how; and what both
  * kinds of rewriting share.
  */
+#include "sql/dimension_tables.h"
 #include "sql/rewrite_internal.h"
 
 #include <stdio.h>
@@ -130,6 +131,24 @@ static tr_code check_missing(tr_rewrite *w, size_t i, tr_err *err)
     return TR_OK;
 }
 
+/* A name behind qsaccel.profile_agg. */
+static tr_code check_accelerated(const tr_rewrite *w, size_t i, tr_err *err)
+{
+    if (!tr_token_is_name(w->tokens, i))
+        return TR_OK;
+    const char *name =
+        tr_arena_text(w->arena, tr_token_name(w->tokens->at + i, w->arena));
+    if (name == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+    if (tr_is_dimension_table(name))
+        return TR_OK;
+    *w->state = "0A000";
+    return TR_FAIL(err, TR_INVALID,
+                   "qsaccel.profile_agg.%.60s is not there: no daily counts are kept here; profile "
+                   "and segment_membership tell of now",
+                   name);
+}
+
 static tr_code rewrite_word(tr_rewrite *w, size_t *i, tr_err *err)
 {
     const tr_tokens *t = w->tokens;
@@ -150,6 +169,7 @@ static tr_code rewrite_word(tr_rewrite *w, size_t *i, tr_err *err)
     if (tr_token_is(t, at, "qsaccel") && tr_token_is(t, at + 1, ".") &&
         tr_token_is(t, at + 2, "profile_agg") && tr_token_is(t, at + 3, ".")) {
         *i = at + 3;
+        TR_TRY(check_accelerated(w, at + 4, err));
         return tr_rewrite_put(w, at, at + 4, "", err);
     }
     if (is_empty_call(t, at, "current_database")) {

@@ -77,6 +77,10 @@ static void snapshots_become_tables_of_their_own(void)
     check_translation("SELECT * FROM crm AS OF '17' c", "SELECT * FROM \"crm@as of 17\" c");
     check_translation("SELECT * FROM crm SNAPSHOT BETWEEN HEAD AND 5, x",
                       "SELECT * FROM \"crm@between HEAD 5\" AS \"crm\", x");
+    check_translation("SELECT history_meta('crm') LIMIT 3",
+                      "SELECT * FROM \"crm@history\" AS \"crm\" LIMIT 3");
+    check_translation("SELECT 1 WHERE table_exists('crm') AND x",
+                      "SELECT 1 WHERE (SELECT is_there FROM \"crm@exists\") AND x");
     check_translation("SELECT a FROM (SELECT history_meta('crm')) WHERE a",
                       "SELECT a FROM \"crm@history\" AS \"crm\" WHERE a");
     check_translation("SELECT a AS of FROM t", "SELECT a AS of FROM t");
@@ -180,7 +184,8 @@ static void what_is_not_there_says_so(void)
     check_translation("SELECT inline(a) AS (x, y) FROM t", "0A000");
     check_translation("SELECT 1 + posexplode(a) FROM t", "0A000");
     check_translation("SELECT 1 FROM t LATERAL VIEW stack(2, 1) s", "0A000");
-    check_translation("SELECT table_exists('t')", "0A000");
+    check_translation("SELECT table_exists(t)", "0A000");
+    check_translation("SELECT * FROM qsaccel.profile_agg.adwh_fact_profile x", "0A000");
     check_translation("SET @v = 1", "0A000");
     check_translation("DECLARE c SCROLL CURSOR FOR SELECT 1", "0A000");
     check_translation("FETCH PRIOR FROM c", "0A000");

@@ -252,6 +252,12 @@ static tr_code add_snapshot(const files *f, const tr_tables_wanted *wanted, cons
     json_array_foreach (list, i, row)
         if (tr_str_equal_folded(table, tr_str_of(tr_json_text(row, "table", ""))))
             dataset = tr_json_text(row, "dataset", "");
+    if (tr_str_is(what, "exists")) {
+        TR_TRY(tr_snapshot_exists(dataset != NULL, &made, err));
+        return json_object_setn_new(tables, (const char *)name.at, name.len, made) == 0
+                   ? TR_OK
+                   : no_memory(err);
+    }
     if (dataset == NULL)
         return TR_OK;
     ids = json_array();
