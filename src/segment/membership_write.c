@@ -345,11 +345,11 @@ static tr_code make_columns(tr_membership_writer *w, const tr_str *texts, const 
     shared s;
     uint64_t *times = tr_arena_array(&w->arena, w->times.count, sizeof *times);
     const tr_values none = strings(NULL, 0);
+    TR_TRY(make_shared(w, &s, err));
+    if (times == NULL || (w->row_start == NULL && !reserve_row(w))) /* no rows have a border, too */
+        return no_memory(err);
     const tr_values keys = {
         .storage = TR_STORAGE_KEY, .count = w->rows, .keys = (const uint8_t(*)[16])w->keys};
-    TR_TRY(make_shared(w, &s, err));
-    if (times == NULL || !reserve_row(w)) /* no rows have a border, too */
-        return no_memory(err);
     for (uint32_t i = 0; i < w->times.count; i++)
         memcpy(&times[i], w->times.at[i].at, sizeof *times);
     w->row_start[w->rows] = w->entry_count;
