@@ -212,11 +212,10 @@ static tr_code junction(tr_pql_run *run, const tr_pql_op *op, uint32_t count, tr
 {
     const bool is_and = op->kind == TR_PQL_OP_AND;
     const tr_pql_op **ops = tr_arena_array(arena, op->arg_count, sizeof(tr_pql_op *));
-    uint8_t *one = tr_arena_alloc(arena, (size_t)count + 1);
     tr_pql_base *base;
     const tr_pql_vec *arg;
     TR_TRY(tr_pql_base_make(arena, TR_PQL_VEC_BOOL, count, &base, run->err));
-    if (ops == NULL || one == NULL)
+    if (ops == NULL)
         return tr_pql_out_of_memory(run);
     for (uint32_t i = 0; i < op->arg_count; i++)
         ops[i] = op->args[i];
@@ -226,9 +225,7 @@ static tr_code junction(tr_pql_run *run, const tr_pql_op *op, uint32_t count, tr
         if (memchr(base->bools, is_and, count) == NULL)
             break;
         TR_TRY(tr_pql_value(run, ops[i], op->scope, &arg));
-        tr_pql_to_mask(arg, count, one);
-        for (uint32_t row = 0; row < count; row++)
-            base->bools[row] = is_and ? base->bools[row] & one[row] : base->bools[row] | one[row];
+        tr_pql_join_mask(arg, count, is_and, base->bools);
     }
     *out = tr_pql_vec_make(arena, base);
     return *out == NULL ? tr_pql_out_of_memory(run) : TR_OK;

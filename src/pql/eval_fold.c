@@ -21,10 +21,9 @@ tr_code tr_pql_masks_of(tr_pql_run *run, const tr_pql_op *op, tr_pql_rows_in *ou
     const uint32_t count = tr_pql_domain_of(run, op->over)->count,
                    masks = op->arg_count - op->fixed;
     const tr_pql_op **ops = tr_arena_array(arena, masks, sizeof(tr_pql_op *));
-    uint8_t *one = tr_arena_alloc(arena, (size_t)count + 1);
     const tr_pql_vec *vec;
     *out = (tr_pql_rows_in){.count = count, .mask = tr_arena_alloc(arena, (size_t)count + 1)};
-    if (ops == NULL || one == NULL || out->mask == NULL)
+    if (ops == NULL || out->mask == NULL)
         return tr_pql_out_of_memory(run);
     for (uint32_t i = 0; i < masks; i++)
         ops[i] = op->args[op->fixed + i];
@@ -32,9 +31,7 @@ tr_code tr_pql_masks_of(tr_pql_run *run, const tr_pql_op *op, tr_pql_rows_in *ou
     memset(out->mask, 1, count);
     for (uint32_t i = 0; i < masks && memchr(out->mask, 1, count) != NULL; i++) {
         TR_TRY(tr_pql_value(run, ops[i], op->over, &vec));
-        tr_pql_to_mask(vec, count, i == 0 ? out->mask : one);
-        for (uint32_t row = 0; i > 0 && row < count; row++)
-            out->mask[row] &= one[row];
+        tr_pql_join_mask(vec, count, true, out->mask);
     }
     return owners_of(run, op, &out->owner);
 }
@@ -330,11 +327,13 @@ tr_code tr_pql_count_test(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec
     memset(base->bools, is_below != (least <= 0), owners);
     TR_TRY(tr_pql_enter(run, counted->over));
     TR_TRY(tr_pql_take(run, counted, &rows));
-    /* Rows are ascending: those of one owner follow each other. */
-    for (uint32_t i = least < 1 || least > rows.count ? rows.count : (uint32_t)least - 1;
-         i < rows.count; i++) {
+    uint32_t before = TR_PQL_NO_ROW;
+    int64_t seen = 0;
+    for (uint32_t i = 0; i < rows.count; i++) { /* those of one owner follow each other */
         const uint32_t owner = tr_pql_owner_of(&rows, i);
-        if (tr_pql_owner_of(&rows, i - ((uint32_t)least - 1)) == owner)
+        seen = owner == before ? seen + 1 : 1;
+        before = owner;
+        if (seen == least)
             base->bools[owner] = !is_below;
     }
     *out = tr_pql_vec_make(arena, base);

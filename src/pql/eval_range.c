@@ -123,39 +123,69 @@ static inline bool is_double_in(const tr_pql_range *range, double x)
     return (is_in ^ (unsigned)range->window.is_outside) != 0;
 }
 
-/* Whether a base row is there, and in the range. */
-static inline bool is_at(const tr_pql_range *range, const tr_pql_base *base, uint32_t at)
+/* Whether an integer's base row is there, and in the range; sums may have become doubles. */
+static inline bool is_integer_at(const tr_pql_range *range, const tr_pql_base *base, uint32_t at)
 {
-    if (base->kind == TR_PQL_VEC_NUM)
-        return (base->valid[at] != TR_PQL_NO_VALUE) & is_double_in(range, base->numbers[at]);
     if (range->are_integers && base->valid[at] != TR_PQL_DOUBLE_VALUE)
         return (base->valid[at] != TR_PQL_NO_VALUE) &
                tr_pql_is_in_window(&range->window, base->ints[at]);
     return base->valid[at] != TR_PQL_NO_VALUE && is_double_in(range, tr_pql_number_at(base, at));
 }
 
-void tr_pql_range_test(const tr_pql_range *range, const tr_pql_vec *x, uint32_t count, uint8_t *out)
+/* Of doubles. */
+static inline bool is_number_at(const tr_pql_range *range, const tr_pql_base *base, uint32_t at)
 {
-    const tr_pql_base *base = x->base;
+    return (base->valid[at] != TR_PQL_NO_VALUE) & is_double_in(range, base->numbers[at]);
+}
+
+static void test_numbers(const tr_pql_range *range, const tr_pql_vec *x, uint32_t count,
+                         uint8_t *out)
+{
+    const tr_pql_range own = *range; /* what is written cannot change it */
+    const tr_pql_base base = *x->base;
     const uint32_t *index = x->index;
     if (index == NULL)
         for (uint32_t i = 0; i < count; i++)
-            out[i] = is_at(range, base, i);
+            out[i] = is_number_at(&own, &base, i);
     else
         for (uint32_t i = 0; i < count; i++)
-            out[i] = is_at(range, base, index[i]);
+            out[i] = is_number_at(&own, &base, index[i]);
+}
+
+static void test_integers(const tr_pql_range *range, const tr_pql_vec *x, uint32_t count,
+                          uint8_t *out)
+{
+    const tr_pql_range own = *range;
+    const tr_pql_base base = *x->base;
+    const uint32_t *index = x->index;
+    if (index == NULL)
+        for (uint32_t i = 0; i < count; i++)
+            out[i] = is_integer_at(&own, &base, i);
+    else
+        for (uint32_t i = 0; i < count; i++)
+            out[i] = is_integer_at(&own, &base, index[i]);
+}
+
+void tr_pql_range_test(const tr_pql_range *range, const tr_pql_vec *x, uint32_t count, uint8_t *out)
+{
+    if (x->base->kind == TR_PQL_VEC_NUM)
+        test_numbers(range, x, count, out);
+    else
+        test_integers(range, x, count, out);
 }
 
 uint32_t tr_pql_range_keep(const tr_pql_range *range, const uint32_t *rows, uint32_t count,
                            uint32_t *out)
 {
-    const tr_pql_base *base = range->of->base;
+    const tr_pql_range own = *range;
+    const tr_pql_base base = *range->of->base;
     const uint32_t *index = range->of->index;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < count; i++) {
-        const uint32_t row = rows[i];
+        const uint32_t row = rows[i], at = index == NULL ? row : index[row];
         out[kept] = row;
-        kept += is_at(range, base, index == NULL ? row : index[row]);
+        kept += base.kind == TR_PQL_VEC_NUM ? is_number_at(&own, &base, at)
+                                            : is_integer_at(&own, &base, at);
     }
     return kept;
 }

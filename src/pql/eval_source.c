@@ -262,13 +262,14 @@ static tr_code entry_codes(tr_pql_run *run, const tr_type *owner, const tr_colum
         return contradiction(run, owner);
     if (count == column->entries)
         return TR_OK;
-    uint32_t *codes = tr_arena_alloc(&run->arena, (size_t)count * sizeof *codes + 1);
+    uint32_t *codes = tr_arena_alloc(&run->arena, ((size_t)count + 1) * sizeof *codes);
     if (codes == NULL)
         return tr_pql_out_of_memory(run);
     count = 0;
-    for (uint32_t e = 0; e < column->entries; e++)
-        if (column->def[e] >= limit)
-            codes[count++] = column->codes[e];
+    for (uint32_t e = 0; e < column->entries; e++) {
+        codes[count] = column->codes[e]; /* there is room for one too many */
+        count += column->def[e] >= limit;
+    }
     *out = codes;
     return TR_OK;
 }

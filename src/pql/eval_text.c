@@ -128,7 +128,7 @@ static bool test(const tr_pql_op *op, tr_str s, tr_str p, locale_t locale)
 }
 
 /* The commonest test: a constant at the beginning or the end of many strings. Memory is what it
- * waits for, so it is asked for ahead; most strings differ in the last byte already. */
+ * waits for, so it is asked for ahead; most strings differ in the last byte or the first already. */
 static void test_edges(const tr_pql_op *op, const tr_pql_vec *const *args, uint32_t count,
                        uint8_t *out)
 {
@@ -145,8 +145,8 @@ static void test_edges(const tr_pql_op *op, const tr_pql_vec *const *args, uint3
         const bool may_be = s.at != NULL && p.at != NULL && s.len >= p.len;
         const uint8_t *at = may_be ? s.at + (is_end ? s.len - p.len : 0) : NULL;
         const bool is_it =
-            may_be &&
-            (p.len == 0 || (at[p.len - 1] == p.at[p.len - 1] && memcmp(at, p.at, p.len) == 0));
+            may_be && (p.len == 0 || (at[p.len - 1] == p.at[p.len - 1] && at[0] == p.at[0] &&
+                                      memcmp(at, p.at, p.len) == 0));
         out[i] = s.at != NULL && p.at != NULL && is_it == is_wanted;
     }
 }

@@ -406,3 +406,40 @@ void tr_pql_to_mask(const tr_pql_vec *v, uint32_t count, uint8_t *out)
         for (uint32_t i = 0; i < count; i++)
             out[i] = bools[v->index[i]] == TR_PQL_TRUE;
 }
+
+static void and_rows(const tr_pql_vec *v, uint32_t count, uint8_t *mask)
+{
+    const uint8_t *bools = v->base->bools;
+    if (v->index == NULL)
+        for (uint32_t i = 0; i < count; i++)
+            mask[i] = (uint8_t)(mask[i] & (bools[i] == TR_PQL_TRUE));
+    else
+        for (uint32_t i = 0; i < count; i++)
+            mask[i] = (uint8_t)(mask[i] & (bools[v->index[i]] == TR_PQL_TRUE));
+}
+
+static void or_rows(const tr_pql_vec *v, uint32_t count, uint8_t *mask)
+{
+    const uint8_t *bools = v->base->bools;
+    if (v->index == NULL)
+        for (uint32_t i = 0; i < count; i++)
+            mask[i] = (uint8_t)(mask[i] | (bools[i] == TR_PQL_TRUE));
+    else
+        for (uint32_t i = 0; i < count; i++)
+            mask[i] = (uint8_t)(mask[i] | (bools[v->index[i]] == TR_PQL_TRUE));
+}
+
+void tr_pql_join_mask(const tr_pql_vec *v, uint32_t count, bool is_and, uint8_t *mask)
+{
+    const bool is_bool = v->base->kind == TR_PQL_VEC_BOOL;
+    if (is_bool && !v->is_constant) {
+        if (is_and)
+            and_rows(v, count, mask);
+        else
+            or_rows(v, count, mask);
+        return;
+    }
+    const bool is_true = is_bool && v->base->bools[0] == TR_PQL_TRUE;
+    if (is_true != is_and)
+        memset(mask, is_true, count);
+}

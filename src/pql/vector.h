@@ -175,5 +175,7 @@ TR_MUST_CHECK tr_code tr_pql_join(tr_arena *arena, const tr_pql_vec *const *part
 
 /* Writes a mask of 0 and 1, a byte per row. */
 void tr_pql_to_mask(const tr_pql_vec *v, uint32_t count, uint8_t *out);
+/* mask and v (is_and), or mask or v, into the mask. */
+void tr_pql_join_mask(const tr_pql_vec *v, uint32_t count, bool is_and, uint8_t *mask);
 
 #endif

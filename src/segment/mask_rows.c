@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mask_rows.c - see mask_rows.h. Sixty-four profiles and definitions are turned over at a time, as a
- * square of bits. */
+/* mask_rows.c - see mask_rows.h. Sixty-four profiles and definitions are turned over at a time, as
+ * a square of bits. */
 #include "segment/mask_rows.h"
 
 enum { SIDE = 64 };
