@@ -4,19 +4,22 @@
  * SIGTERM, SIGINT and SIGHUP end it: requests under way are answered, jobs stop where they go on at
  * the next start. Whatever is not over after STOP_S is cut off; a second signal cuts off at once,
  * but not within ONE_SIGNAL_US: timeout(1) and some supervisors send one to the process and to its
- * group. Nothing is lost by that: everything acknowledged is on the disk.
+ * group. Nothing is lost by that: everything acknowledged is on the disk. A disk that did not keep
+ * what it was given (tr_os_on_lost_sync) ends the server, too, with status 1: whoever supervises it
+ * may start it again, which reads what is there.
  */
 #include "app/commands.h"
 #include "app/server.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "os/os.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { STOP_S = 9, ONE_SIGNAL_US = 1000000 };
+enum { STOP_S = 9, ONE_SIGNAL_US = 1000000, DISK_FAILED = SIGUSR1 };
 
 static int64_t stopping_us; /* since when */
 
@@ -80,13 +83,22 @@ static void cut_off(int signal_number)
     _exit(signal_number == SIGALRM ? 1 : 128 + signal_number);
 }
 
-static void arm_cut_off(const sigset_t *ending)
+/* Requests under way are still answered: those that write with a 5xx, as nothing is written now. */
+static void end_without_disk(const char *name, int cause)
+{
+    tr_log(TR_LOG_ERROR, "app", "disk_failed", "file=\"%s\" text=\"%s\"", name,
+           cause == 0 ? "a sync failed" : strerrordesc_np(cause));
+    (void)kill(getpid(), DISK_FAILED);
+}
+
+static void arm_cut_off(sigset_t *ending)
 {
     const struct sigaction action = {.sa_handler = cut_off, .sa_flags = SA_RESTART};
     (void)sigaction(SIGALRM, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGHUP, &action, NULL);
+    (void)sigdelset(ending, DISK_FAILED); /* it may come once more, and means nothing now */
     (void)pthread_sigmask(SIG_UNBLOCK, ending, NULL);
     (void)alarm(STOP_S);
 }
@@ -101,7 +113,9 @@ static int serve(const tr_settings *settings)
     (void)sigaddset(&ending, SIGTERM);
     (void)sigaddset(&ending, SIGINT);
     (void)sigaddset(&ending, SIGHUP);
+    (void)sigaddset(&ending, DISK_FAILED);
     (void)pthread_sigmask(SIG_BLOCK, &ending, NULL); /* inherited by every thread */
+    tr_os_on_lost_sync(end_without_disk);
     if (tr_server_open(settings, &server, &err) != TR_OK) {
         fprintf(stderr, "tributary serve: %s\n", err.text);
         return 1;
@@ -115,7 +129,7 @@ static int serve(const tr_settings *settings)
     tr_log(TR_LOG_INFO, "app", "server_stopping", "signal=%d", signal_number);
     tr_server_close(server);
     tr_log(TR_LOG_INFO, "app", "server_stopped", "pid=%d", (int)getpid());
-    return 0;
+    return tr_os_has_lost_sync() ? 1 : 0;
 }
 
 int tr_cmd_serve(int argc, char **argv)

@@ -162,7 +162,8 @@ static tr_code open_connection(const char *path, bool is_first, tr_connection **
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to open the catalog");
     const int result = sqlite3_open_v2(
         path, &connection->db,
-        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (is_first ? SQLITE_OPEN_CREATE : 0), NULL);
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (is_first ? SQLITE_OPEN_CREATE : 0),
+        tr_catalog_vfs());
     tr_code code = result == SQLITE_OK ? TR_OK : tr_catalog_failed(result, "open the catalog", err);
     if (code == TR_OK) {
         (void)sqlite3_extended_result_codes(connection->db, 1);
@@ -214,6 +215,12 @@ tr_code tr_catalog_make_tables(tr_connection *connection, tr_err *err)
     return run_sql(connection, sql, "make the catalog", err);
 }
 
+static tr_code prepare(tr_connection *connection, tr_err *err)
+{
+    TR_TRY(tr_catalog_rewrite_log(connection->db, err));
+    return tr_catalog_make_tables(connection, err);
+}
+
 tr_code tr_catalog_open(const char *path, tr_catalog **out, tr_err *err)
 {
     tr_catalog *catalog = tr_alloc_zeroed(1, sizeof *catalog);
@@ -227,7 +234,7 @@ tr_code tr_catalog_open(const char *path, tr_catalog **out, tr_err *err)
     if (code == TR_OK)
         code = tr_catalog_begin(catalog, err);
     if (code == TR_OK)
-        code = tr_catalog_end(catalog, tr_catalog_make_tables(catalog->writer, err), err);
+        code = tr_catalog_end(catalog, prepare(catalog->writer, err), err);
     if (code != TR_OK) {
         tr_catalog_close(catalog);
         return code;
@@ -273,6 +280,8 @@ tr_code tr_catalog_begin(tr_catalog *catalog, tr_err *err)
         catalog->depth++;
         return TR_OK;
     }
+    if (tr_os_has_lost_sync())
+        return TR_FAIL(err, TR_IO, "the disk failed: nothing is written until a restart");
     (void)pthread_mutex_lock(&catalog->write_lock);
     const tr_code code =
         run_sql(catalog->writer, "BEGIN IMMEDIATE", "begin a transaction of the catalog", err);

@@ -43,6 +43,11 @@ struct tr_catalog {
 /* What a result of SQLite means; `what` completes "cannot ...". Never tells SQL or paths. */
 tr_code tr_catalog_failed(int result, const char *what, tr_err *err);
 
+/* The name of the layer that every connection is opened with; see catalog_vfs.c. */
+const char *tr_catalog_vfs(void);
+/* Writes and syncs again what the log of `db` holds; inside a write transaction of it. */
+TR_MUST_CHECK tr_code tr_catalog_rewrite_log(sqlite3 *db, tr_err *err);
+
 /* A connection for reading: the caller's own transaction, or one from the pool. */
 TR_MUST_CHECK tr_code tr_catalog_reader(tr_catalog *catalog, tr_connection **out, tr_err *err);
 void tr_catalog_reader_done(tr_catalog *catalog, tr_connection *connection);

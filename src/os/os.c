@@ -37,10 +37,44 @@ const tr_os tr_os_kernel = {.open = kernel_open,
                             .link = link};
 
 static const tr_os *os = &tr_os_kernel;
+static _Atomic bool has_lost_sync;
+static void (*_Atomic tell_of_lost_sync)(const char *name, int cause);
 
 void tr_os_replace(const tr_os *table)
 {
     os = table == NULL ? &tr_os_kernel : table;
+    atomic_store(&has_lost_sync, false);
+}
+
+void tr_os_on_lost_sync(void (*tell)(const char *name, int cause))
+{
+    atomic_store(&tell_of_lost_sync, tell);
+}
+
+bool tr_os_has_lost_sync(void)
+{
+    return atomic_load(&has_lost_sync);
+}
+
+void tr_os_note_lost_sync(const char *name, int cause)
+{
+    void (*tell)(const char *, int) = atomic_load(&tell_of_lost_sync);
+    if (!atomic_exchange(&has_lost_sync, true) && tell != NULL)
+        tell(name, cause);
+}
+
+static bool is_synced(int (*sync)(int fd), int fd, const char *name)
+{
+    if (tr_os_has_lost_sync()) {
+        errno = EIO;
+        return false;
+    }
+    if (sync(fd) == 0)
+        return true;
+    const int cause = errno;
+    tr_os_note_lost_sync(name, cause);
+    errno = cause;
+    return false;
 }
 
 static const char *last_part(const char *path)
@@ -122,7 +156,8 @@ tr_code tr_file_write_at(tr_file *file, uint64_t offset, tr_str bytes, tr_err *e
 
 tr_code tr_file_sync(tr_file *file, tr_err *err)
 {
-    return os->fdatasync(file->fd) == 0 ? TR_OK : failed(err, "sync", file->name);
+    return is_synced(os->fdatasync, file->fd, file->name) ? TR_OK
+                                                          : failed(err, "sync", file->name);
 }
 
 void tr_file_close(tr_file *file)
@@ -223,7 +258,9 @@ tr_code tr_dir_sync(const char *path, tr_err *err)
     const int fd = os->open(path, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return failed(err, "open folder", path);
-    const tr_code code = os->fsync(fd) == 0 ? TR_OK : failed(err, "sync folder", path);
+    const tr_code code = is_synced(os->fsync, fd, last_part(path))
+                             ? TR_OK
+                             : failed(err, "sync folder", path);
     (void)os->close(fd);
     return code;
 }

@@ -32,7 +32,16 @@ typedef struct tr_os {
 } tr_os;
 
 extern const tr_os tr_os_kernel;
-void tr_os_replace(const tr_os *table); /* NULL: the kernel again */
+void tr_os_replace(const tr_os *table); /* NULL: the kernel again. A lost sync is forgotten */
+
+/* A sync that fails is the last one. What is on the disk then, nobody knows, and the kernel tells of
+ * it once only: the pages count as clean, so a second try would succeed and have written nothing.
+ * From there on every sync fails without being tried: nothing more is acknowledged until a new
+ * process has read what there is. `tell` is called once, when it happens, to bring that about. */
+void tr_os_on_lost_sync(void (*tell)(const char *name, int cause)); /* NULL: nobody */
+bool tr_os_has_lost_sync(void);
+/* For files that a library syncs: one of them failed. cause  of errno; 0: not known */
+void tr_os_note_lost_sync(const char *name, int cause);
 
 /* A file being written from its start to its end. */
 typedef struct tr_file {
@@ -53,7 +62,7 @@ TR_MUST_CHECK tr_code tr_file_open(const char *path, tr_file *out, tr_err *err);
 TR_MUST_CHECK tr_code tr_file_open_rw(const char *path, tr_file *out, tr_err *err);
 TR_MUST_CHECK tr_code tr_file_write(tr_file *file, tr_str bytes, tr_err *err);
 TR_MUST_CHECK tr_code tr_file_write_at(tr_file *file, uint64_t offset, tr_str bytes, tr_err *err);
-TR_MUST_CHECK tr_code tr_file_sync(tr_file *file, tr_err *err); /* never retried on failure */
+TR_MUST_CHECK tr_code tr_file_sync(tr_file *file, tr_err *err); /* see tr_os_on_lost_sync */
 void tr_file_close(tr_file *file);                              /* idempotent */
 
 /* A whole file mapped for reading; the bytes are borrowed until tr_map_close. An empty file maps to

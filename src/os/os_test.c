@@ -93,6 +93,44 @@ static void short_writes_are_continued(void)
     tr_buf_free(&bytes);
 }
 
+static int syncs, told;
+
+static int sync_badly(int fd)
+{
+    (void)fd;
+    syncs++;
+    errno = ENOSPC;
+    return -1;
+}
+
+static void count_told(const char *name, int cause)
+{
+    told += strcmp(name, "lost") == 0 && cause == ENOSPC;
+}
+
+static void a_sync_that_fails_is_the_last(void)
+{
+    tr_os table = tr_os_kernel;
+    tr_file file = TR_FILE_NONE;
+    table.fdatasync = table.fsync = sync_badly;
+    tr_os_on_lost_sync(count_told);
+    tr_os_replace(&table);
+    CHECK(tr_file_create(inside("lost"), &file, NULL) == TR_OK);
+    CHECK(!tr_os_has_lost_sync());
+    CHECK(tr_file_sync(&file, NULL) == TR_NO_SPACE);
+    CHECK(tr_os_has_lost_sync() && told == 1);
+    CHECK(tr_file_sync(&file, NULL) == TR_IO); /* not tried: it would succeed now */
+    CHECK(tr_dir_sync(inside("."), NULL) == TR_IO);
+    CHECK(tr_file_put(inside("other"), tr_str_of("x"), NULL) == TR_IO);
+    CHECK(!tr_path_exists(inside("other")));
+    CHECK(syncs == 1 && told == 1);
+    tr_file_close(&file);
+    tr_os_replace(NULL); /* another disk */
+    tr_os_on_lost_sync(NULL);
+    CHECK(!tr_os_has_lost_sync());
+    CHECK(tr_file_put(inside("other"), tr_str_of("x"), NULL) == TR_OK);
+}
+
 static int link_nowhere(const char *from, const char *to)
 {
     (void)from, (void)to;
@@ -135,6 +173,7 @@ int main(void)
     RUN(folders_are_removed_with_all_in_them);
     RUN(a_full_disk_leaves_the_old_file);
     RUN(short_writes_are_continued);
+    RUN(a_sync_that_fails_is_the_last);
     RUN(a_second_name_keeps_a_file_that_is_removed);
     if (tr_dir_remove(folder, NULL) != TR_OK)
         return 1;
