@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_query.c - tributary query: a SELECT over the datasets of a data folder, by the SQL worker.
+/* cmd_query.c - tributary query: a SELECT over the tables of a data folder, by the SQL worker.
  *
  * It reads the folder itself, with the server up or down: published files never change.
  */
@@ -17,8 +17,11 @@
 static const char usage[] =
     "usage: tributary query --data DIR [--csv | --json | --parquet FILE] [SQL | --file FILE]\n"
     "Runs one SELECT over the datasets of a sandbox, in a process of its own (DuckDB), and prints\n"
-    "its rows. A dataset's table is named by its tag adobe/pqs/table. Without SQL: lists the "
-    "tables.\n"
+    "its rows. A dataset's table is named by its tag adobe/pqs/table; besides there are\n"
+    "  profile, profile_POLICY             the merged profiles of this moment, by a merge policy\n"
+    "  segment_membership                  who is in which segment\n"
+    "  batches, export_jobs                what the catalog knows of them\n"
+    "Without SQL: lists the tables.\n"
     "  --data DIR        the data folder of a server, which may be up or down\n"
     "  --org ORG         needed when several orgs have datasets there\n"
     "  --sandbox NAME    \"prod\" unless given\n"
@@ -36,6 +39,8 @@ static const char usage[] =
     "\n"
     "  tributary query --data ./data 'SELECT count(*) FROM crm'\n"
     "  tributary query --data ./data --csv --file report.sql > report.csv\n"
+    "  tributary query --data ./data 'SELECT \"segmentId\", count(*) FROM segment_membership GROUP BY "
+    "ALL'\n"
     "  tributary query --data ./data --parquet gold.parquet \"SELECT * FROM crm WHERE tier = "
     "'gold'\"\n";
 

@@ -66,6 +66,33 @@ tr_code tr_data_lock(const char *data, int *out, tr_err *err)
     return TR_OK;
 }
 
+static tr_code lock_readers(const char *data, int how, int *out, tr_err *err)
+{
+    char path[TR_DATA_PATH_BYTES];
+    TR_TRY(tr_data_path(data, TR_DATA_READERS, path, err));
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return TR_FAIL(err, TR_IO, "%s: cannot be written (%s)", path, strerror(errno));
+    if (flock(fd, how) != 0) {
+        const int why = errno;
+        (void)close(fd);
+        return TR_FAIL(err, why == EWOULDBLOCK ? TR_BUSY : TR_IO, "%s: cannot be locked (%s)", path,
+                       strerror(why));
+    }
+    *out = fd;
+    return TR_OK;
+}
+
+tr_code tr_data_share(const char *data, int *out, tr_err *err)
+{
+    return lock_readers(data, LOCK_SH, out, err);
+}
+
+tr_code tr_data_keep_readers_out(const char *data, int *out, tr_err *err)
+{
+    return lock_readers(data, LOCK_EX | LOCK_NB, out, err);
+}
+
 /* Cuts "127.0.0.1:8080" or "[::1]:8080" and looks it up: numbers only. */
 static tr_code look_up(const char *listen, struct addrinfo **out, size_t *host_len, tr_err *err)
 {

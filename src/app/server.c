@@ -41,6 +41,21 @@ struct tr_server {
     char url[192];
 };
 
+/* Not while a command reads what it would take for a crash's. */
+static tr_code sweep(tr_server *s, const char *data, tr_err *err)
+{
+    int readers_fd = -1;
+    const tr_code code = tr_data_keep_readers_out(data, &readers_fd, err);
+    if (code == TR_BUSY) {
+        tr_log(TR_LOG_INFO, "app", "sweep_put_off", "reason=\"a command reads the data folder\"");
+        return TR_OK;
+    }
+    TR_TRY(code);
+    const tr_code swept = tr_sweep(s->catalog, s->lake, err);
+    (void)close(readers_fd);
+    return swept;
+}
+
 static tr_code open_storage(tr_server *s, const tr_settings *settings, tr_err *err)
 {
     char data[TR_DATA_PATH_BYTES], path[TR_DATA_PATH_BYTES];
@@ -50,7 +65,7 @@ static tr_code open_storage(tr_server *s, const tr_settings *settings, tr_err *e
     TR_TRY(tr_data_path(data, TR_DATA_CATALOG, path, err));
     TR_TRY(tr_catalog_open(path, &s->catalog, err));
     TR_TRY(tr_lake_open(data, &s->lake, err));
-    TR_TRY(tr_sweep(s->catalog, s->lake, err));
+    TR_TRY(sweep(s, data, err));
     TR_TRY(tr_store_open(s->catalog, s->lake, &s->store, err));
     return tr_graph_open(s->catalog, s->lake, s->store, &s->graph, err);
 }

@@ -31,5 +31,8 @@ TR_MUST_CHECK tr_code tr_data_path(const char *data, const char *name, char out[
 TR_MUST_CHECK tr_code tr_data_absolute(const char *data, char out[TR_DATA_PATH_BYTES], tr_err *err);
 #define TR_DATA_CATALOG "catalog.db"
 #define TR_DATA_LOCK "lock"
+#define TR_DATA_READERS "readers.lock"
+/* Until *fd is closed nothing of the folder is taken for what a crash left. */
+TR_MUST_CHECK tr_code tr_data_share(const char *data, int *fd, tr_err *err);
 
 #endif

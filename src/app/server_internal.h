@@ -8,6 +8,8 @@
 /* Takes the data folder for this process until *fd is closed.
  * TR_CONFLICT  another process has it: the text names it */
 TR_MUST_CHECK tr_code tr_data_lock(const char *data, int *fd, tr_err *err);
+/* Keeps commands that read the folder out until *fd is closed. TR_BUSY: one is reading */
+TR_MUST_CHECK tr_code tr_data_keep_readers_out(const char *data, int *fd, tr_err *err);
 
 /* TR_INVALID: no address and port, in numbers. */
 TR_MUST_CHECK tr_code tr_listen_check(const char *listen, tr_err *err);

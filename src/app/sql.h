@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sql.h - a SELECT over the datasets of a data folder, for the commands of a terminal.
+/* sql.h - a SELECT over the datasets and live tables of a data folder, for the commands of a
+ * terminal.
  *
- * Reads catalog and lake by itself, so the folder's server may be up or down; the SQL runs in the
- * worker.
+ * Reads catalog and lake, and merges profiles, by itself (live_rooms.h), so the folder's server may
+ * be up or down; the SQL runs in the worker.
  */
 #ifndef TR_APP_SQL_H
 #define TR_APP_SQL_H

@@ -371,11 +371,16 @@ tr_code tr_catalog_end(tr_catalog *catalog, tr_code code, tr_err *err)
     return code;
 }
 
+void tr_catalog_share(tr_catalog *catalog)
+{
+    atomic_store(&catalog->is_shared, true);
+}
+
 tr_code tr_catalog_read_at_once(tr_catalog *catalog, tr_code (*read)(void *ctx, tr_err *err),
                                 void *ctx, tr_err *err)
 {
     enum { TRIES = 8 };
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < TRIES && !atomic_load(&catalog->is_shared); i++) {
         const uint64_t version = tr_catalog_profile_version(catalog);
         const tr_code code = read(ctx, err);
         if (version % 2 == 0 && tr_catalog_profile_version(catalog) == version)

@@ -113,6 +113,9 @@ TR_MUST_CHECK tr_code tr_catalog_clock(tr_catalog *catalog, const tr_tenant *ten
  * segments, the registry, namespaces. Odd while one is being committed. What was read between two equal, even
  * answers is still so. */
 uint64_t tr_catalog_profile_version(tr_catalog *catalog);
+/* From now on another process may change it, which no version tells: tr_catalog_read_at_once reads
+ * in a transaction. */
+void tr_catalog_share(tr_catalog *catalog);
 /* Reads what belongs together: calls `read`, which begins anew each time, until no such change was committed while it
  * ran; when there are too many of them, in a transaction. */
 TR_MUST_CHECK tr_code tr_catalog_read_at_once(tr_catalog *catalog, tr_code (*read)(void *ctx, tr_err *err),

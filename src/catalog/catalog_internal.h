@@ -34,6 +34,7 @@ struct tr_catalog {
     bool is_given_up;            /* an inner part failed: the outermost end cannot commit */
     bool is_profile_change;      /* this transaction changes what profiles are made of */
     _Atomic uint64_t profile_version;
+    _Atomic bool is_shared;      /* with other processes that write */
     tr_connection *writer;
     pthread_mutex_t idle_lock;
     tr_connection *idle; /* guarded by idle_lock */

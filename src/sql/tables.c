@@ -165,9 +165,9 @@ static tr_code tell_names(const json_t *list, tr_err *err)
             at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i == 0 ? "" : ", ",
                                    tr_json_text(row, "table", ""));
     return TR_FAIL(err, TR_NOT_FOUND,
-                   "the SQL names no table of this sandbox; there are: %s (and of a server, "
-                   "see serve --pg-listen: profile, segment_membership and others)",
-                   names[0] != '\0' ? names : "none");
+                   "the SQL names no table of this sandbox; there are: %s, and profile, "
+                   "segment_membership, batches, export_jobs",
+                   names[0] != '\0' ? names : "no datasets");
 }
 
 static tr_code add_table(files *f, json_t *tables, const json_t *row, bool may_be_empty,
