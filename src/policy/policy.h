@@ -8,7 +8,8 @@
  *     PUT, PATCH      version 1 -> 2 -> 3 ...
  *     default: true   takes the mark from the policy that had it; there is always exactly one
  *
- * Two more are there in every sandbox, in no list, and for nobody to change: AEP's tutorials name them.
+ * Two more are there in every sandbox, in no list, and for nobody to change, because AEP's
+ * tutorials name them:
  *
  *     timestampOrdered-none-mp, timestampOrdered-pdg-mp        version 1
  *
