@@ -2,7 +2,7 @@
 /* commands.c - statements about the session itself: settings, prepared statements, cursors. Only
  * read here; extended.c and settings.c do what they say.
  *
- *     SET name = value         RESET name           SET TIME ZONE 'UTC'
+ *     SET name = value         RESET name           SET TIME ZONE 'UTC'   SET @name = value
  *     PREPARE p (int) AS ...   EXECUTE p (1, 'x')   DEALLOCATE p
  *     DECLARE c CURSOR FOR ... FETCH 10 FROM c      MOVE 10 IN c          CLOSE c
  */
@@ -81,6 +81,19 @@ static tr_code read_value(const reading *r, size_t i, tr_err *err)
     return code;
 }
 
+/* SET @name = value or query */
+static tr_code read_set_variable(const reading *r, size_t i, tr_err *err)
+{
+    if (i + 1 >= r->t->count || r->t->at[i + 1].kind != TR_TOKEN_WORD ||
+        r->t->at[i + 1].text.at != r->t->at[i].text.at + 1)
+        return fail(r, "42601", err, "SET @ needs a name");
+    if (!tr_token_is(r->t, i + 2, "=") || i + 3 >= r->t->count)
+        return fail(r, "42601", err, "SET @name needs = and a value, or a query of one");
+    settle(r, "SET", TR_EFFECT_SET_VARIABLE, name_at(r, i + 1));
+    r->plan->inner = rest_from(r, i + 3);
+    return TR_OK;
+}
+
 static tr_code read_set(const reading *r, tr_err *err)
 {
     static const char *const scopes[] = {"session", "local", NULL};
@@ -90,8 +103,10 @@ static tr_code read_set(const reading *r, tr_err *err)
     settle(r, "SET", TR_EFFECT_NONE, (tr_str){0});
     if (tr_word_is_one_of(r->t, i, others))
         return TR_OK;
-    if (tr_token_is(r->t, i, "@") || tr_token_is(r->t, i, "variable"))
-        return fail(r, "0A000", err, "variables of a session (SET @name) are not there");
+    if (tr_token_is(r->t, i, "@"))
+        return read_set_variable(r, i, err);
+    if (tr_token_is(r->t, i, "variable"))
+        return fail(r, "0A000", err, "SET VARIABLE is not there: SET @name = value is");
     if (!tr_token_is_name(r->t, i))
         return fail(r, "42601", err, "SET needs a name and a value");
     tr_str name = name_at(r, i++);

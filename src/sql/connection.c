@@ -6,6 +6,7 @@
  */
 #include "base/limits.h"
 #include "base/log.h"
+#include "sql/block.h"
 #include "sql/rewrite_internal.h"
 #include "sql/sql_internal.h"
 #include "sql/tables.h"
@@ -374,6 +375,8 @@ tr_code tr_sql_plan(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_plan *
     if (sql.len > TR_SQL_BYTES_MAX)
         return tr_sql_fail(c, "54000", err, "a statement of %zu bytes; the limit is %d", sql.len,
                            TR_SQL_BYTES_MAX);
+    if (tr_variables_put(sql, c->variables, arena, &sql, &state, &why) != TR_OK)
+        return tr_sql_fail(c, state, err, "%s", why.text);
     if (tr_translate(sql, &session, arena, out, &state, &why) != TR_OK)
         return tr_sql_fail(c, state, err, "%s", why.text);
     if (out->kind == TR_PLAN_EXECUTE)
@@ -391,6 +394,7 @@ static void discard(tr_sql_connection *c)
     tr_sql_drop_portals(c, TR_PORTALS_ALL);
     tr_sql_drop_statements(c, (tr_str){0});
     tr_sql_reset_settings(c);
+    (void)json_object_clear(c->variables);
 }
 
 tr_code tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan, tr_err *err)
@@ -416,6 +420,8 @@ tr_code tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan, tr_err *er
     case TR_EFFECT_RESET_ALL:
         tr_sql_reset_settings(c);
         break;
+    case TR_EFFECT_SET_VARIABLE:
+        return tr_sql_set_variable(c, plan, err);
     case TR_EFFECT_PREPARE:
         return tr_sql_prepare_named(c, plan, err);
     case TR_EFFECT_DECLARE:
@@ -476,6 +482,8 @@ static tr_code run_one(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_err
         tr_sql_put_complete(c, &plan, rows);
         return TR_OK;
     }
+    if (plan.kind == TR_PLAN_BLOCK)
+        return tr_sql_run_block(c, &plan, true, err);
     TR_TRY(tr_sql_run_begin(c, &plan, plan.sql, NULL, &run, err));
     tr_code code;
     if (plan.kind == TR_PLAN_COPY) {
@@ -648,7 +656,8 @@ void tr_sql_serve(tr_sql_connection *c, int fd)
     bool is_on = start_up(c, database) && read_database(c, database, sandbox) &&
                  admit(c, sandbox) && tr_sql_named_open(c, &err) == TR_OK;
     c->settings = json_object();
-    is_on = is_on && c->settings != NULL;
+    c->variables = json_object();
+    is_on = is_on && c->settings != NULL && c->variables != NULL;
     memcpy(c->first_application_name, c->application_name, sizeof c->application_name);
     if (is_on) {
         welcome(c);
@@ -660,5 +669,6 @@ void tr_sql_serve(tr_sql_connection *c, int fd)
         (void)refuse(c, "57P01", "the server is shutting down");
     tr_sql_named_close(c);
     json_decref(c->settings);
+    json_decref(c->variables);
     tr_wire_close(&c->wire);
 }

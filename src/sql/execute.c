@@ -373,6 +373,25 @@ bool tr_sql_is_binary(const json_t *formats, size_t column)
     return json_integer_value(json_array_get(formats, given == 1 ? 0 : column)) == 1;
 }
 
+tr_code tr_sql_run_value(tr_sql_connection *c, tr_sql_run *run, uint32_t *oid, tr_str *text,
+                         tr_err *err)
+{
+    tr_str row;
+    if (json_array_size(run->columns) != 1)
+        return tr_sql_fail(c, "42601", err, "a variable takes one value: %zu columns were given",
+                           json_array_size(run->columns));
+    TR_TRY(next_row(c, run, &row, err));
+    *oid = (uint32_t)tr_json_int(json_array_get(run->columns, 0), "oid", 25);
+    *text = (tr_str){0};
+    if (row.len == 0)
+        return TR_OK;
+    tr_body body = {.rest = tr_str_from(row, 7)}; /* D, length, number of columns */
+    const uint32_t len = tr_body_u32(&body);
+    if (len != UINT32_MAX)
+        *text = tr_body_bytes(&body, len);
+    return TR_OK;
+}
+
 void tr_sql_put_columns(tr_sql_connection *c, const json_t *columns, const json_t *formats)
 {
     size_t i;

@@ -491,6 +491,8 @@ tr_code tr_sql_execute(tr_sql_connection *c, tr_body *body, tr_err *err)
         tr_sql_put_complete(c, &p->plan, rows);
         return TR_OK;
     }
+    if (p->plan.kind == TR_PLAN_BLOCK)
+        return tr_sql_run_block(c, &p->plan, false, err);
     if (p->plan.kind == TR_PLAN_EMPTY) {
         tr_wire_begin(&c->wire, 'I');
         tr_wire_end(&c->wire);

@@ -7,6 +7,7 @@
  *     idle.c        while nothing comes from the client
  *     execute.c     a statement on its way through a worker; its rows, COPY
  *     session_write.c  one that writes, as a job
+ *     session_block.c  a block of several, variables
  */
 #ifndef TR_SQL_SQL_INTERNAL_H
 #define TR_SQL_SQL_INTERNAL_H
@@ -30,6 +31,7 @@ typedef struct tr_sql_connection {
     char database[80];         /* "all" */
     char application_name[64], first_application_name[64];
     json_t *settings;          /* what SET said: {name in lower case: text} */
+    json_t *variables;         /* what SET @name said: block.h */
     tr_sql_person person;
     bool is_local, is_flat;    /* is_flat: ?FLATTEN */
     uint64_t run_count;        /* statements that a worker was asked for; the log counts by it */
@@ -140,6 +142,10 @@ TR_MUST_CHECK tr_code tr_sql_run_send(tr_sql_connection *c, tr_sql_run *run, uin
 /* COPY: all rows, with what goes before and after. */
 TR_MUST_CHECK tr_code tr_sql_run_copy(tr_sql_connection *c, const tr_plan *plan, tr_sql_run *run,
                                       tr_err *err);
+/* The one value of the first row; *text: borrowed from the run, .at NULL for NULL and no row.
+ * TR_INVALID  it has several columns */
+TR_MUST_CHECK tr_code tr_sql_run_value(tr_sql_connection *c, tr_sql_run *run, uint32_t *oid,
+                                       tr_str *text, tr_err *err);
 void tr_sql_run_end(tr_sql_connection *c, tr_sql_run *run);
 /* The worker goes, and what it has sent stays: all rows, or is_late. */
 void tr_sql_run_let_go(tr_sql_connection *c, tr_sql_run *run);
@@ -150,6 +156,12 @@ TR_MUST_CHECK tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *p
 TR_MUST_CHECK tr_code tr_sql_write(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *err);
 /* Of a column, by Bind's rule: none given is text, one given is of all. */
 bool tr_sql_is_binary(const json_t *formats, size_t column);
+/* session_block.c: a block, to its end, with its tag.
+ * gives_rows  those of its last statement go to the client: not by the extended protocol, which
+ *             would have to tell of their columns before */
+TR_MUST_CHECK tr_code tr_sql_run_block(tr_sql_connection *c, const tr_plan *plan, bool gives_rows,
+                                       tr_err *err);
+TR_MUST_CHECK tr_code tr_sql_set_variable(tr_sql_connection *c, const tr_plan *plan, tr_err *err);
 /* RowDescription. */
 void tr_sql_put_columns(tr_sql_connection *c, const json_t *columns, const json_t *formats);
 

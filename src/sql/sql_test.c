@@ -186,7 +186,9 @@ static void what_is_not_there_says_so(void)
     check_translation("SELECT 1 FROM t LATERAL VIEW stack(2, 1) s", "0A000");
     check_translation("SELECT table_exists(t)", "0A000");
     check_translation("SELECT * FROM qsaccel.profile_agg.adwh_fact_profile x", "0A000");
-    check_translation("SET @v = 1", "0A000");
+    check_translation("SET VARIABLE v = 1", "0A000");
+    check_translation("SET @ v = 1", "42601");
+    check_translation("$$ SELECT 1; $$", "42601");
     check_translation("DECLARE c SCROLL CURSOR FOR SELECT 1", "0A000");
     check_translation("FETCH PRIOR FROM c", "0A000");
     check_translation("EXPLAIN SHOW TABLES", "0A000");

@@ -4,6 +4,7 @@
  */
 #include "sql/translate.h"
 
+#include "sql/block.h"
 #include "sql/commands.h"
 #include "sql/rewrite_internal.h"
 #include "sql/write.h"
@@ -390,6 +391,12 @@ tr_code tr_translate(tr_str sql, const tr_plan_session *session, tr_arena *arena
     TR_TRY(tr_lex(sql, arena, &tokens, err));
     if (tokens.count == 0)
         return TR_OK;
+    if (tr_is_block(&tokens, &out->inner)) {
+        tr_block block;
+        out->kind = TR_PLAN_BLOCK;
+        out->tag = "DO";
+        return tr_block_read(out->inner, arena, &block, state, err);
+    }
     TR_TRY(tr_read_command(sql, &tokens, arena, out, &is_command, state, err));
     if (is_command)
         return TR_OK;

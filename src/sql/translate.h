@@ -6,6 +6,7 @@
  *     SELECT, WITH, VALUES, SHOW, DESCRIBE      QUERY: its text in DuckDB's words
  *     CREATE TABLE AS, INSERT, DROP TABLE       WRITE: as it stands; write.h reads it
  *     COPY (SELECT ...) TO STDOUT               COPY: a QUERY, and how its rows leave
+ *     $$ BEGIN ... END $$                       BLOCK: of several statements
  *     all others                                an error that says so
  *
  * A statement that names pg_catalog or information_schema is a client's tool looking around: a
@@ -25,6 +26,7 @@ typedef enum tr_plan_kind {
     TR_PLAN_QUERY,
     TR_PLAN_COPY,
     TR_PLAN_WRITE,
+    TR_PLAN_BLOCK,  /* inner: what stands between its $$ (block.h) */
     TR_PLAN_FETCH,  /* of the cursor `name`, at most `most` rows */
     TR_PLAN_EXECUTE /* of the statement `name`, with `args` */
 } tr_plan_kind;
@@ -37,6 +39,7 @@ typedef enum tr_plan_effect {
     TR_EFFECT_DISCARD,
     TR_EFFECT_SET,       /* name, sql: its value; without has_value the one it had at first */
     TR_EFFECT_RESET_ALL,
+    TR_EFFECT_SET_VARIABLE, /* name, inner: what its value is of */
     TR_EFFECT_PREPARE,   /* name, oids, inner */
     TR_EFFECT_DECLARE,   /* name, inner, is_held */
     TR_EFFECT_CLOSE      /* name: one cursor; empty: all */
@@ -57,7 +60,7 @@ typedef struct tr_plan {
     const char *explain;  /* "text", "json", "analyze", "analyze json": the rows are its plan */
     bool has_value, is_held, is_move;
     int64_t most;         /* -1: all */
-    tr_str inner;         /* the statement of PREPARE or DECLARE as the client wrote it; borrowed */
+    tr_str inner;         /* of PREPARE, DECLARE, SET @name, a block: as the client wrote it */
     tr_str *args;         /* of EXECUTE: SQL; borrowed from the statement */
     size_t arg_count;
     uint32_t *oids;       /* of PREPARE */

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""test_query_blocks.py - SET @name and $$ BEGIN ... END $$, in sessions and as jobs."""
+import datetime
+import uuid
+
+import psycopg
+import pytest
+
+from query_world import ROWS, Shop
+
+
+@pytest.fixture(scope="module")
+def shop(server):
+    return Shop(server)
+
+
+@pytest.fixture
+def db(shop):
+    with shop.connect() as opened:
+        yield opened
+
+
+def table():
+    return "b_" + uuid.uuid4().hex[:10]
+
+
+def state_of(db, sql):
+    with pytest.raises(psycopg.Error) as caught:
+        db.execute(sql)
+    return caught.value.sqlstate
+
+
+# Variables of a session -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value, expected", [
+    ("7", 7), ("-7", -7), ("2 + 3", 5), ("SELECT count(*) FROM crm", ROWS), ("(SELECT max(i) FROM range(4) t(i))", 3),
+    ("'it''s $1; @x -- no'", "it's $1; @x -- no"), ("NULL", None), ("SELECT 1 WHERE 1 = 0", None), ("1 = 1", True),
+    ("DATE '2024-02-29'", datetime.date(2024, 2, 29)), ("1.50::DECIMAL(9,2)", "1.50"), ("1e300::DOUBLE", 1e300),
+    ("[1, 2]", "[1,2]"), ("9223372036854775807", 2**63 - 1), ("'\\'", "\\"), ("'é\n'", "é\n"),
+    ("WITH q AS (SELECT 5 AS n) SELECT n FROM q -- the end", 5),
+])
+def test_a_variable_holds_one_value_and_stands_for_it(db, value, expected):
+    assert db.execute(f"SET @v = {value}").statusmessage == "SET"
+    found = db.execute("SELECT @v, '@v', 1 AS \"@v\" -- @v").fetchone()
+    assert (str(found[0]) if isinstance(expected, str) else found[0]) == expected
+    assert found[1:] == ("@v", 1)
+
+
+def test_variables_are_of_the_session_and_of_any_case(shop, db):
+    db.execute("SET @Some_Name1 = 2")
+    db.execute("SET @other = @some_name1 * 10")
+    assert db.execute("SELECT @SOME_NAME1 + @other").fetchone() == (22,)
+    assert db.execute("SELECT count(*) FROM range(9) t(i) WHERE i < @other AND i >= @some_name1").fetchone() == (7,)
+    db.execute("SET @some_name1 = 'text'")
+    assert db.execute("EXPLAIN SELECT @some_name1").statusmessage == "EXPLAIN"
+    with shop.connect() as other:
+        assert state_of(other, "SELECT @other") == "42704"
+    db.execute("DISCARD ALL")
+    assert state_of(db, "SELECT @other") == "42704"
+
+
+@pytest.mark.parametrize("sql, state", [
+    ("SELECT @nobody", "42704"), ("SET @v", "42601"), ("SET @v =", "42601"), ("SET @ v = 1", "42601"), ("SET @1 = 1", "42601"),
+    ("SET @v = SELECT 1, 2", None), ("SET @v = SELECT * FROM range(3)", None), ("SET @v = nothing_known", "42703"),
+    ("SET @v = SELECT 1 FROM no_such", "42P01"), ("SET @v = @w", "42704"), ("SET VARIABLE v = 1", "0A000"),
+    ("SET @v = repeat('x', 100000)", "53400")])
+def test_what_is_no_value_is_refused(db, sql, state):
+    found = state_of(db, sql)
+    assert state is None or found == state
+    assert db.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_value_is_never_anything_but_a_literal(db):
+    for text in ("'; DROP TABLE crm; --", "') OR (1=1", "$$;SELECT 1;$$", "@v", "\\'", "a\"b"):
+        db.execute("SET @v = '" + text.replace("'", "''") + "'")
+        assert db.execute("SELECT @v").fetchone() == (text,)
+
+
+def test_a_snapshot_begins_at_a_variable(shop, db):
+    name = table()
+    db.execute(f"CREATE TABLE {name} AS SELECT 1 AS id")
+    db.execute(f"INSERT INTO {name} SELECT 2 AS id")
+    db.execute(f"SET @first = SELECT min(snapshot_id) FROM (SELECT history_meta('{name}'))")
+    db.execute("SET @end = 'TAIL'")
+    assert db.execute(f"SELECT id FROM {name} SNAPSHOT SINCE @first").fetchall() == [(2,)]
+    assert db.execute(f"SELECT id FROM {name} SNAPSHOT BETWEEN @first AND @end").fetchall() == [(2,)]
+    db.execute("SET @none = NULL")
+    assert state_of(db, f"SELECT id FROM {name} SNAPSHOT SINCE @none") == "42601"
+
+
+# Blocks of a session --------------------------------------------------------------------------------------------
+
+
+def test_a_block_runs_its_statements_in_order_and_gives_the_last_one_s_rows(db):
+    name = table()
+    found = db.execute(f"""$$ BEGIN
+        CREATE TABLE {name} AS SELECT i AS id FROM range(4) t(i);   -- with a ; in a comment
+        SET @most = SELECT max(id) FROM {name};
+        INSERT INTO {name} SELECT @most + 1 AS id;
+        SELECT 'a;b', count(*) FROM {name} WHERE id <= @most + 1;
+    END $$;""")
+    assert found.fetchall() == [("a;b", 5)] and found.statusmessage == "SELECT 1"
+    assert db.execute("SELECT @most").fetchone() == (3,)
+
+
+@pytest.mark.parametrize("form", ["$$ BEGIN {} END $$", "$$BEGIN {} END $$;", "$$BEGIN {} $$END;", "$$begin {} end; $$ ;",
+                                  "$x$ BEGIN {} END $x$", "/* c */ $$ -- c\nBEGIN {}\n-- c\nEND\n$$"])
+def test_every_way_to_write_a_block_is_read(db, form):
+    assert db.execute(form.format("SELECT 1; SELECT 2;")).fetchall() == [(2,)]
+
+
+@pytest.mark.parametrize("block, tag", [
+    ("SET @a = 1;", "DO"), ("SELECT 1; SET @a = 1;", "DO"), ("SELECT 1 WHERE 1 = 0;", "SELECT 0"),
+    ("CREATE TABLE {} AS SELECT 1 AS a UNION ALL SELECT 2;", "SELECT 2"), ("DROP TABLE IF EXISTS {};", "DROP TABLE"),
+    ("CREATE TABLE {0} AS SELECT 1 AS a; INSERT INTO {0} SELECT 2 AS a;", "INSERT 0 1")])
+def test_its_tag_is_that_of_its_last_statement(db, block, tag):
+    assert db.execute(f"$$ BEGIN {block.format(table())} END $$").statusmessage == tag
+
+
+def test_the_first_failure_ends_it(db):
+    first, second = table(), table()
+    assert state_of(db, f"$$ BEGIN CREATE TABLE {first} AS SELECT 1 AS a; SELECT 1 FROM no_such; "
+                        f"CREATE TABLE {second} AS SELECT 1 AS a; END $$") == "42P01"
+    assert db.execute(f"SELECT a FROM {first}").fetchall() == [(1,)], "what was done stays"
+    assert state_of(db, f"SELECT a FROM {second}") == "42P01"
+
+
+@pytest.mark.parametrize("when", ["OTHER", "OTHERS", "other"])
+def test_what_fails_is_met_by_exception(db, when):
+    name = table()
+    found = db.execute(f"$$ BEGIN CREATE TABLE {name} AS SELECT 1 AS a; SELECT x FROM {name}; SELECT 'not reached'; "
+                       f"EXCEPTION WHEN {when} THEN DROP TABLE IF EXISTS {name}; SELECT 'ERROR'; END $$")
+    assert found.fetchall() == [("ERROR",)]
+    assert state_of(db, f"SELECT a FROM {name}") == "42P01"
+    assert db.execute("$$ BEGIN SELECT 1; EXCEPTION WHEN OTHER THEN SELECT 'ERROR'; END $$").fetchall() == [(1,)]
+    assert state_of(db, "$$ BEGIN SELECT 1 FROM no_such; EXCEPTION WHEN OTHER THEN SELECT 1/'x'::INT; END $$") == "22P02"
+
+
+def test_a_failure_among_the_rows_of_the_last_statement_is_told(db):
+    late = "SELECT CASE WHEN i < 199999 THEN i ELSE 'x'::INT END FROM range(200000) t(i) LIMIT 0"
+    name = table()
+    assert state_of(db, f"$$ BEGIN {late}; EXCEPTION WHEN OTHER THEN CREATE TABLE {name} AS SELECT 1 AS a; END $$") == "22P02"
+    assert db.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("sql, state", [
+    ("$$ SELECT 1; $$", "42601"), ("$$ BEGIN END $$", "42601"), ("$$$$", "42601"), ("$$ BEGIN SELECT 1; END; SELECT 2; $$", "42601"),
+    ("$$ BEGIN SELECT 1; EXCEPTION WHEN OTHER THEN END $$", "42601"), ("$$ BEGIN SELECT 1; EXCEPTION SELECT 2; END $$", "42601"),
+    ("$$ BEGIN SELECT 1; EXCEPTION WHEN OTHER THEN SELECT 2; EXCEPTION WHEN OTHER THEN SELECT 3; END $$", "42601"),
+    ("$$ BEGIN BEGIN; SELECT 1; END $$", "0A000"), ("$$ BEGIN COMMIT; END $$", "0A000"),
+    ("$$ BEGIN $a$ BEGIN SELECT 1; END $a$; END $$", "0A000"), ("$$ BEGIN COPY (SELECT 1) TO STDOUT; END $$", "0A000"),
+    ("$$ BEGIN PREPARE p AS SELECT 1; END $$", "0A000"), ("$$ BEGIN SELEC 1; END $$", "42601")])
+def test_a_block_that_is_none_is_refused(db, sql, state):
+    assert state_of(db, sql) == state
+    assert db.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_by_the_extended_protocol_a_block_gives_its_tag(db):
+    found = db.execute("$$ BEGIN SET @n = 4; SELECT @n; END $$", prepare=True)
+    assert found.statusmessage == "DO" and found.description is None
+    assert db.execute("SELECT @n").fetchone() == (4,)
+
+
+def test_an_incremental_load_as_the_guide_has_it(db):
+    """A log of what has been read, and each time what came since."""
+    source, target, log = table(), table(), table()
+    db.execute(f"CREATE TABLE {source} AS SELECT 1 AS id")
+    load = f"""$$ BEGIN
+        SET @known = SELECT table_exists('{log}');
+        CREATE TABLE IF NOT EXISTS {log} AS SELECT 'HEAD' AS last_id, 0 AS n;
+        SET @from = SELECT arg_max(last_id, n) FROM {log};
+        SET @n = SELECT max(n) FROM {log};
+        SET @to = SELECT snapshot_id FROM (SELECT history_meta('{source}')) WHERE is_current;
+        CREATE TABLE IF NOT EXISTS {target} AS SELECT id FROM {source} WHERE 1 = 0;
+        INSERT INTO {target} SELECT id FROM {source} SNAPSHOT BETWEEN @from AND @to;
+        INSERT INTO {log} SELECT cast(@to AS VARCHAR) AS last_id, @n + 1 AS n;
+        SELECT @known;
+    EXCEPTION WHEN OTHER THEN SELECT 'ERROR';
+    END $$;"""
+    db.execute(f"CREATE TABLE {target} AS SELECT 0 AS id")
+    assert db.execute(load).fetchall() == [(False,)]
+    assert db.execute(f"SELECT id FROM {target} ORDER BY 1").fetchall() == [(0,), (1,)]
+    for number in (2, 3):
+        db.execute(f"INSERT INTO {source} SELECT {number} AS id")
+        assert db.execute(load).fetchall() == [(True,)]
+        assert db.execute(f"SELECT id FROM {target} ORDER BY 1").fetchall() == [(i,) for i in range(number + 1)]
