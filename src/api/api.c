@@ -16,6 +16,7 @@ enum { TOKENS_KEPT = 4096, ACCESS_KEPT = 1024, LOG_LINES_PER_S = 10 };
 static const tr_endpoint *const tables[] = {tr_api_health,
                                             tr_api_ims,
                                             tr_api_sandboxes,
+                                            tr_api_access_control,
                                             tr_api_registry,
                                             tr_api_descriptors,
                                             tr_api_datasets,

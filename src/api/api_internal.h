@@ -84,6 +84,7 @@ TR_MUST_CHECK tr_code tr_json_patch(json_t **target, const json_t *operations, t
 extern const tr_endpoint tr_api_health[];         /* /healthz /readyz /metrics /openapi.json */
 extern const tr_endpoint tr_api_ims[];            /* /ims/token/v2|v3, /ims/keys, openid configuration */
 extern const tr_endpoint tr_api_sandboxes[];      /* /data/foundation/sandbox-management/... */
+extern const tr_endpoint tr_api_access_control[]; /* /data/foundation/access-control/acl/... */
 extern const tr_endpoint tr_api_registry[];       /* /data/foundation/schemaregistry/... */
 extern const tr_endpoint tr_api_descriptors[];
 extern const tr_endpoint tr_api_datasets[];       /* /data/foundation/catalog/dataSets... */

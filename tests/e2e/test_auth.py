@@ -237,7 +237,7 @@ def operations(server):
 def test_every_endpoint_says_its_scope(server):
     assert {scope for _, _, scope in operations(server)} <= set(ROLES)
     reads = [(m, p) for m, p, scope in operations(server) if m != "GET" and scope in ("read", "org-read")]
-    ends = tuple("bulk-get preview conversion access/entities graph members history mapping mappings accelerated-queries".split())
+    ends = tuple("bulk-get preview conversion access/entities graph members history mapping mappings accelerated-queries effective-policies".split())
     assert all(m == "HEAD" or (m == "POST" and p.endswith(ends)) for m, p in reads), reads
 
 
