@@ -147,6 +147,8 @@ tr_code tr_merge_own(const tr_merge_work *work, const tr_merge_side *side, tr_fo
         return work->asked->count < 2 ? TR_OK : own_asked(work, side, fold, err);
     if (!work->plan->is_stitched)
         return TR_OK;
-    return tr_owners_make(fold->rows, fold->run_of, side->lane, &work->memory->rows, &fold->owners,
-                          err);
+    TR_TRY(tr_owners_make(fold->rows, fold->run_of, side->lane, &work->memory->rows, &fold->owners,
+                          err));
+    fold->owners->is_unordered = side == &work->plan->events; /* settled events stand by time */
+    return TR_OK;
 }

@@ -9,36 +9,18 @@
 
 #include <string.h>
 
-enum { FEW_EVENTS = 16 };
-
-static int compare_times(const void *ctx, uint32_t a, uint32_t b)
+/* The newest ingestion first, of one ingestion the latest event; a settled profile's rows stand by time. */
+static int compare_arrivals(const void *ctx, uint32_t a, uint32_t b)
 {
     const tr_merge_work *work = ctx;
-    const tr_event_ids *ids = &work->event_ids;
-    tr_owners *owners = work->event_fold.owners;
-    if (ids->times[a] != ids->times[b])
-        return ids->times[a] < ids->times[b] ? -1 : 1;
-    int order = tr_str_compare(ids->ids[a], ids->ids[b]);
-    if (order == 0 && owners != NULL)
-        order = tr_owners_compare(owners, a, b);
-    return order != 0 ? order : a < b ? -1 : a > b;
-}
-
-/* By insertion: profiles have few events, and most of them in order. */
-static void sort_few(const tr_merge_work *work, uint32_t *rows, uint32_t count)
-{
-    const tr_event_ids *ids = &work->event_ids;
-    for (uint32_t i = 1; i < count; i++) {
-        const uint32_t row = rows[i];
-        const int64_t time = ids->times[row];
-        uint32_t at = i;
-        for (; at > 0 && ids->times[rows[at - 1]] >= time; at--) {
-            if (ids->times[rows[at - 1]] == time && compare_times(work, rows[at - 1], row) <= 0)
-                break;
-            rows[at] = rows[at - 1];
-        }
-        rows[at] = row;
-    }
+    const tr_event_facts *facts = &work->event_facts;
+    const tr_fold *fold = &work->event_fold;
+    if (fold->ingested[a] != fold->ingested[b])
+        return fold->ingested[a] > fold->ingested[b] ? -1 : 1;
+    if (facts->known == NULL || facts->known[a] == 0)
+        return a > b ? -1 : a < b;
+    const int order = tr_event_compare(facts, b, a);
+    return order != 0 ? order : tr_fold_newness(fold, a, b);
 }
 
 static bool is_within(const tr_merge_spec *spec, int64_t ingested_us)
@@ -47,36 +29,50 @@ static bool is_within(const tr_merge_spec *spec, int64_t ingested_us)
            (spec->event_before_us == TR_TIME_NONE || ingested_us < spec->event_before_us);
 }
 
+tr_code tr_merge_weigh_events(tr_merge_work *work, tr_err *err)
+{
+    if (work->has_event_fold)
+        return TR_OK;
+    TR_TRY(tr_fold_make(&work->events, &work->event_groups, &work->memory->rows, &work->event_fold, err));
+    TR_TRY(tr_merge_own(work, &work->plan->events, &work->event_fold, err));
+    work->has_event_fold = true;
+    return TR_OK;
+}
+
 tr_code tr_merge_fold_events(tr_merge_work *work, tr_err *err)
 {
     tr_arena *arena = &work->memory->rows;
+    tr_unsettled unsettled;
     if (work->has_folded_events)
         return TR_OK;
-    TR_TRY(tr_fold_make(&work->events, &work->event_groups, arena, &work->event_fold, err));
-    TR_TRY(tr_merge_own(work, &work->plan->events, &work->event_fold, err));
     work->has_folded_events = true;
-    return tr_fold_events(&work->event_fold, &work->event_groups, arena, &work->event_ids, err);
+    const bool is_joined = work->asked != NULL && work->asked->count > 1;
+    TR_TRY(tr_unsettled_find(&work->events, &work->event_groups, is_joined, arena, &unsettled, err));
+    if (unsettled.count == 0)
+        return TR_OK;
+    TR_TRY(tr_merge_weigh_events(work, err));
+    TR_TRY(tr_event_facts_read(&work->events, unsettled.rows, arena, &work->event_facts, err));
+    return tr_fold_events(&work->event_fold, &unsettled, &work->event_facts, &work->event_groups, err);
 }
 
-tr_code tr_merge_sort_events(tr_merge_work *work, bool is_bounded, tr_err *err)
+tr_code tr_merge_bound_events(tr_merge_work *work, tr_err *err)
 {
+    const tr_merge_spec *spec = &work->plan->spec;
     tr_groups *groups = &work->event_groups;
-    const int64_t *ingested = work->event_fold.ingested;
     uint32_t to = 0;
+    if (spec->event_after_us == TR_TIME_NONE && spec->event_before_us == TR_TIME_NONE)
+        return TR_OK;
+    TR_TRY(tr_merge_weigh_events(work, err));
+    const int64_t *ingested = work->event_fold.ingested;
     for (uint32_t g = 0; g < groups->count; g++) {
-        const uint32_t from = groups->start[g], end = groups->start[g + 1], start = to;
+        const uint32_t from = groups->start[g], end = groups->start[g + 1];
+        groups->start[g] = to;
         for (uint32_t i = from; i < end; i++)
-            if (!is_bounded || is_within(&work->plan->spec, ingested[groups->rows[i]]))
+            if (is_within(spec, ingested[groups->rows[i]]))
                 groups->rows[to++] = groups->rows[i];
-        if (to - start <= FEW_EVENTS)
-            sort_few(work, groups->rows + start, to - start);
-        else
-            tr_sort_rows(groups->rows + start, work->event_fold.spare, to - start, compare_times,
-                         work);
-        groups->start[g] = start;
     }
     groups->start[groups->count] = to;
-    return tr_owners_check(work->event_fold.owners, err);
+    return TR_OK;
 }
 
 tr_code tr_merge_join_rows(const tr_rows *a, const tr_rows *b, tr_arena *arena, tr_rows *out, tr_err *err)
@@ -139,7 +135,7 @@ static uint32_t list_own(const tr_merge_work *work, bool with_events, uint32_t g
         return own;
     const uint32_t own_events = events->start[g + 1] - events->start[g];
     memcpy(out, events->rows + events->start[g], own_events * sizeof *out);
-    tr_sort_rows(out, work->event_fold.spare, own_events, tr_fold_newness, &work->event_fold);
+    tr_sort_rows(out, work->event_fold.spare, own_events, compare_arrivals, work);
     for (uint32_t i = 0; i < own_events; i++)
         out[i] += work->records.end - 1;
     return own_events;
@@ -165,8 +161,10 @@ tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *gr
         *groups = *records;
         return TR_OK;
     }
-    if (with_events)
+    if (with_events) {
         TR_TRY(tr_merge_fold_events(work, err));
+        TR_TRY(tr_merge_weigh_events(work, err));
+    }
     const uint32_t count = records->count;
     tr_groups out = {.count = count};
     TR_TRY(join_all(work, with_events, rows, err));

@@ -111,9 +111,9 @@ typedef struct tr_merge_work {
     tr_merge_memory *memory;
     tr_rows records, events;
     tr_groups record_groups, event_groups; /* same count; event_groups only when events are read */
-    tr_fold record_fold, event_fold; /* event_fold and event_ids by tr_merge_fold_events */
-    tr_event_ids event_ids;
-    bool has_folded_events;
+    tr_fold record_fold, event_fold; /* event_fold by tr_merge_weigh_events */
+    tr_event_facts event_facts;      /* of events that were not settled, by tr_merge_fold_events */
+    bool has_event_fold, has_folded_events;
     const bool *has_identities_of; /* of profiles that are only events: whose identities matter; NULL: all */
     bool is_lane_shared;         /* a profile has several rows of one record dataset */
     bool is_numbered;            /* record_groups are the memory's numbers: not to be written to */
@@ -152,7 +152,7 @@ typedef struct tr_merge_out {
     tr_groups member_groups;
 } tr_merge_out;
 
-/* Which rows identityMap and segmentMembership are united from. Before tr_merge_sort_events. */
+/* Which rows identityMap and segmentMembership are united from. Before tr_merge_bound_events. */
 TR_MUST_CHECK tr_code tr_merge_system_rows(tr_merge_work *work, tr_merge_out *out, tr_err *err);
 
 /* Hands the columns of the profiles [from, to) to `put`, leaf by leaf. */
@@ -170,16 +170,18 @@ static inline bool tr_merge_is_direct(const tr_merge_work *work, const tr_rows *
 /* Fills work->keys. */
 TR_MUST_CHECK tr_code tr_merge_find_keys(tr_merge_work *work, tr_err *err);
 
-/* Event versions folded, once somebody looks at events beyond their keys. */
+/* Fills event_fold: the events' ingestion, runs and owners. */
+TR_MUST_CHECK tr_code tr_merge_weigh_events(tr_merge_work *work, tr_err *err);
+/* Event versions folded, and every profile's events by timestamp, then _id, once somebody looks at events beyond
+ * their keys. What is settled (store/settle.h) is as it has to be, and is not read. */
 TR_MUST_CHECK tr_code tr_merge_fold_events(tr_merge_work *work, tr_err *err);
 /* Orders every profile's rows by the policy and drops those that a newer one of the dataset replaces. */
 TR_MUST_CHECK tr_code tr_merge_rank(tr_merge_work *work, tr_err *err);
 /* Drops profiles whose newest ingestion is not after the plan's, and those that are only events unless they are
  * asked for. */
 TR_MUST_CHECK tr_code tr_merge_filter(tr_merge_work *work, tr_err *err);
-/* Sorts events by timestamp, then _id, and with is_bounded drops those out of the plan's bounds; of folded
- * events. */
-TR_MUST_CHECK tr_code tr_merge_sort_events(tr_merge_work *work, bool is_bounded, tr_err *err);
+/* Of folded events drops those out of the plan's bounds. */
+TR_MUST_CHECK tr_code tr_merge_bound_events(tr_merge_work *work, tr_err *err);
 /* Leaves only the groups whose flag is set. */
 TR_MUST_CHECK tr_code tr_merge_keep_groups(tr_merge_work *work, const bool *keep, tr_err *err);
 TR_MUST_CHECK tr_code tr_merge_work_origins(tr_merge_work *work, tr_arena *arena, tr_merge_origins *out,
@@ -195,7 +197,7 @@ TR_MUST_CHECK tr_code tr_merge_assign(tr_merge_work *work, const tr_rows *rows, 
 TR_MUST_CHECK tr_code tr_merge_join_rows(const tr_rows *a, const tr_rows *b, tr_arena *arena, tr_rows *out,
                                          tr_err *err);
 /* The rows that identityMap is united from, in *rows' numbers (all records' slices, then all events', then
- * members'). Before tr_merge_sort_events. */
+ * members'). Before tr_merge_bound_events. */
 TR_MUST_CHECK tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *groups, tr_err *err);
 
 /* The first of the members' runs among the runs of identity rows; 0: there are none. */

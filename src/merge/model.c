@@ -339,8 +339,14 @@ static json_t *united_identities(const model_world *world, const tr_type *map, u
     for (uint32_t f = 0; f < data->fragment_count; f++)
         for (uint32_t r = 0; r < data->fragments[f].row_count; r++)
             rows[count++] = data->fragments[f].rows[r];
-    for (uint32_t e = data->event_count; data->fragment_count == 0 && e-- > 0;)
-        rows[count++] = data->events[e];
+    for (uint32_t e = data->event_count; data->fragment_count == 0 && e-- > 0;) {
+        uint32_t at = count++;
+        for (; at > 0 && data->events[e]->ingested_us == rows[at - 1]->ingested_us &&
+               comes_before(rows[at - 1], data->events[e]);
+             at--)
+            rows[at] = rows[at - 1];
+        rows[at] = data->events[e];
+    }
     for (uint32_t r = 0; r < count; r++) {
         const tr_type *own = tr_type_member(rows[r]->shape->root, map->name);
         json_t *seen = own == NULL ? NULL

@@ -18,6 +18,8 @@ typedef struct model_row {
 typedef struct model_dataset {
     char id[32];
     bool is_event, is_upsert;
+    bool is_lone;       /* never more than one run */
+    uint32_t event_ids; /* so many `_id`s a person's events have */
     tr_run *runs[MODEL_RUNS_MAX];
     tr_buf bytes[MODEL_RUNS_MAX];
     uint32_t run_count;

@@ -103,7 +103,7 @@ static tr_code shred_row(tr_column_builder **builders, const tr_type *object, co
     return TR_OK;
 }
 
-tr_code tr_model_write_run(const tr_shape *shape, json_t *const *rows, uint32_t row_count, bool is_event,
+tr_code tr_model_write_run(const tr_shape *shape, json_t *const *rows, uint32_t row_count, tr_model_kind kind,
                            uint8_t bits_min, tr_buf *out, tr_err *err)
 {
     tr_column_builder **builders = tr_alloc_zeroed(shape->leaf_count, sizeof(tr_column_builder *));
@@ -117,7 +117,8 @@ tr_code tr_model_write_run(const tr_shape *shape, json_t *const *rows, uint32_t 
         code = tr_column_builder_view(builders[i], &columns[i], err);
     if (code == TR_OK)
         code = tr_run_write(&(tr_run_rows){.shape = shape, .columns = columns, .rows = row_count,
-                                           .is_event = is_event, .bits_min = bits_min},
+                                           .is_event = kind != TR_MODEL_RECORDS,
+                                           .keeps_arrival = kind == TR_MODEL_ARRIVED, .bits_min = bits_min},
                             (tr_sink){tr_model_sink, out}, err);
     for (uint32_t i = 0; i < shape->leaf_count; i++)
         tr_column_builder_close(builders[i]);

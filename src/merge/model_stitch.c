@@ -65,7 +65,8 @@ static tr_code write_rows(tr_arena *arena, const tr_type *type, json_t *rows, co
             sorted[at] = sorted[at - 1];
         sorted[at] = row;
     }
-    return tr_model_write_run(shape, sorted, count, run->is_event, run->partition_bits, out, err);
+    const tr_model_kind kind = run->is_event ? TR_MODEL_EVENTS : TR_MODEL_RECORDS;
+    return tr_model_write_run(shape, sorted, count, kind, run->partition_bits, out, err);
 }
 
 static tr_code stitch_run(const model_world *w, const tr_run *run, tr_buf *bytes, tr_run **out,
@@ -156,7 +157,7 @@ static tr_code write_members(const model_world *w, tr_buf *bytes, tr_run **out, 
     }
     tr_code code = tr_shape_make(&arena, root, &shape, err);
     if (code == TR_OK)
-        code = tr_model_write_run(&shape, rows, count, false, 1, bytes, err);
+        code = tr_model_write_run(&shape, rows, count, TR_MODEL_RECORDS, 1, bytes, err);
     if (code == TR_OK)
         code = tr_run_open(tr_buf_str(bytes), "members", "", out, err);
     if (code == TR_OK)

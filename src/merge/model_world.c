@@ -210,7 +210,7 @@ static json_t *random_row(model_world *w, const model_dataset *dataset, const tr
     (void)json_object_set_new(row, "segmentMembership", chance(w, 60) ? random_segments(w) : json_null());
     if (dataset->is_event) {
         char id[32];
-        (void)snprintf(id, sizeof id, "event-%u", below(w, 4));
+        (void)snprintf(id, sizeof id, "event-%u", below(w, dataset->event_ids));
         (void)json_object_set_new(row, "_id", json_string(id));
         (void)json_object_set_new(row, "timestamp", json_integer(below(w, 3)));
     }
@@ -245,6 +245,14 @@ static tr_code open_run(model_dataset *dataset, const char *id, tr_err *err)
     return TR_OK;
 }
 
+/* Of events some runs are older than the order that they have today. */
+static tr_model_kind kind_of(model_world *w, const model_dataset *dataset)
+{
+    if (!dataset->is_event)
+        return TR_MODEL_RECORDS;
+    return chance(w, 30) ? TR_MODEL_ARRIVED : TR_MODEL_EVENTS;
+}
+
 /* One batch: a run with its own part of the schema. */
 static tr_code add_batch(model_world *w, model_dataset *dataset, tr_err *err)
 {
@@ -274,7 +282,7 @@ static tr_code add_batch(model_world *w, model_dataset *dataset, tr_err *err)
     char id[16];
     (void)snprintf(id, sizeof id, "run-%04u", batch);
     tr_code code = count == 0 ? TR_OK
-                              : tr_model_write_run(shape, rows, count, dataset->is_event, (uint8_t)below(w, 4),
+                              : tr_model_write_run(shape, rows, count, kind_of(w, dataset), (uint8_t)below(w, 4),
                                                    &dataset->bytes[dataset->run_count], err);
     if (code == TR_OK && count > 0)
         code = open_run(dataset, id, err);
@@ -346,12 +354,14 @@ tr_code model_world_open(uint64_t seed, model_world **out, tr_err *err)
         (void)snprintf(dataset->id, sizeof dataset->id, "dataset-%u", d);
         dataset->is_event = d > 0 && chance(w, 35);
         dataset->is_upsert = !dataset->is_event && chance(w, 35);
+        dataset->event_ids = chance(w, 50) ? 4 : 200;
+        dataset->is_lone = dataset->is_event && chance(w, 40);
     }
     tr_code code = TR_OK;
     /* Sometimes more runs than are walked head by head. */
     for (uint32_t n = w->dataset_count * (1 + below(w, MODEL_RUNS_MAX + 4)); n > 0 && code == TR_OK; n--) {
         model_dataset *dataset = &w->datasets[below(w, w->dataset_count)];
-        if (dataset->run_count < MODEL_RUNS_MAX)
+        if (dataset->run_count < (dataset->is_lone ? 1 : MODEL_RUNS_MAX))
             code = add_batch(w, dataset, err);
     }
     if (code == TR_OK)

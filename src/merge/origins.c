@@ -11,6 +11,7 @@ typedef struct origins {
     tr_merge_origin *profiles;
     uint64_t *sets;
     uint32_t words;
+    const int64_t *times; /* by number of an event's row */
 } origins;
 
 static tr_code no_memory(uint32_t profiles, tr_err *err)
@@ -80,10 +81,18 @@ static void note_events(const origins *o, uint32_t profile)
     tr_merge_origin *own = &o->profiles[profile];
     own->events = events->start[profile + 1] - events->start[profile];
     for (uint32_t i = events->start[profile]; i < events->start[profile + 1]; i++) {
-        const int64_t time = o->work->event_ids.times[events->rows[i]];
+        const int64_t time = o->times[events->rows[i]];
         if (own->newest_event_us == TR_TIME_NONE || time > own->newest_event_us)
             own->newest_event_us = time;
     }
+}
+
+static tr_code weigh_events(tr_merge_work *work, tr_arena *arena, const int64_t **times,
+                            tr_err *err)
+{
+    TR_TRY(tr_merge_fold_events(work, err));
+    TR_TRY(tr_merge_weigh_events(work, err));
+    return tr_event_times(&work->events, arena, times, err);
 }
 
 tr_code tr_merge_work_origins(tr_merge_work *work, tr_arena *arena, tr_merge_origins *out,
@@ -92,10 +101,11 @@ tr_code tr_merge_work_origins(tr_merge_work *work, tr_arena *arena, tr_merge_ori
     const tr_merge_plan *plan = work->plan;
     const uint32_t count = work->record_groups.count;
     const bool with_events = tr_merge_reads_events(plan);
+    const int64_t *times = NULL;
     *out = (tr_merge_origins){0};
     TR_TRY(list_datasets(plan, arena, out, err));
     if (with_events)
-        TR_TRY(tr_merge_fold_events(work, err));
+        TR_TRY(weigh_events(work, arena, &times, err));
     const uint32_t rows =
         work->records.end > work->events.end ? work->records.end : work->events.end;
     origins o = {.work = work,
@@ -104,7 +114,8 @@ tr_code tr_merge_work_origins(tr_merge_work *work, tr_arena *arena, tr_merge_ori
                  .seen = tr_arena_alloc(arena, ((size_t)rows + 1) * sizeof *o.seen),
                  .profiles = tr_arena_array(arena, (size_t)count + 1, sizeof *o.profiles),
                  .sets = tr_arena_array(arena, (size_t)count * out->words + 1, sizeof *o.sets),
-                 .words = out->words};
+                 .words = out->words,
+                 .times = times};
     if (o.record_dataset == NULL || o.event_dataset == NULL || o.seen == NULL ||
         o.profiles == NULL || o.sets == NULL)
         return no_memory(count, err);

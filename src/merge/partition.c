@@ -110,7 +110,7 @@ static tr_code write_partition(writing *w, tr_merge_work *work, tr_sink sink, tr
     TR_TRY(tr_merge_system_rows(work, &w->out, err));
     if (plan->events_unit != UINT32_MAX) {
         TR_TRY(tr_merge_fold_events(work, err));
-        TR_TRY(tr_merge_sort_events(work, true, err));
+        TR_TRY(tr_merge_bound_events(work, err));
         stats->events = work->event_groups.start[work->event_groups.count];
     }
     return write_file(w, sink, err);

@@ -136,6 +136,7 @@ static tr_code merge_one(tr_merge_work *work, const tr_merge_asked *who, tr_aren
         return TR_FAIL(err, TR_NOT_FOUND, "no profile has this identity");
     TR_TRY(tr_merge_rank(work, err));
     TR_TRY(tr_merge_fold_events(work, err));
+    TR_TRY(tr_merge_weigh_events(work, err));
     TR_TRY(tr_merge_system_rows(work, &to, err));
     TR_TRY(make_columns(plan->spec.output, 1, arena, &c.columns, err));
     TR_TRY(tr_merge_columns(&to, 0, 1, err));
@@ -203,7 +204,7 @@ static void choose_events(tr_merge_work *work, const tr_merge_page *page)
     uint32_t *rows = groups->rows + groups->start[0], count = 0;
     const uint32_t all = groups->start[1] - groups->start[0];
     for (uint32_t i = 0; i < all; i++)
-        if (is_within(page, work->event_ids.times[rows[i]]))
+        if (is_within(page, work->event_facts.times[rows[i]]))
             rows[count++] = rows[i];
     for (uint32_t i = 0; page->is_descending && i < count / 2; i++) {
         const uint32_t row = rows[i];
@@ -218,7 +219,7 @@ static tr_code find_start(const tr_merge_work *work, const tr_merge_page *page, 
 {
     const tr_groups *groups = &work->event_groups;
     for (uint32_t i = groups->start[0]; i < groups->start[1] && page->start.len > 0; i++)
-        if (tr_str_equal(work->event_ids.ids[groups->rows[i]], page->start)) {
+        if (tr_str_equal(work->event_facts.ids[groups->rows[i]], page->start)) {
             *out = i;
             return TR_OK;
         }
@@ -238,9 +239,9 @@ static tr_code copy_facts(const tr_merge_work *work, const uint32_t *rows, uint3
     if (ids == NULL || times == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", count);
     for (uint32_t i = 0; i < count; i++) {
-        const tr_str id = work->event_ids.ids[rows[i]];
+        const tr_str id = work->event_facts.ids[rows[i]];
         ids[i] = id.at == NULL ? id : tr_arena_copy(arena, id);
-        times[i] = work->event_ids.times[rows[i]];
+        times[i] = work->event_facts.times[rows[i]];
         times[count + i] = work->event_fold.ingested[rows[i]];
     }
     out->ids = ids;
@@ -319,7 +320,7 @@ static tr_code ask_chooser(tr_merge_work *work, const tr_merge_page *page, tr_er
 
 static tr_str events_id(const tr_merge_work *work, uint32_t place)
 {
-    return work->event_ids.ids[work->event_groups.rows[place]];
+    return work->event_facts.ids[work->event_groups.rows[place]];
 }
 
 static tr_code page_one(tr_merge_work *work, const tr_merge_asked *who, const tr_merge_page *page,
@@ -333,7 +334,9 @@ static tr_code page_one(tr_merge_work *work, const tr_merge_asked *who, const tr
     tr_merge_prefetch(&plan->events, &work->events);
     TR_TRY(tr_merge_one_group(&work->events, own, &work->event_groups, err));
     TR_TRY(tr_merge_fold_events(work, err));
-    TR_TRY(tr_merge_sort_events(work, false, err));
+    TR_TRY(tr_merge_weigh_events(work, err));
+    if (work->event_facts.known == NULL) /* all of them were settled */
+        TR_TRY(tr_event_facts_read(&work->events, NULL, own, &work->event_facts, err));
     choose_events(work, page);
     if (page->choose != NULL)
         TR_TRY(ask_chooser(work, page, err));

@@ -235,8 +235,10 @@ tr_code tr_merge_filter(tr_merge_work *work, tr_err *err)
     TR_TRY(own_groups(work, err));
     if (is_updated && work->plan->is_merged) /* it was not ranked */
         TR_TRY(tr_rows_times(&work->records, TR_ROW_INGESTED, &work->memory->rows, &work->record_fold.ingested, err));
-    if (is_updated && spec->with_event_only)
+    if (is_updated && spec->with_event_only) {
         TR_TRY(tr_merge_fold_events(work, err));
+        TR_TRY(tr_merge_weigh_events(work, err));
+    }
     uint32_t kept = 0;
     for (uint32_t g = 0; g < work->record_groups.count; g++)
         if (stays(work, g))

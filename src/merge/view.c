@@ -11,7 +11,6 @@
 
 struct tr_merge_view {
     tr_merge_work *work;
-    bool is_sorted; /* the events */
     bool has_identities, has_members;
     tr_rows identity_rows, member_rows;
     tr_groups identity_groups, member_groups;
@@ -298,9 +297,6 @@ static tr_code view_unit(const keeping *k, uint32_t unit, const bool *wanted, tr
     if (unit == plan->probe.events_unit) {
         const tr_merge_nest as = {probe, unit, plan->probe.events, wanted};
         TR_TRY(tr_merge_fold_events(work, err));
-        if (!view->is_sorted)
-            TR_TRY(tr_merge_sort_events(work, false, err));
-        view->is_sorted = true;
         return tr_merge_nest_events(work, &as, &work->event_groups, keep_column, self.ctx, err);
     }
     if (tr_str_is(k->unit->path, "timeSeriesEvents"))

@@ -53,6 +53,9 @@ TR_MUST_CHECK tr_code tr_parquet_begin_group(tr_parquet_writer *writer, uint32_t
 TR_MUST_CHECK tr_code tr_parquet_put(tr_parquet_writer *writer, uint32_t leaf, const tr_column *column,
                                      tr_err *err);
 TR_MUST_CHECK tr_code tr_parquet_end_group(tr_parquet_writer *writer, tr_err *err);
+/* One pair more for the footer: what is known only when the rows are written. */
+TR_MUST_CHECK tr_code tr_parquet_put_metadata(tr_parquet_writer *writer, const char *key, const char *value,
+                                              tr_err *err);
 /* Writes the footer. After any failure only tr_parquet_writer_close is of use. */
 TR_MUST_CHECK tr_code tr_parquet_finish(tr_parquet_writer *writer, tr_err *err);
 void tr_parquet_writer_close(tr_parquet_writer *writer); /* accepts NULL */

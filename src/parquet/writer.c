@@ -21,8 +21,14 @@ static tr_code keep_metadata(tr_parquet_writer *writer, const char *const *metad
     tr_thrift_writer t = tr_thrift_writer_of(&writer->metadata, err);
     for (; metadata != NULL && metadata[0] != NULL; metadata += 2)
         put_metadata(writer, &t, metadata[0], metadata[1]);
-    put_metadata(writer, &t, TR_PQ_HASH_NAME, TR_PQ_HASH_ZEROS);
     return t.code;
+}
+
+tr_code tr_parquet_put_metadata(tr_parquet_writer *writer, const char *key, const char *value,
+                                tr_err *err)
+{
+    const char *const metadata[] = {key, value, NULL};
+    return keep_metadata(writer, metadata, err);
 }
 
 static tr_code make_zstd(tr_parquet_writer *writer, int level, tr_err *err)
@@ -179,6 +185,7 @@ tr_code tr_parquet_end_group(tr_parquet_writer *writer, tr_err *err)
 
 static tr_code finish(tr_parquet_writer *writer, tr_err *err)
 {
+    TR_TRY(tr_parquet_put_metadata(writer, TR_PQ_HASH_NAME, TR_PQ_HASH_ZEROS, err));
     TR_TRY(tr_footer_write(writer, err));
     return tr_out_flush(writer, 0, err);
 }

@@ -3,8 +3,8 @@
  * is why a compaction never changes an answer.
  *
  * Records: the newest row stands first; older ones stay behind it while the newer is from an upsert
- * run, and go otherwise. Events: of those with one _id the newest stays. "Newest" is by ingestion time,
- * then by run and row: row numbers grow in that order.
+ * run, and go otherwise. Events: of those with one _id the newest stays; only profiles that are not settled
+ * (settle.h) are looked at. "Newest" is by ingestion time, then by run and row: row numbers grow in that order.
  *
  * A group of a stitched plan may have rows of several identities, its OWNERS. Only rows of one dataset and
  * one owner replace each other; where times are equal, rows are ordered by dataset, then by the owner's
@@ -15,7 +15,7 @@
 #ifndef TR_STORE_FOLD_H
 #define TR_STORE_FOLD_H
 
-#include "store/rows.h"
+#include "store/settle.h"
 
 /* The order of identities: by namespace in lower case, then id. */
 int tr_identity_compare(tr_str code_a, tr_str id_a, tr_str code_b, tr_str id_b);
@@ -46,7 +46,7 @@ typedef struct tr_fold {
     tr_owners *owners; /* NULL: every group is of one identity */
     const int64_t *ingested; /* by row number */
     const uint32_t *run_of;  /* by row number */
-    uint32_t *spare;         /* as many as the largest group has rows */
+    uint32_t *spare;         /* twice as many as the largest group has rows */
 } tr_fold;
 
 /* Fills run_of and ingested, and spare for the largest of `groups`; in the arena. */
@@ -61,18 +61,9 @@ int tr_fold_by_owner(const void *fold, uint32_t a, uint32_t b);
 /* Rows of one dataset and owner, in any order, become newest first; returns how many stay. */
 uint32_t tr_fold_records(const tr_fold *fold, uint32_t *rows, uint32_t count);
 
-/* Rows of one identity in order of arrival: by ingestion, run and row. */
-void tr_fold_arrange(const tr_fold *fold, uint32_t *rows, uint32_t count);
-
-/* What events are told apart and sorted by; by row number. */
-typedef struct tr_event_ids {
-    const tr_str *ids;       /* .at NULL: no _id: such an event is like no other */
-    const uint64_t *hashes;
-    const int64_t *times;    /* `timestamp`; 0 when it has none */
-} tr_event_ids;
-
-/* Drops older versions from every group. The arena holds *ids, strings included. */
-TR_MUST_CHECK tr_code tr_fold_events(const tr_fold *fold, tr_groups *groups, tr_arena *arena, tr_event_ids *ids,
-                                     tr_err *err);
+/* Drops older versions from the groups that are not settled and puts those in order: by timestamp, then _id, then
+ * owner and row. facts  of their rows */
+TR_MUST_CHECK tr_code tr_fold_events(const tr_fold *fold, const tr_unsettled *unsettled,
+                                     const tr_event_facts *facts, tr_groups *groups, tr_err *err);
 
 #endif

@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* refold.c - compaction's work on rows: the same walk, fold and gather as merging, with the runs' own columns
- * as output. Two passes over the keys: the first counts rows, because a run's footer says how it is cut
- * before its first row group is written.
+ * as output, partition by partition. How the run is cut is noted on the way and said in its footer. Events come out
+ * settled (settle.h).
  */
 #include "store/rekey.h"
 #include "store/fold.h"
 #include "store/gather.h"
 #include "store/run.h"
+#include "store/settle.h"
 #include "store/sort.h"
 
 #include <string.h>
+
+/* Rows of a profile. */
+typedef struct span {
+    uint32_t from, to;
+} span;
 
 typedef struct refolder {
     const tr_run *const *runs;
     uint32_t run_count;
     bool is_event;
     const tr_moves *moves; /* NULL: rows keep their keys, and are folded */
-    bool is_counting;      /* the first pass: which rows, in any order */
     tr_arena arena;     /* as long as the refolding */
     tr_arena rows;      /* as long as a partition */
     tr_arena scratch[2];
@@ -26,6 +31,8 @@ typedef struct refolder {
     uint32_t book[TR_RUN_MEMBER_COUNT]; /* leaves of the bookkeeping column */
     tr_borders borders;
     tr_run_cut cut;
+    span *spans; /* of a partition: profiles that are not settled, ascending */
+    uint32_t span_count;
     tr_parquet_writer *writer;
 } refolder;
 
@@ -78,51 +85,69 @@ static tr_code prepare(refolder *f, tr_err *err)
     }
     rows = f->moves != NULL ? f->runs[0]->rows : rows;
     f->cut = (tr_run_cut){.bits = tr_run_bits_for(rows), .is_event = f->is_event,
-                          .ingested_min_us = INT64_MAX, .ingested_max_us = INT64_MIN};
+                          .knows_settled = f->is_event, .ingested_min_us = INT64_MAX, .ingested_max_us = INT64_MIN};
     return tr_borders_make(f->runs, f->run_count, f->cut.bits, &f->arena, &f->borders, err);
 }
 
-/* Every row that stays is a row of the output, in order of arrival within its identity. */
-static tr_code one_row_each(tr_groups *groups, const tr_fold *fold, tr_arena *arena, tr_err *err)
+/* Every row that stays is a row of the output. */
+static tr_code one_row_each(tr_groups *groups, tr_arena *arena, tr_err *err)
 {
     const uint32_t rows = groups->start[groups->count];
     uint32_t *start = tr_arena_alloc(arena, ((size_t)rows + 1) * sizeof *start);
     if (start == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", rows);
-    for (uint32_t g = 0; g < groups->count; g++)
-        tr_fold_arrange(fold, groups->rows + groups->start[g], groups->start[g + 1] - groups->start[g]);
     for (uint32_t i = 0; i <= rows; i++)
         start[i] = i;
     *groups = (tr_groups){.count = rows, .start = start, .rows = groups->rows};
     return TR_OK;
 }
 
-/* Every row but those that moved away, each as a row of the output. */
+/* Every row but those that moved away, each as a row of the output; by owner, unless they are settled. */
 static tr_code arrange_moved(refolder *f, const tr_rows *rows, tr_groups *groups, tr_fold *fold, tr_err *err)
 {
     const uint8_t(*keys)[16] = NULL;
     uint32_t to = 0;
+    tr_unsettled unsettled = {.count = 0};
+    tr_event_facts facts = {.ids = NULL};
     TR_TRY(tr_rows_keys(rows, &f->rows, &keys, err));
     TR_TRY(tr_owners_make(rows, fold->run_of, f->lanes, &f->rows, &fold->owners, err));
     fold->owners->is_unordered = true;
+    if (f->is_event)
+        TR_TRY(tr_unsettled_find(rows, groups, false, &f->rows, &unsettled, err));
+    if (unsettled.count > 0)
+        TR_TRY(tr_event_facts_read(rows, unsettled.rows, &f->rows, &facts, err));
+    f->spans = tr_arena_alloc(&f->rows, ((size_t)unsettled.count + 1) * sizeof *f->spans);
+    if (f->spans == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", unsettled.count);
     for (uint32_t g = 0; g < groups->count; g++) {
         uint32_t *own = groups->rows + groups->start[g];
         const uint32_t count = groups->start[g + 1] - groups->start[g];
         const bool is_gone = fold->run_of[own[0]] == 0 && tr_moves_find(f->moves, keys[own[0]]) != NULL;
         if (is_gone)
             continue;
-        if (count > 1 && !f->is_counting)
+        if (count > 1)
             tr_sort_rows(own, fold->spare, count, tr_fold_by_owner, fold);
+        if (unsettled.groups != NULL && unsettled.groups[g] && !tr_events_settle(&facts, own, fold->spare, count))
+            f->spans[f->span_count++] = (span){to, to + count};
         memmove(groups->rows + to, own, count * sizeof *own);
         to += count;
     }
-    uint32_t *start = tr_arena_alloc(&f->rows, ((size_t)to + 1) * sizeof *start);
-    if (start == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u rows", to);
-    for (uint32_t i = 0; i <= to; i++)
-        start[i] = i;
-    *groups = (tr_groups){.count = to, .start = start, .rows = groups->rows};
+    groups->count = 1;
+    groups->start[1] = to;
+    TR_TRY(one_row_each(groups, &f->rows, err));
     return tr_owners_check(fold->owners, err);
+}
+
+static tr_code fold_events(const tr_rows *rows, tr_groups *groups, const tr_fold *fold, tr_arena *arena, tr_err *err)
+{
+    tr_unsettled unsettled;
+    tr_event_facts facts;
+    TR_TRY(tr_unsettled_find(rows, groups, false, arena, &unsettled, err));
+    if (unsettled.count > 0) {
+        TR_TRY(tr_event_facts_read(rows, unsettled.rows, arena, &facts, err));
+        TR_TRY(tr_fold_events(fold, &unsettled, &facts, groups, err));
+    }
+    return one_row_each(groups, arena, err);
 }
 
 /* The output rows of a partition: groups of rows, best first. */
@@ -131,16 +156,14 @@ static tr_code select_rows(refolder *f, uint32_t partition, tr_rows *rows, tr_gr
 {
     tr_arena *arena = &f->rows;
     tr_arena_reset(arena);
+    f->span_count = 0;
     TR_TRY(tr_rows_of(&f->borders, partition, arena, rows, err));
     TR_TRY(tr_walk_profiles(&(tr_walk){.records = rows, .scratch = &f->scratch[0]}, arena, groups, NULL, err));
     TR_TRY(tr_fold_make(rows, groups, arena, fold, err));
     if (f->moves != NULL)
         return arrange_moved(f, rows, groups, fold, err);
-    if (f->is_event) {
-        tr_event_ids ids;
-        TR_TRY(tr_fold_events(fold, groups, arena, &ids, err));
-        return one_row_each(groups, fold, arena, err);
-    }
+    if (f->is_event)
+        return fold_events(rows, groups, fold, arena, err);
     uint32_t to = 0;
     for (uint32_t g = 0; g < groups->count; g++) {
         const uint32_t from = groups->start[g];
@@ -153,21 +176,25 @@ static tr_code select_rows(refolder *f, uint32_t partition, tr_rows *rows, tr_gr
     return TR_OK;
 }
 
-static tr_code count_partition(refolder *f, uint32_t partition, uint64_t *total, tr_err *err)
+/* How the run is cut, and which of the partition's row groups are not settled. */
+static tr_code note_partition(refolder *f, uint32_t partition, const tr_groups *groups, const tr_fold *fold,
+                              tr_err *err)
 {
-    tr_rows rows;
-    tr_groups groups;
-    tr_fold fold;
-    tr_code code = select_rows(f, partition, &rows, &groups, &fold, err);
-    for (uint32_t g = 0; code == TR_OK && g < groups.count; g++) {
-        const int64_t us = fold.ingested[groups.rows[groups.start[g]]];
+    const uint32_t first = f->cut.group_count;
+    for (uint32_t g = 0; g < groups->count; g++) {
+        const int64_t us = fold->ingested[groups->rows[groups->start[g]]];
         f->cut.ingested_min_us = us < f->cut.ingested_min_us ? us : f->cut.ingested_min_us;
         f->cut.ingested_max_us = us > f->cut.ingested_max_us ? us : f->cut.ingested_max_us;
     }
-    if (code == TR_OK && groups.count > 0)
-        code = tr_run_cut_add(&f->cut, &f->arena, partition, groups.count, err);
-    *total += code == TR_OK ? groups.count : 0;
-    return code;
+    TR_TRY(tr_run_cut_add(&f->cut, &f->arena, partition, groups->count, err));
+    for (uint32_t group = first, from = 0, at = 0; group < f->cut.group_count; from += f->cut.rows[group++]) {
+        const uint32_t to = from + f->cut.rows[group];
+        while (at < f->span_count && f->spans[at].to <= from)
+            at++;
+        if (at < f->span_count && f->spans[at].from < to)
+            TR_TRY(tr_run_cut_unsettle(&f->cut, &f->arena, group, err));
+    }
+    return TR_OK;
 }
 
 static tr_code put_column(void *ctx, uint32_t leaf, const tr_column *column, tr_err *err)
@@ -207,8 +234,8 @@ static tr_code put_unit(refolder *f, const tr_gather *gather, const tr_groups *g
     return tr_gather_unit(gather, unit, err);
 }
 
-/* Writes the row groups of one partition; *next is the number of the next one in the cut. */
-static tr_code write_partition(refolder *f, uint32_t partition, uint32_t *next, tr_err *err)
+/* Writes the row groups of one partition. */
+static tr_code write_partition(refolder *f, uint32_t partition, tr_err *err)
 {
     tr_rows rows;
     tr_groups groups;
@@ -217,10 +244,12 @@ static tr_code write_partition(refolder *f, uint32_t partition, uint32_t *next, 
                         .is_one_per_lane = f->is_event || !f->runs[0]->is_upsert || f->moves != NULL,
                         .is_verbatim = f->is_event || !f->runs[0]->is_upsert || f->moves != NULL, .arenas = f->scratch,
                         .put = put_column, .ctx = f};
+    const uint32_t first = f->cut.group_count;
     tr_code code = select_rows(f, partition, &rows, &groups, &fold, err);
-    for (uint32_t from = 0; code == TR_OK && *next < f->cut.group_count && f->cut.partition[*next] == partition;
-         ++*next) {
-        const tr_groups part = {.count = f->cut.rows[*next], .start = groups.start + from, .rows = groups.rows};
+    if (code == TR_OK && groups.count > 0)
+        code = note_partition(f, partition, &groups, &fold, err);
+    for (uint32_t g = first, from = 0; code == TR_OK && g < f->cut.group_count; g++) {
+        const tr_groups part = {.count = f->cut.rows[g], .start = groups.start + from, .rows = groups.rows};
         from += part.count;
         code = tr_parquet_begin_group(f->writer, part.count, err);
         if (code == TR_OK)
@@ -233,35 +262,30 @@ static tr_code write_partition(refolder *f, uint32_t partition, uint32_t *next, 
     return code;
 }
 
-static tr_code write_all(refolder *f, tr_sink sink, tr_err *err)
+static tr_code write_footer(refolder *f, tr_err *err)
 {
     tr_buf footer = {0};
-    uint32_t next = 0;
+    if (f->cut.group_count == 0) /* only rows without an identity */
+        f->cut.ingested_min_us = f->cut.ingested_max_us = f->runs[f->run_count - 1]->ingested_us;
     tr_code code = tr_run_footer(&f->cut, &footer, err);
-    if (code == TR_OK) {
-        const char *metadata[] = {TR_RUN_FOOTER, (const char *)footer.at, NULL};
-        code = tr_parquet_writer_open(sink, &f->shape, &(tr_parquet_options){.metadata = metadata}, &f->writer, err);
-        for (uint32_t p = 0; p < 1u << f->cut.bits && code == TR_OK; p++)
-            code = write_partition(f, p, &next, err);
-        if (code == TR_OK)
-            code = tr_parquet_finish(f->writer, err);
-    }
+    if (code == TR_OK)
+        code = tr_parquet_put_metadata(f->writer, TR_RUN_FOOTER, (const char *)footer.at, err);
     tr_buf_free(&footer);
-    return code;
+    return code == TR_OK ? tr_parquet_finish(f->writer, err) : code;
 }
 
 static tr_code refold(refolder *f, tr_sink sink, tr_refolded *out, tr_err *err)
 {
     tr_refolded refolded = {0};
     tr_code code = prepare(f, err);
-    f->is_counting = true;
-    for (uint32_t p = 0; code == TR_OK && p < 1u << f->cut.bits; p++)
-        code = count_partition(f, p, &refolded.rows, err);
-    f->is_counting = false;
-    if (code == TR_OK && refolded.rows == 0) /* only rows without an identity */
-        f->cut.ingested_min_us = f->cut.ingested_max_us = f->runs[f->run_count - 1]->ingested_us;
     if (code == TR_OK)
-        code = write_all(f, sink, err);
+        code = tr_parquet_writer_open(sink, &f->shape, NULL, &f->writer, err);
+    for (uint32_t p = 0; code == TR_OK && p < 1u << f->cut.bits; p++)
+        code = write_partition(f, p, err);
+    if (code == TR_OK)
+        code = write_footer(f, err);
+    for (uint32_t g = 0; g < f->cut.group_count; g++)
+        refolded.rows += f->cut.rows[g];
     refolded.partition_bits = f->cut.bits;
     refolded.ingested_us = f->cut.ingested_max_us;
     tr_parquet_writer_close(f->writer);

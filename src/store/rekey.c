@@ -320,7 +320,8 @@ static tr_code spill_chunk(rekeyer *r, uint32_t *group, tr_err *err)
     if (code == TR_OK && c.rows > 0)
         code = pick_columns(r, &c, columns, err);
     const tr_run_rows rows = {
-        .shape = &r->shape, .columns = columns, .rows = c.rows, .is_event = r->run->is_event};
+        .shape = &r->shape, .columns = columns, .rows = c.rows, .is_event = r->run->is_event,
+        .keeps_arrival = true};
     if (code == TR_OK && c.rows > 0)
         code = write_spill(r, &rows, err);
     *group = c.to;

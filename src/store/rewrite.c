@@ -328,9 +328,14 @@ static tr_code write_footer(rewriter *w, tr_buf *out, tr_err *err)
     cut.partition = tr_arena_array(&w->arena, w->group_count, sizeof *cut.partition);
     if (cut.partition == NULL)
         return no_memory(err);
-    for (uint32_t g = 0; g < w->group_count; g++)
-        if (w->groups[g].left > 0)
-            cut.partition[cut.group_count++] = run->group_partition[g];
+    cut.knows_settled = run->group_settled != NULL;
+    for (uint32_t g = 0; g < w->group_count; g++) {
+        if (w->groups[g].left == 0)
+            continue;
+        if (cut.knows_settled && !run->group_settled[g])
+            TR_TRY(tr_run_cut_unsettle(&cut, &w->arena, cut.group_count, err));
+        cut.partition[cut.group_count++] = run->group_partition[g];
+    }
     return tr_run_footer(&cut, out, err);
 }
 

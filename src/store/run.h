@@ -6,8 +6,6 @@
 
 #include "store/store.h"
 
-#define TR_RUN_FOOTER "tributary.run"
-
 /* A partition with more rows than this is cut into several row groups. */
 #define TR_RUN_GROUP_ROWS_MAX (4 * TR_RUN_PARTITION_ROWS)
 
@@ -32,6 +30,9 @@ uint32_t tr_run_find_identity_key(const tr_shape *shape);
 typedef struct tr_run_cut {
     uint8_t bits;
     bool is_event, is_members;
+    bool knows_settled;  /* which row groups are settled: all but */
+    uint32_t *unsettled; /* [unsettled_count], ascending; in an arena */
+    uint32_t unsettled_count, unsettled_cap;
     int64_t ingested_min_us, ingested_max_us;
     uint32_t group_count, group_cap;
     uint32_t *partition; /* [group_count], in an arena */
@@ -41,6 +42,8 @@ typedef struct tr_run_cut {
 /* Adds a partition's rows: one group, or several of even size. */
 TR_MUST_CHECK tr_code tr_run_cut_add(tr_run_cut *cut, tr_arena *arena, uint32_t partition, uint32_t rows,
                                      tr_err *err);
+/* Row group `group` is not settled. In ascending order. */
+TR_MUST_CHECK tr_code tr_run_cut_unsettle(tr_run_cut *cut, tr_arena *arena, uint32_t group, tr_err *err);
 /* Appends the footer's text and a NUL. */
 TR_MUST_CHECK tr_code tr_run_footer(const tr_run_cut *cut, tr_buf *out, tr_err *err);
 

@@ -30,6 +30,29 @@ static tr_code read_partitions(const json_t *footer, tr_run *run, tr_err *err)
     return TR_OK;
 }
 
+/* Without a list nothing is known: an older run, or none of events. */
+static tr_code read_settled(const json_t *footer, tr_run *run, tr_err *err)
+{
+    const json_t *list = json_object_get(footer, "unsettled");
+    const uint32_t groups = tr_parquet_group_count(run->file);
+    if (list == NULL || !run->is_event)
+        return TR_OK;
+    bool *settled = tr_alloc_array((size_t)groups + 1, sizeof *settled);
+    if (settled == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a run of %u row groups", groups);
+    memset(settled, true, groups);
+    run->group_settled = settled; /* freed with the run */
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        const json_int_t number = json_is_integer(item) ? json_integer_value(item) : -1;
+        if (number < 0 || number >= groups)
+            return TR_FAIL(err, TR_CORRUPT, "run: a row group that is not settled is none of %u", groups);
+        settled[number] = false;
+    }
+    return json_is_array(list) ? TR_OK
+                               : TR_FAIL(err, TR_CORRUPT, "run: the row groups that are not settled are no list");
+}
+
 static tr_code read_footer(tr_run *run, tr_err *err)
 {
     json_t *footer = NULL;
@@ -57,6 +80,8 @@ static tr_code read_footer(tr_run *run, tr_err *err)
         run->written_us = run->ingested_us;
         code = read_partitions(footer, run, err);
     }
+    if (code == TR_OK)
+        code = read_settled(footer, run, err);
     json_decref(footer);
     return code;
 }
@@ -104,10 +129,13 @@ void tr_run_close(tr_run *run)
     if (run == NULL)
         return;
     tr_parquet_close(run->file);
-    union { /* ours since read_partitions: const only for readers */
-        const uint32_t *borrowed;
+    union { /* ours since read_footer: const only for readers */
+        const uint32_t *partition;
+        const bool *settled;
         void *owned;
-    } partition = {.borrowed = run->group_partition};
-    tr_free(partition.owned);
+    } own = {.partition = run->group_partition};
+    tr_free(own.owned);
+    own.settled = run->group_settled;
+    tr_free(own.owned);
     tr_free(run);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run_write.c - rows into a run: sorted, cut at partition borders, footer written; see store.h. */
 #include "store/run.h"
+#include "store/settle.h"
 #include "store/sort.h"
 #include "base/check.h"
 #include "codec/hash.h"
@@ -101,8 +102,15 @@ tr_code tr_run_footer(const tr_run_cut *cut, tr_buf *out, tr_err *err)
     for (uint32_t g = 0; g < cut->group_count; g++)
         TR_TRY(tr_buf_format(out, err, g == 0 ? "%u" : ",%u", cut->partition[g]));
     const char *behavior = cut->is_members ? "members" : cut->is_event ? "event" : "record";
-    return tr_buf_format(out, err, "],\"behavior\":\"%s\",\"ingested\":[%lld,%lld]}%c", behavior,
-                         (long long)cut->ingested_min_us, (long long)cut->ingested_max_us, '\0');
+    TR_TRY(tr_buf_format(out, err, "],\"behavior\":\"%s\",\"ingested\":[%lld,%lld]", behavior,
+                         (long long)cut->ingested_min_us, (long long)cut->ingested_max_us));
+    if (cut->knows_settled) {
+        TR_TRY(tr_buf_format(out, err, ",\"unsettled\":["));
+        for (uint32_t i = 0; i < cut->unsettled_count; i++)
+            TR_TRY(tr_buf_format(out, err, i == 0 ? "%u" : ",%u", cut->unsettled[i]));
+        TR_TRY(tr_buf_format(out, err, "]"));
+    }
+    return tr_buf_format(out, err, "}%c", '\0');
 }
 
 tr_code tr_run_cut_add(tr_run_cut *cut, tr_arena *arena, uint32_t partition, uint32_t rows, tr_err *err)
@@ -129,6 +137,24 @@ tr_code tr_run_cut_add(tr_run_cut *cut, tr_arena *arena, uint32_t partition, uin
         cut->rows[cut->group_count++] = here;
         left -= here;
     }
+    return TR_OK;
+}
+
+tr_code tr_run_cut_unsettle(tr_run_cut *cut, tr_arena *arena, uint32_t group, tr_err *err)
+{
+    if (cut->unsettled_count > 0 && cut->unsettled[cut->unsettled_count - 1] == group)
+        return TR_OK;
+    if (cut->unsettled_count == cut->unsettled_cap) {
+        const uint32_t cap = cut->unsettled_cap == 0 ? 64 : cut->unsettled_cap * 2;
+        uint32_t *grown = tr_arena_array(arena, cap, sizeof *grown);
+        if (grown == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u row groups", cap);
+        if (cut->unsettled_count > 0)
+            memcpy(grown, cut->unsettled, cut->unsettled_count * sizeof *grown);
+        cut->unsettled = grown;
+        cut->unsettled_cap = cap;
+    }
+    cut->unsettled[cut->unsettled_count++] = group;
     return TR_OK;
 }
 
@@ -161,6 +187,45 @@ static tr_code find_ingested(const tr_column *column, tr_run_cut *cut, tr_err *e
         if (row == 0 || us > cut->ingested_max_us)
             cut->ingested_max_us = us;
     }
+    return TR_OK;
+}
+
+/* The rows [from, to) of the order are a profile that is not settled: so are the row groups that have any of them.
+ * *group, *end: a row group that is not behind them, and where it ends. */
+static tr_code note_unsettled(tr_run_cut *cut, tr_arena *arena, uint32_t from, uint32_t to, uint32_t *group,
+                              uint32_t *end, tr_err *err)
+{
+    while (*end <= from)
+        *end += cut->rows[++*group];
+    for (;; *end += cut->rows[++*group]) {
+        TR_TRY(tr_run_cut_unsettle(cut, arena, *group, err));
+        if (*end >= to)
+            return TR_OK;
+    }
+}
+
+/* Puts every profile's events in order; see settle.h. */
+static tr_code settle(const tr_run_rows *rows, const tr_column *keys, uint32_t *order, tr_arena *arena,
+                      tr_run_cut *cut, tr_err *err)
+{
+    static const uint8_t nobody[16];
+    tr_event_facts facts;
+    if (!rows->is_event || rows->keeps_arrival || rows->rows == 0)
+        return TR_OK;
+    uint32_t *spare = tr_arena_alloc(arena, 2 * (size_t)rows->rows * sizeof *spare);
+    if (spare == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to sort %u events", rows->rows);
+    TR_TRY(tr_event_facts_of(rows->shape, rows->columns, rows->rows, arena, &facts, err));
+    for (uint32_t from = 0, to, group = 0, end = cut->rows[0]; from < rows->rows; from = to) {
+        const uint8_t *key = keys->values.keys[keys->codes[order[from]] - 1];
+        to = from + 1;
+        while (to < rows->rows && memcmp(keys->values.keys[keys->codes[order[to]] - 1], key, 16) == 0)
+            to++;
+        if (to - from > 1 && memcmp(key, nobody, sizeof nobody) != 0 &&
+            !tr_events_settle(&facts, order + from, spare, to - from))
+            TR_TRY(note_unsettled(cut, arena, from, to, &group, &end, err));
+    }
+    cut->knows_settled = true;
     return TR_OK;
 }
 
@@ -205,6 +270,8 @@ tr_code tr_run_write(const tr_run_rows *rows, tr_sink sink, tr_err *err)
     code = tr_sort_by_key(keys, order, err);
     if (code == TR_OK)
         code = cut_at_borders(keys, order, &arena, &cut, err);
+    if (code == TR_OK)
+        code = settle(rows, keys, order, &arena, &cut, err);
     if (code == TR_OK)
         code = find_ingested(&rows->columns[leaves[TR_RUN_INGESTED]], &cut, err);
     if (code == TR_OK)

@@ -3,7 +3,7 @@
  *
  * A RUN is a Parquet file of fragments (records, or events) of one dataset, sorted by profile key; rows
  * with the same key stay in the order of their arrival, because of two rows of an identity in one
- * batch the later wins, and of two versions of an event as well. Its bookkeeping struct
+ * batch the later wins; events are in that of time (SETTLED, below). Its bookkeeping struct
  * (TR_BOOKKEEPING in parquet/type.h) holds what merging needs. A batch's file in the lake IS a run.
  * Rows of a key of zeros have no identity: they stand first and are in no profile.
  *
@@ -19,6 +19,11 @@
  * Borders of a run with fewer bits are borders of one with more, so any two runs can be walked
  * together at the coarser or the finer grain.
  *
+ * SETTLED. Rows of an event run that have one key stand by `timestamp`, then `_id`, and no `_id` is among them
+ * twice; a profile that has one twice is not settled, and its rows stay in order of arrival. The footer lists
+ * the row groups that have a row of such a profile: "unsettled":[]. Runs written before there was such a list
+ * have none: nothing is known of them (settle.h).
+ *
  * INGESTION TIME. A batch is ingested when the catalog's transaction makes it visible: later than any
  * snapshot without it, earlier than any with it. Its rows were written before, so they carry the time at
  * which writing began (`written_us`), in `ingested` and, where a row has no time of its own, in `updated`;
@@ -26,8 +31,9 @@
  *
  * STITCHED RUNS (docs/decisions/0008) have the key of the identity that a row's cluster stands for as profile
  * key, and the row's own beside it in the leaf `identityKey`, which is missing or empty where both are the
- * same. Their rows of one key are ordered by (namespace, id), then arrival. A run of MEMBERS has no fragments:
- * a row per cluster with its identities as identityMap, `primary` at the one it stands for.
+ * same. Their rows of one key are ordered by (namespace, id), then arrival; settled events as always. A run of
+ * MEMBERS has no fragments: a row per cluster with its identities as identityMap, `primary` at the one it
+ * stands for.
  *
  * A compacted run is in state "profile" (live), "gone" (folded into another, readable for plans that name it), or
  * TR_RUN_WITHDRAWN: data that it may hold was taken back, and no plan finds it any more.
@@ -49,6 +55,7 @@
 #define TR_RUN_PARTITION_BITS_MAX 12
 
 #define TR_RUN_WITHDRAWN "withdrawn"
+#define TR_RUN_FOOTER "tributary.run" /* the metadata that makes a Parquet file a run */
 
 typedef struct tr_store tr_store;
 
@@ -67,6 +74,7 @@ typedef struct tr_run {
     uint64_t rows;
     tr_parquet_file *file;
     const uint32_t *group_partition; /* [group count] partition of each row group, ascending */
+    const bool *group_settled; /* [group count] all profiles in it are; NULL: nothing is known */
     /* leaves of the bookkeeping columns */
     uint32_t key_leaf, namespace_leaf, id_leaf, updated_leaf, ingested_leaf, batch_leaf;
     uint32_t identity_key_leaf; /* UINT32_MAX: every row's key is its own */
@@ -119,6 +127,10 @@ TR_MUST_CHECK tr_code tr_store_use_cache(tr_store *store, const tr_run *run, tr_
 TR_MUST_CHECK tr_code tr_run_open(tr_str bytes, const char *id, const char *dataset, tr_run **out, tr_err *err);
 void tr_run_close(tr_run *run); /* accepts NULL; only for tr_run_open */
 
+/* What the run says of its rows: keys ascend, partitions are theirs, and profiles are settled where it says so.
+ * TR_CORRUPT names the row group. */
+TR_MUST_CHECK tr_code tr_run_verify(const tr_run *run, tr_err *err);
+
 /* Bits so that `rows` rows make partitions of about TR_RUN_PARTITION_ROWS. */
 uint8_t tr_run_bits_for(uint64_t rows);
 /* The partition of a key among 2^bits. */
@@ -132,13 +144,14 @@ static inline uint32_t tr_key_partition(const uint8_t key[16], uint8_t bits)
  * namespace in lower case. */
 void tr_profile_key(const uint8_t secret[192], tr_str namespace_code, tr_str id, uint8_t out[16]);
 
-/* Writes a run. rows  columns of `shape` (with its bookkeeping leaves), in order of arrival. Sorts them and
- * cuts row groups at the borders of tr_run_bits_for(rows). */
+/* Writes a run. rows  columns of `shape` (with its bookkeeping leaves), in order of arrival. Sorts and settles
+ * them, and cuts row groups at the borders of tr_run_bits_for(rows). */
 typedef struct tr_run_rows {
     const tr_shape *shape;
     const tr_column *columns; /* [shape->leaf_count] */
     uint32_t rows;
     bool is_event, is_members;
+    bool keeps_arrival; /* events are not settled: somebody still has to know which row came later */
     uint8_t bits_min; /* at least so many partition bits; 0: as the rows need */
 } tr_run_rows;
 TR_MUST_CHECK tr_code tr_run_write(const tr_run_rows *rows, tr_sink sink, tr_err *err);

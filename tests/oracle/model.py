@@ -51,6 +51,11 @@ def newest_first(rows):
     return sorted(rows, key=arrival, reverse=True)
 
 
+def latest_first(events):
+    """Of one ingestion the latest event first."""
+    return sorted(events, key=lambda e: (e.seq, e.value["timestamp"], e.value["_id"]), reverse=True)
+
+
 def fragments_of(rows, datasets):
     """The fragments of a profile's rows, one an identity and dataset; a fragment is a list of rows, best first."""
     fragments = {}
@@ -170,7 +175,7 @@ def export(rows, datasets, request, is_map):
         profile = chosen(profile, request.fields)
         if not request.fields or "identityMap" in request.fields:
             of_records = [row for fragment in own for row in fragment]
-            profile["identityMap"] = merged_identity_map(of_records or newest_first(own_events), anchor,
+            profile["identityMap"] = merged_identity_map(of_records or latest_first(own_events), anchor,
                                                          clusters.members(anchor))
         if request.events:
             kept = sorted((e for e in own_events if within(e, request)),
