@@ -11,6 +11,7 @@
  *
  *     FILE         expressions, one a line: "s0", "s1", ...
  *     --threads T  2
+ *     --everybody 1  profiles that are only events, too, as a server's job looks at them
  *     --merged DIR2  of "merge": what is read in place of the fragments
  *
  * DIR is what "merge_bench generate" made, with events; they are read only when an expression asks
@@ -37,7 +38,7 @@ enum { THREADS_MAX = 64, RUNS_MAX = 4096, SEGMENTS_MAX = 1000 };
 #define NOW_US INT64_C(1710504000000000)
 
 typedef struct options {
-    const char *dir, *out, *segments, *members, *keys, *merged;
+    const char *dir, *out, *segments, *members, *keys, *merged, *everybody;
     uint32_t threads;
 } options;
 
@@ -381,6 +382,7 @@ static void run(const options *o, bool is_export)
                                             tr_str_is(b.shape.units[b.shape.leaves[leaf].unit].path,
                                                       "timeSeriesEvents"));
         spec.with_probe_events = reads_events;
+        spec.with_event_only = o->everybody != NULL;
     } else if (o->members != NULL) {
         open_selection(&b);
         open_members(o, &members);
@@ -389,7 +391,7 @@ static void run(const options *o, bool is_export)
         spec.members = (const tr_run *const *)members.runs;
         spec.member_count = members.count;
     }
-    open_sources(o, reads_events, &sources);
+    open_sources(o, reads_events || spec.with_event_only, &sources);
     const tr_snapshot snapshot = {(const tr_run *const *)sources.runs, sources.count};
     spec.snapshot = &snapshot;
     if (o->merged != NULL) {
@@ -437,6 +439,7 @@ int main(int argc, char **argv)
                  {"--segments", &o.segments},
                  {"--members", &o.members},
                  {"--keys", &o.keys},
+                 {"--everybody", &o.everybody},
                  {"--merged", &o.merged}};
     for (int i = 3; i + 1 < argc; i += 2) {
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)

@@ -120,7 +120,7 @@ typedef struct tr_merge_work {
     tr_rows clusters;            /* rows of members' runs; only of stitched profiles */
     tr_groups cluster_groups;    /* the profiles' rows in `clusters`; .start NULL until then */
     tr_rows members;             /* only with members */
-    const uint8_t (*keys)[16];   /* of the profiles, once somebody needs them */
+    uint8_t (*keys)[16];         /* of the profiles, once somebody needs them */
     tr_groups member_groups;     /* the profiles' rows in `members`; .start NULL until then */
     struct {                     /* by tr_merge_view_set_members, in place of the plan's */
         bool is_set;

@@ -103,7 +103,8 @@ static tr_code put_keys(const merging *m, const tr_merge_work *work, uint32_t fr
         codes[i] = i + 1;
     const uint32_t leaf = m->book[TR_RUN_KEY];
     const tr_column column = {.leaf = &m->shape.leaves[leaf], .rows = rows, .entries = rows, .codes = codes,
-                              .values = {.storage = TR_STORAGE_KEY, .count = rows, .keys = work->keys + from}};
+                              .values = {.storage = TR_STORAGE_KEY, .count = rows,
+                                         .keys = (const uint8_t(*)[16])(work->keys + from)}};
     return tr_parquet_put(m->writer, leaf, &column, err);
 }
 

@@ -68,6 +68,12 @@ static tr_code number_profiles(tr_merge_work *work, tr_err *err)
     return TR_OK;
 }
 
+/* Somebody is likely to ask for the profiles' keys. */
+static bool needs_keys(const tr_merge_plan *plan)
+{
+    return plan->spec.keep != NULL || plan->members.run_count > 0 || plan->clusters.run_count > 0;
+}
+
 tr_code tr_merge_walk(tr_merge_work *work, tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
@@ -79,7 +85,8 @@ tr_code tr_merge_walk(tr_merge_work *work, tr_err *err)
         TR_TRY(tr_rows_of(&plan->events.borders, work->index, &work->memory->rows, &work->events, err));
     const tr_walk walk = {.records = &work->records, .events = reads_events ? &work->events : NULL,
                           .with_event_only = tr_merge_walks_event_only(plan),
-                          .scratch = &work->memory->scratch[0]};
+                          .scratch = &work->memory->scratch[0],
+                          .keys = needs_keys(plan) ? &work->keys : NULL};
     return tr_walk_profiles(&walk, &work->memory->rows, &work->record_groups, &work->event_groups, err);
 }
 

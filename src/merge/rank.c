@@ -176,6 +176,8 @@ static void keep_group(tr_groups *groups, uint32_t g, uint32_t to)
 static void move_group(tr_merge_work *work, uint32_t g, uint32_t to)
 {
     keep_group(&work->record_groups, g, to);
+    if (work->keys != NULL && to != g)
+        memcpy(work->keys[to], work->keys[g], sizeof *work->keys);
     if (work->member_groups.start != NULL)
         keep_group(&work->member_groups, g, to);
     if (work->cluster_groups.start != NULL)
@@ -186,7 +188,6 @@ static void move_group(tr_merge_work *work, uint32_t g, uint32_t to)
 
 static void cut_groups(tr_merge_work *work, uint32_t count)
 {
-    work->keys = NULL; /* they were those of all */
     work->record_groups.count = count;
     work->member_groups.count = count;
     work->cluster_groups.count = count;

@@ -47,7 +47,7 @@ tr_code tr_merge_find_keys(tr_merge_work *work, tr_err *err)
         const tr_slice *slice = &work->records.slices[0];
         const tr_run *run = work->records.runs[slice->run];
         TR_TRY(tr_parquet_read_keys(run->file, slice->group, run->key_leaf, keys, err));
-        work->keys = (const uint8_t(*)[16])keys;
+        work->keys = keys;
         return TR_OK;
     }
     TR_TRY(tr_rows_keys(&work->records, arena, &own, err));
@@ -59,14 +59,14 @@ tr_code tr_merge_find_keys(tr_merge_work *work, tr_err *err)
                                         : others[events->rows[events->start[g]]];
         memcpy(keys[g], key, sizeof *keys);
     }
-    work->keys = (const uint8_t(*)[16])keys;
+    work->keys = keys;
     return TR_OK;
 }
 
 tr_code tr_merge_view_keys(tr_merge_view *view, const uint8_t (**out)[16], tr_err *err)
 {
     TR_TRY(tr_merge_find_keys(view->work, err));
-    *out = view->work->keys;
+    *out = (const uint8_t(*)[16])view->work->keys;
     return TR_OK;
 }
 

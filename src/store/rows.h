@@ -85,6 +85,7 @@ typedef struct tr_walk {
     const tr_rows *events;
     bool with_event_only;
     tr_arena *scratch; /* for keys: reset first, memory kept */
+    uint8_t (**keys)[16]; /* the profiles' keys, in the arena; NULL: not asked for */
 } tr_walk;
 TR_MUST_CHECK tr_code tr_walk_profiles(const tr_walk *walk, tr_arena *arena, tr_groups *record_groups,
                                        tr_groups *event_groups, tr_err *err);

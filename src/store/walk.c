@@ -26,6 +26,7 @@ typedef struct walker {
     head *heads; /* records first, then events */
     uint32_t record_count, count;
     tr_groups records, events;
+    uint8_t (*keys)[16]; /* of the profiles; NULL: nobody asks */
     uint32_t record_rows, event_rows; /* filled so far */
     bool with_events, with_event_only;
 } walker;
@@ -36,6 +37,13 @@ static key128 key_of(const uint8_t bytes[16])
     memcpy(&high, bytes, 8);
     memcpy(&low, bytes + 8, 8);
     return (key128)__builtin_bswap64(high) << 64 | __builtin_bswap64(low);
+}
+
+static void put_key(uint8_t bytes[16], key128 key)
+{
+    const uint64_t high = __builtin_bswap64((uint64_t)(key >> 64)), low = __builtin_bswap64((uint64_t)key);
+    memcpy(bytes, &high, 8);
+    memcpy(bytes + 8, &low, 8);
 }
 
 /* Reads a run's keys, leaves out rows without an identity, and checks the order, because everything
@@ -97,7 +105,7 @@ static int compare_numbers(const void *a, const void *b)
 }
 
 /* Ends a profile: keeps what was collected, or forgets it. is_mixed: its records may not be ascending. */
-static void end_profile(walker *w, bool is_mixed)
+static void end_profile(walker *w, key128 key, bool is_mixed)
 {
     const uint32_t p = w->records.count;
     const uint32_t records = w->record_rows - w->records.start[p];
@@ -108,6 +116,8 @@ static void end_profile(walker *w, bool is_mixed)
     }
     if (is_mixed)
         qsort(w->records.rows + w->records.start[p], records, sizeof(uint32_t), compare_numbers);
+    if (w->keys != NULL)
+        put_key(w->keys[p], key);
     w->records.start[++w->records.count] = w->record_rows;
     if (w->with_events)
         w->events.start[++w->events.count] = w->event_rows;
@@ -158,7 +168,7 @@ static void walk_heads(walker *w)
             next = take_records(w, key);
         }
         const key128 event = take_events(w, key);
-        end_profile(w, is_mixed);
+        end_profile(w, key, is_mixed);
         key = event < next ? event : next;
     }
 }
@@ -205,7 +215,7 @@ static void walk_heap(walker *w, uint32_t *heap)
             h->keys++;
             sift_down(w, heap, w->count, 0);
         }
-        end_profile(w, false);
+        end_profile(w, key, false);
     }
 }
 
@@ -237,6 +247,11 @@ tr_code tr_walk_profiles(const tr_walk *walk, tr_arena *arena, tr_groups *record
     tr_code code = make_groups((uint32_t)profiles_max, record_rows, arena, &w.records, err);
     if (code == TR_OK && w.with_events)
         code = make_groups((uint32_t)profiles_max, event_rows, arena, &w.events, err);
+    if (code == TR_OK && walk->keys != NULL) {
+        w.keys = tr_arena_alloc(arena, (size_t)profiles_max * sizeof *w.keys + 1);
+        if (w.keys == NULL)
+            code = TR_FAIL(err, TR_NO_MEMORY, "no memory for the keys of %u profiles", (uint32_t)profiles_max);
+    }
     if (code == TR_OK)
         code = open_heads(walk, &w, walk->scratch, err);
     if (code == TR_OK && w.count > HEADS_MAX) {
@@ -250,6 +265,8 @@ tr_code tr_walk_profiles(const tr_walk *walk, tr_arena *arena, tr_groups *record
     }
     tr_free(heap);
     if (code == TR_OK) {
+        if (walk->keys != NULL)
+            *walk->keys = w.keys;
         *record_groups = w.records;
         if (w.with_events)
             *event_groups = w.events;
