@@ -355,6 +355,15 @@ static void add_bookkeeping(bench *b)
         tr_bench_fail("shape", &err);
 }
 
+static bool asks_for_events(const bench *b)
+{
+    for (uint32_t leaf = 0; leaf < b->shape.leaf_count; leaf++)
+        if (b->wanted[leaf] &&
+            tr_str_is(b->shape.units[b->shape.leaves[leaf].unit].path, "timeSeriesEvents"))
+            return true;
+    return false;
+}
+
 static void run(const options *o, bool is_export)
 {
     static runs sources, members, merged;
@@ -377,11 +386,7 @@ static void run(const options *o, bool is_export)
         compile(&b);
         spec.keep = evaluate;
         spec.probe = &b.shape;
-        for (uint32_t leaf = 0; leaf < b.shape.leaf_count; leaf++)
-            reads_events = reads_events || (b.wanted[leaf] &&
-                                            tr_str_is(b.shape.units[b.shape.leaves[leaf].unit].path,
-                                                      "timeSeriesEvents"));
-        spec.with_probe_events = reads_events;
+        spec.with_probe_events = reads_events = asks_for_events(&b);
         spec.with_event_only = o->everybody != NULL;
     } else if (o->members != NULL) {
         open_selection(&b);
@@ -435,12 +440,8 @@ int main(int argc, char **argv)
     const struct {
         const char *name;
         const char **text;
-    } known[] = {{"--out", &o.out},
-                 {"--segments", &o.segments},
-                 {"--members", &o.members},
-                 {"--keys", &o.keys},
-                 {"--everybody", &o.everybody},
-                 {"--merged", &o.merged}};
+    } known[] = {{"--out", &o.out},   {"--segments", &o.segments},   {"--members", &o.members},
+                 {"--keys", &o.keys}, {"--everybody", &o.everybody}, {"--merged", &o.merged}};
     for (int i = 3; i + 1 < argc; i += 2) {
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
             if (strcmp(argv[i], known[k].name) == 0)

@@ -105,8 +105,8 @@ struct tr_export_plan {
 TR_MUST_CHECK tr_code tr_export_plan_stitch(json_t *plan, const tr_export_parts *parts,
                                             const tr_tenant *tenant, const atomic_bool *cancel,
                                             bool *is_changed, tr_err *err);
-/* json          borrowed until close; with "merged" a merged run is read or not as it says, else one
- *               that is there
+/* json          borrowed until close; with "merged" a merged run is read or not as it says, else
+ *               one that is there
  * cancel        may be NULL; borrowed until close
  * TR_NOT_FOUND  a run of the snapshot, a membership or the merged run is gone */
 TR_MUST_CHECK tr_code tr_export_plan_open(const json_t *json, const tr_export_parts *parts,

@@ -11,9 +11,9 @@
  *              transaction that looks whether all of its runs are there still
  *
  * KEPT as a derived run (store/stitched.h) whose source is the rule's name. Removed when another
- * takes its place, when a run it was made of is live no more (with the store's sweeps), at once when
- * data was taken back, when it turns out to be damaged, with its sandbox, and the oldest first when
- * all of them take more than bytes_max.
+ * takes its place, when a run it was made of is live no more (with the store's sweeps), at once
+ * when data was taken back, when it turns out to be damaged, with its sandbox, and the oldest first
+ * when all of them take more than bytes_max.
  *
  * Threads: any.
  */

@@ -32,7 +32,7 @@
  *   - updated_after: strictly greater than, on the newest ingestion time of the record fragments taking
  *     part (and of events, when event-only profiles are asked for)
  *
- * Output rows are in key order. Same plan, same bytes (with and without a merged run: the same rows). Memory: one partition's keys and one column.
+ * Output rows are in key order. Same plan, same bytes. Memory: one partition's keys and one column.
  *
  * Threads: a plan is immutable; partitions may run on any threads at once.
  */

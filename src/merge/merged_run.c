@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* merged_run.c - the merged records of a snapshot as a run (merge.h): partition by partition, with all
- * that the fragments have.
+/* merged_run.c - the merged records of a snapshot as a run (merge.h): partition by partition, with
+ * all that the fragments have.
  *
- *     pass 1   keys alone: how many profiles each partition has, because a run's footer says how it is cut
+ *     pass 1   keys alone: how many profiles each partition has, because a run's footer says how it
+ *              is cut
  *     pass 2   keys, ranks, columns: as for an export of everything
  *
- * Of the bookkeeping only what plans read is written: the key, and the newest ingestion of the profile's
- * fragments, which filters ask for. Identities that only the members of clusters list are left to the
- * plan that reads the run: it unites them as it does with those of fragments.
+ * Of the bookkeeping only what plans read is written: the key, and the newest ingestion of the
+ * profile's fragments, which filters ask for. Identities that only the members of clusters list are
+ * left to the plan that reads the run: it unites them as it does with those of fragments.
  */
 #include "merge/merge_internal.h"
 #include "store/refold.h"
@@ -50,7 +51,8 @@ static tr_code choose_records(merging *m, const tr_snapshot *snapshot, tr_err *e
             m->cut.ingested_max_us = run->ingested_us;
     }
     m->records.runs = runs;
-    return m->records.run_count > 0 ? TR_OK : TR_FAIL(err, TR_NOT_FOUND, "there are no records to merge");
+    return m->records.run_count > 0 ? TR_OK
+                                    : TR_FAIL(err, TR_NOT_FOUND, "there are no records to merge");
 }
 
 static tr_code make_shapes(merging *m, tr_err *err)
@@ -60,7 +62,8 @@ static tr_code make_shapes(merging *m, tr_err *err)
     tr_type *shape = tr_type_make(&m->arena, TR_KIND_OBJECT, tr_str_of(""));
     TR_TRY(tr_refold_unite(m->records.runs, m->records.run_count, &m->arena, &all, err));
     for (uint32_t i = 0; i < all->child_count; i++) {
-        tr_type *own = tr_type_copy(&m->arena, all->children[i]), *also = tr_type_copy(&m->arena, all->children[i]);
+        tr_type *own = tr_type_copy(&m->arena, all->children[i]),
+                *also = tr_type_copy(&m->arena, all->children[i]);
         if (tr_str_is(all->children[i]->name, TR_BOOKKEEPING))
             continue;
         if (output == NULL || shape == NULL || own == NULL || also == NULL ||
@@ -92,7 +95,8 @@ static tr_code put_column(void *ctx, uint32_t leaf, const tr_column *column, tr_
     return tr_parquet_put(((const merging *)ctx)->writer, leaf, column, err);
 }
 
-static tr_code put_keys(const merging *m, const tr_merge_work *work, uint32_t from, uint32_t rows, tr_err *err)
+static tr_code put_keys(const merging *m, const tr_merge_work *work, uint32_t from, uint32_t rows,
+                        tr_err *err)
 {
     tr_arena *arena = &work->memory->scratch[0];
     tr_arena_reset(arena);
@@ -102,8 +106,12 @@ static tr_code put_keys(const merging *m, const tr_merge_work *work, uint32_t fr
     for (uint32_t i = 0; i < rows; i++)
         codes[i] = i + 1;
     const uint32_t leaf = m->book[TR_RUN_KEY];
-    const tr_column column = {.leaf = &m->shape.leaves[leaf], .rows = rows, .entries = rows, .codes = codes,
-                              .values = {.storage = TR_STORAGE_KEY, .count = rows,
+    const tr_column column = {.leaf = &m->shape.leaves[leaf],
+                              .rows = rows,
+                              .entries = rows,
+                              .codes = codes,
+                              .values = {.storage = TR_STORAGE_KEY,
+                                         .count = rows,
                                          .keys = (const uint8_t(*)[16])(work->keys + from)}};
     return tr_parquet_put(m->writer, leaf, &column, err);
 }
@@ -119,7 +127,8 @@ static int64_t newest_of(const tr_merge_work *work, uint32_t g)
 }
 
 /* Nobody asks when a merged row was updated: the same time stands for it. */
-static tr_code put_times(const merging *m, const tr_merge_work *work, uint32_t from, uint32_t rows, tr_err *err)
+static tr_code put_times(const merging *m, const tr_merge_work *work, uint32_t from, uint32_t rows,
+                         tr_err *err)
 {
     const uint32_t leaves[] = {m->book[TR_RUN_UPDATED], m->book[TR_RUN_INGESTED]};
     tr_column_builder *builder = NULL;
@@ -137,7 +146,8 @@ static tr_code put_times(const merging *m, const tr_merge_work *work, uint32_t f
 }
 
 /* The profiles [from, from + rows) as a row group. */
-static tr_code write_group(merging *m, tr_merge_work *work, uint32_t from, uint32_t rows, tr_err *err)
+static tr_code write_group(merging *m, tr_merge_work *work, uint32_t from, uint32_t rows,
+                           tr_err *err)
 {
     tr_merge_out out = {.work = work, .cancel = m->cancel, .put = put_column, .ctx = m};
     TR_TRY(tr_parquet_begin_group(m->writer, rows, err));
@@ -158,7 +168,8 @@ static tr_code write_partition(merging *m, uint32_t partition, uint32_t *next, t
         code = tr_merge_find_keys(&work, err); /* ranking may drop rows that have them */
     if (code == TR_OK)
         code = tr_merge_rank(&work, err);
-    for (uint32_t from = 0; code == TR_OK && *next < m->cut.group_count && m->cut.partition[*next] == partition;
+    for (uint32_t from = 0;
+         code == TR_OK && *next < m->cut.group_count && m->cut.partition[*next] == partition;
          ++*next) {
         code = write_group(m, &work, from, m->cut.rows[*next], err);
         from += m->cut.rows[*next];
@@ -185,8 +196,8 @@ static tr_code write_all(merging *m, tr_sink sink, tr_err *err)
     return code;
 }
 
-static tr_code merge_all(merging *m, const tr_snapshot *snapshot, const tr_merge_policy *policy, tr_sink sink,
-                         tr_err *err)
+static tr_code merge_all(merging *m, const tr_snapshot *snapshot, const tr_merge_policy *policy,
+                         tr_sink sink, tr_err *err)
 {
     TR_TRY(choose_records(m, snapshot, err));
     TR_TRY(make_shapes(m, err));
