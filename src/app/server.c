@@ -75,6 +75,7 @@ static void forget_data(void *ctx, const tr_tenant *tenant)
 {
     tr_server *s = ctx;
     tr_previews_forget(s->previews, tenant);
+    tr_materialized_forget(s->materialized, tenant);
     if (s->live != NULL)
         tr_live_tables_drop(s->live, tenant);
 }

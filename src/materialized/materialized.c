@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, WANTED_MAX = 64, HOPELESS_MAX = 64, LOWEST_PRIORITY = 19 };
+enum { FORMAT = 1, WANTED_MAX = 64, HOPELESS_MAX = 64, LOWEST_PRIORITY = 19, PLACE_BYTES = 80 };
 #define FOLDER "merged" /* stands for a dataset in the lake */
 #define SOURCE FOLDER "-"
 
@@ -27,7 +27,8 @@ typedef struct wanted {
     json_t *runs;    /* ids, all that the snapshot has */
     char source[48]; /* the rule's name: of one there is one run at a time */
     char digest[33];
-    tr_arena arena; /* the policy's order */
+    char place[PLACE_BYTES]; /* tenant and rule */
+    tr_arena arena;          /* the policy's order */
 } wanted;
 
 struct tr_materialized {
@@ -40,8 +41,8 @@ struct tr_materialized {
     wanted *now;        /* being made; NULL: nothing */
     atomic_bool cancel; /* it is of use no more, or the server stops */
     bool is_stopping;
-    char hopeless[HOPELESS_MAX]
-                 [33]; /* digests of what could not be made, the oldest written over */
+    /* digests, or places, of what could not be made; the oldest are written over */
+    char hopeless[HOPELESS_MAX][PLACE_BYTES];
     uint32_t hopeless_next;
 };
 
@@ -138,13 +139,13 @@ static wanted *new_wanted(const tr_tenant *tenant, const tr_snapshot *snapshot,
 
 static bool is_same_place(const wanted *a, const wanted *b)
 {
-    return a->tenant.id == b->tenant.id && strcmp(a->source, b->source) == 0;
+    return strcmp(a->place, b->place) == 0;
 }
 
-static bool is_hopeless(const tr_materialized *m, const char *digest)
+static bool is_hopeless(const tr_materialized *m, const wanted *w)
 {
     for (size_t i = 0; i < HOPELESS_MAX; i++)
-        if (strcmp(m->hopeless[i], digest) == 0)
+        if (strcmp(m->hopeless[i], w->digest) == 0 || strcmp(m->hopeless[i], w->place) == 0)
             return true;
     return false;
 }
@@ -152,7 +153,7 @@ static bool is_hopeless(const tr_materialized *m, const char *digest)
 /* Takes the place of what was wanted of older runs. w is taken. The lock is held. */
 static void enqueue(tr_materialized *m, wanted *w)
 {
-    bool is_known = is_hopeless(m, w->digest) || m->is_stopping;
+    bool is_known = is_hopeless(m, w) || m->is_stopping;
     if (m->now != NULL && is_same_place(m->now, w)) {
         is_known = is_known || strcmp(m->now->digest, w->digest) == 0;
         if (!is_known)
@@ -188,8 +189,27 @@ static void want(tr_materialized *m, const tr_tenant *tenant, const tr_snapshot 
         return; /* the next plan asks again */
     (void)snprintf(w->source, sizeof w->source, "%s", source);
     (void)snprintf(w->digest, sizeof w->digest, "%s", digest);
+    (void)snprintf(w->place, sizeof w->place, "%lld/%s", (long long)tenant->id, source);
     (void)pthread_mutex_lock(&m->lock);
     enqueue(m, w);
+    (void)pthread_mutex_unlock(&m->lock);
+}
+
+void tr_materialized_forget(tr_materialized *m, const tr_tenant *tenant)
+{
+    (void)pthread_mutex_lock(&m->lock);
+    if (m->now != NULL && m->now->tenant.id == tenant->id)
+        atomic_store(&m->cancel, true);
+    for (wanted **at = &m->first; *at != NULL;) {
+        wanted *own = *at;
+        if (own->tenant.id != tenant->id) {
+            at = &own->next;
+            continue;
+        }
+        *at = own->next;
+        m->count--;
+        free_wanted(own);
+    }
     (void)pthread_mutex_unlock(&m->lock);
 }
 
@@ -270,13 +290,27 @@ typedef struct making {
     const tr_snapshot *snapshot;
     const wanted *of;
     const atomic_bool *cancel;
+    tr_sink sink;
+    uint64_t bytes, bytes_max;
 } making;
+
+static tr_code write_bytes(void *ctx, tr_str bytes, tr_err *err)
+{
+    making *w = ctx;
+    w->bytes += bytes.len;
+    if (w->bytes > w->bytes_max)
+        return TR_FAIL(err, TR_LIMIT, "it takes more than the %llu bytes that all may take",
+                       (unsigned long long)w->bytes_max);
+    return w->sink.write(w->sink.ctx, bytes, err);
+}
 
 static tr_code write_rows(void *ctx, tr_sink sink, uint64_t *rows, tr_err *err)
 {
-    const making *w = ctx;
+    making *w = ctx;
     tr_merged_run made;
-    TR_TRY(tr_merge_write_run(w->snapshot, &w->of->policy, sink, w->cancel, &made, err));
+    w->sink = sink;
+    TR_TRY(tr_merge_write_run(w->snapshot, &w->of->policy, (tr_sink){write_bytes, w}, w->cancel,
+                              &made, err));
     *rows = made.rows;
     return TR_OK;
 }
@@ -285,7 +319,8 @@ static tr_code make_run(tr_materialized *m, const wanted *w, char id[48], tr_err
 {
     tr_snapshot *snapshot = NULL;
     TR_TRY(tr_store_snapshot_of(m->parts.store, &w->tenant, w->runs, &snapshot, err));
-    making work = {snapshot, w, &m->cancel};
+    making work = {
+        .snapshot = snapshot, .of = w, .cancel = &m->cancel, .bytes_max = m->parts.bytes_max};
     const tr_stitched_new of = {.source = w->source,
                                 .source_kind = "",
                                 .digest = w->digest,
@@ -348,14 +383,13 @@ static kept *oldest_of(const kept_list *list, const char *but)
     return oldest;
 }
 
-/* Makes room: what `id` stands in place of goes, then the oldest; at last itself. False: it does
- * not fit. */
-static bool make_room(const tr_materialized *m, const wanted *w, const char *id)
+/* Makes room: what `id` stands in place of goes, then the oldest. */
+static void make_room(const tr_materialized *m, const wanted *w, const char *id)
 {
     kept_list list = {0};
     if (tr_catalog_scan(m->parts.catalog, "stitched", NULL, list_one, &list, NULL) != TR_OK) {
         tr_free(list.at);
-        return true; /* the next one looks again */
+        return; /* the next one looks again */
     }
     for (uint32_t i = 0; i < list.count; i++) {
         kept *own = &list.at[i];
@@ -371,17 +405,13 @@ static bool make_room(const tr_materialized *m, const wanted *w, const char *id)
         list.bytes -= own->bytes;
         own->id[0] = '\0';
     }
-    const bool is_fitting = list.bytes <= m->parts.bytes_max;
-    if (!is_fitting)
-        remove_run(m, &w->tenant, id, "too_large");
     tr_free(list.at);
-    return is_fitting;
 }
 
-static void note_hopeless(tr_materialized *m, const char *digest)
+static void note_hopeless(tr_materialized *m, const char *name)
 {
     (void)pthread_mutex_lock(&m->lock);
-    memcpy(m->hopeless[m->hopeless_next], digest, sizeof *m->hopeless);
+    (void)snprintf(m->hopeless[m->hopeless_next], sizeof *m->hopeless, "%s", name);
     m->hopeless_next = (m->hopeless_next + 1) % HOPELESS_MAX;
     (void)pthread_mutex_unlock(&m->lock);
 }
@@ -403,13 +433,13 @@ static void make(tr_materialized *m, const wanted *w)
     if (code == TR_OK) {
         tr_log(TR_LOG_INFO, "materialized", "merged_run_made", "run=%s ms=%lld", id,
                (long long)((tr_time_monotonic_us() - begin_us) / 1000));
-        if (!make_room(m, w, id))
-            note_hopeless(m, w->digest);
+        make_room(m, w, id);
         return;
     }
     if (code == TR_CANCELLED || code == TR_NOT_FOUND)
         return;
-    note_hopeless(m, w->digest);
+    /* with other data it is as large, more or less */
+    note_hopeless(m, code == TR_LIMIT ? w->place : w->digest);
     tr_log(TR_LOG_WARN, "materialized", "merged_run_failed", "reason=\"%s\"", err.text);
 }
 

@@ -57,6 +57,8 @@ TR_MUST_CHECK tr_code tr_materialized_take(tr_materialized *materialized, const 
                                            const tr_snapshot *snapshot,
                                            const tr_merge_policy *policy, const char *named,
                                            tr_materialized_run *out, tr_err *err);
+/* Data of the tenant was taken back: what is being made of it is given up. */
+void tr_materialized_forget(tr_materialized *materialized, const tr_tenant *tenant);
 /* Reading it met damage: it goes, and the next plan finds none. */
 void tr_materialized_drop(tr_materialized *materialized, const tr_tenant *tenant, const char *id);
 

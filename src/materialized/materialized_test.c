@@ -200,7 +200,7 @@ static void what_does_not_fit_is_not_kept(void)
     CHECK(tr_world_house_open(&house, NULL) == TR_OK);
     publish(&house, 0, 0, PEOPLE);
     tr_materialized *m = open_room(&house, 100);
-    for (int i = 0; i < 20; i++) { /* it may be seen before it is found too large */
+    for (int i = 0; i < 20; i++) {
         CHECK(take(&house, m, &by_time, NULL, id, &rows) == TR_OK);
         (void)usleep(WAIT_US);
     }
