@@ -117,6 +117,7 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
                                        .store = s->store,
                                        .compute = s->compute,
                                        .ingest = s->ingest,
+                                       .graph = s->graph,
                                        .forget = forget_data,
                                        .ctx = s};
     TR_TRY(tr_removals_open(&removals, &s->removals, err));

@@ -115,6 +115,11 @@ static void sort(tr_graph_files *files, int (*compare)(const void *, const void 
         qsort(files->list, files->count, sizeof *files->list, compare);
 }
 
+void tr_graph_files_sort(tr_graph_files *files)
+{
+    sort(files, compare_files);
+}
+
 tr_code tr_graph_files_read(tr_catalog *catalog, const tr_tenant *tenant, tr_graph_files *known,
                             tr_graph_files *out, tr_err *err)
 {
@@ -130,7 +135,7 @@ tr_code tr_graph_files_read(tr_catalog *catalog, const tr_tenant *tenant, tr_gra
         return code;
     }
     sort(&all, compare_ids);
-    sort(&ours, compare_files);
+    tr_graph_files_sort(&ours);
     tr_graph_files_free(known);
     *known = all;
     *out = ours;

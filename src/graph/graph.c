@@ -36,6 +36,7 @@ void tr_graph_state_free(tr_graph_state *state)
 static void free_reading(tr_graph_reading *own)
 {
     tr_graph_state_free(&own->state);
+    tr_graph_state_free(&own->prepared);
     tr_graph_files_free(&own->known);
     (void)pthread_rwlock_destroy(&own->lock);
     (void)pthread_mutex_destroy(&own->updating);
@@ -136,7 +137,15 @@ static tr_code hold(tr_graph *graph, int64_t tenant, tr_graph_reading **out, tr_
     return TR_OK;
 }
 
-static void let_go(tr_graph_reading *own)
+tr_graph_reading *tr_graph_hold_known(tr_graph *graph, int64_t tenant)
+{
+    (void)pthread_mutex_lock(&graph->mutex);
+    tr_graph_reading *own = find_held(graph, tenant);
+    (void)pthread_mutex_unlock(&graph->mutex);
+    return own;
+}
+
+void tr_graph_let_go(tr_graph_reading *own)
 {
     tr_graph *graph = own->graph;
     (void)pthread_mutex_lock(&graph->mutex);
@@ -171,7 +180,7 @@ tr_code tr_graph_read(tr_graph *graph, const tr_tenant *tenant, tr_graph_reading
     for (;;) {
         const tr_code code = bring_up_to_date(graph, tenant, own, err);
         if (code != TR_OK) {
-            let_go(own);
+            tr_graph_let_go(own);
             return code;
         }
         (void)pthread_rwlock_rdlock(&own->lock);
@@ -188,7 +197,7 @@ void tr_graph_done(tr_graph_reading *reading)
     if (reading == NULL)
         return;
     (void)pthread_rwlock_unlock(&reading->lock);
-    let_go(reading);
+    tr_graph_let_go(reading);
 }
 
 const tr_clusters *tr_graph_clusters(const tr_graph_reading *reading)

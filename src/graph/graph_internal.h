@@ -5,6 +5,7 @@
  *                                            a sheet: the identities and rows of one row group,
  *                                            read ahead on other cores, taken in order (sheet.c)
  *     catalog --classes.c--> which namespaces link, and as what
+ *     a deletion's files, before they are in force --beside.c--> the clusters that will be
  */
 #ifndef TR_GRAPH_GRAPH_INTERNAL_H
 #define TR_GRAPH_GRAPH_INTERNAL_H
@@ -133,7 +134,8 @@ struct tr_graph_reading {
     _Atomic uint64_t seen;    /* the catalog's version that the state has all of */
     tr_graph_state state;
     uint64_t version;
-    tr_graph_files known; /* `updating` */
+    tr_graph_files known;    /* `updating` */
+    tr_graph_state prepared; /* `updating`: what it will be when files are exchanged; beside.c */
     tr_graph *graph;
 };
 
@@ -152,6 +154,24 @@ TR_MUST_CHECK tr_code tr_graph_room(void *array, uint32_t count, uint64_t more, 
 typedef struct tr_stitcher tr_stitcher;
 TR_MUST_CHECK tr_code tr_stitcher_open(tr_stitcher **out, tr_err *err);
 void tr_stitcher_close(tr_stitcher *stitcher); /* accepts NULL */
+
+/* Holds the graph of a tenant that somebody asked for before; NULL: nobody has. Neither looks into
+ * the catalog nor locks. */
+tr_graph_reading *tr_graph_hold_known(tr_graph *graph, int64_t tenant);
+void tr_graph_let_go(tr_graph_reading *own);
+
+/* Reads files into a state of its own, which is empty at first; nobody is kept waiting. */
+typedef struct tr_graph_replay {
+    tr_graph *graph;
+    const tr_tenant *tenant;
+    tr_graph_files *files; /* in order */
+    bool (*is_cancelled)(void *ctx);
+    void *ctx;
+} tr_graph_replay;
+TR_MUST_CHECK tr_code tr_graph_replay_beside(const tr_graph_replay *replay, tr_graph_state *out,
+                                             tr_err *err);
+/* Puts files into the order in which their rows link. */
+void tr_graph_files_sort(tr_graph_files *files);
 
 /* Takes in what the catalog has and the state has not; `updating` is held. */
 TR_MUST_CHECK tr_code tr_graph_update(tr_graph *graph, const tr_tenant *tenant,

@@ -47,6 +47,7 @@ typedef struct world {
     world_batch batches[BATCHES];
     uint32_t batch_count;
     bool has_loyalty; /* the namespace was created */
+    uint32_t removals;
 } world;
 
 static uint32_t below(world *w, uint32_t bound)
@@ -169,6 +170,71 @@ static bool create_loyalty(world *w)
     return is_good;
 }
 
+/* Its rows go, and what names it in others. */
+static void forget_in_model(world *w, const pool_id *who)
+{
+    for (uint32_t i = 0; i < w->batch_count; i++) {
+        world_batch *b = &w->batches[i];
+        uint32_t rows = 0;
+        for (uint32_t j = 0; j < b->row_count; j++) {
+            row r = b->rows[j];
+            uint32_t count = 0;
+            bool is_own = false;
+            for (uint32_t k = 0; k < r.count; k++) {
+                const pool_id *id = &w->pool[r.ids[k]];
+                const bool is_who =
+                    strcmp(id->code, who->code) == 0 && strcmp(id->id, who->id) == 0;
+                is_own = is_own || (is_who && k == 0);
+                if (!is_who)
+                    r.ids[count++] = r.ids[k];
+            }
+            r.count = count;
+            if (!is_own)
+                b->rows[rows++] = r;
+        }
+        b->row_count = rows;
+    }
+}
+
+/* As a delete request does: the graph is read beside, or not; a batch comes meanwhile, or not. */
+static bool forget_identity(world *w, const pool_id *who)
+{
+    tr_forgotten one = {.code = tr_str_of(who->code), .id = tr_str_of(who->id)};
+    const tr_forget_list list = {&one, 1};
+    tr_world_house *house = &w->house;
+    tr_store_removal *removal = NULL;
+    json_t *bytes = json_array();
+    bool is_complete = false, is_good;
+    tr_profile_key(house->secret, one.code, one.id, one.key);
+    is_good = tr_store_removal_open(house->store, &house->tenant, ++w->removals, &list, &removal,
+                                    NULL) == TR_OK;
+    for (int i = 0; i < 3 && is_good && !is_complete; i++) {
+        tr_arena arena = {0};
+        tr_graph_preparation preparation = {0};
+        is_good = tr_store_removal_prepare(removal, NULL) == TR_OK &&
+                  tr_store_removal_exchanged(removal, &arena, &preparation.exchanged,
+                                             &preparation.count, NULL) == TR_OK;
+        if (is_good && below(w, 4) > 0)
+            tr_graph_prepare(house->graph, &house->tenant, &preparation);
+        if (is_good && i == 0 && below(w, 3) == 0 && w->batch_count < BATCHES)
+            is_good = publish(w);
+        tr_arena_free(&arena);
+        is_good = is_good && tr_catalog_begin(house->catalog, NULL) == TR_OK;
+        const tr_code code =
+            is_good ? tr_store_removal_apply(removal, bytes, &is_complete, NULL) : TR_IO;
+        is_good = code == TR_OK && tr_catalog_end(house->catalog, is_complete ? TR_OK : TR_CONFLICT,
+                                                  NULL) == (is_complete ? TR_OK : TR_CONFLICT);
+    }
+    tr_graph_prepare_end(house->graph, &house->tenant, is_complete);
+    tr_store_removal_close(removal, is_complete);
+    is_good = is_good && is_complete &&
+              tr_store_remove_bytes(house->store, &house->tenant, bytes, NULL) == TR_OK;
+    if (is_good)
+        forget_in_model(w, who);
+    json_decref(bytes);
+    return is_good;
+}
+
 /* One random thing; mostly a batch. */
 static bool happen(world *w)
 {
@@ -182,6 +248,8 @@ static bool happen(world *w)
         return tr_world_set_state(&w->house, any->id, "lake", NULL) == TR_OK;
     if (dice == 2)
         return tr_world_house_reopen(&w->house, NULL) == TR_OK;
+    if (dice == 4 && w->batch_count > 0)
+        return forget_identity(w, &w->pool[below(w, POOL)]);
     if (dice == 3 && !w->has_loyalty && w->batch_count > 5)
         return create_loyalty(w);
     return w->batch_count == BATCHES || publish(w);

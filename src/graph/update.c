@@ -8,7 +8,7 @@
  *
  * New batches always come behind the old ones, so reading on is the same as reading all. Each batch
  * is linked when all of its rows are there. Readers are kept out while that is done; a replay keeps
- * them out until it is whole.
+ * them out until it is whole, unless somebody saw it coming (beside.c).
  */
 #include "graph/graph_internal.h"
 #include "base/check.h"
@@ -34,11 +34,14 @@ typedef struct batch_rows {
 typedef struct updating {
     tr_graph *graph;
     const tr_tenant *tenant;
-    tr_graph_reading *own;
+    tr_graph_state *state;
+    bool has_changed; /* its clusters may have */
     tr_graph_classes classes;
     tr_graph_files files;
     uint8_t secret[192];
     batch_rows rows;
+    bool (*is_cancelled)(void *ctx); /* NULL: nobody asks */
+    void *ctx;
 } updating;
 
 tr_code tr_graph_room(void *array, uint32_t count, uint64_t more, uint32_t *cap, size_t size,
@@ -91,7 +94,7 @@ static void expect_rows(const tr_clusters *clusters, const batch_rows *rows, uin
 static tr_code take_sheet(updating *u, const tr_sheet *sheet, tr_err *err)
 {
     batch_rows *rows = &u->rows;
-    tr_clusters *clusters = u->own->state.clusters;
+    tr_clusters *clusters = u->state->clusters;
     TR_TRY(tr_graph_room(&rows->of_identity, 0, sheet->identity_count, &rows->of_identity_cap,
                          sizeof *rows->of_identity, err));
     TR_TRY(tr_graph_room(&rows->rows, rows->row_count, sheet->row_count, &rows->row_cap,
@@ -111,9 +114,9 @@ static tr_code take_sheet(updating *u, const tr_sheet *sheet, tr_err *err)
     }
     for (uint32_t i = 0; i < sheet->place_count; i++)
         rows->nodes[rows->node_count++] = rows->of_identity[sheet->places[i]];
-    u->own->state.counts.rows += sheet->counts.rows;
-    u->own->state.counts.unknown_namespaces += sheet->counts.unknown_namespaces;
-    u->own->state.counts.bad_values += sheet->counts.bad_values;
+    u->state->counts.rows += sheet->counts.rows;
+    u->state->counts.unknown_namespaces += sheet->counts.unknown_namespaces;
+    u->state->counts.bad_values += sheet->counts.bad_values;
     return TR_OK;
 }
 
@@ -179,11 +182,11 @@ static tr_code add_batch(tr_graph_state *state, const tr_graph_file *file, tr_er
 static tr_code link_batch(updating *u, uint32_t first, uint32_t end, tr_err *err)
 {
     batch_rows *rows = &u->rows;
-    tr_graph_state *state = &u->own->state;
+    tr_graph_state *state = u->state;
     if (rows->row_count > 0) {
         TR_TRY(order_rows(rows, err));
         TR_TRY(add_batch(state, &u->files.list[first], err));
-        u->own->version++;
+        u->has_changed = true;
     }
     for (uint32_t i = 0; i < rows->row_count; i++) {
         const tr_sheet_row *row = &rows->rows[rows->order[i]];
@@ -211,7 +214,7 @@ static bool is_same_batch(const tr_graph_file *a, const tr_graph_file *b)
 static tr_code read_on(updating *u, tr_feed *feed, uint32_t from, tr_err *err)
 {
     const tr_graph_files *files = &u->files;
-    tr_graph_counts *counts = &u->own->state.counts, before = *counts;
+    tr_graph_counts *counts = &u->state->counts, before = *counts;
     const tr_sheet *sheet = NULL;
     uint32_t first = from, file = 0;
     do {
@@ -232,6 +235,8 @@ static tr_code read_on(updating *u, tr_feed *feed, uint32_t from, tr_err *err)
         }
         if (sheet != NULL)
             TR_TRY(take_sheet(u, sheet, err));
+        if (u->is_cancelled != NULL && u->is_cancelled(u->ctx))
+            return TR_FAIL(err, TR_CANCELLED, "nobody needs the graph any more");
     } while (sheet != NULL);
     return TR_OK;
 }
@@ -251,20 +256,11 @@ static bool is_read_on(const tr_graph_state *state, const tr_graph_files *files,
     return true;
 }
 
-static tr_code begin_replay(tr_graph_reading *own, tr_err *err)
-{
-    tr_graph_state_free(&own->state);
-    own->version++;
-    return tr_clusters_new(&own->state.clusters, err);
-}
-
-/* The lock is held for writing. */
-static tr_code apply(updating *u, tr_err *err)
+/* Reads what of the files the state has not. */
+static tr_code read_rest(updating *u, tr_err *err)
 {
     tr_feed *feed = NULL;
-    tr_graph_state *state = &u->own->state;
-    if (!is_read_on(state, &u->files, &u->classes))
-        TR_TRY(begin_replay(u->own, err));
+    tr_graph_state *state = u->state;
     const uint32_t from = state->files.count;
     state->class_digest = u->classes.digest;
     const tr_feed_spec spec = {.lake = u->graph->lake,
@@ -286,9 +282,35 @@ static tr_code apply(updating *u, tr_err *err)
     return code;
 }
 
-static tr_code update_once(updating *u, tr_err *err)
+/* The lock is held for writing. What was prepared is what a replay would give, if the catalog's
+ * files are those that it was made of: then the two change places. */
+static tr_code apply(updating *u, tr_graph_reading *own, tr_err *err)
 {
-    tr_graph_reading *own = u->own;
+    if (is_read_on(&own->state, &u->files, &u->classes))
+        return read_rest(u, err);
+    u->has_changed = true;
+    if (is_read_on(&own->prepared, &u->files, &u->classes)) {
+        const tr_graph_state old = own->state;
+        own->state = own->prepared;
+        own->prepared = old;
+    } else {
+        tr_graph_state_free(&own->state);
+        TR_TRY(tr_clusters_new(&own->state.clusters, err));
+    }
+    return read_rest(u, err);
+}
+
+static void end_update(updating *u)
+{
+    free_rows(&u->rows);
+    u->rows = (batch_rows){0};
+    tr_graph_classes_free(&u->classes);
+    tr_graph_files_free(&u->files);
+}
+
+static tr_code update_once(updating *u, tr_graph_reading *own, tr_err *err)
+{
+    const tr_clusters *prepared = own->prepared.clusters;
     tr_code code = tr_graph_classes_read(u->graph->catalog, u->tenant, &u->classes, err);
     if (code == TR_OK)
         code = tr_graph_files_read(u->graph->catalog, u->tenant, &own->known, &u->files, err);
@@ -296,13 +318,37 @@ static tr_code update_once(updating *u, tr_err *err)
         code = tr_catalog_secret(u->graph->catalog, u->tenant, u->secret, err);
     if (code == TR_OK) {
         (void)pthread_rwlock_wrlock(&own->lock);
-        code = apply(u, err);
+        u->has_changed = false;
+        code = apply(u, own, err);
+        own->version += u->has_changed;
         (void)pthread_rwlock_unlock(&own->lock);
     }
-    free_rows(&u->rows);
-    u->rows = (batch_rows){0};
-    tr_graph_classes_free(&u->classes);
-    tr_graph_files_free(&u->files);
+    if (own->prepared.clusters != prepared) /* the old one: nobody waits for its end */
+        tr_graph_state_free(&own->prepared);
+    end_update(u);
+    return code;
+}
+
+tr_code tr_graph_replay_beside(const tr_graph_replay *replay, tr_graph_state *out, tr_err *err)
+{
+    updating u = {.graph = replay->graph,
+                  .tenant = replay->tenant,
+                  .state = out,
+                  .is_cancelled = replay->is_cancelled,
+                  .ctx = replay->ctx};
+    tr_catalog *catalog = replay->graph->catalog;
+    tr_code code = tr_graph_classes_read(catalog, replay->tenant, &u.classes, err);
+    if (code == TR_OK)
+        code = tr_catalog_secret(catalog, replay->tenant, u.secret, err);
+    if (code == TR_OK)
+        code = tr_clusters_new(&out->clusters, err);
+    u.files = *replay->files; /* borrowed */
+    if (code == TR_OK)
+        code = read_rest(&u, err);
+    u.files = (tr_graph_files){0};
+    end_update(&u);
+    if (code != TR_OK)
+        tr_graph_state_free(out);
     return code;
 }
 
@@ -311,10 +357,10 @@ static tr_code update_once(updating *u, tr_err *err)
 tr_code tr_graph_update(tr_graph *graph, const tr_tenant *tenant, tr_graph_reading *own,
                         tr_err *err)
 {
-    updating u = {.graph = graph, .tenant = tenant, .own = own};
+    updating u = {.graph = graph, .tenant = tenant, .state = &own->state};
     tr_code code = TR_NOT_FOUND;
     for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++)
-        code = update_once(&u, err);
+        code = update_once(&u, own, err);
     if (code != TR_NOT_FOUND)
         return code;
     const tr_err why = err == NULL ? (tr_err){0} : *err;

@@ -4,6 +4,7 @@
  *
  *     begin       IN-PROGRESS, with a number: rewritten files are named by it
  *     prepare     files, runs and runs of members that name one of them, rewritten without them
+ *                 the graph that will be, read beside the one in force
  *     ONE transaction   the new ones in the places of the old ones; each job lists the
  *                       bytes that go
  *     bytes       the old ones are removed, and runs that only plans under way could read
@@ -141,6 +142,26 @@ static tr_code apply(const removing *r, bool *is_complete, tr_err *err)
     return TR_OK;
 }
 
+static bool is_stopping(void *ctx)
+{
+    const work *w = ctx;
+    return tr_compute_is_stopping(w->removals->parts.compute);
+}
+
+/* Lookups over the graph would wait behind the commit until it is read anew. */
+static tr_code prepare_graph(const removing *r, tr_err *err)
+{
+    work *w = r->w;
+    tr_arena arena = {0};
+    tr_graph_preparation preparation = {.is_cancelled = is_stopping, .ctx = w};
+    const tr_code code = tr_store_removal_exchanged(r->store, &arena, &preparation.exchanged,
+                                                    &preparation.count, err);
+    if (code == TR_OK)
+        tr_graph_prepare(w->removals->parts.graph, w->tenant, &preparation);
+    tr_arena_free(&arena);
+    return code;
+}
+
 static tr_code commit(const removing *r, tr_err *err)
 {
     tr_catalog *catalog = r->w->removals->parts.catalog;
@@ -151,6 +172,7 @@ static tr_code commit(const removing *r, tr_err *err)
             return TR_FAIL(err, TR_CANCELLED, "the server stops");
         TR_TRY(tr_store_removal_prepare(r->store, err));
         TR_TRY(tr_membership_removal_prepare(r->members, err));
+        TR_TRY(prepare_graph(r, err));
         tr_crash_point("removal_prepared");
         TR_TRY(tr_catalog_begin(catalog, err));
         const tr_code code = tr_catalog_end(catalog, apply(r, &is_complete, err), err);
@@ -175,6 +197,7 @@ static tr_code remove_from(work *w, const tr_forget_list *list, tr_err *err)
     tr_code code = tr_membership_removal_open(&place, list, &r.members, err);
     if (code == TR_OK)
         code = commit(&r, err);
+    tr_graph_prepare_end(parts->graph, w->tenant, code == TR_OK);
     tr_membership_removal_close(r.members, code == TR_OK);
     tr_store_removal_close(r.store, code == TR_OK);
     return code;

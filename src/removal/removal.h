@@ -22,6 +22,7 @@
 #define TR_REMOVAL_REMOVAL_H
 
 #include "compute/compute.h"
+#include "graph/graph.h"
 #include "identity/identity.h"
 #include "ingest/ingest.h"
 #include "segment/list.h"
@@ -33,6 +34,7 @@ typedef struct tr_removal_parts {
     tr_store *store;
     tr_compute *compute;
     tr_ingest *ingest;
+    tr_graph *graph;
     /* Data of the tenant has gone: whatever else was made of it is forgotten. */
     void (*forget)(void *ctx, const tr_tenant *tenant);
     void *ctx;

@@ -318,6 +318,23 @@ tr_code tr_store_removal_apply(tr_store_removal *removal, json_t *bytes, bool *i
     return code;
 }
 
+tr_code tr_store_removal_exchanged(const tr_store_removal *removal, tr_arena *arena,
+                                   const tr_exchanged_file **out, uint32_t *count, tr_err *err)
+{
+    uint32_t found = 0;
+    tr_exchanged_file *list = tr_arena_array(arena, removal->count + 1, sizeof *list);
+    if (list == NULL)
+        return no_memory(err);
+    for (uint32_t i = 0; i < removal->count; i++) {
+        const item *own = &removal->items[i];
+        if (own->file.is_rewritten && !own->entry.is_compacted)
+            list[found++] = (tr_exchanged_file){own->entry.id, own->new_id, &own->file};
+    }
+    *out = list;
+    *count = found;
+    return TR_OK;
+}
+
 uint64_t tr_store_removal_rows(const tr_store_removal *removal)
 {
     uint64_t rows = 0;

@@ -66,4 +66,15 @@ TR_MUST_CHECK tr_code tr_store_rewrite(tr_lake *lake, const tr_rewrite_order *or
                                        const tr_forget_list *list, tr_rewritten_file *out,
                                        tr_err *err);
 
+/* What takes the place of a batch's file in the transaction: written already. */
+typedef struct tr_exchanged_file {
+    const char *old_id, *new_id;
+    const tr_rewritten_file *file; /* its name is "": nothing does */
+} tr_exchanged_file;
+/* Of the files that were looked at; the list is in the arena, what it points to is borrowed until
+ * the next prepare. */
+TR_MUST_CHECK tr_code tr_store_removal_exchanged(const tr_store_removal *removal, tr_arena *arena,
+                                                 const tr_exchanged_file **out, uint32_t *count,
+                                                 tr_err *err);
+
 #endif
