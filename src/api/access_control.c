@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* access_control.c - /data/foundation/access-control: what a client may do (reference: sandboxes and
- * auth, section 9).
+/* access_control.c - /data/foundation/access-control: what a client may do (reference: sandboxes
+ * and auth, section 9).
  *
  *     GET  /acl/reference            every permission and resource type, with its actions
  *     POST /acl/effective-policies   which of those asked for the caller has, in this sandbox
