@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PROFILES_MIN = 20000 };
+enum { PROFILES_MIN = TR_TEST_SHARE(20000) };
 
 static tr_code count_namespace_into(json_t *counts, tr_str code, uint64_t profiles)
 {
@@ -274,7 +274,7 @@ static void a_stitched_run_has_every_row_under_its_anchors_key(void)
 {
     uint64_t seed = tr_test_seed(0x5717c4);
     bool is_good = true;
-    for (int i = 0; i < 40 && is_good; i++, (void)tr_test_random(&seed)) {
+    for (int i = 0; i < TR_TEST_SHARE(40) && is_good; i++, (void)tr_test_random(&seed)) {
         model_world *world = NULL;
         model_stitched stitched;
         const tr_run *runs[MODEL_RUNS_MAX * MODEL_DATASETS_MAX];
@@ -405,7 +405,7 @@ static void an_export_is_what_the_model_says(void)
         (void)tr_test_random(&seed);
     }
     printf("%u merged runs\n", merged_runs);
-    CHECK(merged_runs > 100);
+    CHECK(merged_runs > TR_TEST_SHARE(100));
 }
 
 /* A world with something in it, and a request for all of it. */
@@ -627,13 +627,13 @@ static bool check_evaluating_keeper(uint64_t seed, bool is_merged)
 
 static void an_evaluating_keeper_sees_everybody_before_the_filters(void)
 {
-    for (uint64_t seed = 1; seed <= 60; seed++)
+    for (uint64_t seed = 1; seed <= TR_TEST_SHARE(60); seed++)
         CHECK(check_evaluating_keeper(seed, false) && check_evaluating_keeper(seed, true));
 }
 
 static void profiles_that_a_keeper_drops_are_not_exported(void)
 {
-    for (uint64_t seed = 1; seed <= 40; seed++)
+    for (uint64_t seed = 1; seed <= TR_TEST_SHARE(40); seed++)
         CHECK(check_keeper(seed, false) && check_keeper(seed, true));
 }
 
