@@ -143,7 +143,8 @@ uint32_t tr_merge_view_count(const tr_merge_view *view);
 TR_MUST_CHECK tr_code tr_merge_view_keys(tr_merge_view *view, const uint8_t (**out)[16], tr_err *err);
 /* Unit `unit` of the probe for all profiles.
  * wanted   [leaf_count of the probe]: of timeSeriesEvents only such leaves are made, and an object within
- *          an event counts as present when one of them is in it; NULL: all
+ *          an event counts as present when one of them is in it; of identityMap the namespaces alone, when
+ *          nothing else of it is wanted; NULL: all
  * columns  [leaf_count of the unit] are filled; a leaf that no profile has is absent everywhere
  * arena    holds them */
 TR_MUST_CHECK tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wanted,

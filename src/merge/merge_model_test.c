@@ -484,6 +484,27 @@ static uint8_t mask_of(uint64_t seed)
     return seed % 2 == 0 ? 1 : 7;
 }
 
+/* The namespaces of identityMap, asked for alone, are those that come with all the rest of it. */
+static tr_code check_namespaces(tr_merge_view *view, const choosing *c, uint32_t unit, const tr_column *whole,
+                                tr_arena *arena, tr_err *err)
+{
+    const tr_unit *own = &c->probe->units[unit];
+    bool *wanted = tr_arena_array(arena, c->probe->leaf_count, sizeof *wanted);
+    tr_column *columns = tr_arena_array(arena, own->leaf_count, sizeof *columns);
+    if (wanted == NULL || columns == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to look");
+    wanted[own->first_leaf] = true;
+    TR_TRY(tr_merge_view_unit(view, unit, wanted, arena, columns, err));
+    CHECK(columns[0].rows == whole->rows && columns[0].entries == whole->entries);
+    for (uint32_t e = 0; e < whole->entries; e++) {
+        CHECK((columns[0].codes[e] == 0) == (whole->codes[e] == 0));
+        CHECK(columns[0].rep[e] == whole->rep[e] && columns[0].def[e] == whole->def[e]);
+        CHECK(whole->codes[e] == 0 ||
+              tr_str_equal(tr_column_string(&columns[0], e), tr_column_string(whole, e)));
+    }
+    return TR_OK;
+}
+
 /* Chooses profiles by their keys; looks at every unit meanwhile. */
 static tr_code choose(void *ctx, uint32_t partition, tr_merge_view *view, bool *keep, tr_err *err)
 {
@@ -502,6 +523,8 @@ static tr_code choose(void *ctx, uint32_t partition, tr_merge_view *view, bool *
             code = tr_merge_view_unit(view, u, NULL, &arena, columns, err);
         for (uint32_t i = 0; i < unit->leaf_count && code == TR_OK; i++)
             CHECK(columns[i].rows == count);
+        if (code == TR_OK && tr_str_is(unit->path, "identityMap"))
+            code = check_namespaces(view, c, u, &columns[0], &arena, err);
     }
     for (uint32_t i = 0; i < count && code == TR_OK; i++) {
         CHECK(i == 0 || memcmp(keys[i - 1], keys[i], sizeof *keys) < 0);

@@ -30,6 +30,8 @@ typedef struct model_dataset {
 typedef struct model_world {
     uint64_t random;
     uint32_t changes; /* of a hundred scalars, in a run's schema, so many have another kind */
+    uint32_t own_share; /* of a hundred runs, so many list their rows' own identity and no other */
+    bool is_own, is_spelled; /* the run that is made does, and spells the namespace in another way */
     tr_arena arena;
     uint32_t people;
     uint8_t keys[MODEL_PEOPLE_MAX][16];

@@ -171,6 +171,20 @@ static json_t *random_identities(model_world *w, uint32_t person)
     return map;
 }
 
+/* The identity that a row is stored under, in a list of its own. */
+static json_t *own_identity(model_world *w, uint32_t person)
+{
+    static const char *const spelled[] = {"ecid", "crmid", "EMAIL"};
+    char id[32];
+    (void)snprintf(id, sizeof id, "own-%u", person);
+    json_t *item = json_pack("{s:s}", "id", id);
+    if (chance(w, 50))
+        (void)json_object_set_new(item, "authenticatedState", json_string("loggedOut"));
+    if (chance(w, 80))
+        (void)json_object_set_new(item, "primary", json_boolean(chance(w, 60)));
+    return json_pack("{s:[o]}", w->is_spelled ? spelled[person % 3] : identity_codes[person % 3], item);
+}
+
 static json_t *random_segments(model_world *w)
 {
     static const char *const namespaces[] = {"ups", "AAM"};
@@ -207,6 +221,8 @@ static json_t *random_row(model_world *w, const model_dataset *dataset, const tr
         (void)json_object_set_new(row, name, random_value(w, shape->root->children[i], fullness));
     }
     (void)json_object_set_new(row, "identityMap", chance(w, 80) ? random_identities(w, person) : json_null());
+    if (w->is_own && person != UINT32_MAX)
+        (void)json_object_set_new(row, "identityMap", own_identity(w, person));
     (void)json_object_set_new(row, "segmentMembership", chance(w, 60) ? random_segments(w) : json_null());
     if (dataset->is_event) {
         char id[32];
@@ -261,6 +277,8 @@ static tr_code add_batch(model_world *w, model_dataset *dataset, tr_err *err)
     const uint32_t batch = ++w->batches, share = 10 + below(w, 80);
     tr_shape *shape = tr_arena_alloc(&w->arena, sizeof *shape);
     tr_type *root = part_of(w, dataset->is_event ? w->event : w->record, 85, w->changes);
+    w->is_own = chance(w, w->own_share);
+    w->is_spelled = chance(w, 5);
     while (root == NULL) /* nothing was left of it */
         root = part_of(w, dataset->is_event ? w->event : w->record, 85, w->changes);
     TR_ASSERT(shape != NULL);
@@ -271,7 +289,7 @@ static tr_code add_batch(model_world *w, model_dataset *dataset, tr_err *err)
             if (!dataset->is_event && person % 11 == 0)
                 continue; /* nothing but events is known of these */
             const int64_t updated_us = chance(w, 50) ? batch * 1000 : (int64_t)below(w, 4) * 1500;
-            const uint32_t owner = chance(w, 2) ? UINT32_MAX : person; /* some rows have no identity */
+            const uint32_t owner = chance(w, w->is_own ? 0 : 2) ? UINT32_MAX : person; /* some rows have no identity */
             json_t *row = random_row(w, dataset, shape, owner, batch, updated_us);
             rows[count++] = row;
             if (owner != UINT32_MAX)
@@ -337,6 +355,7 @@ tr_code model_world_open(uint64_t seed, model_world **out, tr_err *err)
     TR_ASSERT(w != NULL);
     w->random = seed;
     w->changes = chance(w, 40) ? 6 : 0;
+    w->own_share = chance(w, 40) ? 80 + below(w, 21) : 0;
     (void)tr_test_failures; /* checks are the test's */
     make_people(w);
     w->record = make(w, TR_KIND_OBJECT, "");

@@ -154,6 +154,7 @@ typedef struct keeping {
     tr_merge_view *view;
     tr_merge_work *work;
     bool is_membership; /* of segments: the records', then the server's own, or these alone */
+    bool is_keys_only;  /* of identityMap: namespaces alone */
     const tr_unit *unit;
     uint32_t marks_run; /* gather.h */
     tr_arena *arena;    /* the caller's */
@@ -178,6 +179,13 @@ static void begin_columns(const keeping *k)
 {
     for (uint32_t i = 0; i < k->unit->leaf_count; i++)
         k->columns[i].leaf = NULL;
+}
+
+/* Whether of a unit's leaves only the first is wanted. */
+static bool wants_first_alone(const tr_unit *unit, const bool *wanted)
+{
+    return wanted != NULL && wanted[unit->first_leaf] &&
+           memchr(wanted + unit->first_leaf + 1, true, unit->leaf_count - 1) == NULL;
 }
 
 /* Columns that nobody made are absent. */
@@ -228,6 +236,7 @@ static tr_code gather(const keeping *k, const tr_rows *rows, const tr_groups *gr
                         .matches = matches,
                         .lane = lane,
                         .marks_run = k->marks_run,
+                        .is_keys_only = k->is_keys_only,
                         .hidden = plan->spec.hidden,
                         .hidden_count = hidden,
                         .hidden_run = are_alone ? 0 : plan->records.run_count,
@@ -306,6 +315,7 @@ static tr_code view_unit(const keeping *k, uint32_t unit, const bool *wanted, tr
             TR_TRY(tr_merge_identity_rows(work, &view->identity_rows, &view->identity_groups, err));
         view->has_identities = true;
         keeping marked = *k;
+        marked.is_keys_only = wants_first_alone(k->unit, wanted);
         marked.marks_run = work->clusters.slice_count > 0 ? tr_merge_marks_run(plan) : 0;
         return gather(&marked, &view->identity_rows, &view->identity_groups, plan->probe.identities,
                       plan->all_lanes, err);

@@ -80,6 +80,17 @@ TR_MUST_CHECK tr_code tr_parquet_read(const tr_parquet_file *file, uint32_t grou
                                       uint32_t from, uint32_t rows, tr_arena *arena, tr_column *out,
                                       tr_err *err);
 
+/* As tr_parquet_read, of levels alone: a code is 1 where there is a value, else 0, and the table is
+ * empty. Values are neither inflated nor looked at. */
+TR_MUST_CHECK tr_code tr_parquet_read_levels(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
+                                             uint32_t from, uint32_t rows, tr_arena *arena, tr_column *out,
+                                             tr_err *err);
+
+/* True when both leaves have one value in each of these rows, and the same; told without decoding them.
+ * false  they have not, or it cannot be told so: of few rows of a file with a cache it never is */
+bool tr_parquet_has_same_values(const tr_parquet_file *file, uint32_t group, uint32_t leaf, uint32_t other,
+                                uint32_t from, uint32_t rows);
+
 /* The keys of a group's rows in place, when the chunk of this KEY leaf has no nulls (bookkeeping
  * keys never have) and is uncompressed PLAIN: the caller's rows x 16 bytes are filled page by page. */
 TR_MUST_CHECK tr_code tr_parquet_read_keys(const tr_parquet_file *file, uint32_t group, uint32_t leaf,

@@ -24,6 +24,7 @@ typedef struct reading {
     tr_scratch *scratch;
     tr_arena *arena;
     uint32_t group_rows;
+    bool is_levels; /* no values */
     /* pages gathered */
     tr_page *pages; /* in the scratch */
     uint32_t page_count;
@@ -102,6 +103,10 @@ static const uint64_t booleans[2] = {0, 1};
 
 static tr_code make_table(reading *r, tr_err *err)
 {
+    if (r->is_levels) {
+        r->table = (tr_values){.storage = tr_kind_storage(r->leaf->kind), .is_distinct = true};
+        return TR_OK;
+    }
     if (r->chunk->has_dictionary)
         return tr_dictionary_read(r->scratch, r->arena, r->file, r->chunk, r->leaf->kind, &r->table,
                                   err);
@@ -163,6 +168,11 @@ static tr_code read_file_codes(const reading *r, const tr_page *page, tr_str byt
 static tr_code read_codes(reading *r, const tr_page *page, uint32_t count, uint32_t *into,
                           tr_err *err)
 {
+    if (r->is_levels) {
+        for (uint32_t i = 0; i < count; i++)
+            into[i] = 1;
+        return TR_OK;
+    }
     if (r->chunk->has_dictionary || r->leaf->kind == TR_KIND_BOOLEAN) {
         tr_str bytes;
         TR_TRY(tr_page_values(r->scratch, page, &bytes, err));
@@ -259,10 +269,31 @@ static bool link_entries(reading *r, uint32_t entries)
     return bad == 0;
 }
 
+/* Levels of one entry a row, all of them alike: the entries of most maps. False: they are not so. */
+static bool read_even_levels(reading *r, const tr_page *page, uint32_t *values)
+{
+    const tr_leaf *leaf = r->leaf;
+    uint32_t rep, def;
+    if (page->rows != page->entries ||
+        !tr_rle_is_constant(tr_page_rep(page), tr_pq_width(leaf->rep_max), page->entries, &rep) ||
+        !tr_rle_is_constant(tr_page_def(page), tr_pq_width(leaf->def_max), page->entries, &def) ||
+        rep != 0 || def > leaf->def_max)
+        return false;
+    memset(r->rep + r->entries_done, 0, page->entries);
+    memset(r->def + r->entries_done, def > r->base_def ? (int)(def - r->base_def) : 0,
+           page->entries);
+    for (uint32_t i = 0; i < page->rows; i++)
+        r->row_start[r->rows_done + i] = r->entries_done + i;
+    *values = def == leaf->def_max ? page->entries : 0;
+    return true;
+}
+
 static tr_code read_nested_page(reading *r, const tr_page *page, tr_err *err)
 {
     uint8_t *rep = r->rep + r->entries_done, *def = r->def + r->entries_done;
     uint32_t rows = 0, values = 0;
+    if (read_even_levels(r, page, &values))
+        return read_entry_codes(r, page, def, values, err);
     TR_TRY(read_levels(page, tr_page_rep(page), r->leaf->rep_max, 0, rep, &rows, err));
     TR_TRY(read_levels(page, tr_page_def(page), r->leaf->def_max, r->leaf->def_max, def, &values,
                        err));
@@ -358,13 +389,13 @@ tr_code tr_parquet_read(const tr_parquet_file *file, uint32_t group, uint32_t le
     return tr_parquet_read_past_cache(file, group, leaf, from, rows, arena, out, err);
 }
 
-tr_code tr_parquet_read_past_cache(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
-                                   uint32_t from, uint32_t rows, tr_arena *arena, tr_column *out,
-                                   tr_err *err)
+static tr_code read_chunk(const tr_parquet_file *file, uint32_t group, uint32_t leaf, uint32_t from,
+                          uint32_t rows, bool is_levels, tr_arena *arena, tr_column *out,
+                          tr_err *err)
 {
     reading r = {.file = file, .chunk = tr_chunk_of(file, group, leaf),
                  .leaf = &file->shape.leaves[leaf], .scratch = tr_scratch_of_thread(),
-                 .arena = arena, .group_rows = file->group_rows[group]};
+                 .arena = arena, .group_rows = file->group_rows[group], .is_levels = is_levels};
     r.base_def = file->shape.units[r.leaf->unit].base_def;
     if (r.scratch == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to read a column");
@@ -373,6 +404,26 @@ tr_code tr_parquet_read_past_cache(const tr_parquet_file *file, uint32_t group, 
         tr_chunk_context(file, group, leaf, err);
     tr_scratch_trim(r.scratch);
     return code;
+}
+
+tr_code tr_parquet_read_past_cache(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
+                                   uint32_t from, uint32_t rows, tr_arena *arena, tr_column *out,
+                                   tr_err *err)
+{
+    return read_chunk(file, group, leaf, from, rows, false, arena, out, err);
+}
+
+tr_code tr_parquet_read_levels(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
+                               uint32_t from, uint32_t rows, tr_arena *arena, tr_column *out,
+                               tr_err *err)
+{
+    TR_ASSERT(group < file->group_count);
+    TR_ASSERT(leaf < file->shape.leaf_count);
+    TR_ASSERT(from <= file->group_rows[group]);
+    TR_ASSERT(rows <= file->group_rows[group] - from);
+    if (file->cache != NULL)
+        TR_TRY(tr_cache_check_decode(err));
+    return read_chunk(file, group, leaf, from, rows, true, arena, out, err);
 }
 
 static tr_code read_key_page(reading *r, const tr_page *page, uint8_t (*out)[16], tr_err *err)

@@ -9,6 +9,7 @@
  *     cache.c         few rows out of chunks that stay decoded
  *     values.c        PLAIN values and dictionaries -> tr_values
  *     verify.c        everything once
+ *     same.c          whether two columns have the same values, by their stored bytes
  */
 #ifndef TR_PARQUET_READ_INTERNAL_H
 #define TR_PARQUET_READ_INTERNAL_H

@@ -9,6 +9,8 @@
 #include "base/check.h"
 #include "parquet/bitpack_internal.h"
 
+#include <string.h>
+
 enum { HEADER_BYTES_MAX = 5 };
 
 static size_t value_bytes(uint32_t width)
@@ -88,6 +90,11 @@ tr_code tr_rle_encode_levels(tr_buf *out, const uint8_t *levels, size_t count, u
                              tr_err *err)
 {
     TR_ASSERT(width <= 8);
+    if (count > 0 && memcmp(levels, levels + 1, count - 1) == 0) { /* one run, as below */
+        TR_TRY(tr_buf_reserve(out, tr_rle_bytes_max(count, width), err));
+        out->len += put_run(out->at + out->len, levels[0], count, width);
+        return TR_OK;
+    }
     uint32_t *wide = tr_alloc_array(count, sizeof *wide);
     if (wide == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %zu levels", count);

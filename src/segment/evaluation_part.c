@@ -126,10 +126,12 @@ static tr_code read_namespaces(maker *m, tr_err *err)
     if (unit != UINT32_MAX && probe->units[unit].type->kind == TR_KIND_MAP) {
         tr_column *columns =
             tr_arena_array(&m->arena, probe->units[unit].leaf_count, sizeof *columns);
-        if (columns == NULL)
+        bool *wanted = tr_arena_array(&m->arena, probe->leaf_count, sizeof *wanted);
+        if (columns == NULL || wanted == NULL)
             return no_memory(err);
+        wanted[probe->units[unit].first_leaf] = true; /* the namespaces */
         TR_TRY(want_members(m, err));
-        TR_TRY(tr_merge_view_unit(m->view, unit, NULL, &m->arena, columns, err));
+        TR_TRY(tr_merge_view_unit(m->view, unit, wanted, &m->arena, columns, err));
         m->namespaces = &columns[0];
         codes = columns[0].values.count;
     }

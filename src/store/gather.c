@@ -134,7 +134,9 @@ tr_code tr_gather_read(const tr_gather *gather, const tr_slice *slice, uint32_t 
     return TR_OK;
 }
 
-tr_code tr_gather_parts(const tr_gather *gather, uint32_t leaf, tr_arena *arena, tr_parts *out, tr_err *err)
+/* is_used  per slice; NULL: all */
+static tr_code read_parts(const tr_gather *gather, uint32_t leaf, const bool *is_used, tr_arena *arena,
+                          tr_parts *out, tr_err *err)
 {
     const uint32_t slices = gather->rows->slice_count;
     tr_parts parts = {.columns = tr_arena_array(arena, slices, sizeof *parts.columns),
@@ -144,7 +146,8 @@ tr_code tr_gather_parts(const tr_gather *gather, uint32_t leaf, tr_arena *arena,
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u row groups", slices);
     for (uint32_t s = 0; s < slices; s++) {
         const tr_slice *slice = &gather->rows->slices[s];
-        TR_TRY(tr_gather_read(gather, slice, leaf, arena, &parts.columns[s], &parts.is_there[s], err));
+        if (is_used == NULL || is_used[s])
+            TR_TRY(tr_gather_read(gather, slice, leaf, arena, &parts.columns[s], &parts.is_there[s], err));
         if (!parts.is_there[s]) {
             parts.columns[s].values.storage = tr_kind_storage(gather->shape->leaves[leaf].kind);
             continue;
@@ -155,6 +158,11 @@ tr_code tr_gather_parts(const tr_gather *gather, uint32_t leaf, tr_arena *arena,
     }
     *out = parts;
     return TR_OK;
+}
+
+tr_code tr_gather_parts(const tr_gather *gather, uint32_t leaf, tr_arena *arena, tr_parts *out, tr_err *err)
+{
+    return read_parts(gather, leaf, NULL, arena, out, err);
 }
 
 /* No group has two rows with this column: every row writes to its group, no matter what rank it has. */
@@ -339,52 +347,97 @@ tr_code tr_entries_put(const tr_gather *gather, uint32_t leaf, const tr_entries 
     return gather->put(gather->ctx, leaf, &column, err);
 }
 
-static tr_code gather_array_leaf(const tr_gather *gather, uint32_t leaf, const uint32_t *pick,
-                                 const uint32_t *slice_of, tr_arena *arena, tr_err *err)
+tr_code tr_picked_make(const tr_gather *gather, const uint32_t *row, tr_arena *arena, tr_picked *out, tr_err *err)
+{
+    const uint32_t groups = gather->groups->count;
+    uint32_t *slice = tr_arena_array(arena, groups, sizeof *slice);
+    bool *is_used = tr_arena_array(arena, gather->rows->slice_count, sizeof *is_used);
+    if (slice == NULL || is_used == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u rows", groups);
+    for (uint32_t g = 0; g < groups; g++) {
+        if (row[g] == 0)
+            continue;
+        slice[g] = tr_rows_slice(gather->rows, row[g]);
+        is_used[slice[g]] = true;
+    }
+    *out = (tr_picked){.row = row, .slice = slice, .is_used = is_used};
+    return TR_OK;
+}
+
+/* Whether the groups take all rows of one slice, one after the other. */
+static bool is_a_slice(const tr_gather *gather, const tr_picked *picked)
+{
+    const uint32_t groups = gather->groups->count;
+    const tr_slice *slice = &gather->rows->slices[picked->slice[0]];
+    if (groups != slice->rows)
+        return false;
+    for (uint32_t g = 0; g < groups; g++)
+        if (picked->row[g] != slice->base + g)
+            return false;
+    return true;
+}
+
+static void copy_rows(const tr_gather *gather, const tr_picked *picked, const tr_parts *parts,
+                      const tr_united *united, tr_entries *entries)
+{
+    for (uint32_t g = 0; g < gather->groups->count; g++) {
+        const uint32_t s = picked->slice[g], row = picked->row[g] - gather->rows->slices[s].base;
+        const tr_column *column = &parts->columns[s];
+        entries->row_start[g] = entries->count;
+        if (picked->row[g] == 0) {
+            tr_entries_absent(entries);
+            continue;
+        }
+        const uint32_t from = column->row_start[row], to = column->row_start[row + 1];
+        if (to - from == 1) {
+            entries->codes[entries->count] = tr_united_code(united, s, column->codes[from]);
+            entries->def[entries->count] = column->def[from];
+            entries->rep[entries->count++] = 0;
+        } else {
+            tr_entries_copy(entries, column, from, to, united, s);
+        }
+    }
+    entries->row_start[gather->groups->count] = entries->count;
+}
+
+tr_code tr_gather_picked(const tr_gather *gather, uint32_t leaf, const tr_picked *picked, tr_arena *arena,
+                         tr_err *err)
 {
     tr_parts parts;
     tr_united united;
     tr_entries entries;
     uint64_t total = 0;
-    TR_TRY(tr_gather_parts(gather, leaf, arena, &parts, err));
+    TR_TRY(read_parts(gather, leaf, picked->is_used, arena, &parts, err));
+    if (is_a_slice(gather, picked) && parts.is_there[picked->slice[0]]) { /* as it stands */
+        tr_column column = parts.columns[picked->slice[0]];
+        column.leaf = &gather->shape->leaves[leaf];
+        return gather->put(gather->ctx, leaf, &column, err);
+    }
     TR_TRY(tr_unite(parts.columns, gather->rows->slice_count, false, arena, &united, err));
     for (uint32_t g = 0; g < gather->groups->count; g++) {
-        const tr_column *column = &parts.columns[slice_of[g]];
-        const uint32_t row = pick[g] - gather->rows->slices[slice_of[g]].base;
-        total += pick[g] == 0 ? 1 : column->row_start[row + 1] - column->row_start[row];
+        const tr_column *column = &parts.columns[picked->slice[g]];
+        const uint32_t row = picked->row[g] - gather->rows->slices[picked->slice[g]].base;
+        total += picked->row[g] == 0 ? 1 : column->row_start[row + 1] - column->row_start[row];
     }
     TR_TRY(tr_entries_begin(arena, gather->groups->count, total, &entries, err));
-    for (uint32_t g = 0; g < gather->groups->count; g++) {
-        const tr_column *column = &parts.columns[slice_of[g]];
-        const uint32_t row = pick[g] - gather->rows->slices[slice_of[g]].base;
-        entries.row_start[g] = entries.count;
-        if (pick[g] == 0)
-            tr_entries_absent(&entries);
-        else
-            tr_entries_copy(&entries, column, column->row_start[row], column->row_start[row + 1], &united,
-                            slice_of[g]);
-    }
-    entries.row_start[gather->groups->count] = entries.count;
+    copy_rows(gather, picked, &parts, &united, &entries);
     return tr_entries_put(gather, leaf, &entries, &united, err);
 }
 
 static tr_code gather_array(const tr_gather *gather, const tr_unit *unit, tr_arena *arena, tr_err *err)
 {
     tr_arena *scratch = &gather->arenas[1];
+    tr_picked picked;
     const uint32_t count = gather->groups->count;
     uint32_t *pick = tr_arena_alloc(arena, (size_t)count * sizeof *pick);
-    uint32_t *slice_of = tr_arena_array(arena, count, sizeof *slice_of);
-    if (pick == NULL || slice_of == NULL)
+    if (pick == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u rows", count);
     TR_TRY(pick_rows(gather, unit->first_leaf, pick, err));
-    bool is_any = false;
-    for (uint32_t g = 0; g < count; g++) {
-        slice_of[g] = pick[g] == 0 ? 0 : tr_rows_slice(gather->rows, pick[g]);
-        is_any = is_any || pick[g] != 0;
-    }
+    TR_TRY(tr_picked_make(gather, pick, arena, &picked, err));
+    const bool is_any = memchr(picked.is_used, true, gather->rows->slice_count) != NULL;
     for (uint32_t i = 0; is_any && i < unit->leaf_count; i++) {
         tr_arena_reset(scratch);
-        TR_TRY(gather_array_leaf(gather, unit->first_leaf + i, pick, slice_of, scratch, err));
+        TR_TRY(tr_gather_picked(gather, unit->first_leaf + i, &picked, scratch, err));
     }
     return TR_OK;
 }

@@ -65,6 +65,7 @@ typedef struct tr_gather {
     uint32_t hidden_run;
     bool is_one_per_lane;      /* no group has two rows of one lane */
     bool is_direct;            /* groups have at most one row each, whose maps are united, and ascend */
+    bool is_keys_only;         /* identityMap: of all leaves only the namespaces are put */
     bool is_verbatim;          /* groups have one row each: maps are copied as they are, like arrays */
     const uint32_t *owner;     /* [rows->end] the group of a row, groups->count when it is in none; NULL: few */
     const uint32_t *first;     /* [groups->count] the first row of each group, or 0 */

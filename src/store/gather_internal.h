@@ -16,6 +16,24 @@ typedef struct tr_parts {
 TR_MUST_CHECK tr_code tr_gather_parts(const tr_gather *gather, uint32_t leaf, tr_arena *arena, tr_parts *out,
                                       tr_err *err);
 
+/* A leaf of a unit that each group takes whole from one row. */
+typedef struct tr_picked {
+    const uint32_t *row;   /* per group: number of the row, or 0 */
+    const uint32_t *slice; /* ... and its slice */
+    bool *is_used;         /* [slice_count] some group takes a row of it: the others are not read */
+} tr_picked;
+/* Fills `slice` and is_used for some rows. */
+TR_MUST_CHECK tr_code tr_picked_make(const tr_gather *gather, const uint32_t *row, tr_arena *arena, tr_picked *out,
+                                     tr_err *err);
+TR_MUST_CHECK tr_code tr_gather_picked(const tr_gather *gather, uint32_t leaf, const tr_picked *picked,
+                                       tr_arena *arena, tr_err *err);
+
+/* identityMap of groups whose rows all list the identity that they are stored under, and no other: see
+ * gather_own.c. *is_done: false when they may list others; then nothing was put or counted.
+ * outer  the keys of the maps, with their table */
+TR_MUST_CHECK tr_code tr_gather_own(const tr_gather *gather, const tr_unit *unit, const tr_parts *outer,
+                                    const tr_united *table, tr_arena *arena, bool *is_done, tr_err *err);
+
 /* A table of only those values of some parts that were asked for, in the order of asking. Equal values are one when
  * all parts are dictionaries. */
 typedef struct tr_picker tr_picker;

@@ -72,12 +72,13 @@ static map_rule rule_of(const tr_unit *unit)
 }
 
 /* What is read beside the pieces' own values. */
-typedef enum beside { BESIDE_KEY, BESIDE_TIME, BESIDE_MARK } beside;
+typedef enum beside { BESIDE_KEY, BESIDE_PRESENCE, BESIDE_TIME, BESIDE_MARK } beside;
 
 static const struct {
     const char *name;
     tr_kind kind;
 } beside_members[] = {[BESIDE_KEY] = {"id", TR_KIND_STRING},
+                      [BESIDE_PRESENCE] = {"id", TR_KIND_STRING}, /* whether it is there */
                       [BESIDE_TIME] = {"lastQualificationTime", TR_KIND_TIMESTAMP},
                       [BESIDE_MARK] = {"primary", TR_KIND_BOOLEAN}};
 
@@ -111,8 +112,9 @@ static tr_code read_inner(mapper *m, beside what, tr_parts *out, tr_err *err)
         out->columns[s].values.storage = what == BESIDE_KEY ? TR_STORAGE_STRING : TR_STORAGE_WORD;
         if (leaf == UINT32_MAX)
             continue;
-        TR_TRY(tr_run_read(rows->runs[slice->run], slice->group, leaf, slice->from, slice->rows, m->arena,
-                           &out->columns[s], err));
+        const tr_run *run = rows->runs[slice->run];
+        TR_TRY((what == BESIDE_PRESENCE ? tr_run_read_levels : tr_run_read)(
+            run, slice->group, leaf, slice->from, slice->rows, m->arena, &out->columns[s], err));
         out->is_there[s] = true;
     }
     return TR_OK;
@@ -215,11 +217,16 @@ static bool has_marks(const mapper *m)
     return m->rule == MAP_IDENTITIES && m->gather->marks_run > 0;
 }
 
+static tr_code read_outer(mapper *m, tr_err *err)
+{
+    TR_TRY(tr_gather_parts(m->gather, m->unit->first_leaf, m->arena, &m->outer, err));
+    return tr_unite(m->outer.columns, m->gather->rows->slice_count, true, m->arena,
+                    &m->outer_table, err);
+}
+
 static tr_code read_keys(mapper *m, tr_err *err)
 {
     const tr_rows *rows = m->gather->rows;
-    TR_TRY(tr_gather_parts(m->gather, m->unit->first_leaf, m->arena, &m->outer, err));
-    TR_TRY(tr_unite(m->outer.columns, rows->slice_count, true, m->arena, &m->outer_table, err));
     if (m->rule == MAP_BY_KEY) {
         m->inner = m->outer;
         m->inner_table = m->outer_table;
@@ -235,6 +242,12 @@ static tr_code read_keys(mapper *m, tr_err *err)
     }
     if (has_marks(m))
         TR_TRY(read_inner(m, BESIDE_MARK, &m->marks, err));
+    return TR_OK;
+}
+
+static tr_code index_slices(mapper *m, tr_err *err)
+{
+    const tr_rows *rows = m->gather->rows;
     m->slice_of = tr_arena_alloc(m->arena, (size_t)rows->end * sizeof *m->slice_of);
     if (m->slice_of == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a map of %u rows", rows->end);
@@ -460,6 +473,76 @@ static tr_code choose_all(mapper *m, tr_err *err)
     return TR_OK;
 }
 
+/* The namespaces of a profile while they are collected, each once, in byte order. */
+typedef struct namespaces {
+    uint32_t *group; /* per outer code: the last group that has it, plus 1 */
+    uint32_t *place, *slice, *piece;
+    uint32_t count;
+} namespaces;
+
+static void add_namespace(const mapper *m, namespaces *n, uint32_t group, uint32_t s, uint32_t at)
+{
+    const uint32_t code = tr_united_code(&m->outer_table, s, m->outer.columns[s].codes[at]);
+    if (code == 0 || n->group[code] == group + 1)
+        return;
+    n->group[code] = group + 1;
+    uint32_t i = n->count++;
+    for (; i > 0 && n->place[i - 1] > m->place[code]; i--) {
+        n->place[i] = n->place[i - 1];
+        n->slice[i] = n->slice[i - 1];
+        n->piece[i] = n->piece[i - 1];
+    }
+    n->place[i] = m->place[code];
+    n->slice[i] = s;
+    n->piece[i] = at;
+}
+
+/* Those of the row's items that have an id. */
+static void add_namespaces(const mapper *m, namespaces *n, uint32_t group, uint32_t number)
+{
+    const uint32_t s = m->slice_of[number];
+    if (!m->outer.is_there[s] || !m->inner.is_there[s])
+        return;
+    const uint32_t row = number - m->gather->rows->slices[s].base;
+    const tr_column *inner = &m->inner.columns[s];
+    const uint32_t first = inner->row_start[row], last = inner->row_start[row + 1];
+    uint32_t at = m->outer.columns[s].row_start[row];
+    for (uint32_t e = first; e < last; e++) {
+        at += e > first && inner->rep[e] <= 1;
+        if (inner->codes[e] != 0)
+            add_namespace(m, n, group, s, at);
+    }
+}
+
+/* Of identityMap the outer pieces alone: ids are not read. */
+static tr_code choose_namespaces(mapper *m, tr_err *err)
+{
+    const tr_groups *groups = m->gather->groups;
+    const size_t count = (size_t)m->outer_table.values.count + 1;
+    uint64_t pieces = 1;
+    TR_TRY(place_outer_keys(m, err));
+    TR_TRY(read_inner(m, BESIDE_PRESENCE, &m->inner, err));
+    TR_TRY(index_slices(m, err));
+    namespaces n = {.group = tr_arena_array(m->arena, count, sizeof *n.group),
+                    .place = tr_arena_array(m->arena, count, sizeof *n.place),
+                    .slice = tr_arena_array(m->arena, count, sizeof *n.slice),
+                    .piece = tr_arena_array(m->arena, count, sizeof *n.piece)};
+    if (n.group == NULL || n.place == NULL || n.slice == NULL || n.piece == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %zu map keys", count);
+    for (uint32_t s = 0; s < m->gather->rows->slice_count; s++)
+        pieces += m->outer.is_there[s] ? m->outer.columns[s].entries : 0;
+    TR_TRY(make_chosen(m, pieces, &m->outer_pieces, err));
+    for (uint32_t g = 0; g < groups->count; g++) {
+        n.count = 0;
+        for (uint32_t i = groups->start[g]; i < groups->start[g + 1]; i++)
+            add_namespaces(m, &n, g, groups->rows[i]);
+        for (uint32_t i = 0; i < n.count; i++)
+            add_piece(&m->outer_pieces, n.slice[i], n.piece[i], i == 0 ? 0 : 1);
+        m->outer_pieces.start[g + 1] = m->outer_pieces.count;
+    }
+    return TR_OK;
+}
+
 /* The entry at which each piece of a column begins, and one more at the end; *out is NULL when every
  * entry is a piece. */
 static tr_code piece_starts(const tr_column *column, uint8_t depth, tr_arena *arena, const uint32_t **out,
@@ -622,24 +705,50 @@ static tr_code count_keys(const mapper *m, tr_err *err)
     return TR_OK;
 }
 
+static tr_code put_leaves(const mapper *m, tr_err *err)
+{
+    const tr_unit *unit = m->unit;
+    tr_arena *scratch = &m->gather->arenas[1];
+    for (uint32_t i = 0; i < unit->leaf_count; i++) {
+        const bool is_outer = i == 0 && m->rule != MAP_BY_KEY;
+        tr_arena_reset(scratch);
+        if (unit->first_leaf + i == marked_leaf(m)) {
+            TR_TRY(put_marked(m, unit->first_leaf + i, scratch, err));
+            continue;
+        }
+        TR_TRY(copy_pieces(m, unit->first_leaf + i, is_outer ? &m->outer_pieces : &m->pieces,
+                           is_outer || m->rule == MAP_BY_KEY ? 1 : 2, scratch, err));
+    }
+    return TR_OK;
+}
+
+static tr_code gather_namespaces(mapper *m, tr_err *err)
+{
+    const tr_gather *gather = m->gather;
+    TR_TRY(choose_namespaces(m, err));
+    if (gather->count_key != NULL)
+        TR_TRY(count_keys(m, err));
+    if (m->outer_pieces.count == 0 || gather->put == NULL)
+        return TR_OK;
+    tr_arena_reset(&gather->arenas[1]);
+    return copy_pieces(m, m->unit->first_leaf, &m->outer_pieces, 1, &gather->arenas[1], err);
+}
+
 tr_code tr_gather_map(const tr_gather *gather, const tr_unit *unit, tr_arena *arena, tr_err *err)
 {
     mapper m = {.gather = gather, .unit = unit, .arena = arena, .rule = rule_of(unit)};
+    bool is_done = false;
+    TR_TRY(read_outer(&m, err));
+    if (m.rule == MAP_IDENTITIES)
+        TR_TRY(tr_gather_own(gather, unit, &m.outer, &m.outer_table, arena, &is_done, err));
+    if (is_done)
+        return TR_OK;
+    if (m.rule == MAP_IDENTITIES && (gather->put == NULL || gather->is_keys_only))
+        return gather_namespaces(&m, err);
     TR_TRY(read_keys(&m, err));
+    TR_TRY(index_slices(&m, err));
     TR_TRY(choose_all(&m, err));
     if (gather->count_key != NULL && m.rule == MAP_IDENTITIES)
         TR_TRY(count_keys(&m, err));
-    if (m.pieces.count == 0 || gather->put == NULL)
-        return TR_OK;
-    for (uint32_t i = 0; i < unit->leaf_count; i++) {
-        const bool is_outer = i == 0 && m.rule != MAP_BY_KEY;
-        tr_arena_reset(&gather->arenas[1]);
-        if (unit->first_leaf + i == marked_leaf(&m)) {
-            TR_TRY(put_marked(&m, unit->first_leaf + i, &gather->arenas[1], err));
-            continue;
-        }
-        TR_TRY(copy_pieces(&m, unit->first_leaf + i, is_outer ? &m.outer_pieces : &m.pieces,
-                           is_outer || m.rule == MAP_BY_KEY ? 1 : 2, &gather->arenas[1], err));
-    }
-    return TR_OK;
+    return m.pieces.count == 0 || gather->put == NULL ? TR_OK : put_leaves(&m, err);
 }

@@ -124,6 +124,15 @@ tr_code tr_run_read(const tr_run *run, uint32_t group, uint32_t leaf, uint32_t f
     return TR_OK;
 }
 
+tr_code tr_run_read_levels(const tr_run *run, uint32_t group, uint32_t leaf, uint32_t from,
+                           uint32_t rows, tr_arena *arena, tr_column *out, tr_err *err)
+{
+    if (run->file != NULL)
+        return tr_parquet_read_levels(run->file, group, leaf, from, rows, arena, out, err);
+    *out = run->held[leaf];
+    return TR_OK;
+}
+
 void tr_run_close(tr_run *run)
 {
     if (run == NULL)

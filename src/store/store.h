@@ -89,6 +89,9 @@ static inline const tr_shape *tr_run_shape(const tr_run *run)
 /* Rows of a leaf, wherever they are: of a run in memory all of them. */
 TR_MUST_CHECK tr_code tr_run_read(const tr_run *run, uint32_t group, uint32_t leaf, uint32_t from,
                                   uint32_t rows, tr_arena *arena, tr_column *out, tr_err *err);
+/* Likewise, for who looks at levels alone, and at whether a code is 0: values may be left out. */
+TR_MUST_CHECK tr_code tr_run_read_levels(const tr_run *run, uint32_t group, uint32_t leaf, uint32_t from,
+                                         uint32_t rows, tr_arena *arena, tr_column *out, tr_err *err);
 
 typedef struct tr_snapshot {
     const tr_run *const *runs; /* ordered by (dataset, ingested_us, id): the same list, the same order */
