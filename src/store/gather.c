@@ -485,6 +485,8 @@ static tr_code gather_direct(const tr_gather *gather, const tr_unit *unit, tr_er
         if (gather->put == NULL)
             return TR_OK;
         TR_TRY(gather->put(gather->ctx, leaf, &column, err));
+        if (gather->is_keys_only)
+            return TR_OK;
     }
     return TR_OK;
 }
