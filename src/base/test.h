@@ -45,8 +45,8 @@ static inline uint64_t tr_test_seed(uint64_t otherwise)
     return seed ? seed : 1;
 }
 
-/* How often a long loop of a test in one thread goes round: `count` times, but a tenth of that where
- * every access is watched for other threads and there are none. */
+/* How often a long loop of a test in one thread goes round: `count` times, but a tenth of that
+ * where every access is watched for other threads and there are none. */
 #ifdef __SANITIZE_THREAD__
 #define TR_TEST_SHARE(count) ((count) / 10 + 1)
 #else
