@@ -95,8 +95,12 @@ static tr_code get_query(tr_call *call, tr_err *err)
     return reply_query(call, 200, tr_call_param(call, 0), err);
 }
 
+/* Hidden: a statement of a block, which is listed itself. */
 static bool is_listed(tr_call *call, const tr_object *object)
 {
+    const bool is_hidden = json_object_get(object->doc, "_block") != NULL;
+    if (is_hidden && tr_query_flag(call, "excludeHidden", true))
+        return false;
     return !tr_query_flag(call, "excludeSoftDeleted", true) ||
            !tr_json_bool(object->doc, "isSoftDeleted", false);
 }

@@ -68,7 +68,7 @@ void tr_query_here_begin(tr_query_active *active)
     pthread_mutex_lock(&jobs->lock);
     if (jobs->is_stopping)
         atomic_store(&active->must_end, true);
-    active->is_given = active->id[0] == '\0';
+    active->is_given = active->id[0] == '\0' || active->block[0] != '\0';
     active->next = jobs->active;
     jobs->active = active;
     pthread_mutex_unlock(&jobs->lock);
@@ -112,7 +112,7 @@ static tr_query_active *next_of(const tr_query_jobs *jobs, int64_t sandbox)
     uint32_t given = 0;
     tr_query_active *oldest = NULL;
     for (tr_query_active *a = jobs->active; a != NULL; a = a->next) {
-        if (a->tenant.id != sandbox || a->id[0] == '\0')
+        if (a->tenant.id != sandbox || a->id[0] == '\0' || a->block[0] != '\0')
             continue;
         given += a->is_given;
         if (!a->is_given)
@@ -145,9 +145,14 @@ static tr_code start(tr_query_jobs *jobs, const tr_tenant *tenant, const char *i
     return give_next(jobs, tenant->id, err);
 }
 
+/* A block's statement goes on with its block. */
 static tr_code resume_one(void *ctx, const tr_tenant *tenant, const char *id, tr_err *err)
 {
-    return start(ctx, tenant, id, err);
+    tr_object object = {0};
+    TR_TRY(tr_query_get(ctx, tenant, id, &object, err));
+    const bool is_child = json_object_get(object.doc, "_block") != NULL;
+    tr_object_clear(&object);
+    return is_child ? TR_OK : start(ctx, tenant, id, err);
 }
 
 tr_code tr_query_jobs_resume(tr_query_jobs *jobs, tr_err *err)
@@ -231,6 +236,29 @@ static json_t *make_document(const tr_query_order *order, const tr_query_text *t
     return doc;
 }
 
+static tr_code check_syntax(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_query_text *text,
+                            const char **state, tr_err *err);
+
+/* Each of its statements, with 0 for every variable. */
+static tr_code check_block(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_query_text *text,
+                           const char **state, tr_err *err)
+{
+    const tr_block *block = &text->block;
+    tr_code code = TR_OK;
+    for (size_t i = 0; i < block->count + block->handler_count && code == TR_OK; i++) {
+        tr_arena arena = {0};
+        tr_query_step step;
+        const tr_str sql = i < block->count ? block->at[i] : block->handler[i - block->count];
+        code = tr_query_block_statement(tenant, sql, NULL, &arena, &step, state, err);
+        if (code == TR_OK && !step.is_setting) {
+            step.text.is_flat = text->is_flat;
+            code = check_syntax(jobs, tenant, &step.text, state, err);
+        }
+        tr_arena_free(&arena);
+    }
+    return code;
+}
+
 /* A statement that DuckDB cannot parse is the request's fault: told at once, by the worker. */
 static tr_code check_syntax(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_query_text *text,
                             const char **state, tr_err *err)
@@ -242,6 +270,8 @@ static tr_code check_syntax(tr_query_jobs *jobs, const tr_tenant *tenant, const 
     *state = "58000";
     if (text->write.kind == TR_WRITE_DROP)
         return TR_OK;
+    if (text->is_block)
+        return check_block(jobs, tenant, text, state, err);
     tr_query_here_begin(&here);
     const tr_code code = tr_query_worker_start(&here, "describe", text, &first, state, &why);
     json_decref(first);
@@ -315,6 +345,39 @@ static tr_code keep(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_query
     return start(jobs, tenant, object->id, err);
 }
 
+tr_code tr_query_keep_child(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_object *block,
+                            const tr_query_text *text, char id[40], tr_err *err)
+{
+    tr_object object = {.state = "SUBMITTED"};
+    const json_t *request = json_object_get(block->doc, "request");
+    json_t *own = json_pack("{s:s,s:o}", "dbName", tr_json_text(request, "dbName", ""), "sql",
+                            tr_json_str(text->sql));
+    const tr_query_order order = {.request = own,
+                                  .client = tr_json_text(block->doc, "client", "API"),
+                                  .client_id = tr_json_text(block->doc, "clientId", "")};
+    (void)snprintf(object.id, sizeof object.id, "%s", tr_id_uuid().text);
+    object.doc = own == NULL ? NULL : make_document(&order, text, object.id);
+    tr_catalog *catalog = jobs->parts.catalog;
+    tr_code code = object.doc == NULL ||
+                           json_object_set_new(object.doc, "_block", json_string(block->id)) != 0
+                       ? no_memory(err)
+                       : tr_catalog_begin(catalog, err);
+    if (code == TR_OK) {
+        code = tr_stamp_insert(catalog, tenant, TR_QUERY_KIND, &object, err);
+        if (code == TR_OK)
+            code = tr_query_note(jobs, tenant, block->id, NULL,
+                                 json_pack("{s:s}", "_child", object.id), err);
+        code = tr_catalog_end(catalog, code, err);
+    }
+    if (code == TR_OK) {
+        (void)snprintf(id, 40, "%s", object.id);
+        trim(jobs, tenant);
+    }
+    json_decref(object.doc);
+    json_decref(own);
+    return code;
+}
+
 tr_code tr_query_submit(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_query_order *order,
                         json_t **out, tr_err *err)
 {
@@ -355,7 +418,7 @@ static bool stop_active(tr_query_jobs *jobs, const char *id)
     bool is_there = false;
     pthread_mutex_lock(&jobs->lock);
     for (tr_query_active *a = jobs->active; a != NULL; a = a->next)
-        if (strcmp(a->id, id) == 0) {
+        if (strcmp(a->id, id) == 0 || strcmp(a->block, id) == 0) {
             is_there = true;
             stop_one(a);
         }

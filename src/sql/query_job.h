@@ -13,6 +13,9 @@
  * table's dataset is hidden (no table of SQL) until its batch is there; then one transaction shows
  * the table and ends the job.
  *
+ * A block (block.h) is a job, and each of its statements one of its own that is not listed
+ * (query_block.c).
+ *
  * After a crash: a job whose batch was complete waits for it; of any other the batch is aborted and
  * the new dataset dropped, and it begins again. Either way it happens once.
  *

@@ -6,10 +6,12 @@
  *     query_run.c      one job: the worker's rows, the batch
  *     query_target.c   what a statement writes to
  *     query_now.c      a SELECT answered at once, with its rows
+ *     query_block.c    a block, statement by statement
  */
 #ifndef TR_SQL_QUERY_JOB_INTERNAL_H
 #define TR_SQL_QUERY_JOB_INTERNAL_H
 
+#include "sql/block.h"
 #include "sql/query_job.h"
 #include "sql/translate.h"
 #include "sql/write.h"
@@ -21,6 +23,7 @@ typedef struct tr_query_active { /* a job that waits or runs, or a statement wit
     tr_query_jobs *jobs;
     tr_tenant tenant;
     char id[40];               /* "": no job */
+    char block[40];            /* the block whose statement it is; it is no job of the pool's */
     uint32_t limit_s;          /* its deadline; 0: that of jobs */
     bool is_given;             /* to the pool, or no job */
     atomic_bool is_cancelled;  /* by a client; written under the jobs' lock, as are the others */
@@ -48,6 +51,8 @@ typedef struct tr_query_text {
     tr_plan plan; /* of the query in it; none of a DROP */
     const char *template_name; /* NULL: none */
     bool is_flat;              /* dbName ends in ?FLATTEN */
+    bool is_block;             /* of several statements: write and plan are none */
+    tr_block block;
 } tr_query_text;
 TR_MUST_CHECK tr_code tr_query_read(tr_query_jobs *jobs, const tr_tenant *tenant,
                                     const json_t *request, tr_arena *arena, tr_query_text *out,
@@ -56,7 +61,32 @@ TR_MUST_CHECK tr_code tr_query_read(tr_query_jobs *jobs, const tr_tenant *tenant
 TR_MUST_CHECK tr_code tr_query_read_sql(const tr_tenant *tenant, tr_str sql, tr_arena *arena,
                                         tr_query_text *out, const char **state, tr_err *err);
 
-/* query_job.c: members (taken) over those of the stored document; state NULL: stays. */
+/* query_block.c */
+typedef struct tr_query_step { /* a statement of a block */
+    bool is_setting;    /* SET name: there is nothing to do */
+    tr_str variable;    /* of SET @name: text is then the query of its value; .len 0: none */
+    tr_query_text text;
+} tr_query_step;
+/* variables  NULL: each is 0: only a look */
+TR_MUST_CHECK tr_code tr_query_block_statement(const tr_tenant *tenant, tr_str sql,
+                                               const json_t *variables, tr_arena *arena,
+                                               tr_query_step *out, const char **state,
+                                               tr_err *err);
+TR_MUST_CHECK tr_code tr_query_block_check(const tr_tenant *tenant, const tr_block *block,
+                                           tr_arena *arena, const char **state, tr_err *err);
+typedef struct tr_query_block_end {
+    uint64_t rows;     /* of the last statement */
+    const char *state; /* SQLSTATE of the failure; arena */
+} tr_query_block_end;
+TR_MUST_CHECK tr_code tr_query_block_run(tr_query_active *active, const tr_object *job,
+                                         const tr_block *block, tr_arena *arena,
+                                         tr_query_block_end *end, tr_err *err);
+
+/* query_job.c: makes the job of a block's statement and notes it in the block's. */
+TR_MUST_CHECK tr_code tr_query_keep_child(tr_query_jobs *jobs, const tr_tenant *tenant,
+                                          const tr_object *block, const tr_query_text *text,
+                                          char id[40], tr_err *err);
+/* Members (taken) over those of the stored document; state NULL: stays. */
 TR_MUST_CHECK tr_code tr_query_note(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id,
                                     const char *state, json_t *members, tr_err *err);
 

@@ -114,7 +114,7 @@ tr_code tr_query_now(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t 
     TR_TRY(enter(jobs, err));
     tr_query_here_begin(&here);
     tr_code code = tr_query_read(jobs, tenant, request, &arena, &text, &state, err);
-    if (code == TR_OK && text.write.kind != TR_WRITE_NONE)
+    if (code == TR_OK && (text.write.kind != TR_WRITE_NONE || text.is_block))
         code = TR_FAIL(err, TR_INVALID, "only a SELECT, or EXPLAIN, is answered at once");
     if (code == TR_OK) {
         list.count_max = rows_max(jobs, &text);

@@ -151,8 +151,16 @@ tr_code tr_query_read_sql(const tr_tenant *tenant, tr_str sql, tr_arena *arena, 
 {
     const tr_plan_session session = {
         .user = tenant->org, .database = "all", .application_name = "API"};
+    tr_tokens tokens;
+    tr_str inner;
     *state = "42601";
     out->sql = sql;
+    TR_TRY(tr_lex(sql, arena, &tokens, err));
+    out->is_block = tr_is_block(&tokens, &inner);
+    if (out->is_block) {
+        TR_TRY(tr_block_read(inner, arena, &out->block, state, err));
+        return tr_query_block_check(tenant, &out->block, arena, state, err);
+    }
     TR_TRY(tr_write_read(sql, arena, &out->write, state, err));
     if (out->write.kind == TR_WRITE_DROP)
         return TR_OK;
@@ -164,8 +172,8 @@ tr_code tr_query_read_sql(const tr_tenant *tenant, tr_str sql, tr_arena *arena, 
     return TR_FAIL(err, TR_INVALID,
                    out->plan.param_count > 0
                        ? "$1 has no value: queryParameters have names"
-                       : "only SELECT, EXPLAIN, CREATE TABLE AS, INSERT INTO and DROP TABLE run "
-                         "as jobs");
+                       : "only SELECT, EXPLAIN, CREATE TABLE AS, INSERT INTO, DROP TABLE and "
+                         "blocks run as jobs");
 }
 
 static tr_code write_sql(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t *request,

@@ -537,6 +537,14 @@ static tr_code perform(run *r, tr_err *err)
         return TR_FAIL(err, TR_CANCELLED, "canceling statement due to user request");
     if (r->text.write.kind == TR_WRITE_DROP)
         return tr_query_drop_table(r->jobs, r->tenant, &r->text.write, &r->state, err);
+    if (r->text.is_block) {
+        tr_query_block_end end = {.rows = 0};
+        const tr_code code =
+            tr_query_block_run(r->active, &r->job, &r->text.block, &r->arena, &end, err);
+        r->rows = end.rows;
+        r->state = end.state;
+        return code;
+    }
     TR_TRY(note_tables(r, err));
     TR_TRY(run_query(r, &is_done, err));
     return is_done ? TR_OK : publish(r, err);

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """test_query_blocks.py - SET @name and $$ BEGIN ... END $$, in sessions and as jobs."""
 import datetime
+import pathlib
+import re
+import time
 import uuid
 
 import psycopg
 import pytest
+import requests
 
-from query_world import ROWS, Shop
+import export_world
+from export_world import until
+from query_world import QUERY, ROWS, Shop
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +191,143 @@ def test_an_incremental_load_as_the_guide_has_it(db):
         db.execute(f"INSERT INTO {source} SELECT {number} AS id")
         assert db.execute(load).fetchall() == [(True,)]
         assert db.execute(f"SELECT id FROM {target} ORDER BY 1").fetchall() == [(i,) for i in range(number + 1)]
+
+
+# Blocks as jobs -------------------------------------------------------------------------------------------------
+
+
+def children(shop, since):
+    """The statements of blocks that were begun since: they are listed only when asked for."""
+    listed = shop.api.call("GET", f"{QUERY}/queries?limit=1000&excludeHidden=false&orderby=%2Bcreated")["queries"]
+    shown = {q["id"] for q in shop.api.call("GET", f"{QUERY}/queries?limit=1000")["queries"]}
+    return [q for q in listed if q["created"] >= since and q["id"] not in shown]
+
+
+def test_a_block_is_one_job_and_each_of_its_statements_another_that_is_not_listed(shop):
+    name = table()
+    block = f"""$$ BEGIN CREATE TABLE {name} AS SELECT i AS id FROM range(4) t(i); SET @most = SELECT max(id) FROM {name};
+                INSERT INTO {name} SELECT @most + i AS id FROM range(1, 3) t(i); SET auto_to_json = true;
+                SELECT * FROM {name} WHERE id <= @most; END $$;"""
+    done = shop.ok(block)
+    assert (done["rowCount"], done["isCTAS"], done["isInsertInto"]) == (4, False, False)
+    assert done["effectiveSQL"] == block.rstrip(";") and not any(key.startswith("_") and key != "_links" for key in done)
+    own = children(shop, done["created"])
+    assert [(q["state"], q["rowCount"], q["isCTAS"], q["isInsertInto"]) for q in own] == [
+        ("SUCCESS", 4, True, False), ("SUCCESS", 2, False, True), ("SUCCESS", 4, False, False)]
+    assert own[1]["effectiveSQL"] == f"INSERT INTO {name} SELECT 3 + i AS id FROM range(1, 3) t(i)"
+    assert shop.rows(f"SELECT id FROM {name} ORDER BY 1") == [(i,) for i in range(6)]
+
+
+@pytest.mark.parametrize("value, expected", [
+    ("7", 7), ("-7", -7), ("'it''s @x'", "it's @x"), ("NULL", None), ("SELECT 1 WHERE 1 = 0", None), ("1 = 1", True),
+    ("DATE '2024-02-29'", datetime.date(2024, 2, 29)), ("2.5", 2.5), ("9007199254740992", 2**53), ("'é\"\n\\'", "é\"\n\\"),
+    ("TIMESTAMPTZ '2024-02-29 12:00:00+02'", datetime.datetime(2024, 2, 29, 10, tzinfo=datetime.timezone.utc)),
+    ("SELECT table_exists('crm')", True), ("SELECT table_exists('nobody')", False)])
+def test_its_variables_hold_what_a_session_s_do(shop, value, expected):
+    name = table()
+    shop.ok(f"$$ BEGIN SET @v = {value}; SET @w = @v; CREATE TABLE {name} AS SELECT @w AS v, 1 AS there; END $$")
+    columns = [row[0] for row in shop.rows(f"DESCRIBE {name}")]
+    if expected is None:
+        assert "v" not in columns or shop.rows(f"SELECT v FROM {name}") == [(None,)]
+    else:
+        assert shop.rows(f"SELECT v FROM {name}") == [(expected,)]
+
+
+def test_a_failed_statement_fails_the_block_and_the_rest_does_not_run(shop):
+    first, second = table(), table()
+    text = shop.fails("42P01", f"$$ BEGIN CREATE TABLE {first} AS SELECT 1 AS a; SELECT * FROM no_such; "
+                               f"CREATE TABLE {second} AS SELECT 1 AS a; END $$")
+    assert text.startswith("statement 2: ") and "no_such" in text
+    assert shop.dataset_of(first) is not None and shop.dataset_of(second) is None
+    assert "no_value" in shop.fails("42704", "$$ BEGIN SELECT @no_value; END $$")
+    assert "nothing" in shop.fails("42703", "$$ BEGIN SET @v = nothing; SELECT 1; END $$")
+
+
+def test_exception_takes_the_place_of_what_failed(shop):
+    name = table()
+    done = shop.ok(f"$$ BEGIN CREATE TABLE {name} AS SELECT 1 AS a; SET @ret = SELECT 1/'x'::INT; SELECT 'not reached'; "
+                   f"EXCEPTION WHEN OTHER THEN DROP TABLE IF EXISTS {name}; SELECT * FROM range(3); END $$")
+    assert done["rowCount"] == 3 and shop.dataset_of(name) is None
+    shop.fails("42P01", "$$ BEGIN SELECT * FROM no_such; EXCEPTION WHEN OTHER THEN SELECT * FROM no_such_2; END $$")
+
+
+ENDLESS = "SELECT count(*) FROM range(100000000) a, range(100000000) b WHERE a.range + b.range = 1"
+
+
+@pytest.mark.parametrize("slow", [ENDLESS, f"SET @v = {ENDLESS}"])
+def test_cancelling_a_block_ends_what_it_does(shop, slow):
+    name = table()
+    sent = shop.post(f"$$ BEGIN SELECT 1; {slow}; CREATE TABLE {name} AS SELECT 1 AS a; "
+                     f"EXCEPTION WHEN OTHER THEN CREATE TABLE {name} AS SELECT 2 AS a; END $$")
+    until("it runs", lambda: shop.get(sent["id"])["state"] == "IN_PROGRESS")
+    time.sleep(0.3)
+    shop.api.call("PATCH", f"{QUERY}/queries/{sent['id']}", 202, {"op": "cancel"})
+    assert shop.wait(sent["id"])["state"] == "KILLED"
+    assert shop.dataset_of(name) is None and all(q["state"] != "IN_PROGRESS" for q in children(shop, sent["created"]))
+
+
+def test_more_blocks_than_the_pool_has_threads_all_come_through(shop):
+    names = [table() for _ in range(9)]
+    sent = [shop.post(f"$$ BEGIN CREATE TABLE {name} AS SELECT 1 AS a; INSERT INTO {name} SELECT 2 AS a; END $$")["id"]
+            for name in names]
+    assert [shop.wait(one)["state"] for one in sent] == ["SUCCESS"] * 9
+    assert all(shop.rows(f"SELECT count(*) FROM {name}") == [(2,)] for name in names)
+
+
+@pytest.mark.parametrize("sql, words", [
+    ("$$ SELECT 1; $$", "begins with BEGIN"), ("$$ BEGIN SELEC 1; END $$", "SELEC"), ("$$ BEGIN SELECT FROM WHERE; END $$", "sql"),
+    ("$$ BEGIN UPDATE crm SET a = 1; END $$", "statement 1 of the block"), ("$$ BEGIN COMMIT; END $$", "blocks run as jobs"),
+    ("$$ BEGIN SELECT 1; EXCEPTION WHEN OTHER THEN SHOW TABLES; END $$", "statement 2"),
+    ("$$ BEGIN $a$ BEGIN SELECT 1; END $a$; END $$", "block within a block"), ("$$ BEGIN SET @v; END $$", "SET @name")])
+def test_a_block_that_cannot_run_is_refused(shop, sql, words):
+    answer = shop.api.request("POST", QUERY + "/queries", json={"dbName": "prod:all", "sql": sql})
+    assert answer.status_code == 400 and words in answer.text, answer.text
+    answer = shop.api.request("POST", QUERY + "/accelerated-queries", json={"dbName": "prod:all", "sql": "$$ BEGIN SELECT 1; END $$"})
+    assert answer.status_code == 400 and "only a SELECT" in answer.text
+
+
+def test_a_block_is_a_template_and_a_schedule(shop):
+    name = table()
+    shop.ok(f"CREATE TABLE {name} AS SELECT 0 AS a")
+    template = shop.api.call("POST", QUERY + "/query-templates", 202, {
+        "name": name, "sql": "$$ BEGIN SET @n = SELECT max(a) FROM $t; INSERT INTO $t SELECT @n + 1 AS a; END $$",
+        "queryParameters": {"t": name}})["id"]
+    assert shop.ok(templateId=template)["rowCount"] == 1
+    made = shop.api.call("POST", QUERY + "/schedules", 202, {
+        "query": {"name": "n", "dbName": "prod:all", "templateId": template},
+        "schedule": {"schedule": "0 0 1 1 *", "startDate": "2024-05-01T00:00:00.000Z"}})["id"]
+    shop.api.call("POST", f"{QUERY}/schedules/{made}/runs", 202)
+    until("it has run", lambda: [r["state"] for r in shop.api.call("GET", f"{QUERY}/schedules/{made}/runs")["runsSchedules"]]
+          == ["SUCCESS"])
+    assert shop.rows(f"SELECT a FROM {name} ORDER BY 1") == [(0,), (1,), (2,)]
+
+
+POINTS = sorted({name for source in (pathlib.Path(__file__).parents[2] / "src/sql").glob("query_*.c")
+                 for name in re.findall(r'tr_crash_point\("(\w+)"\)', source.read_text())})
+
+
+@pytest.mark.parametrize("point", POINTS + ["query_child_made:2", "query_step_noted:3", "query_completed:2", "query_ended:4"])
+def test_a_block_goes_on_where_a_crash_broke_it_off_and_does_nothing_twice(tmp_path, point):
+    server = export_world.Server(tmp_path)
+    try:
+        server.start()
+        own = Shop(server)
+        server.stop()
+        server.start(TR_CRASH_AT=point)
+        own.enter()
+        block = ("$$ BEGIN SET @n = 1; CREATE TABLE made AS SELECT @n AS a; SET @n = SELECT max(a) + 1 FROM made; "
+                 "INSERT INTO made SELECT @n AS a; INSERT INTO made SELECT @n + 1 AS a; SELECT a FROM made; END $$")
+        try:
+            own.post(block)
+        except requests.ConnectionError:
+            pass
+        server.wait_killed()
+        server.start()
+        own.enter()
+        sent, = [q for q in own.api.call("GET", QUERY + "/queries")["queries"]]
+        assert own.wait(sent["id"])["state"] == "SUCCESS"
+        assert own.rows("SELECT a FROM made ORDER BY a") == [(1,), (2,), (3,)]
+        assert own.get(sent["id"])["rowCount"] == 3
+        assert [q["state"] for q in children(own, sent["created"])] == ["SUCCESS"] * 4
+    finally:
+        server.stop()
