@@ -68,6 +68,10 @@ typedef struct tr_segment_run { /* a job while its coordinator works on it */
     uint32_t group_count;
     uint32_t (*todo)[2]; /* group, partition */
     uint32_t todo_count;
+    pthread_mutex_t lock; /* guards the four below */
+    uint32_t *finished;   /* places in todo, in the order in which their parts were made */
+    uint32_t finished_count, recorded_count;
+    int64_t recorded_us; /* when parts were recorded last; monotonic */
     bool is_stale; /* data that was read was taken back meanwhile: nothing was committed */
 } tr_segment_run;
 

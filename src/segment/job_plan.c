@@ -175,6 +175,7 @@ void tr_segment_plan_close(tr_segment_run *run)
         tr_store_release(run->active->segment->parts.store, run->snapshot);
     json_decref(run->problems);
     tr_free(run->todo);
+    tr_free(run->finished);
     tr_arena_free(&run->arena);
     run->snapshot = NULL;
     run->problems = NULL;
@@ -182,6 +183,8 @@ void tr_segment_plan_close(tr_segment_run *run)
     run->group_count = 0;
     run->todo = NULL;
     run->todo_count = 0;
+    run->finished = NULL;
+    run->finished_count = run->recorded_count = 0;
 }
 
 bool tr_segment_plan_drops_damaged(const tr_segment_run *run, tr_code code)

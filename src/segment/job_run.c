@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* job_run.c - the coordinator of one segment job, and the ways a job ends; see jobs.h.
  *
- *     plan --open--> (group, partition) ...     each on some worker: look, evaluate, write, record
+ *     plan --open--> (group, partition) ...     each on some worker: look, evaluate, write
+ *                         every now and then, and at the end: what was finished is recorded, at once
  *                         all done: each group's stage --rename--> (membership, run)
  *                         ONE transaction: runs in force, counts, SUCCEEDED
  */
@@ -10,6 +11,8 @@
 #include "base/log.h"
 
 #include <unistd.h>
+
+enum { RECORD_US = 250 * 1000 };
 
 static tr_code no_memory(tr_err *err)
 {
@@ -23,6 +26,7 @@ static void part_id(const tr_segment_run *run, const uint32_t at[2], char out[25
     (void)snprintf(out, 256, "%.48s:%u:%u", run->active->id, at[0], at[1]);
 }
 
+/* Within a transaction. */
 static tr_code record_part(tr_segment_run *run, const uint32_t at[2], tr_err *err)
 {
     const tr_evaluated *part = &run->groups[at[0]].parts[at[1]];
@@ -33,18 +37,40 @@ static tr_code record_part(tr_segment_run *run, const uint32_t at[2], tr_err *er
     object.doc = tr_evaluated_to_json(part);
     if (object.doc == NULL)
         return no_memory(err);
-    tr_code code = tr_catalog_begin(catalog, err);
-    if (code == TR_OK) {
-        code = tr_catalog_get(catalog, &run->active->tenant, "segment_part", object.id, &old, NULL);
-        tr_object_clear(&old);
-        if (code == TR_NOT_FOUND)
-            code = tr_catalog_insert(catalog, &run->active->tenant, "segment_part", &object, err);
-        else if (code == TR_OK)
-            code = tr_catalog_put(catalog, &run->active->tenant, "segment_part", &object, 0, err);
-        code = tr_catalog_end(catalog, code, err);
-    }
+    tr_code code =
+        tr_catalog_get(catalog, &run->active->tenant, "segment_part", object.id, &old, NULL);
+    tr_object_clear(&old);
+    if (code == TR_NOT_FOUND)
+        code = tr_catalog_insert(catalog, &run->active->tenant, "segment_part", &object, err);
+    else if (code == TR_OK)
+        code = tr_catalog_put(catalog, &run->active->tenant, "segment_part", &object, 0, err);
     json_decref(object.doc);
     return code;
+}
+
+/* Records what was finished and is not recorded, when that was RECORD_US ago or is_all. A commit waits
+ * for the disk as long as many parts take to make. */
+static tr_code record_finished(tr_segment_run *run, bool is_all, tr_err *err)
+{
+    tr_catalog *catalog = run->active->segment->parts.catalog;
+    const int64_t now_us = tr_time_monotonic_us();
+    (void)pthread_mutex_lock(&run->lock);
+    const uint32_t from = run->recorded_count;
+    const bool is_due = is_all || now_us - run->recorded_us >= RECORD_US;
+    const uint32_t to = is_due ? run->finished_count : from;
+    run->recorded_count = to;
+    run->recorded_us = is_due ? now_us : run->recorded_us;
+    (void)pthread_mutex_unlock(&run->lock);
+    if (from == to)
+        return TR_OK;
+    tr_code code = tr_catalog_begin(catalog, err);
+    if (code != TR_OK)
+        return code;
+    for (uint32_t i = from; i < to && code == TR_OK; i++)
+        code = record_part(run, run->todo[run->finished[i]], err);
+    TR_TRY(tr_catalog_end(catalog, code, err));
+    tr_crash_point("segment_part_recorded");
+    return TR_OK;
 }
 
 static tr_code run_task(void *ctx, uint32_t index, tr_err *err)
@@ -54,9 +80,10 @@ static tr_code run_task(void *ctx, uint32_t index, tr_err *err)
     tr_merge_stats stats;
     TR_TRY(tr_merge_look(run->groups[at[0]].merge, at[1], &run->active->cancel, &stats, err));
     tr_crash_point("segment_part_written");
-    TR_TRY(record_part(run, at, err));
-    tr_crash_point("segment_part_recorded");
-    return TR_OK;
+    (void)pthread_mutex_lock(&run->lock);
+    run->finished[run->finished_count++] = index;
+    (void)pthread_mutex_unlock(&run->lock);
+    return record_finished(run, false, err);
 }
 
 static tr_code load_part(void *ctx, const tr_object *object, tr_err *err)
@@ -98,8 +125,10 @@ static tr_code choose_todo(tr_segment_run *run, tr_err *err)
     for (uint32_t g = 0; g < run->group_count; g++)
         all += run->groups[g].partitions;
     run->todo = tr_alloc_zeroed(all + 1, sizeof *run->todo);
-    if (run->todo == NULL)
+    run->finished = tr_alloc_zeroed(all + 1, sizeof *run->finished);
+    if (run->todo == NULL || run->finished == NULL)
         return no_memory(err);
+    run->recorded_us = tr_time_monotonic_us();
     for (uint32_t g = 0; g < run->group_count; g++)
         for (uint32_t p = 0; p < run->groups[g].partitions; p++) {
             tr_evaluated *part = &run->groups[g].parts[p];
@@ -307,8 +336,10 @@ static tr_code evaluate(tr_segment_run *run, tr_err *err)
 {
     tr_segment_active *active = run->active;
     TR_TRY(choose_todo(run, err));
-    TR_TRY(tr_compute_run(active->segment->parts.compute, run->todo_count, run_task, run,
-                          &active->cancel, err));
+    const tr_code code = tr_compute_run(active->segment->parts.compute, run->todo_count, run_task,
+                                        run, &active->cancel, err);
+    const tr_code recorded = record_finished(run, true, code == TR_OK ? err : NULL);
+    TR_TRY(code != TR_OK ? code : recorded);
     TR_TRY(publish_files(run, err));
     return commit(run, err);
 }
@@ -398,7 +429,9 @@ void tr_segment_run_job(void *ctx)
     tr_segment_active *active = ctx;
     tr_segment_run run = {.active = active};
     tr_err err = {0};
+    (void)pthread_mutex_init(&run.lock, NULL);
     const tr_code code = work(&run, &err);
+    (void)pthread_mutex_destroy(&run.lock);
     tr_segment_plan_close(&run); /* lets the runs go before the end is told */
     const bool is_stopping = tr_compute_is_stopping(active->segment->parts.compute);
     ending end = {.run = &run, .status = "FAILED", .text = err.text};
