@@ -59,6 +59,22 @@ static size_t shortest_run(uint32_t width)
     return values < 8 ? 8 : values;
 }
 
+/* How many values from here on are the same. */
+static size_t run_length(const uint32_t *values, size_t count)
+{
+    size_t run = 1;
+    for (; run + 8 <= count; run += 8) { /* eight at a time */
+        uint32_t other = 0;
+        for (size_t i = 0; i < 8; i++)
+            other |= values[run + i] ^ values[0];
+        if (other != 0)
+            break;
+    }
+    while (run < count && values[run] == values[0])
+        run++;
+    return run;
+}
+
 tr_code tr_rle_encode(tr_buf *out, const uint32_t *values, size_t count, uint32_t width,
                       tr_err *err)
 {
@@ -69,9 +85,7 @@ tr_code tr_rle_encode(tr_buf *out, const uint32_t *values, size_t count, uint32_
     size_t literal = 0, i = 0; /* values[literal..i) wait to be packed: whole groups */
     const size_t enough = width == 0 ? 1 : shortest_run(width);
     while (i < count) {
-        size_t run = 1;
-        while (i + run < count && values[i + run] == values[i])
-            run++;
+        const size_t run = run_length(values + i, count - i);
         if (run >= enough || run == count) {
             at += put_literal(at, values + literal, i - literal, width);
             at += put_run(at, values[i], run, width);

@@ -152,18 +152,36 @@ static void test_numbers(const tr_pql_range *range, const tr_pql_vec *x, uint32_
             out[i] = is_number_at(&own, &base, index[i]);
 }
 
+/* The commonest window: one span, of rows of which none is a double. */
+static void test_span(const tr_pql_range *range, const tr_pql_vec *x, uint32_t count, uint8_t *out)
+{
+    const uint64_t from = (uint64_t)range->window.spans[0].lo;
+    const uint64_t width = (uint64_t)range->window.spans[0].hi - from;
+    const bool is_outside = range->window.is_outside;
+    const int64_t *ints = x->base->ints;
+    const uint8_t *valid = x->base->valid;
+    const uint32_t *index = x->index;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t at = index == NULL ? i : index[i];
+        const bool is_in = (uint64_t)ints[at] - from <= width;
+        out[i] = (uint8_t)((valid[at] != TR_PQL_NO_VALUE) & (is_in != is_outside));
+    }
+}
+
 static void test_integers(const tr_pql_range *range, const tr_pql_vec *x, uint32_t count,
                           uint8_t *out)
 {
     const tr_pql_range own = *range;
     const tr_pql_base base = *x->base;
     const uint32_t *index = x->index;
-    if (index == NULL)
-        for (uint32_t i = 0; i < count; i++)
-            out[i] = is_integer_at(&own, &base, i);
-    else
-        for (uint32_t i = 0; i < count; i++)
-            out[i] = is_integer_at(&own, &base, index[i]);
+    const tr_pql_span *spans = range->window.spans;
+    if (range->are_integers && spans[0].lo <= spans[0].hi && spans[1].lo > spans[1].hi &&
+        memchr(base.valid, TR_PQL_DOUBLE_VALUE, base.count) == NULL) {
+        test_span(range, x, count, out);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = is_integer_at(&own, &base, index == NULL ? i : index[i]);
 }
 
 void tr_pql_range_test(const tr_pql_range *range, const tr_pql_vec *x, uint32_t count, uint8_t *out)

@@ -229,16 +229,26 @@ static tr_code settle(const tr_run_rows *rows, const tr_column *keys, uint32_t *
     return TR_OK;
 }
 
+static bool is_in_order(const uint32_t *order, uint32_t count)
+{
+    uint32_t row = 0;
+    while (row < count && order[row] == row)
+        row++;
+    return row == count;
+}
+
 static tr_code write_groups(const tr_run_rows *rows, const uint32_t *order, const tr_run_cut *cut,
                             tr_parquet_writer *writer, tr_err *err)
 {
     tr_arena arena = {0};
     tr_code code = TR_OK;
+    const bool is_as_it_is = cut->group_count == 1 && is_in_order(order, rows->rows);
     for (uint32_t g = 0, from = 0; g < cut->group_count && code == TR_OK; from += cut->rows[g++]) {
         code = tr_parquet_begin_group(writer, cut->rows[g], err);
         for (uint32_t leaf = 0; leaf < rows->shape->leaf_count && code == TR_OK; leaf++) {
-            tr_column column;
-            code = tr_column_pick(&arena, &rows->columns[leaf], order + from, cut->rows[g], &column, err);
+            tr_column column = rows->columns[leaf];
+            if (!is_as_it_is)
+                code = tr_column_pick(&arena, &rows->columns[leaf], order + from, cut->rows[g], &column, err);
             if (code == TR_OK)
                 code = tr_parquet_put(writer, leaf, &column, err);
             tr_arena_reset(&arena);
