@@ -7,20 +7,9 @@
  */
 #include "pql/eval_internal.h"
 
-enum { ROWS = 64 }; /* of a word */
+#include "base/bits.h"
 
-/* 64 bytes, of which the lowest bit counts. */
-static uint64_t pack(const uint8_t *bytes)
-{
-    uint64_t word = 0;
-    for (unsigned part = 0; part < 8; part++) {
-        uint64_t eight;
-        memcpy(&eight, bytes + 8 * (size_t)part, sizeof eight);
-        eight &= UINT64_C(0x0101010101010101);
-        word |= (eight * UINT64_C(0x0102040810204080)) >> 56 << (8 * part);
-    }
-    return word;
-}
+enum { ROWS = TR_BITS_OF_WORD };
 
 /* Rows that look at one base row. */
 static void equal_rows(const uint32_t *index, uint32_t rows, uint32_t at, uint8_t *out)
@@ -64,7 +53,7 @@ static void fill(const tr_pql_vec *mask, uint32_t count, uint64_t *words)
             equal_rows(mask->index + row, rows, only, bytes);
         else
             looked_up_rows(mask->index + row, rows, base->bools, bytes);
-        words[row / ROWS] = pack(bytes);
+        words[row / ROWS] = tr_bits_of(bytes);
     }
 }
 
@@ -134,9 +123,15 @@ tr_code tr_pql_last_bits(tr_pql_run *run, const tr_pql_level *level, const uint6
             tr_arena_array(tr_pql_arena_of(run, level), tr_pql_words(count), sizeof *words);
         if (words == NULL)
             return tr_pql_out_of_memory(run);
-        for (uint32_t row = 0; row < count; row++)
-            if (row + 1 == count || parent[row] != parent[row + 1])
-                words[row / ROWS] |= UINT64_C(1) << row % ROWS;
+        for (uint32_t row = 0; row < count; row += ROWS) {
+            const uint32_t rows = count - row < ROWS ? count - row : ROWS;
+            uint8_t bytes[ROWS] = {0};
+            for (uint32_t i = 0; i < rows && row + i + 1 < count; i++)
+                bytes[i] = parent[row + i] != parent[row + i + 1];
+            words[row / ROWS] = tr_bits_of(bytes);
+        }
+        if (count > 0)
+            words[(count - 1) / ROWS] |= UINT64_C(1) << (count - 1) % ROWS;
         state->last = words;
     }
     *out = state->last;

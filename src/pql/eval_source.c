@@ -198,21 +198,20 @@ static tr_code source_of(tr_pql_run *run, bool is_event, const tr_type *owner,
 
 /* ---- leaves */
 
-static tr_code copy_words(const tr_pql_run *run, const tr_column *column, tr_kind kind,
-                          tr_pql_base *base)
+static void copy_words(const tr_column *column, tr_kind kind, tr_pql_base *base)
 {
     const tr_values *values = &column->values;
     base->valid[0] = TR_PQL_NO_VALUE;
     memset(base->valid + 1, TR_PQL_VALUE, values->count);
     base->ints[0] = 0;
-    for (uint32_t i = 0; i < values->count; i++) {
-        const int64_t word = (int64_t)values->words[i];
-        base->ints[i + 1] = kind == TR_KIND_TIMESTAMP ? tr_pql_us_to_ms(word)
-                            : kind == TR_KIND_DATE    ? word * 86400000
-                                                      : word;
-    }
-    (void)run;
-    return TR_OK;
+    if (kind == TR_KIND_TIMESTAMP)
+        for (uint32_t i = 0; i < values->count; i++)
+            base->ints[i + 1] = tr_pql_us_to_ms((int64_t)values->words[i]);
+    else if (kind == TR_KIND_DATE)
+        for (uint32_t i = 0; i < values->count; i++)
+            base->ints[i + 1] = (int64_t)values->words[i] * 86400000;
+    else if (values->count > 0)
+        memcpy(base->ints + 1, values->words, values->count * sizeof *base->ints);
 }
 
 /* A column's table with null in front: row numbers are codes. */
@@ -237,8 +236,10 @@ static tr_code table_base(tr_pql_run *run, const tr_column *column, tr_kind kind
                                                                  : (tr_str){(const uint8_t *)"", 0};
         return TR_OK;
     }
-    if (kind != TR_KIND_BOOLEAN)
-        return copy_words(run, column, kind, base);
+    if (kind != TR_KIND_BOOLEAN) {
+        copy_words(column, kind, base);
+        return TR_OK;
+    }
     base->bools[0] = TR_PQL_UNKNOWN;
     for (uint32_t i = 0; i < values->count; i++)
         base->bools[i + 1] = values->words[i] != 0;

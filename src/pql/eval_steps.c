@@ -45,11 +45,41 @@ typedef struct ordering {
     bool has_ties, has_gaps, is_ascending;
 } ordering;
 
-static void look_at_times(const tr_pql_domain *domain, const tr_pql_vec *time, ordering *o)
+/* Rows that all have a time; false: not all have. */
+static bool look_at_all(const tr_pql_domain *domain, const tr_pql_vec *time, ordering *o)
+{
+    const uint32_t *parent = domain->parent, *index = time->index;
+    const int64_t *ints = time->base->ints;
+    const uint8_t *valid = time->base->valid;
+    uint32_t owner = TR_PQL_NO_ROW;
+    unsigned are_timed = !time->is_constant && valid != NULL, is_ascending = 1;
+    int64_t before = 0;
+    for (uint32_t from = 0; from < domain->count && are_timed; from += 64) {
+        const uint32_t rows = domain->count - from < 64 ? domain->count - from : 64;
+        uint64_t ties = 0;
+        for (uint32_t i = 0; i < rows; i++) {
+            const uint32_t row = from + i, at = index == NULL ? row : index[row];
+            const int64_t now = ints[at];
+            const unsigned is_same = parent[row] == owner;
+            are_timed &= valid[at] != TR_PQL_NO_VALUE;
+            is_ascending &= (is_same ^ 1U) | (unsigned)(now >= before);
+            ties |= (uint64_t)(is_same & (unsigned)(now == before)) << i;
+            owner = parent[row];
+            before = now;
+        }
+        o->ties[from / 64] = ties;
+        o->has_ties = o->has_ties || ties != 0;
+    }
+    o->is_ascending = is_ascending;
+    return are_timed;
+}
+
+static void look_at_some(const tr_pql_domain *domain, const tr_pql_vec *time, ordering *o)
 {
     uint32_t owner = TR_PQL_NO_ROW;
     bool has_before = false;
     int64_t before = 0;
+    o->has_gaps = o->is_ascending = true;
     for (uint32_t row = 0; row < domain->count; row++) {
         const uint32_t at = tr_pql_at(time, row);
         const uint64_t bit = UINT64_C(1) << row % 64;
@@ -58,17 +88,15 @@ static void look_at_times(const tr_pql_domain *domain, const tr_pql_vec *time, o
             owner = domain->parent[row];
             has_before = false;
         }
+        o->ties[row / 64] &= ~bit;
         if (tr_pql_base_is_null(time->base, at)) { /* passes on what is before it */
-            o->has_gaps = true;
             o->ties[row / 64] |= is_first ? 0 : bit;
             continue;
         }
         const int64_t now = time->base->ints[at];
         o->timed[row / 64] |= bit;
-        if (has_before && now == before) {
-            o->has_ties = true;
+        if (has_before && now == before)
             o->ties[row / 64] |= bit;
-        }
         o->is_ascending = o->is_ascending && (!has_before || now >= before);
         before = now;
         has_before = true;
@@ -90,8 +118,8 @@ static tr_code order_of(tr_pql_run *run, const tr_pql_op *op, const tr_pql_order
                       .is_ascending = time->base->kind == TR_PQL_VEC_TIME};
         if (made == NULL || o.ties == NULL || o.timed == NULL)
             return tr_pql_out_of_memory(run);
-        if (o.is_ascending)
-            look_at_times(domain, time, &o);
+        if (o.is_ascending && !look_at_all(domain, time, &o))
+            look_at_some(domain, time, &o);
         *made = (tr_pql_order){.is_ascending = o.is_ascending,
                                .ties = o.has_ties || o.has_gaps ? o.ties : NULL,
                                .timed = o.has_gaps ? o.timed : NULL};

@@ -30,11 +30,6 @@ static int64_t clamp(int64_t instant)
                                            : instant;
 }
 
-int64_t tr_pql_us_to_ms(int64_t us)
-{
-    return floor_to(us, 1000) / 1000;
-}
-
 static unsigned days_in_month(int64_t year, unsigned month)
 {
     static const unsigned days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};

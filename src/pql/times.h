@@ -23,7 +23,10 @@ tr_pql_span tr_pql_day_of(int64_t instant);
 bool tr_pql_day_at(int64_t year, int64_t month, int64_t day, tr_pql_span *out);
 void tr_pql_civil(int64_t instant, int64_t *year, unsigned *month, unsigned *day);
 /* Rounds towards the past. */
-int64_t tr_pql_us_to_ms(int64_t us);
+static inline int64_t tr_pql_us_to_ms(int64_t us)
+{
+    return us / 1000 - (us % 1000 < 0);
+}
 
 typedef struct tr_pql_anchor {
     tr_pql_span span;

@@ -3,21 +3,18 @@
  * a square of bits. */
 #include "segment/mask_rows.h"
 
-enum { SIDE = 64 };
+#include "base/bits.h"
 
-/* Bytes of 0 and 1, up to 64 of them. */
+enum { SIDE = TR_BITS_OF_WORD };
+
+/* Up to 64 bytes of 0 and 1. */
 static uint64_t pack(const uint8_t *bytes, uint32_t count)
 {
-    uint64_t word = 0;
-    uint32_t i = 0;
-    for (; i + 8 <= count; i += 8) {
-        uint64_t eight;
-        memcpy(&eight, bytes + i, sizeof eight);
-        word |= (eight * UINT64_C(0x0102040810204080)) >> 56 << i;
-    }
-    for (; i < count; i++)
-        word |= (uint64_t)bytes[i] << i;
-    return word;
+    uint8_t all[SIDE] = {0};
+    if (count == SIDE)
+        return tr_bits_of(bytes);
+    memcpy(all, bytes, count);
+    return tr_bits_of(all);
 }
 
 /* Bit c of word r becomes bit r of word c: halves of ever smaller squares change places. */

@@ -13,12 +13,13 @@ NUMBERS = ["0", "(-0.0)", "1", "2", "3", "10", "0.5", "2.25", "(-3.75)", "1e10",
            "9223372036854775807", "(-9223372036854775807)"]
 
 
-def world(seed, rows):
+def world(seed, rows, has_gaps):
+    """has_gaps: some events have no time."""
     source = Rows(seed)
-    return {"schema": SCHEMA, "now": NOW, "rows": [row(source) for _ in range(rows)]}
+    return {"schema": SCHEMA, "now": NOW, "rows": [row(source, has_gaps) for _ in range(rows)]}
 
 
-def row(source):
+def row(source, has_gaps):
     r = source.random
     made = source.row()
     count = r.choice([0, 1, 2, 3, 5, 8, 20, 63, 64, 65, 130])
@@ -33,6 +34,9 @@ def row(source):
         if r.random() < 0.8:
             event["items"] = r.choice([0, 1, 2, 3, 7, 10, -5])
     events.sort(key=lambda event: (parse_instant(event["timestamp"]), event["_id"]))
+    for event in events:
+        if has_gaps and r.random() < 0.15:
+            del event["timestamp"]
     return {"profile": made["profile"], "events": events}
 
 

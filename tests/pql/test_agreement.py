@@ -97,10 +97,10 @@ def test_ten_thousand_expressions_agree_on_a_thousand_profiles(tmp_path):
         assert [mask for mask, _ in evaluate(world.path, trees, *options)] == list(masks), options
 
 
-def agree_on_events(folder, expression_count, row_count, start):
+def agree_on_events(folder, expression_count, row_count, start, has_gaps):
     """Alone, and with what many expressions have in common worked out once."""
     print(f"TR_SEED={start}")
-    world = World(folder, pql_generate_events.world(start, row_count))
+    world = World(folder, pql_generate_events.world(start, row_count, has_gaps))
     source = pql_generate_events.EventExpressions(start + 1)
     expressions = [source.expression() for _ in range(expression_count)]
     for options in (("--together", "1"), ("--together", "250")):
@@ -114,13 +114,15 @@ def agree_on_events(folder, expression_count, row_count, start):
             assert answers == alone
 
 
-def test_sequences_windows_and_counts_of_many_events_agree_with_the_model(tmp_path):
-    agree_on_events(tmp_path, 250, 40, seed() + 300)
+@pytest.mark.parametrize("has_gaps", [False, True])
+def test_sequences_windows_and_counts_of_many_events_agree_with_the_model(tmp_path, has_gaps):
+    agree_on_events(tmp_path, 200, 40, seed() + 300, has_gaps)
 
 
 @pytest.mark.long
-def test_many_more_of_them_agree(tmp_path):
-    agree_on_events(tmp_path, 4000, 300, seed() + 400)
+@pytest.mark.parametrize("has_gaps", [False, True])
+def test_many_more_of_them_agree(tmp_path, has_gaps):
+    agree_on_events(tmp_path, 4000, 300, seed() + 400, has_gaps)
 
 
 ANCHORS = ["now", "today", "last month", "date(2024, 2, 29)"]
