@@ -24,7 +24,8 @@ def row(source, has_gaps):
     made = source.row()
     count = r.choice([0, 1, 2, 3, 5, 8, 20, 63, 64, 65, 130])
     kinds = r.sample(TYPES, r.choice([1, 2, 3]))
-    times = [r.choice(TIMES) if r.random() < 0.7 else source.timestamp() for _ in range(count)]
+    pool = r.sample(TIMES, r.choice([1, 2, 4, 10]))
+    times = [r.choice(pool) if r.random() < (0.7 if len(pool) > 2 else 1) else source.timestamp() for _ in range(count)]
     events = [{"_id": f"e{number:04}", "timestamp": time} for number, time in enumerate(times)]
     for event in events:
         if r.random() < 0.9:
