@@ -72,6 +72,12 @@ static int compare_old_ids(const void *left, const void *right)
                   (*(const tr_exchanged_file *const *)right)->old_id);
 }
 
+static bool is_taken_back(const tr_graph_file *file, const tr_graph_preparation *p)
+{
+    return (p->dataset != NULL && strcmp(file->dataset, p->dataset) == 0) ||
+           (p->batch != NULL && strcmp(file->batch, p->batch) == 0);
+}
+
 /* False: the file goes. */
 static bool exchange_file(tr_graph_file *file, const tr_exchanged_file *const *by_id,
                           uint32_t count)
@@ -94,7 +100,7 @@ static bool exchange_file(tr_graph_file *file, const tr_exchanged_file *const *b
 static tr_code exchange(tr_graph_files *files, const tr_graph_preparation *p, tr_err *err)
 {
     uint32_t kept = 0;
-    const tr_exchanged_file **by_id = tr_alloc_array(p->count, sizeof(const tr_exchanged_file *));
+    const tr_exchanged_file **by_id = tr_alloc_array(p->count + 1, sizeof *by_id);
     if (by_id == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u files", p->count);
     for (uint32_t i = 0; i < p->count; i++)
@@ -102,7 +108,7 @@ static tr_code exchange(tr_graph_files *files, const tr_graph_preparation *p, tr
     qsort(by_id, p->count, sizeof(const tr_exchanged_file *), compare_old_ids);
     for (uint32_t i = 0; i < files->count; i++) {
         tr_graph_file file = files->list[i];
-        if (exchange_file(&file, by_id, p->count))
+        if (!is_taken_back(&file, p) && exchange_file(&file, by_id, p->count))
             files->list[kept++] = file;
     }
     files->count = kept;
@@ -142,7 +148,8 @@ void tr_graph_prepare(tr_graph *graph, const tr_tenant *tenant, const tr_graph_p
 {
     tr_graph_state state = {0};
     tr_err err = {0};
-    tr_graph_reading *own = p->count == 0 ? NULL : tr_graph_hold_known(graph, tenant->id);
+    const bool is_change = p->count > 0 || p->dataset != NULL || p->batch != NULL;
+    tr_graph_reading *own = is_change ? tr_graph_hold_known(graph, tenant->id) : NULL;
     if (own == NULL)
         return;
     if (is_worth_it(own)) {

@@ -67,13 +67,15 @@ tr_graph_counts tr_graph_counts_of(const tr_graph_reading *reading);
 /* Changes whenever a cluster may have. */
 uint64_t tr_graph_version(const tr_graph_reading *reading);
 
-/* Before a transaction exchanges files of batches: reads beside the graph in force what it will be,
- * so that who asks after the commit has it at once instead of waiting until all is read anew. Does
- * nothing when nobody has asked for this graph yet, or when there is no memory for two; it may fail
- * (a line in the log): then all is read anew. End it after the commit, or when it is given up. */
+/* Before a transaction exchanges files of batches, or takes them back: reads beside the graph in
+ * force what it will be, so that who asks after the commit has it at once instead of waiting until
+ * all is read anew. Does nothing when nobody has asked for this graph yet, or when there is no
+ * memory for two; it may fail (a line in the log): then all is read anew. End it after the commit,
+ * or when it is given up. */
 typedef struct tr_graph_preparation {
     const tr_exchanged_file *exchanged;
     uint32_t count;
+    const char *dataset, *batch;     /* whose files go; NULL: nobody's */
     bool (*is_cancelled)(void *ctx); /* asked again and again; NULL: nobody */
     void *ctx;
 } tr_graph_preparation;

@@ -81,14 +81,33 @@ typedef struct taking {
     tr_removals *removals;
     const tr_removal_waiting *job;
     json_t *batches; /* ids whose bytes go */
-    char type[32];
+    char type[32], dataset[64], batch[64];
 } taking;
 
 static tr_code begin(void *ctx, tr_object *job, tr_err *err)
 {
     taking *t = ctx;
     (void)snprintf(t->type, sizeof t->type, "%s", tr_json_text(job->doc, "requestType", ""));
+    (void)snprintf(t->dataset, sizeof t->dataset, "%s", tr_json_text(job->doc, "dataSetId", ""));
+    (void)snprintf(t->batch, sizeof t->batch, "%s", tr_json_text(job->doc, "batchId", ""));
     return tr_removal_move(job, "IN-PROGRESS", err);
+}
+
+static bool is_stopping(void *ctx)
+{
+    const tr_removals *removals = ctx;
+    return tr_compute_is_stopping(removals->parts.compute);
+}
+
+/* Lookups over the graph would wait behind the commit until it is read anew. */
+static void prepare_graph(const taking *t)
+{
+    const bool is_of_batch = t->batch[0] != '\0';
+    const tr_graph_preparation preparation = {.batch = is_of_batch ? t->batch : NULL,
+                                              .dataset = is_of_batch ? NULL : t->dataset,
+                                              .is_cancelled = is_stopping,
+                                              .ctx = t->removals};
+    tr_graph_prepare(t->removals->parts.graph, &t->job->tenant, &preparation);
 }
 
 /* The transaction: all of it, or nothing. */
@@ -112,7 +131,9 @@ static tr_code run_one(tr_removals *r, const tr_removal_waiting *job, tr_err *er
                                      : tr_removal_edit(r, &job->tenant, job->id, begin, &t, err);
     if (code == TR_OK) {
         tr_crash_point("removal_begun");
+        prepare_graph(&t);
         code = tr_removal_edit(r, &job->tenant, job->id, take_back, &t, err);
+        tr_graph_prepare_end(r->parts.graph, &job->tenant, code == TR_OK);
     }
     if (code == TR_OK) {
         tr_crash_point("removal_committed");
