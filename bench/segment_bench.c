@@ -186,7 +186,8 @@ static tr_code add_members(const bench *b, tr_membership_writer *writer, reading
         for (uint32_t w = 0; w < rows.words; w++)
             for (uint64_t left = tr_mask_row(&rows, p)[w]; left != 0; left &= left - 1)
                 own[found++] = all[w * 64 + (uint32_t)__builtin_ctzll(left)];
-        TR_TRY(tr_membership_add(writer, keys[p], own, found, err));
+        if (found > 0)
+            TR_TRY(tr_membership_add(writer, keys[p], own, found, err));
         *members += found;
     }
     return TR_OK;

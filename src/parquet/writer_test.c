@@ -47,12 +47,14 @@ static tr_code to_buf(void *ctx, tr_str bytes, tr_err *err)
     return tr_buf_append(ctx, bytes, err);
 }
 
+static bool is_uncompressed; /* what write_file writes */
+
 /* Writes the columns as `groups` equal row groups and opens the file. Without codes: not put. */
 static tr_code write_file(const tr_column *columns, uint32_t groups, uint32_t page_rows,
                           tr_err *err)
 {
     tr_parquet_writer *writer = NULL;
-    const tr_parquet_options options = {.page_rows = page_rows};
+    const tr_parquet_options options = {.page_rows = page_rows, .is_uncompressed = is_uncompressed};
     tr_code code =
         tr_parquet_writer_open((tr_sink){to_buf, &file_bytes}, &shape, &options, &writer, err);
     for (uint32_t g = 0; g < groups && code == TR_OK; g++) {
@@ -254,6 +256,36 @@ static void a_page_of_long_strings_ends_early(void)
     end();
 }
 
+static void nothing_is_compressed_when_it_is_not_to_be(void)
+{
+    static uint8_t text[3000];
+    static tr_str strings[2] = {{text, sizeof text}, {text, sizeof text - 1}};
+    static uint32_t codes[600];
+    for (uint32_t i = 0; i < 600; i++)
+        codes[i] = 1 + i % 3 % 2;
+    const tr_column column = {
+        .rows = 600,
+        .entries = 600,
+        .codes = codes,
+        .values = {
+            .storage = TR_STORAGE_STRING, .is_distinct = true, .count = 2, .strings = strings}};
+    for (int i = 0; i < 2; i++) { /* a dictionary that compresses well, and pages of codes */
+        tr_page page;
+        begin();
+        make_flat(TR_KIND_STRING);
+        is_uncompressed = i == 1;
+        CHECK(write_file(&column, 1, 300, NULL) == TR_OK);
+        is_uncompressed = false;
+        tr_column read;
+        CHECK(page_of(0, 0, 0, &page) && page.is_dictionary);
+        CHECK((tr_parquet_chunk_bytes(file, 0, 0) < 3000) == (i == 0));
+        CHECK(tr_parquet_read(file, 0, 0, 0, 600, &arena, &read, NULL) == TR_OK);
+        for (uint32_t row = 0; row < 600; row++)
+            CHECK(tr_str_equal(tr_column_string(&read, row), strings[codes[row] - 1]));
+        end();
+    }
+}
+
 static void a_row_that_no_page_holds_is_refused_by_its_column(void)
 {
     static uint8_t text[1 << 20];
@@ -426,6 +458,7 @@ int main(void)
     RUN(a_dictionary_holds_the_used_values_in_order_of_first_use);
     RUN(a_dictionary_is_written_where_it_pays);
     RUN(a_page_of_long_strings_ends_early);
+    RUN(nothing_is_compressed_when_it_is_not_to_be);
     RUN(a_row_that_no_page_holds_is_refused_by_its_column);
     RUN(groups_of_the_same_columns_have_the_same_pages);
     RUN(columns_that_contradict_each_other_are_refused);

@@ -5,7 +5,17 @@
 
 #include "base/bits.h"
 
-enum { SIDE = TR_BITS_OF_WORD };
+enum { SIDE = TR_BITS_OF_WORD, FEW = 8 };
+
+/* A mask after the other; every loop is one of vectors. */
+static void put_few(const uint8_t *const *masks, uint32_t count, uint32_t profiles, uint64_t *bits)
+{
+    for (uint32_t p = 0; p < profiles; p++)
+        bits[p] = count == 0 ? 0 : masks[0][p];
+    for (uint32_t d = 1; d < count; d++)
+        for (uint32_t p = 0; p < profiles; p++)
+            bits[p] |= (uint64_t)masks[d][p] << d;
+}
 
 /* Up to 64 bytes of 0 and 1. */
 static uint64_t pack(const uint8_t *bytes, uint32_t count)
@@ -36,6 +46,12 @@ tr_code tr_mask_rows_make(const uint8_t *const *masks, uint32_t count, uint32_t 
     uint64_t *bits = tr_arena_alloc(arena, (size_t)profiles * words * sizeof *bits + 1);
     if (bits == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for the masks of %u profiles", profiles);
+    *out = (tr_mask_rows){.words = words, .bits = bits};
+    if (count <= FEW) {
+        if (words > 0)
+            put_few(masks, count, profiles, bits);
+        return TR_OK;
+    }
     for (uint32_t from = 0; from < profiles; from += SIDE)
         for (uint32_t word = 0; word < words; word++) {
             const uint32_t rows = profiles - from < SIDE ? profiles - from : SIDE;
@@ -46,6 +62,5 @@ tr_code tr_mask_rows_make(const uint8_t *const *masks, uint32_t count, uint32_t 
             for (uint32_t row = 0; row < rows; row++)
                 bits[(size_t)(from + row) * words + word] = square[row];
         }
-    *out = (tr_mask_rows){.words = words, .bits = bits};
     return TR_OK;
 }
