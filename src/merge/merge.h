@@ -92,10 +92,10 @@ typedef struct tr_merge_spec {
 typedef struct tr_merge_plan tr_merge_plan;
 
 typedef struct tr_merge_stats {
-    uint64_t profiles_seen;   /* before filters */
+    uint64_t profiles_seen;   /* before filters; merging may leave out whom the one on ingestion drops */
     uint64_t profiles_kept;   /* after the filters on ingestion, before `keep` */
     uint64_t profiles;        /* rows written */
-    uint64_t fragments;       /* record fragments read */
+    uint64_t fragments;       /* record fragments in the partition */
     uint64_t events;          /* events written */
 } tr_merge_stats;
 

@@ -53,6 +53,8 @@ struct tr_merge_plan {
     bool is_merged;          /* the records are one run with a row a profile */
     bool is_stitched;        /* a profile may have several identities */
     tr_merge_side records, events;
+    const bool *leads;       /* per record run, then per event run: it has what was ingested after the plan's
+                                updated_after; NULL: not worth asking, or who has not is asked for as well */
     tr_merge_side clusters;  /* members' runs; of lookups one without rows, whose shape stands for theirs */
     uint32_t events_unit;    /* of the output; UINT32_MAX: none, or events are not asked for */
     uint32_t identity_unit;  /* of the output; UINT32_MAX: none */
@@ -108,6 +110,7 @@ typedef struct tr_merge_work {
     const tr_merge_asked *asked;         /* NULL: a partition */
     uint32_t *record_keys, *event_keys;  /* of a lookup: per slice, the number of its key */
     uint32_t index; /* of the partition */
+    bool sees_all;  /* also profiles that the filter on ingestion drops anyway */
     tr_merge_memory *memory;
     tr_rows records, events;
     tr_groups record_groups, event_groups; /* same count; event_groups only when events are read */

@@ -85,6 +85,7 @@ tr_code tr_merge_walk(tr_merge_work *work, tr_err *err)
         TR_TRY(tr_rows_of(&plan->events.borders, work->index, &work->memory->rows, &work->events, err));
     const tr_walk walk = {.records = &work->records, .events = reads_events ? &work->events : NULL,
                           .with_event_only = tr_merge_walks_event_only(plan),
+                          .leads = work->sees_all ? NULL : plan->leads,
                           .scratch = &work->memory->scratch[0],
                           .keys = needs_keys(plan) ? &work->keys : NULL};
     return tr_walk_profiles(&walk, &work->memory->rows, &work->record_groups, &work->event_groups, err);
@@ -156,7 +157,7 @@ tr_code tr_merge_look(const tr_merge_plan *plan, uint32_t index, const atomic_bo
                       tr_merge_stats *stats, tr_err *err)
 {
     tr_merge_stats own = {0};
-    tr_merge_work work = {.plan = plan, .index = index};
+    tr_merge_work work = {.plan = plan, .index = index, .sees_all = true};
     TR_TRY(tr_merge_begin(&work, cancel, err));
     const tr_code code = group_profiles(&work, &own, err);
     tr_merge_memory_give(plan->pool, work.memory);

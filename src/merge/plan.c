@@ -126,6 +126,30 @@ static uint8_t choose_bits(const tr_merge_side *records, const tr_merge_side *ev
     return by_dataset > by_all ? by_dataset : by_all;
 }
 
+/* Which runs have what was ingested after updated_after: nobody without a row in one of them passes that filter.
+ * Worth asking while they are few of all rows. */
+static tr_code choose_leads(tr_merge_plan *plan, tr_err *err)
+{
+    enum { FEW_OF = 4 };
+    const tr_merge_spec *spec = &plan->spec;
+    const uint32_t records = plan->records.run_count, count = records + plan->events.run_count;
+    uint64_t all = 0, led = 0;
+    if (spec->updated_after_us == TR_TIME_NONE || spec->keep_evaluates || spec->is_lookup)
+        return TR_OK;
+    bool *leads = tr_arena_array(&plan->arena, (size_t)count + 1, sizeof *leads);
+    if (leads == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan a merge of %u runs", count);
+    for (uint32_t r = 0; r < count; r++) {
+        const tr_run *run = r < records ? plan->records.runs[r] : plan->events.runs[r - records];
+        leads[r] = run->ingested_us > spec->updated_after_us && (r < records || spec->with_event_only);
+        all += run->rows;
+        led += leads[r] ? run->rows : 0;
+    }
+    if (led < all / FEW_OF)
+        plan->leads = leads;
+    return TR_OK;
+}
+
 static tr_code match_runs(tr_merge_plan *plan, const tr_shape *shape, const tr_type *root,
                           const tr_merge_side *side, tr_match *out, tr_err *err)
 {
@@ -307,6 +331,7 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
         if (r > 0 && plan->records.lane[r] == plan->records.lane[r - 1])
             plan->is_run_per_lane = false;
     }
+    TR_TRY(choose_leads(plan, err));
     if (plan->spec.is_lookup) {
         TR_TRY(match_all(plan, element, err));
         TR_TRY(tr_merge_list_leaves(plan, &plan->records, err));

@@ -135,6 +135,8 @@ tr_code tr_merge_rank(tr_merge_work *work, tr_err *err)
 {
     ranker r = {.work = work};
     tr_groups *groups = &work->record_groups;
+    if (groups->count == 0) /* nobody's times need be read */
+        return TR_OK;
     TR_TRY(make_ranker(work, &r, err));
     uint32_t to = 0;
     for (uint32_t g = 0; g < groups->count; g++) {

@@ -5,6 +5,8 @@
  * without a branch (the number is always stored, the count grows by 0 or 1), which is what makes it
  * fast: whether a run has the next profile is as random as a coin, and no processor predicts coins.
  * Many runs: a heap, whose cost grows with the logarithm of their number.
+ * Some runs LEAD: only profiles with a row in one of them are asked for. The others are searched for
+ * each such key, in strides that double, from where they were left.
  */
 #include "store/rows.h"
 
@@ -18,6 +20,8 @@ enum { HEADS_MAX = 24 };
 typedef struct head {
     const key128 *keys; /* ends with KEY_END */
     uint32_t number;    /* of the row of *keys */
+    uint32_t left;      /* keys before the end */
+    bool leads;
 } head;
 
 static const key128 KEY_END = ~(key128)0;
@@ -84,7 +88,9 @@ static tr_code open_head(const tr_rows *rows, uint32_t r, tr_arena *arena, head 
         keys[i] = before = key;
     }
     keys[total] = KEY_END;
-    *out = (head){.keys = keys + without, .number = first < last ? rows->slices[first].base + without : 0};
+    *out = (head){.keys = keys + without,
+                  .number = first < last ? rows->slices[first].base + without : 0,
+                  .left = total - without};
     return TR_OK;
 }
 
@@ -219,6 +225,68 @@ static void walk_heap(walker *w, uint32_t *heap)
     }
 }
 
+/* To the first row whose key is not before `key`. */
+static void seek(head *h, key128 key)
+{
+    uint32_t low = 0, step = 1; /* every key before `low` is before `key` */
+    while (low + step <= h->left && h->keys[low + step - 1] < key) {
+        low += step;
+        step *= 2;
+    }
+    uint32_t high = low + step <= h->left ? low + step - 1 : h->left;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (h->keys[middle] < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    h->keys += low;
+    h->number += low;
+    h->left -= low;
+}
+
+/* All rows of `key` among some heads, by head, then by row; returns how many. */
+static uint32_t take_all(head *heads, uint32_t count, key128 key, uint32_t *rows)
+{
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        head *h = &heads[i];
+        if (!h->leads)
+            seek(h, key);
+        for (; *h->keys == key; h->keys++, h->left--)
+            rows[taken++] = h->number++;
+    }
+    return taken;
+}
+
+static void walk_leading(walker *w)
+{
+    for (;;) {
+        key128 key = KEY_END;
+        for (uint32_t i = 0; i < w->count; i++)
+            if (w->heads[i].leads && *w->heads[i].keys < key)
+                key = *w->heads[i].keys;
+        if (key == KEY_END)
+            return;
+        w->record_rows +=
+            take_all(w->heads, w->record_count, key, w->records.rows + w->record_rows);
+        if (w->with_events)
+            w->event_rows += take_all(w->heads + w->record_count, w->count - w->record_count, key,
+                                      w->events.rows + w->event_rows);
+        end_profile(w, key, false);
+    }
+}
+
+/* Whether a run that leads has rows here: else nobody is asked for, and no key need be read. */
+static bool is_any_led(const tr_rows *rows, const bool *leads)
+{
+    for (uint32_t r = 0; rows != NULL && r < rows->run_count; r++)
+        if (leads[r] && rows->first_slice[r] < rows->first_slice[r + 1])
+            return true;
+    return false;
+}
+
 static tr_code open_heads(const tr_walk *walk, walker *w, tr_arena *scratch, tr_err *err)
 {
     w->heads = tr_arena_array(scratch, (size_t)w->count + 1, sizeof *w->heads);
@@ -228,6 +296,8 @@ static tr_code open_heads(const tr_walk *walk, walker *w, tr_arena *scratch, tr_
         TR_TRY(i < w->record_count
                    ? open_head(walk->records, i, scratch, &w->heads[i], err)
                    : open_head(walk->events, i - w->record_count, scratch, &w->heads[i], err));
+    for (uint32_t i = 0; i < w->count && walk->leads != NULL; i++)
+        w->heads[i].leads = walk->leads[i];
     return TR_OK;
 }
 
@@ -252,9 +322,14 @@ tr_code tr_walk_profiles(const tr_walk *walk, tr_arena *arena, tr_groups *record
         if (w.keys == NULL)
             code = TR_FAIL(err, TR_NO_MEMORY, "no memory for the keys of %u profiles", (uint32_t)profiles_max);
     }
+    if (walk->leads != NULL && !is_any_led(walk->records, walk->leads) &&
+        !is_any_led(walk->events, walk->leads + w.record_count))
+        w.count = w.record_count = 0;
     if (code == TR_OK)
         code = open_heads(walk, &w, walk->scratch, err);
-    if (code == TR_OK && w.count > HEADS_MAX) {
+    if (code == TR_OK && walk->leads != NULL) {
+        walk_leading(&w);
+    } else if (code == TR_OK && w.count > HEADS_MAX) {
         heap = tr_alloc_array(w.count, sizeof *heap);
         if (heap == NULL)
             code = TR_FAIL(err, TR_NO_MEMORY, "no memory to walk %u runs", w.count);
