@@ -102,6 +102,15 @@ def one_round(server, script, seconds, connections):
             "p99_ms": milliseconds(done, "99"), "cpu_us": 1e6 * spent / requests}
 
 
+def make_script(folder, api, policy_id, profiles):
+    """What wrk asks, at random: the path of its script."""
+    headers = ", ".join(f'["{name}"]={json.dumps(value)}' for name, value in api.session.headers.items()
+                        if name.lower() not in ("connection", "accept-encoding", "accept", "user-agent"))
+    script = pathlib.Path(folder) / "lookups.lua"
+    script.write_text(SCRIPT % (headers, policy_id, profiles - 1))
+    return script
+
+
 def measure(profiles, seconds, connections, graph):
     """Rounds as dictionaries: the first one finds nothing decoded."""
     folder = tempfile.TemporaryDirectory(prefix="lookups-")
@@ -110,10 +119,7 @@ def measure(profiles, seconds, connections, graph):
         world = export_world.World(server.api)
         own = policy(server.api, graph)
         fill(world, profiles, graph)
-        headers = ", ".join(f'["{name}"]={json.dumps(value)}' for name, value in server.api.session.headers.items()
-                            if name.lower() not in ("connection", "accept-encoding", "accept", "user-agent"))
-        script = pathlib.Path(folder.name) / "lookups.lua"
-        script.write_text(SCRIPT % (headers, own, profiles - 1))
+        script = make_script(folder.name, server.api, own, profiles)
         rounds = []
         for state in ("cold", "warm", "warm"):
             rounds.append({"profiles": profiles, "connections": connections, "graph": graph, "state": state,

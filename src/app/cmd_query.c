@@ -39,8 +39,8 @@ static const char usage[] =
     "\n"
     "  tributary query --data ./data 'SELECT count(*) FROM crm'\n"
     "  tributary query --data ./data --csv --file report.sql > report.csv\n"
-    "  tributary query --data ./data 'SELECT \"segmentId\", count(*) FROM segment_membership GROUP BY "
-    "ALL'\n"
+    "  tributary query --data ./data 'SELECT \"segmentId\", count(*) FROM segment_membership GROUP "
+    "BY 1'\n"
     "  tributary query --data ./data --parquet gold.parquet \"SELECT * FROM crm WHERE tier = "
     "'gold'\"\n";
 

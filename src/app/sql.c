@@ -182,8 +182,8 @@ static tr_code run_on(place *p, const char *data, const char *sql, tr_buf *out, 
     const tr_sql_options *o = p->options;
     if (o->org == NULL)
         TR_TRY(tr_tables_org(p->catalog, o->sandbox, org, err));
-    TR_TRY(tr_catalog_tenant(p->catalog, o->org != NULL ? o->org : org, o->sandbox, &p->tenant,
-                             err));
+    TR_TRY(
+        tr_catalog_tenant(p->catalog, o->org != NULL ? o->org : org, o->sandbox, &p->tenant, err));
     TR_TRY(tr_live_rooms_open(data, p->catalog, p->lake, &p->rooms, err));
     const tr_code code = sql == NULL ? show_tables(p, out, err) : run_statement(p, sql, out, err);
     tr_live_rooms_close(p->rooms);
