@@ -33,6 +33,7 @@ import over_http
 import over_sql
 import peers
 import segments
+import sql_load
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECORDS = ["crm", "loyalty", "mobile", "shop", "web"]      # by dataset id: ties go to the first
@@ -42,7 +43,7 @@ THREE = "loyalty.tier,person.name.firstName,personalEmail.address"
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="small data, one repeat: only to see that all works")
-    parser.add_argument("--only", default="full,fields,events,wide,segments,links,http,lookups,sql")
+    parser.add_argument("--only", default="full,fields,events,wide,segments,links,http,lookups,sql,load")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dir", default=None, help="where the made data is kept from run to run")
@@ -244,6 +245,12 @@ The data: `bench/bench_world.h`; the SQL: `bench/peers.py`, `bench/segments.py`.
 One profile by an identity, ids at random, by wrk on the same machine (its own work takes about as much as the server's).
 The first round finds nothing decoded. Under `pdg` the two fragments of a person are stored under different identities.
 `bench/lookups.py`.
+
+{sql_load.table(report['load'])}
+
+Sessions of SQL ask in a loop; *evenness* is Jain's index of what each got done (1: all the same). A heavy tenant keeps {sql_load.HEAVY_ONES} sessions
+busy with a statement that takes both cores. Lookups are {sql_load.CONNECTIONS} connections of wrk, in turns alone and beside statements that only
+their limits end ({sql_load.DEADLINE_S} s, {sql_load.MEMORY_MB} MB); the least p99 that holds is twice the one alone. `bench/sql_load.py`.
 """
     pathlib.Path(path).write_text(text)
 
@@ -264,7 +271,7 @@ def main():
     subprocess.run(["ninja", "-C", str(build), "bench/merge_bench", "bench/segment_bench"], check=True,
                    stdout=subprocess.DEVNULL)
     report = {"when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "quick": args.quick,
-              "revision": revision(), "machine": machine(), "cases": [], "lookups": []}
+              "revision": revision(), "machine": machine(), "cases": [], "lookups": [], "load": None}
     chosen = args.only.split(",")
     try:
         for name, (text, world, run_only) in cases(args.quick).items():
@@ -290,6 +297,9 @@ def main():
         if "sql" in chosen:
             report["cases"] += over_sql.run(args, data, generated(args, data, cases(args.quick)["full"][1]))
             print(table(report["cases"]), flush=True)
+        if "load" in chosen:
+            report["load"] = sql_load.measure(20000 if args.quick else 200000, 3 if args.quick else 10, 20 if args.quick else 100)
+            print(sql_load.table(report["load"]), flush=True)
     finally:
         if args.dir is None:
             shutil.rmtree(data, ignore_errors=True)

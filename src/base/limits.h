@@ -59,6 +59,10 @@
 #define TR_PLANS_IN_A_ROW_MAX 64                /* by who finds that data of its plan was taken back */
 #define TR_LOOKUP_VIEWS_MAX 64                  /* policies and choices of fields that are kept ready */
 #define TR_SQL_BYTES_MAX (1024 * 1024)          /* one statement */
+/* How far threads stand back (priority.h) behind those that answer requests over HTTP. A SQL
+ * worker's own, 10, is behind both (query-worker/main.c). */
+#define TR_NICE_COMPUTE 5 /* jobs: exports, ingests, segments, compactions */
+#define TR_NICE_SESSION 5 /* a session of SQL: it passes on what its client can take */
 /* Of one sandbox. */
 #define TR_SQL_IDLE_S 7200 /* of a session's silence; AEP's two hours of inactivity */
 #define TR_QUERY_ROWS_MAX 50000 /* to a client whose query does not say how many; AEP's */

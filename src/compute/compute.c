@@ -10,8 +10,10 @@
  */
 #include "compute/compute.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/priority.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -133,6 +135,7 @@ static void *worker_main(void *ctx)
 {
     tr_compute *compute = ctx;
     is_worker = true;
+    tr_thread_stand_back(TR_NICE_COMPUTE); /* lookups over HTTP go first */
     pthread_mutex_lock(&compute->lock);
     for (;;) {
         uint32_t index = 0;
@@ -156,6 +159,7 @@ static void *worker_main(void *ctx)
 static void *coordinator_main(void *ctx)
 {
     tr_compute *compute = ctx;
+    tr_thread_stand_back(TR_NICE_COMPUTE); /* lookups over HTTP go first */
     pthread_mutex_lock(&compute->lock);
     while (!atomic_load(&compute->is_stopping)) {
         queued_job *job = compute->first_job;

@@ -3,9 +3,11 @@
  * Also run under ThreadSanitizer. */
 #include "compute/compute.h"
 
+#include "base/limits.h"
 #include "base/test.h"
 
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { TASKS = 500 };
@@ -90,6 +92,24 @@ static void a_task_may_fan_out_again(void)
 }
 
 static atomic_uint runs, drops, good;
+
+static tr_code note_nice(void *ctx, uint32_t index, tr_err *err)
+{
+    (void)index, (void)err;
+    atomic_store((atomic_int *)ctx, getpriority(PRIO_PROCESS, 0));
+    return TR_OK;
+}
+
+static void tasks_stand_back_behind_whoever_asked(void)
+{
+    const int mine = getpriority(PRIO_PROCESS, 0);
+    atomic_int its = -1;
+    CHECK(tr_compute_open(&(tr_compute_options){.worker_count = 2}, &shared, NULL) == TR_OK);
+    CHECK(tr_compute_run(shared, 2, note_nice, &its, NULL, NULL) == TR_OK);
+    tr_compute_close(shared);
+    CHECK(its == (mine > TR_NICE_COMPUTE ? mine : TR_NICE_COMPUTE));
+    CHECK(getpriority(PRIO_PROCESS, 0) == mine);
+}
 
 static void job_run(void *ctx)
 {
@@ -181,6 +201,7 @@ int main(void)
     RUN(the_lowest_failure_is_the_answer_and_ends_the_rest);
     RUN(a_cancel_leaves_out_what_has_not_begun);
     RUN(a_task_may_fan_out_again);
+    RUN(tasks_stand_back_behind_whoever_asked);
     RUN(jobs_share_the_workers);
     RUN(close_waits_for_running_tasks_and_drops_queued_jobs);
     printf("%d passed, %d failed\n", passed, failed);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* listener.c - the port and the threads behind it; see sql.h and sql_internal.h. */
+#include "base/limits.h"
 #include "base/log.h"
+#include "base/priority.h"
 #include "sql/sql_internal.h"
 
 #include <errno.h>
@@ -58,6 +60,7 @@ static void leave(tr_sql_connection *c)
 static void *serve_connection(void *arg)
 {
     tr_sql_connection *c = arg;
+    tr_thread_stand_back(TR_NICE_SESSION);
     tr_sql_serve(c, c->wire.fd);
     leave(c);
     return NULL;
