@@ -60,7 +60,7 @@
 #define TR_LOOKUP_VIEWS_MAX 64                  /* policies and choices of fields that are kept ready */
 #define TR_SQL_BYTES_MAX (1024 * 1024)          /* one statement */
 /* How far threads stand back (priority.h) behind those that answer requests over HTTP. A SQL
- * worker's own, 10, is behind both (query-worker/main.c). */
+ * worker's own, 10, is behind both (query-worker/main.c); 15 when its statement takes long. */
 #define TR_NICE_COMPUTE 5 /* jobs: exports, ingests, segments, compactions */
 #define TR_NICE_SESSION 5 /* a session of SQL: it passes on what its client can take */
 /* Of one sandbox. */

@@ -73,6 +73,9 @@ struct tr_query_session {
     uint32_t deadline_s;
     _Atomic int64_t deadline_us; /* of the command; 0: none was sent */
     bool is_lost;                /* taken, and killed by the pool: its place is somebody else's */
+    int64_t cpu_us;              /* what it had used when the command was sent */
+    int64_t look_us;             /* when to look whether that has become much */
+    bool is_slowed;              /* it has: the worker stands back, and is used once */
     bool is_over;                /* it has ended by itself, with its last answer */
     char statement[64];          /* the id of the command under way; "": none was given */
     tr_buf read; /* answers, from `at` on not looked at yet */

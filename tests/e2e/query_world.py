@@ -90,6 +90,19 @@ class Shop:
         return None
 
 
+def children(parent):
+    """Processes that it has started and that are still there."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue    # it has ended
+        if int(fields[1]) == parent and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
 def busiest_child(parent, ticks=0):
     """The child process that has used most of the processor, at least so much; None: there is none."""
     found = {}

@@ -3,6 +3,7 @@
 
 Times are compared with times of the same run on the same machine, never with numbers from elsewhere.
 """
+import pathlib
 import statistics
 import threading
 import time
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 
 import export_world
+from query_world import busiest_child, children
 
 WORK = "SELECT count(*) FROM range(3000000) t(i) WHERE hash(i) % 7 = 3"
 RUNAWAY = "SELECT count(*) FROM range(1000000000000) t(i) WHERE hash(i) % 7 = 3"
@@ -115,3 +117,30 @@ def test_a_runaway_is_stopped_at_its_limit_while_lookups_go_on(site):
           f"p99 {p99[0] * 1e3:.2f} -> {p99[1] * 1e3:.2f} ms, {len(quiet)} -> {len(busy)}")
     # Twice, and the grain of a scheduler's turns: other programs run on a machine that tests run on.
     assert p99[1] < 2 * p99[0] + 0.02
+
+
+def nice_of(process):
+    """Of each thread of a process."""
+    found = set()
+    for stat in pathlib.Path(f"/proc/{process}/task").glob("*/stat"):
+        found.add(int(stat.read_text().rpartition(")")[2].split()[16]))
+    return found
+
+
+def test_what_takes_long_stands_back_and_its_worker_is_not_used_again(patient_site):
+    server = patient_site.server.process.pid
+    with psycopg.connect(**patient_site.how, autocommit=True) as db:
+        db.execute("SELECT 1")
+        assert {0, 5} <= nice_of(server)    # who answers over HTTP; jobs and sessions
+        running = threading.Thread(target=lambda: pytest.raises(psycopg.errors.QueryCanceled, db.execute, RUNAWAY))
+        running.start()
+        worker = export_world.until("it runs", lambda: busiest_child(server, ticks=10))
+        assert nice_of(worker) == {10}
+        export_world.until("it stands back", lambda: nice_of(worker) == {15})
+        with psycopg.connect(**patient_site.how, autocommit=True) as other:
+            other.execute("SELECT 1")
+            assert any(nice_of(child) == {10} for child in children(server) if child != worker)
+        db.cancel()
+        running.join()
+        assert db.execute("SELECT count(*) FROM range(30000000) t(i) WHERE hash(i) % 7 = 3").fetchone()
+        export_world.until("no worker that stood back is kept", lambda: all(nice_of(child) == {10} for child in children(server)))
