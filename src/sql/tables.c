@@ -144,7 +144,9 @@ tr_code tr_tables_named(tr_catalog *catalog, const tr_tenant *tenant, tr_str sql
     json_t *list = NULL, *row, *ids = json_array();
     tr_code code = ids == NULL ? no_memory(err) : list_datasets(catalog, tenant, &list, err);
     json_array_foreach (list, i, row)
-        if (code == TR_OK && occurs(sql, tr_json_text(row, "table", "")) &&
+        if (code == TR_OK &&
+            (occurs(sql, tr_json_text(row, "table", "")) ||
+             occurs(sql, tr_json_text(row, "dataset", ""))) &&
             json_array_append(ids, json_object_get(row, "dataset")) != 0)
             code = no_memory(err);
     json_decref(list);
@@ -170,10 +172,10 @@ static tr_code tell_names(const json_t *list, tr_err *err)
                    names[0] != '\0' ? names : "no datasets");
 }
 
-static tr_code add_table(files *f, json_t *tables, const json_t *row, bool may_be_empty,
-                         tr_err *err)
+/* name  its own, or its dataset's id */
+static tr_code add_table(files *f, json_t *tables, const json_t *row, const char *name,
+                         bool may_be_empty, tr_err *err)
 {
-    const char *name = tr_json_text(row, "table", "");
     tr_code code = find_files(f, tr_json_text(row, "dataset", ""), err);
     if (code == TR_OK && json_array_size(f->paths) == 0 && !may_be_empty)
         code = TR_FAIL(err, TR_NOT_FOUND, "table %s has no rows yet", name);
@@ -250,7 +252,8 @@ static tr_code add_snapshot(const files *f, const tr_tables_wanted *wanted, cons
     if (!tr_snapshot_name(name, &table, &what))
         return TR_OK;
     json_array_foreach (list, i, row)
-        if (tr_str_equal_folded(table, tr_str_of(tr_json_text(row, "table", ""))))
+        if (tr_str_equal_folded(table, tr_str_of(tr_json_text(row, "table", ""))) ||
+            tr_str_is(table, tr_json_text(row, "dataset", "")))
             dataset = tr_json_text(row, "dataset", "");
     if (tr_str_is(what, "exists")) {
         TR_TRY(tr_snapshot_exists(dataset != NULL, &made, err));
@@ -309,9 +312,11 @@ static tr_code find_once(void *ctx, tr_err *err)
         s->tables == NULL ? no_memory(err) : list_datasets(s->catalog, s->tenant, &list, err);
     json_array_foreach (list, i, row) {
         files f = {.catalog = s->catalog, .lake = s->lake, .tenant = s->tenant};
-        if (code == TR_OK &&
-            (s->wanted->is_all || occurs(s->wanted->sql, tr_json_text(row, "table", ""))))
-            code = add_table(&f, s->tables, row, s->wanted->may_be_empty, err);
+        const char *name = tr_json_text(row, "table", ""), *id = tr_json_text(row, "dataset", "");
+        if (code == TR_OK && (s->wanted->is_all || occurs(s->wanted->sql, name)))
+            code = add_table(&f, s->tables, row, name, s->wanted->may_be_empty, err);
+        if (code == TR_OK && occurs(s->wanted->sql, id))
+            code = add_table(&f, s->tables, row, id, s->wanted->may_be_empty, err);
     }
     if (code == TR_OK) {
         const files f = {.catalog = s->catalog, .lake = s->lake, .tenant = s->tenant};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tables.h - the datasets of a tenant as SQL tables: their names and their Parquet files.
  *
- * A table is named by its dataset's tag "adobe/pqs/table" and holds the files of its finished
- * batches.
+ * A table is named by its dataset's tag "adobe/pqs/table", or by the dataset's id, and holds the
+ * files of its finished batches.
  */
 #ifndef TR_SQL_TABLES_H
 #define TR_SQL_TABLES_H

@@ -140,6 +140,45 @@ static tr_code show_all(const tr_plan_session *session, tr_arena *arena, tr_plan
     return code;
 }
 
+/* SHOW of what Query Service has and of what there is little or nothing here. */
+typedef struct known_list {
+    const char *first, *second; /* words behind SHOW; second NULL: any, or none */
+    const char *sql;            /* NULL: refused */
+    const char *why;
+} known_list;
+
+static const known_list lists[] = {
+    {"views", NULL,
+     "SELECT NULL::VARCHAR AS name, NULL::VARCHAR AS \"dataSetId\", NULL::VARCHAR AS \"dataSet\","
+     " NULL::VARCHAR AS description, NULL::VARCHAR AS resolved WHERE false", NULL},
+    {"databases", NULL, "SELECT 'all' AS name", NULL},
+    {"schemas", NULL, "SELECT 'public' AS name", NULL},
+    {"primary", "keys",
+     "SELECT NULL::VARCHAR AS \"tableName\", NULL::VARCHAR AS \"columnName\", NULL::VARCHAR AS"
+     " datatype, NULL::VARCHAR AS namespace WHERE false", NULL},
+    {"foreign", "keys",
+     "SELECT NULL::VARCHAR AS \"tableName\", NULL::VARCHAR AS \"columnName\", NULL::VARCHAR AS"
+     " datatype, NULL::VARCHAR AS \"referencedTableName\", NULL::VARCHAR AS"
+     " \"referencedColumnName\", NULL::VARCHAR AS namespace WHERE false", NULL},
+    {"identities", NULL, NULL,
+     "SHOW IDENTITIES is not there: GET /data/foundation/schemaregistry/tenant/descriptors lists "
+     "the fields that are identities"},
+    {"datagroups", NULL, NULL,
+     "SHOW DATAGROUPS is not there: all tables are in one database, all, and SHOW TABLES lists "
+     "them"},
+    {"statistics", NULL, NULL,
+     "SHOW STATISTICS is not there: none are kept, the engine reads those of the files"},
+};
+
+static const known_list *find_list(const tr_tokens *tokens)
+{
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        if (tr_token_is(tokens, 1, lists[i].first) &&
+            (lists[i].second == NULL || tr_token_is(tokens, 2, lists[i].second)))
+            return lists + i;
+    return NULL;
+}
+
 static tr_code show(const tr_tokens *tokens, const tr_plan_session *session, tr_arena *arena,
                     tr_plan *plan, const char **state, tr_err *err)
 {
@@ -151,6 +190,13 @@ static tr_code show(const tr_tokens *tokens, const tr_plan_session *session, tr_
     }
     if (tr_token_is(tokens, 1, "all") && tokens->count == 2)
         return show_all(session, arena, plan, err);
+    const known_list *list = find_list(tokens);
+    if (list != NULL && list->sql == NULL)
+        return refuse(state, "0A000", err, list->why);
+    if (list != NULL && tokens->count == (list->second == NULL ? 2 : 3)) {
+        plan->sql = tr_str_of(list->sql);
+        return TR_OK;
+    }
     const char *value = find_setting(tokens, session);
     if (value == NULL) {
         *state = "42704";
@@ -210,6 +256,38 @@ static tr_code copy(tr_str sql, const tr_tokens *tokens, tr_str *query, tr_plan 
 
 /* --------------------------------------------------------------------------------------------- */
 
+typedef struct reason {
+    const char *first, *second; /* second NULL: any */
+    const char *why;
+} reason;
+
+/* What Query Service has and is not there, and what there is instead. */
+#define VIEWS "views are not there: CREATE TABLE ... AS keeps the rows of a query"
+#define PLACES "databases and schemas are not made here: there is one of each, all and public"
+#define SAMPLES "statistics and samples are not kept: the engine reads those of the files"
+#define ROWS                                                                                     \
+    "rows are only added: POST /data/core/ups/system/jobs takes those of a dataset, a batch or " \
+    "a person back"
+static const reason reasons[] = {
+    {"create", "view", VIEWS},
+    {"create", "or", VIEWS},
+    {"create", "materialized", VIEWS},
+    {"drop", "view", VIEWS},
+    {"create", "database", PLACES},
+    {"create", "schema", PLACES},
+    {"drop", "database", PLACES},
+    {"drop", "schema", PLACES},
+    {"analyze", NULL, SAMPLES},
+    {"drop", "tablesample", SAMPLES},
+    {"alter", NULL,
+     "a table's columns and identities are its schema's, which /data/foundation/schemaregistry "
+     "changes"},
+    {"update", NULL, ROWS},
+    {"delete", NULL, ROWS},
+    {"merge", NULL, ROWS},
+    {"truncate", NULL, ROWS},
+};
+
 static tr_code unsupported(const tr_tokens *tokens, const char **state, tr_err *err)
 {
     static const char *const writing[] = {"create", "insert", "drop",  "alter", "update",
@@ -217,6 +295,10 @@ static tr_code unsupported(const tr_tokens *tokens, const char **state, tr_err *
     static const char *const later[] = {"lock", "listen", "do", "call", NULL};
     const tr_str word = tokens->at[0].text;
     *state = "0A000";
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (tr_token_is(tokens, 0, reasons[i].first) &&
+            (reasons[i].second == NULL || tr_token_is(tokens, 1, reasons[i].second)))
+            return TR_FAIL(err, TR_INVALID, "%.*s: %s", TR_STR_ARG(word), reasons[i].why);
     if (tr_word_is_one_of(tokens, 0, writing))
         return TR_FAIL(err, TR_INVALID,
                        "%.*s is not there: CREATE TABLE ... AS, INSERT INTO ... SELECT and DROP "

@@ -188,6 +188,39 @@ def test_limit_0_is_no_limit_as_in_aep_but_for_bi_tools(world, db):
         assert tool.execute("SELECT i FROM range(7) t(i) LIMIT 0").fetchall() == []
 
 
+def test_a_table_is_named_by_its_dataset_s_id_too(world, db):
+    count = db.execute("SELECT count(*) FROM crm").fetchone()
+    assert db.execute(f'SELECT count(*) FROM "{world.crm}"').fetchone() == count
+    assert db.execute(f"SELECT (SELECT count(*) FROM `{world.crm}` a) - count(*) FROM crm").fetchone() == (0,)
+    assert db.execute(f'SELECT count(*) FROM "{world.crm}" SNAPSHOT SINCE HEAD').fetchone() == count
+    assert db.execute(f"SELECT table_exists('{world.crm}'), table_exists('crm'), table_exists('nobody')").fetchone() == (
+        True, True, False)
+
+
+@pytest.mark.parametrize("sql, columns, rows", [
+    ("SHOW VIEWS", ["name", "dataSetId", "dataSet", "description", "resolved"], []),
+    ("SHOW PRIMARY KEYS", ["tableName", "columnName", "datatype", "namespace"], []),
+    ("SHOW FOREIGN KEYS", ["tableName", "columnName", "datatype", "referencedTableName", "referencedColumnName", "namespace"], []),
+    ("SHOW DATABASES", ["name"], [("all",)]), ("SHOW SCHEMAS", ["name"], [("public",)])])
+def test_show_of_what_there_is_none_of(db, sql, columns, rows):
+    found = db.execute(sql)
+    assert [column.name for column in found.description] == columns and found.fetchall() == rows
+    assert found.statusmessage == "SHOW"
+
+
+@pytest.mark.parametrize("sql, words", [
+    ("SHOW IDENTITIES", "descriptors"), ("SHOW DATAGROUPS FOR 'crm'", "SHOW TABLES"), ("SHOW STATISTICS", "none are kept"),
+    ("CREATE VIEW v AS SELECT 1", "CREATE TABLE"), ("CREATE OR REPLACE VIEW v AS SELECT 1", "CREATE TABLE"),
+    ("DROP VIEW IF EXISTS v", "views"), ("CREATE DATABASE d", "one of each"), ("DROP SCHEMA d.s CASCADE", "one of each"),
+    ("ALTER TABLE crm ADD COLUMN a bigint", "schemaregistry"), ("ANALYZE TABLE crm COMPUTE STATISTICS", "not kept"),
+    ("DROP TABLESAMPLE x", "not kept"), ("UPDATE crm SET a = 1", "system/jobs"), ("DELETE FROM crm", "system/jobs"),
+    ("TRUNCATE crm", "system/jobs"), ("MERGE INTO crm USING x ON 1 = 1", "system/jobs"),
+    ("COPY (SELECT 1) TO '%scratch_space%/x' WITH FORMAT 'csv'", "STDOUT")])
+def test_what_query_service_has_and_this_server_has_not_is_refused_with_what_there_is(db, sql, words):
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match=words):
+        db.execute(sql)
+
+
 def test_settings_are_remembered_and_told(world, db):
     db.execute("SET application_name = 'tool'")
     assert db.info.parameter_status("application_name") == "tool"
