@@ -8,21 +8,39 @@
  * An event's own arrays keep their levels, moved by one repetition and by the levels above them. A missing value's
  * level says how many of the objects above it are present; in memory nobody knows that of a run (column.h),
  * so it is worked out first: an object is present when a unit in it is.
+ *
+ * Settled events (store/settle.h) of profiles that follow each other are rows that follow each other: SPANS, which are
+ * copied as they are. Leaves that are in no array of the event have the same entries, and share what says where
+ * profiles begin.
  */
 #include "merge/merge_internal.h"
 
 #include <string.h>
+
+/* Events whose rows follow each other in a slice, and their entries in the output. */
+typedef struct span {
+    uint32_t event; /* the first one's number among those of the groups */
+    uint32_t entry; /* of it, in a leaf that is in no array of the event */
+    uint32_t slice, row;
+    uint32_t count;
+} span;
 
 typedef struct nester {
     tr_gather gather;        /* of event rows; its groups are not used */
     const tr_groups *groups; /* events by profile */
     const tr_type *unit;     /* timeSeriesEvents */
     const tr_type *element;
-    uint32_t *slice_of;      /* per picked event */
-    uint32_t *row_of;        /* its row in the slice */
-    uint32_t *place;         /* per event row number: its place among the picked, or UINT32_MAX */
     uint32_t event_count;
+    span *spans;
+    uint32_t span_count;
+    uint32_t *absent;        /* entries of profiles without an event */
+    uint32_t absent_count;
     uint8_t **level;         /* per type id: objects' levels per picked event; NULL: always the element's */
+    struct {                 /* of leaves in no array of the event */
+        uint32_t entries;
+        uint8_t *rep;
+        uint32_t *row_start;
+    } flat;
 } nester;
 
 /* The object that a leaf's own unit (within the event) stands in. */
@@ -35,26 +53,60 @@ static const tr_type *anchor_of(const nester *n, const tr_leaf *leaf)
     return inner->parent;
 }
 
-static tr_code find_places(nester *n, tr_arena *arena, tr_err *err)
+static tr_code make_spans(nester *n, tr_arena *arena, tr_err *err)
+{
+    const size_t groups = n->groups->count;
+    n->event_count = n->groups->start[groups] - n->groups->start[0];
+    n->spans = tr_arena_alloc(arena, (size_t)n->event_count * sizeof *n->spans);
+    n->absent = tr_arena_alloc(arena, groups * sizeof *n->absent);
+    n->flat.row_start = tr_arena_alloc(arena, (groups + 1) * sizeof *n->flat.row_start);
+    n->flat.rep = tr_arena_alloc(arena, n->event_count + groups);
+    if (n->spans == NULL || n->absent == NULL || n->flat.row_start == NULL || n->flat.rep == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", n->event_count);
+    return (uint64_t)n->event_count + groups < UINT32_MAX
+               ? TR_OK
+               : TR_FAIL(err, TR_LIMIT, "a partition has more than 2^32 event entries in a column");
+}
+
+/* The spans of some rows that are the next events. */
+static void add_rows(nester *n, const uint32_t *numbers, uint32_t count, uint32_t event, uint32_t entry)
 {
     const tr_rows *rows = n->gather.rows;
-    const uint32_t from = n->groups->start[0];
-    uint32_t slice = 0; /* of the event before */
-    n->event_count = n->groups->start[n->groups->count] - from;
-    n->slice_of = tr_arena_alloc(arena, (size_t)n->event_count * sizeof *n->slice_of);
-    n->row_of = tr_arena_alloc(arena, (size_t)n->event_count * sizeof *n->row_of);
-    n->place = tr_arena_alloc(arena, (size_t)rows->end * sizeof *n->place);
-    if (n->slice_of == NULL || n->row_of == NULL || n->place == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", n->event_count);
-    memset(n->place, 0xff, (size_t)rows->end * sizeof *n->place);
-    for (uint32_t i = 0; i < n->event_count; i++) {
-        const uint32_t number = n->groups->rows[from + i];
-        if (number - rows->slices[slice].base >= rows->slices[slice].rows)
-            slice = tr_rows_slice(rows, number);
-        n->slice_of[i] = slice;
-        n->row_of[i] = number - rows->slices[n->slice_of[i]].base;
-        n->place[number] = i;
+    span *last = n->span_count == 0 ? NULL : &n->spans[n->span_count - 1];
+    uint32_t next = last == NULL ? 0 : rows->slices[last->slice].base + last->row + last->count;
+    for (uint32_t i = 0; i < count; i++, next++) {
+        const tr_slice *slice = last == NULL ? NULL : &rows->slices[last->slice];
+        const bool is_within = slice != NULL && numbers[i] - slice->base < slice->rows;
+        if (is_within && numbers[i] == next && entry + i == last->entry + last->count) {
+            last->count++;
+            continue;
+        }
+        const uint32_t s = is_within ? last->slice : tr_rows_slice(rows, numbers[i]);
+        last = &n->spans[n->span_count++];
+        *last = (span){.event = event + i, .entry = entry + i, .slice = s, .row = numbers[i] - rows->slices[s].base,
+                       .count = 1};
+        next = numbers[i];
     }
+}
+
+static tr_code find_spans(nester *n, tr_arena *arena, tr_err *err)
+{
+    const tr_groups *groups = n->groups;
+    uint32_t entry = 0, event = 0;
+    TR_TRY(make_spans(n, arena, err));
+    memset(n->flat.rep, 1, (size_t)n->event_count + groups->count);
+    for (uint32_t g = 0; g < groups->count; g++) {
+        const uint32_t count = groups->start[g + 1] - groups->start[g];
+        n->flat.row_start[g] = entry;
+        n->flat.rep[entry] = 0;
+        if (count == 0)
+            n->absent[n->absent_count++] = entry++;
+        else
+            add_rows(n, groups->rows + groups->start[g], count, event, entry);
+        entry += count;
+        event += count;
+    }
+    n->flat.row_start[groups->count] = n->flat.entries = entry;
     return TR_OK;
 }
 
@@ -67,23 +119,42 @@ static tr_code level_of(nester *n, const tr_type *object, tr_arena *arena, uint8
     return *out != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", n->event_count);
 }
 
+/* A leaf's column of every slice. */
+typedef struct parts {
+    tr_column *columns;
+    bool *is_there;
+} parts;
+
+static tr_code read_parts(const nester *n, uint32_t leaf, tr_arena *arena, parts *out, tr_err *err)
+{
+    const tr_rows *rows = n->gather.rows;
+    const tr_shape *shape = n->gather.shape;
+    out->columns = tr_arena_array(arena, rows->slice_count, sizeof *out->columns);
+    out->is_there = tr_arena_array(arena, rows->slice_count, sizeof *out->is_there);
+    if (out->columns == NULL || out->is_there == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u row groups", rows->slice_count);
+    for (uint32_t s = 0; s < rows->slice_count; s++) {
+        TR_TRY(tr_gather_read(&n->gather, &rows->slices[s], leaf, arena, &out->columns[s], &out->is_there[s], err));
+        if (!out->is_there[s])
+            out->columns[s].values.storage = tr_kind_storage(shape->leaves[leaf].kind);
+    }
+    return TR_OK;
+}
+
 /* Marks the object that a unit stands in as present (1) where the unit is. */
 static tr_code mark(nester *n, uint32_t leaf, const tr_type *anchor, tr_arena *arena, tr_arena *scratch,
                     tr_err *err)
 {
     uint8_t *level;
-    const tr_rows *rows = n->gather.rows;
+    parts of;
     TR_TRY(level_of(n, anchor, arena, &level, err));
-    for (uint32_t s = 0; s < rows->slice_count; s++) {
-        tr_column column;
-        bool is_there;
-        TR_TRY(tr_gather_read(&n->gather, &rows->slices[s], leaf, scratch, &column, &is_there, err));
-        for (uint32_t i = 0; is_there && i < rows->slices[s].rows; i++) {
-            const uint32_t place = n->place[rows->slices[s].base + i];
-            if (place != UINT32_MAX)
-                level[place] |= column.row_start == NULL ? column.codes[i] != 0
-                                                         : column.def[column.row_start[i]] != 0;
-        }
+    TR_TRY(read_parts(n, leaf, scratch, &of, err));
+    for (uint32_t p = 0; p < n->span_count; p++) {
+        const span *own = &n->spans[p];
+        const tr_column *column = &of.columns[own->slice];
+        for (uint32_t i = 0; of.is_there[own->slice] && i < own->count; i++)
+            level[own->event + i] |= column->row_start == NULL ? column->codes[own->row + i] != 0
+                                                               : column->def[column->row_start[own->row + i]] != 0;
     }
     return TR_OK;
 }
@@ -150,8 +221,7 @@ static tr_code find_levels(nester *n, const tr_unit *unit, const bool *wanted, t
 
 typedef struct leaf_out {
     const nester *n;
-    tr_column *parts;
-    bool *is_there;
+    parts parts;
     tr_united united;
     uint8_t anchor_def;
     const uint8_t *level; /* NULL: anchor_def */
@@ -160,17 +230,82 @@ typedef struct leaf_out {
     uint32_t count;
 } leaf_out;
 
-static void add_event(leaf_out *out, uint32_t event, bool is_first)
+static bool is_flat(const leaf_out *out)
 {
-    const uint32_t s = out->n->slice_of[event], row = out->n->row_of[event];
-    const tr_column *column = &out->parts[s];
+    for (uint32_t s = 0; s < out->n->gather.rows->slice_count; s++)
+        if (out->parts.is_there[s] && out->parts.columns[s].row_start != NULL)
+            return false;
+    return true;
+}
+
+static tr_code make_entries(leaf_out *out, uint64_t entries, bool has_own_rows, tr_arena *arena, tr_err *err)
+{
+    if (entries >= UINT32_MAX)
+        return TR_FAIL(err, TR_LIMIT, "a partition has more than 2^32 event entries in a column");
+    out->codes = tr_arena_alloc(arena, entries * sizeof *out->codes);
+    out->def = tr_arena_alloc(arena, entries);
+    out->rep = has_own_rows ? tr_arena_alloc(arena, entries) : out->n->flat.rep;
+    out->row_start = has_own_rows ? tr_arena_alloc(arena, ((size_t)out->n->groups->count + 1) * sizeof *out->row_start)
+                                  : out->n->flat.row_start;
+    if (out->codes == NULL || out->def == NULL || out->rep == NULL || out->row_start == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %llu entries", (unsigned long long)entries);
+    return TR_OK;
+}
+
+/* ---- a leaf that is in no array of the event */
+
+static void copy_codes(const leaf_out *out, const span *own)
+{
+    const uint32_t *remap = out->united.remap[own->slice], shift = out->united.shift[own->slice];
+    const uint32_t *from = out->parts.columns[own->slice].codes + own->row, count = own->count;
+    uint32_t *to = out->codes + own->entry;
+    for (uint32_t i = 0; remap != NULL && i < count; i++)
+        to[i] = remap[from[i]];
+    if (remap == NULL && shift == 0)
+        memcpy(to, from, count * sizeof *to);
+    for (uint32_t i = 0; remap == NULL && shift != 0 && i < count; i++)
+        to[i] = from[i] == 0 ? 0 : from[i] + shift;
+}
+
+static tr_code nest_flat(leaf_out *out, tr_arena *arena, tr_err *err)
+{
+    const nester *n = out->n;
+    TR_TRY(make_entries(out, n->flat.entries, false, arena, err));
+    for (uint32_t p = 0; p < n->span_count; p++) {
+        const span *own = &n->spans[p];
+        const uint32_t *codes = out->codes + own->entry;
+        const uint8_t there = (uint8_t)(out->anchor_def + 1), absent = out->anchor_def;
+        uint8_t *def = out->def + own->entry;
+        if (out->parts.is_there[own->slice])
+            copy_codes(out, own);
+        else
+            memset(out->codes + own->entry, 0, own->count * sizeof *codes);
+        for (uint32_t i = 0; out->level == NULL && i < own->count; i++)
+            def[i] = codes[i] == 0 ? absent : there;
+        for (uint32_t i = 0; out->level != NULL && i < own->count; i++)
+            def[i] = codes[i] == 0 ? out->level[own->event + i] : there;
+    }
+    for (uint32_t i = 0; i < n->absent_count; i++) {
+        out->codes[n->absent[i]] = 0;
+        out->def[n->absent[i]] = 0;
+    }
+    out->count = n->flat.entries;
+    return TR_OK;
+}
+
+/* ---- a leaf that is in some */
+
+/* Entries of the next event, which is in a row of a slice. */
+static void add_event(leaf_out *out, uint32_t event, uint32_t s, uint32_t row, bool is_first)
+{
+    const tr_column *column = &out->parts.columns[s];
     const uint8_t absent = out->level == NULL ? out->anchor_def : out->level[event];
-    const bool is_flat = !out->is_there[s] || column->row_start == NULL;
-    const uint32_t first = is_flat ? row : column->row_start[row];
-    const uint32_t last = is_flat ? row + 1 : column->row_start[row + 1];
+    const bool is_there = out->parts.is_there[s], is_one = !is_there || column->row_start == NULL;
+    const uint32_t first = is_one ? row : column->row_start[row];
+    const uint32_t last = is_one ? row + 1 : column->row_start[row + 1];
     for (uint32_t e = first; e < last; e++) {
-        const uint32_t code = out->is_there[s] ? tr_united_code(&out->united, s, column->codes[e]) : 0;
-        const uint8_t own = is_flat ? code != 0 : column->def[e];
+        const uint32_t code = is_there ? tr_united_code(&out->united, s, column->codes[e]) : 0;
+        const uint8_t own = is_one ? code != 0 : column->def[e];
         out->codes[out->count] = code;
         out->def[out->count] = own == 0 ? absent : (uint8_t)(out->anchor_def + own);
         out->rep[out->count++] = e == first ? !is_first : (uint8_t)(column->rep[e] + 1);
@@ -179,81 +314,46 @@ static void add_event(leaf_out *out, uint32_t event, bool is_first)
 
 static uint64_t count_entries(const leaf_out *out)
 {
-    uint64_t entries = out->n->groups->count;
-    for (uint32_t event = 0; event < out->n->event_count; event++) {
-        const uint32_t s = out->n->slice_of[event], row = out->n->row_of[event];
-        const uint32_t *start = out->is_there[s] ? out->parts[s].row_start : NULL;
-        entries += start == NULL ? 1 : start[row + 1] - start[row];
+    const nester *n = out->n;
+    uint64_t entries = n->absent_count;
+    for (uint32_t p = 0; p < n->span_count; p++) {
+        const span *own = &n->spans[p];
+        const uint32_t *start = out->parts.is_there[own->slice] ? out->parts.columns[own->slice].row_start : NULL;
+        entries += start == NULL ? own->count : start[own->row + own->count] - start[own->row];
     }
     return entries;
 }
 
-/* The same for a leaf that is in no array of the event. */
-static void add_flat_event(leaf_out *out, uint32_t event, bool is_first)
+static tr_code nest_arrays(leaf_out *out, tr_arena *arena, tr_err *err)
 {
-    const uint32_t s = out->n->slice_of[event];
-    const uint32_t code = out->is_there[s] ? out->parts[s].codes[out->n->row_of[event]] : 0;
-    const uint8_t absent = out->level == NULL ? out->anchor_def : out->level[event];
-    out->codes[out->count] = tr_united_code(&out->united, s, code);
-    out->def[out->count] = code == 0 ? absent : (uint8_t)(out->anchor_def + 1);
-    out->rep[out->count++] = !is_first;
-}
-
-static bool is_flat(const leaf_out *out)
-{
-    for (uint32_t s = 0; s < out->n->gather.rows->slice_count; s++)
-        if (out->is_there[s] && out->parts[s].row_start != NULL)
-            return false;
-    return true;
-}
-
-static tr_code read_parts(leaf_out *out, uint32_t leaf, tr_arena *arena, tr_err *err)
-{
-    const tr_rows *rows = out->n->gather.rows;
-    const tr_shape *shape = out->n->gather.shape;
-    out->parts = tr_arena_array(arena, rows->slice_count, sizeof *out->parts);
-    out->is_there = tr_arena_array(arena, rows->slice_count, sizeof *out->is_there);
-    if (out->parts == NULL || out->is_there == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %u row groups", rows->slice_count);
-    for (uint32_t s = 0; s < rows->slice_count; s++) {
-        TR_TRY(tr_gather_read(&out->n->gather, &rows->slices[s], leaf, arena, &out->parts[s],
-                              &out->is_there[s], err));
-        if (!out->is_there[s])
-            out->parts[s].values.storage = tr_kind_storage(shape->leaves[leaf].kind);
+    const nester *n = out->n;
+    const tr_groups *groups = n->groups;
+    const span *own = n->spans;
+    TR_TRY(make_entries(out, count_entries(out), true, arena, err));
+    for (uint32_t g = 0, event = 0; g < groups->count; g++) {
+        const uint32_t first = event, end = event + (groups->start[g + 1] - groups->start[g]);
+        out->row_start[g] = out->count;
+        for (; event < end; event++) {
+            own += event - own->event == own->count;
+            add_event(out, event, own->slice, own->row + (event - own->event), event == first);
+        }
+        if (first == end) {
+            out->codes[out->count] = 0;
+            out->def[out->count] = 0;
+            out->rep[out->count++] = 0;
+        }
     }
-    return tr_unite(out->parts, rows->slice_count, false, arena, &out->united, err);
+    out->row_start[groups->count] = out->count;
+    return TR_OK;
 }
 
 static tr_code nest_leaf(const nester *n, uint32_t leaf, tr_arena *arena, tr_gather_put put, void *ctx, tr_err *err)
 {
     const tr_type *anchor = anchor_of(n, &n->gather.shape->leaves[leaf]);
     leaf_out out = {.n = n, .anchor_def = tr_type_def(n->unit, anchor), .level = n->level[anchor->id]};
-    TR_TRY(read_parts(&out, leaf, arena, err));
-    const uint64_t entries = count_entries(&out);
-    if (entries >= UINT32_MAX)
-        return TR_FAIL(err, TR_LIMIT, "a partition has more than 2^32 event entries in a column");
-    out.codes = tr_arena_alloc(arena, entries * sizeof *out.codes);
-    out.def = tr_arena_alloc(arena, entries);
-    out.rep = tr_arena_alloc(arena, entries);
-    out.row_start = tr_arena_alloc(arena, ((size_t)n->groups->count + 1) * sizeof *out.row_start);
-    if (out.codes == NULL || out.def == NULL || out.rep == NULL || out.row_start == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a column of %llu entries", (unsigned long long)entries);
-    uint32_t event = 0;
-    const bool is_flat_leaf = is_flat(&out);
-    for (uint32_t g = 0; g < n->groups->count; g++) {
-        const uint32_t events = n->groups->start[g + 1] - n->groups->start[g];
-        out.row_start[g] = out.count;
-        for (uint32_t i = 0; i < events && is_flat_leaf; i++)
-            add_flat_event(&out, event++, i == 0);
-        for (uint32_t i = 0; i < events && !is_flat_leaf; i++)
-            add_event(&out, event++, i == 0);
-        if (events == 0) {
-            out.codes[out.count] = 0;
-            out.def[out.count] = 0;
-            out.rep[out.count++] = 0;
-        }
-    }
-    out.row_start[n->groups->count] = out.count;
+    TR_TRY(read_parts(n, leaf, arena, &out.parts, err));
+    TR_TRY(tr_unite(out.parts.columns, n->gather.rows->slice_count, false, arena, &out.united, err));
+    TR_TRY(is_flat(&out) ? nest_flat(&out, arena, err) : nest_arrays(&out, arena, err));
     const tr_column column = {.leaf = &n->gather.shape->leaves[leaf], .rows = n->groups->count,
                               .entries = out.count, .codes = out.codes, .def = out.def, .rep = out.rep,
                               .row_start = out.row_start, .values = out.united.values};
@@ -270,7 +370,7 @@ tr_code tr_merge_nest_events(const tr_merge_work *work, const tr_merge_nest *as,
     if (groups->start[groups->count] == groups->start[0])
         return TR_OK;
     tr_arena_reset(arena);
-    TR_TRY(find_places(&n, arena, err));
+    TR_TRY(find_spans(&n, arena, err));
     TR_TRY(find_levels(&n, unit, as->wanted, arena, scratch, err));
     for (uint32_t i = 0; i < unit->leaf_count; i++) {
         if (as->wanted != NULL && !as->wanted[unit->first_leaf + i])

@@ -155,6 +155,7 @@ typedef struct keeping {
     tr_merge_work *work;
     bool is_membership; /* of segments: the records', then the server's own, or these alone */
     bool is_keys_only;  /* of identityMap: namespaces alone */
+    bool is_events;     /* timeSeriesEvents */
     const tr_unit *unit;
     uint32_t marks_run; /* gather.h */
     tr_arena *arena;    /* the caller's */
@@ -168,7 +169,7 @@ static tr_code keep_column(void *ctx, uint32_t leaf, const tr_column *column, tr
     k->columns[leaf - k->unit->first_leaf] = *column;
     tr_arena *scratch = k->work->memory->scratch;
     const tr_kind kind = k->unit->type->kind;
-    if (tr_kind_is_scalar(kind) || kind == TR_KIND_MAP) /* a map's keys are in the unit's arena */
+    if (kind != TR_KIND_ARRAY || k->is_events) /* a map's keys, and where events begin, are in the unit's arena */
         tr_arena_adopt(k->arena, &scratch[0]);
     if (!tr_kind_is_scalar(kind))
         tr_arena_adopt(k->arena, &scratch[1]);
@@ -332,6 +333,7 @@ tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wante
     const keeping k = {.view = view,
                        .work = view->work,
                        .unit = &view->work->plan->spec.probe->units[unit],
+                       .is_events = unit == view->work->plan->probe.events_unit,
                        .arena = arena,
                        .columns = columns};
     begin_columns(&k);
