@@ -155,6 +155,7 @@ tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *gr
 {
     const tr_groups *records = &work->record_groups, *clusters = &work->cluster_groups;
     const bool with_events = has_event_only(work);
+    TR_TRY(tr_merge_rank(work, err));
     TR_TRY(find_clusters(work, err));
     if (!with_events && work->clusters.slice_count == 0) {
         *rows = work->records;

@@ -116,7 +116,7 @@ typedef struct tr_merge_work {
     tr_groups record_groups, event_groups; /* same count; event_groups only when events are read */
     tr_fold record_fold, event_fold; /* event_fold by tr_merge_weigh_events */
     tr_event_facts event_facts;      /* of events that were not settled, by tr_merge_fold_events */
-    bool has_event_fold, has_folded_events;
+    bool is_ranked, has_event_fold, has_folded_events;
     const bool *has_identities_of; /* of profiles that are only events: whose identities matter; NULL: all */
     bool is_lane_shared;         /* a profile has several rows of one record dataset */
     bool is_numbered;            /* record_groups are the memory's numbers: not to be written to */
@@ -178,7 +178,8 @@ TR_MUST_CHECK tr_code tr_merge_weigh_events(tr_merge_work *work, tr_err *err);
 /* Event versions folded, and every profile's events by timestamp, then _id, once somebody looks at events beyond
  * their keys. What is settled (store/settle.h) is as it has to be, and is not read. */
 TR_MUST_CHECK tr_code tr_merge_fold_events(tr_merge_work *work, tr_err *err);
-/* Orders every profile's rows by the policy and drops those that a newer one of the dataset replaces. */
+/* Orders every profile's rows by the policy and drops those that a newer one of the dataset replaces, once somebody
+ * looks at records beyond their keys. */
 TR_MUST_CHECK tr_code tr_merge_rank(tr_merge_work *work, tr_err *err);
 /* Drops profiles whose newest ingestion is not after the plan's, and those that are only events unless they are
  * asked for. */

@@ -103,6 +103,7 @@ tr_code tr_merge_work_origins(tr_merge_work *work, tr_arena *arena, tr_merge_ori
     const bool with_events = tr_merge_reads_events(plan);
     const int64_t *times = NULL;
     *out = (tr_merge_origins){0};
+    TR_TRY(tr_merge_rank(work, err));
     TR_TRY(list_datasets(plan, arena, out, err));
     if (with_events)
         TR_TRY(weigh_events(work, arena, &times, err));

@@ -98,8 +98,6 @@ static tr_code group_profiles(tr_merge_work *work, tr_merge_stats *stats, tr_err
     TR_TRY(tr_merge_walk(work, err));
     stats->profiles_seen = work->record_groups.count;
     stats->fragments = work->records.end - 1;
-    if (!plan->is_merged)
-        TR_TRY(tr_merge_rank(work, err));
     if (!plan->spec.keep_evaluates)
         TR_TRY(tr_merge_filter(work, err));
     stats->profiles_kept = work->record_groups.count;
@@ -115,6 +113,7 @@ static tr_code group_profiles(tr_merge_work *work, tr_merge_stats *stats, tr_err
 static tr_code write_partition(writing *w, tr_merge_work *work, tr_sink sink, tr_merge_stats *stats, tr_err *err)
 {
     const tr_merge_plan *plan = work->plan;
+    TR_TRY(tr_merge_rank(work, err));
     TR_TRY(tr_merge_system_rows(work, &w->out, err));
     if (plan->events_unit != UINT32_MAX) {
         TR_TRY(tr_merge_fold_events(work, err));

@@ -135,6 +135,9 @@ tr_code tr_merge_rank(tr_merge_work *work, tr_err *err)
 {
     ranker r = {.work = work};
     tr_groups *groups = &work->record_groups;
+    if (work->is_ranked || work->plan->is_merged) /* of a merged run there is one row each */
+        return TR_OK;
+    work->is_ranked = true;
     if (groups->count == 0) /* nobody's times need be read */
         return TR_OK;
     TR_TRY(make_ranker(work, &r, err));
@@ -177,6 +180,8 @@ static void keep_group(tr_groups *groups, uint32_t g, uint32_t to)
 /* Moves group g to place `to`, on every side that is read. */
 static void move_group(tr_merge_work *work, uint32_t g, uint32_t to)
 {
+    if (work->keys != NULL && g != to)
+        memcpy(work->keys[to], work->keys[g], sizeof *work->keys);
     keep_group(&work->record_groups, g, to);
     if (work->keys != NULL && to != g)
         memcpy(work->keys[to], work->keys[g], sizeof *work->keys);
@@ -236,6 +241,8 @@ tr_code tr_merge_filter(tr_merge_work *work, tr_err *err)
     if (!is_updated && !drops_event_only)
         return TR_OK;
     TR_TRY(own_groups(work, err));
+    if (is_updated)
+        TR_TRY(tr_merge_rank(work, err));
     if (is_updated && work->plan->is_merged) /* it was not ranked */
         TR_TRY(tr_rows_times(&work->records, TR_ROW_INGESTED, &work->memory->rows, &work->record_fold.ingested, err));
     if (is_updated && spec->with_event_only) {

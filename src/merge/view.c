@@ -127,6 +127,7 @@ tr_code tr_merge_member_rows(tr_merge_work *work, tr_rows *rows, tr_groups *grou
     const tr_groups *records = &work->record_groups, *members = &work->member_groups;
     const uint32_t count = records->count, shift = work->records.end - 1;
     tr_groups out = {.count = count};
+    TR_TRY(tr_merge_rank(work, err));
     TR_TRY(find_members(work, err));
     TR_TRY(tr_merge_join_rows(&work->records, &work->members, &work->memory->rows, rows, err));
     out.start = tr_arena_array(&work->memory->rows, (size_t)count + 1, sizeof *out.start);
@@ -323,6 +324,7 @@ static tr_code view_unit(const keeping *k, uint32_t unit, const bool *wanted, tr
     }
     if (unit == plan->probe.membership_unit && (plan->members.run_count > 0 || work->fresh.is_set))
         return gather_memberships(k, err);
+    TR_TRY(tr_merge_rank(work, err));
     return gather(k, &work->records, &work->record_groups, plan->probe.records, plan->records.lane,
                   err);
 }
