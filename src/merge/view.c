@@ -170,7 +170,7 @@ static tr_code keep_column(void *ctx, uint32_t leaf, const tr_column *column, tr
     k->columns[leaf - k->unit->first_leaf] = *column;
     tr_arena *scratch = k->work->memory->scratch;
     const tr_kind kind = k->unit->type->kind;
-    if (kind != TR_KIND_ARRAY || k->is_events) /* a map's keys, and where events begin, are in the unit's arena */
+    if (kind != TR_KIND_ARRAY || k->is_events) /* a map's keys, and where events begin */
         tr_arena_adopt(k->arena, &scratch[0]);
     if (!tr_kind_is_scalar(kind))
         tr_arena_adopt(k->arena, &scratch[1]);

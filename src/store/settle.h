@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* settle.h - a profile's events told apart and put in order.
  *
- * The events of a profile are SETTLED in a run when no `_id` is among them twice and their rows stand by
- * `timestamp`, then `_id`. Who writes a run settles every profile, except those with an `_id` twice: their rows
- * stay as they came, because of two versions in one batch the later row is the event. The footer names the row
- * groups with a row of such a profile (store.h), so that readers look at `_id` in none of the others:
+ * The events of a profile are SETTLED in a run when no `_id` is among them twice and their rows
+ * stand by `timestamp`, then `_id`. Who writes a run settles every profile, except those with an
+ * `_id` twice: their rows stay as they came, because of two versions in one batch the later row is
+ * the event. The footer names the row groups with a row of such a profile (store.h): readers
+ * look at `_id` in none of the others:
  *
  *     run A, settled     p q q q r . s s
- *     run B, settled     . . q . . t . s      only q and s may have an event twice: their rows' _ids are
- *                                             read, and these profiles put in order
+ *     run B, settled     . . q . . t . s      only q and s may have an event twice: their rows'
+ *                                             _ids are read, and these profiles put in order
  *
- * An event without an `_id` is like no other. Without a `timestamp` it stands at 0; rows that tie stay as they
- * were.
+ * An event without an `_id` is like no other. Without a `timestamp` it stands at 0; rows that tie
+ * stay as they were.
  *
  * Threads: none of its own. Memory: in the given arenas.
  */
@@ -63,8 +64,8 @@ static inline int tr_event_compare(const tr_event_facts *facts, uint32_t a, uint
 bool tr_events_repeat(const tr_event_facts *facts, const uint32_t *rows, uint32_t *spare,
                       uint32_t count);
 
-/* Rows of one profile become settled, unless they cannot: false, and they stay as they are. spare: twice as many
- * numbers */
+/* Rows of one profile become settled, unless they cannot: false, and they stay as they are.
+ * spare: twice as many numbers */
 bool tr_events_settle(const tr_event_facts *facts, uint32_t *rows, uint32_t *spare, uint32_t count);
 
 /* Groups whose events have to be looked at. */
