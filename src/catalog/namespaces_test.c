@@ -123,9 +123,10 @@ static void a_descriptors_namespace_is_spelled_as_here(void)
 
 int main(void)
 {
-    char path[64];
-    (void)snprintf(path, sizeof path, "/tmp/namespaces_test.%d.db", (int)getpid());
-    (void)unlink(path);
+    char folder[] = "/tmp/namespaces_test_XXXXXX", path[64];
+    if (mkdtemp(folder) == NULL)
+        return 2;
+    (void)snprintf(path, sizeof path, "%s/catalog.db", folder);
     CHECK(tr_catalog_open(path, &catalog, NULL) == TR_OK);
     CHECK(tr_catalog_org_ensure(catalog, ORG, NULL) == TR_OK);
     RUN(standard_ones_are_found_by_code_and_number);
@@ -134,7 +135,7 @@ int main(void)
     RUN(code_and_type_stay);
     RUN(a_descriptors_namespace_is_spelled_as_here);
     tr_catalog_close(catalog);
-    (void)unlink(path);
+    failed += unlink(path) != 0 || rmdir(folder) != 0;
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

@@ -230,6 +230,9 @@ static json_t *read_known(const tr_run *run)
     return known;
 }
 
+/* A name by the process id may be there already: of a test that was killed, and whose id came again. */
+static char folder[] = "/tmp/merge_model_test_XXXXXX";
+
 /* A run stitched by the store is the run stitched by the model. */
 static bool check_rekeyed(const model_world *world, const tr_run *run, const tr_run *expected, uint32_t chunk_rows)
 {
@@ -241,7 +244,7 @@ static bool check_rekeyed(const model_world *world, const tr_run *run, const tr_
     tr_rekey_look look;
     tr_err err = {0};
     char scratch[64];
-    (void)snprintf(scratch, sizeof scratch, "/tmp/tributary-rekey-%d", (int)getpid());
+    (void)snprintf(scratch, sizeof scratch, "%s/rekey", folder);
     for (uint32_t p = 0; p < world->people; p++)
         if (world->anchor[p] != p) {
             memcpy(moved[moves.count].from, world->keys[p], 16);
@@ -663,6 +666,8 @@ static void profiles_that_a_keeper_drops_are_not_exported(void)
 int main(void)
 {
     int passed = 0, failed = 0;
+    if (mkdtemp(folder) == NULL)
+        return 2;
     RUN(an_export_is_what_the_model_says);
     RUN(a_stitched_run_has_every_row_under_its_anchors_key);
     RUN(a_run_that_lies_of_its_events_is_found_out);
@@ -670,6 +675,7 @@ int main(void)
     RUN(a_cancelled_merge_says_so);
     RUN(profiles_that_a_keeper_drops_are_not_exported);
     RUN(an_evaluating_keeper_sees_everybody_before_the_filters);
+    failed += rmdir(folder) != 0;
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }
