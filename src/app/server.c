@@ -133,6 +133,17 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
     return tr_profiles_open(&profiles, &s->profiles, err);
 }
 
+/* Whose schedule it is may have lost the sandbox, or the right to write there. */
+static tr_code admit_schedule(void *ctx, const tr_tenant *tenant, const char *client_id,
+                              tr_err *err)
+{
+    tr_sql_person person = {0};
+    TR_TRY(tr_api_sign_in_client(ctx, client_id, tenant->sandbox, &person, err));
+    if (person.tenant.id != tenant->id || !person.may_write)
+        return TR_FAIL(err, TR_DENIED, "it may not write here any more");
+    return TR_OK;
+}
+
 static tr_code open_query_jobs(tr_server *s, const tr_settings *settings, tr_err *err)
 {
     enum { DAY_S = 24 * 3600 };
@@ -158,7 +169,8 @@ static tr_code open_query_jobs(tr_server *s, const tr_settings *settings, tr_err
                                        .maker = tr_api_table_maker(s->api)};
     TR_TRY(tr_query_jobs_open(&parts, &s->query_jobs, err));
     TR_TRY(tr_query_jobs_resume(s->query_jobs, err));
-    TR_TRY(tr_query_schedules_open(s->catalog, s->query_jobs, &s->query_schedules, err));
+    const tr_schedule_guard guard = {.ctx = s->api, .admit = admit_schedule};
+    TR_TRY(tr_query_schedules_open(s->catalog, s->query_jobs, &guard, &s->query_schedules, err));
     tr_api_tell_jobs(s->api, s->query_jobs, s->query_schedules);
     return TR_OK;
 }

@@ -19,6 +19,7 @@ enum { ACTIVE_RUNS_MAX = 100 };
 struct tr_query_schedules {
     tr_catalog *catalog;
     tr_query_jobs *jobs;
+    tr_schedule_guard guard;
     tr_timetable *timetable;
 };
 
@@ -384,10 +385,23 @@ static tr_code note_fired(tr_query_schedules *s, const due *d, tr_err *err)
                           err);
 }
 
+/* Before anything is noted: an "@once" then runs when the rights are back. */
+static tr_code check_rights(tr_query_schedules *s, const due *d, tr_err *err)
+{
+    const json_t *doc = d->schedule.doc;
+    const char *maker = tr_json_text(doc, "updatedUserId", tr_json_text(doc, "userId", ""));
+    tr_err why = {0};
+    const tr_code code = s->guard.admit(s->guard.ctx, &d->tenant, maker, &why);
+    return code == TR_OK ? TR_OK
+                         : TR_FAIL(err, code, "client %.64s, who it runs as: %s", maker, why.text);
+}
+
 static void fire(tr_query_schedules *s, const due *d, int64_t now_us)
 {
     tr_err err = {0};
-    tr_code code = note_fired(s, d, &err);
+    tr_code code = check_rights(s, d, &err);
+    if (code == TR_OK)
+        code = note_fired(s, d, &err);
     if (code == TR_OK)
         code = start_run(s, &d->tenant, &d->schedule, now_us, false, &err);
     if (code == TR_OK)
@@ -412,7 +426,8 @@ static int64_t run_due(void *ctx, int64_t after_us, int64_t now_us)
     return l.next_us;
 }
 
-tr_code tr_query_schedules_open(tr_catalog *catalog, tr_query_jobs *jobs, tr_query_schedules **out,
+tr_code tr_query_schedules_open(tr_catalog *catalog, tr_query_jobs *jobs,
+                                const tr_schedule_guard *guard, tr_query_schedules **out,
                                 tr_err *err)
 {
     tr_query_schedules *s = tr_alloc_zeroed(1, sizeof *s);
@@ -420,6 +435,7 @@ tr_code tr_query_schedules_open(tr_catalog *catalog, tr_query_jobs *jobs, tr_que
         return no_memory(err);
     s->catalog = catalog;
     s->jobs = jobs;
+    s->guard = *guard;
     const tr_code code = tr_timetable_open(run_due, s, &s->timetable, err);
     if (code == TR_OK)
         *out = s;

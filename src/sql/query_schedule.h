@@ -6,7 +6,8 @@
  * run's id is base64 of "scheduled__<start>", or of "manual__<start>" when it was asked for.
  *
  * Between startDate and endDate it runs when its crontab line says, in UTC; "@once" at startDate,
- * or at once. What falls due while maxActiveRuns runs are under way, or while the server is down,
+ * or at once. It runs as who made it, or changed it last: while that client may not write, nothing
+ * runs, as AEP stops a schedule with its user's access. What falls due meanwhile, while maxActiveRuns runs are under way, or while the server is down,
  * does not run later; but "@once" does.
  *
  * Threads: any. Close before the jobs.
@@ -20,7 +21,14 @@
 
 typedef struct tr_query_schedules tr_query_schedules;
 
+typedef struct tr_schedule_guard {
+    void *ctx;
+    /* Whether a client may still write in the tenant's sandbox. TR_OK, or why not */
+    tr_code (*admit)(void *ctx, const tr_tenant *tenant, const char *client_id, tr_err *err);
+} tr_schedule_guard;
+
 TR_MUST_CHECK tr_code tr_query_schedules_open(tr_catalog *catalog, tr_query_jobs *jobs,
+                                              const tr_schedule_guard *guard,
                                               tr_query_schedules **out, tr_err *err);
 void tr_query_schedules_close(tr_query_schedules *schedules); /* accepts NULL */
 

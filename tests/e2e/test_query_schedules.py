@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """test_query_schedules.py - query templates, and schedules with their runs."""
 import base64
+import contextlib
 import datetime
+import sqlite3
 import time
 import uuid
 
@@ -280,3 +282,33 @@ def test_a_crontab_line_fires_by_the_clock(every_minute):
     fired = datetime.datetime.fromisoformat(run["created"])
     assert fired.second < 5
     shop.api.call("PATCH", f"{SCHEDULES}/{made['id']}", 202, {"op": "disable"})
+
+
+def test_a_schedule_stops_with_the_rights_of_who_made_it_and_another_takes_it_over(tmp_path):
+    """As AEP does: a personal account's schedules stop when its access is taken. Here: its role is, in the catalog."""
+    own = export_world.Server(tmp_path).start()
+    try:
+        shop = Shop(own)
+        viewer, editor = (own.add_client(role, org=shop.org, role=role) for role in ("viewer", "editor"))
+        api = export_world.Api(own.url, editor)
+        start = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
+        made = schedule(shop, when="@once", startDate=written(start))
+        become(own, shop.client, viewer)
+        log = own.folder / "log"
+        until("it falls due", lambda: f"ev=query_schedule_failed schedule={made['id']}" in log.read_text(), deadline_s=90)
+        assert f"client {shop.client['client_id']}" in log.read_text()
+        shop.api = api
+        assert runs(shop, made) == []
+        for op in ("disable", "enable"):
+            api.call("PATCH", f"{SCHEDULES}/{made['id']}", 202, {"op": op})
+        until("it runs", lambda: len(runs(shop, made)) == 1, deadline_s=90)
+    finally:
+        own.stop()
+
+
+def become(server, client, other):
+    """The client has the other's rights from now on: their documents in the catalog."""
+    with contextlib.closing(sqlite3.connect(server.folder / "data" / "catalog.db")) as db, db:
+        changed = db.execute("UPDATE client SET (doc, hash) = (SELECT doc, hash FROM client WHERE id = ?) WHERE id = ?",
+                             (other["client_id"], client["client_id"]))
+        assert changed.rowcount == 1
