@@ -20,6 +20,7 @@
 #include "explain.h"
 #include "fork.h"
 #include "pg_rows.h"
+#include "spark_macros.h"
 #include "statement.h"
 #include "views.h"
 #include "worker.h"
@@ -332,6 +333,7 @@ static tr_code obey(session *s, tr_err *err)
     TR_TRY(make_views(s, tables, err));
     if (rules.is_probe)
         TR_TRY(make_catalog(s, tables, err));
+    TR_TRY(tr_spark_macros_make(s->engine, sql, err));
     tr_buf text = {0};
     tr_code code = tr_fork_take(s->engine, &rules, sql, &text, err);
     if (code == TR_OK && how != NULL)

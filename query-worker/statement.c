@@ -2,6 +2,7 @@
 /* statement.c - see statement.h. */
 #include "statement.h"
 #include "allow.h"
+#include "spark_macros.h"
 #include "catalog_tables.h"
 
 #include <stdio.h>
@@ -138,6 +139,11 @@ static tr_code check_from(checker *c, const json_t *node, const char *type, tr_e
     return TR_OK;
 }
 
+static bool is_callable(const char *name)
+{
+    return tr_is_allowed_function(name) || tr_is_spark_macro(name);
+}
+
 static tr_code check_expression(const checker *c, const json_t *node, const char *class,
                                 tr_err *err)
 {
@@ -145,7 +151,7 @@ static tr_code check_expression(const checker *c, const json_t *node, const char
         "BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT",
         "LAMBDA", "OPERATOR", "POSITIONAL_REFERENCE", "STAR", "SUBQUERY", "TYPE", NULL};
     if (strcmp(class, "FUNCTION") == 0 || strcmp(class, "WINDOW") == 0)
-        return check_function(c, node, tr_is_allowed_function, err);
+        return check_function(c, node, is_callable, err);
     if (strcmp(class, "PARAMETER") == 0 && c->rules->may_have_parameters)
         return TR_OK;
     if (strcmp(class, "PARAMETER") == 0)
