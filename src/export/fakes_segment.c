@@ -63,6 +63,13 @@ tr_code tr_merge_view_unit(tr_merge_view *view, uint32_t unit, const bool *wante
     return TR_FAIL(err, TR_INVALID, "nothing is kept by columns here");
 }
 
+tr_code tr_merge_view_member_rows(tr_merge_view *view, tr_arena *arena, tr_column *columns,
+                                  tr_merge_members *out, bool *is_all, tr_err *err)
+{
+    (void)view, (void)arena, (void)columns, (void)out, (void)is_all;
+    return TR_FAIL(err, TR_INVALID, "nothing is kept by members here");
+}
+
 uint32_t tr_merge_view_count(const tr_merge_view *view)
 {
     (void)view;

@@ -155,6 +155,16 @@ void tr_merge_view_want_identities(tr_merge_view *view, const bool *wanted);
 /* The probe's segmentMembership out of the spec's `members` alone. */
 TR_MUST_CHECK tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *columns,
                                             tr_err *err);
+/* The same out of the server's members alone, row by row, where that says all: no fragment knows of memberships,
+ * nothing is hidden, and no profile has two rows. Few profiles are members: who looks at rows need not look at
+ * all the others.
+ * *is_all  false: ask tr_merge_view_unit; nothing is filled */
+typedef struct tr_merge_members {
+    uint32_t count;
+    const uint32_t *profiles; /* [count] whose each row is; UINT32_MAX: of nobody who is looked at */
+} tr_merge_members;
+TR_MUST_CHECK tr_code tr_merge_view_member_rows(tr_merge_view *view, tr_arena *arena, tr_column *columns,
+                                                tr_merge_members *out, bool *is_all, tr_err *err);
 /* Where the profiles come from; events count when the plan reads them. In the arena. */
 typedef struct tr_merge_origin {
     uint32_t fragments; /* what one dataset knows of one identity: a record, or a set of events */

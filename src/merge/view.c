@@ -282,8 +282,7 @@ static tr_code gather_memberships(const keeping *k, tr_err *err)
     const tr_merge_plan *plan = work->plan;
     keeping own = *k;
     own.is_membership = true;
-    const tr_match *matches =
-        work->fresh.is_set ? work->fresh.probe_matches : plan->probe.records;
+    const tr_match *matches = work->fresh.is_set ? work->fresh.probe_matches : plan->probe.records;
     if (!is_in_records(plan, k->unit)) { /* then only the server knows of memberships */
         TR_TRY(find_members(work, err));
         return gather(&own, &work->members, &work->member_groups, matches + plan->records.run_count,
@@ -360,6 +359,64 @@ tr_code tr_merge_view_members(tr_merge_view *view, tr_arena *arena, tr_column *c
                       plan->probe.records + plan->records.run_count, plan->all_lanes, err));
     }
     return end_columns(&k, err);
+}
+
+/* The members' columns as their rows have them. */
+static tr_code read_member_rows(const keeping *k, const tr_slice *slice, tr_err *err)
+{
+    const tr_merge_work *work = k->work;
+    const tr_merge_plan *plan = work->plan;
+    const tr_match *matches = work->fresh.is_set ? work->fresh.probe_matches : plan->probe.records;
+    const tr_gather gather = {.shape = plan->spec.probe,
+                              .rows = &work->members,
+                              .matches = matches + plan->records.run_count};
+    for (uint32_t i = 0; i < k->unit->leaf_count; i++) {
+        const uint32_t leaf = k->unit->first_leaf + i;
+        bool is_there = false;
+        TR_TRY(tr_gather_read(&gather, slice, leaf, k->arena, &k->columns[i], &is_there, err));
+        if (!is_there)
+            TR_TRY(tr_column_absent(k->arena, &plan->spec.probe->leaves[leaf], slice->rows,
+                                    &k->columns[i], err));
+    }
+    return TR_OK;
+}
+
+static bool is_said_by_members(const tr_merge_work *work)
+{
+    const tr_merge_plan *plan = work->plan;
+    return plan->probe.membership_unit != UINT32_MAX && plan->spec.hidden_count == 0 &&
+           (plan->members.run_count > 0 || work->fresh.is_set) &&
+           !is_in_records(plan, &plan->spec.probe->units[plan->probe.membership_unit]);
+}
+
+tr_code tr_merge_view_member_rows(tr_merge_view *view, tr_arena *arena, tr_column *columns,
+                                  tr_merge_members *out, bool *is_all, tr_err *err)
+{
+    tr_merge_work *work = view->work;
+    *out = (tr_merge_members){0};
+    *is_all = is_said_by_members(work);
+    if (!*is_all)
+        return TR_OK;
+    TR_TRY(find_members(work, err));
+    const tr_groups *groups = &work->member_groups;
+    *is_all = work->members.slice_count <= 1 && is_one_each(groups);
+    if (!*is_all || work->members.slice_count == 0)
+        return TR_OK;
+    const tr_slice *slice = &work->members.slices[0];
+    const keeping k = {.view = view,
+                       .work = work,
+                       .unit = &work->plan->spec.probe->units[work->plan->probe.membership_unit],
+                       .arena = arena,
+                       .columns = columns};
+    uint32_t *profiles = tr_arena_alloc(arena, (size_t)slice->rows * sizeof *profiles + 1);
+    if (profiles == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u members", slice->rows);
+    memset(profiles, 0xff, (size_t)slice->rows * sizeof *profiles);
+    for (uint32_t g = 0; g < groups->count; g++)
+        if (groups->start[g] < groups->start[g + 1])
+            profiles[groups->rows[groups->start[g]] - slice->base] = g;
+    *out = (tr_merge_members){slice->rows, profiles};
+    return read_member_rows(&k, slice, err);
 }
 
 tr_code tr_merge_view_origins(tr_merge_view *view, tr_arena *arena, tr_merge_origins *out,

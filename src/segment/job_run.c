@@ -2,7 +2,7 @@
 /* job_run.c - the coordinator of one segment job, and the ways a job ends; see jobs.h.
  *
  *     plan --open--> (group, partition) ...     each on some worker: look, evaluate, write
- *                         every now and then, and at the end: what was finished is recorded, at once
+ *                         every now and then, and at the end: what was finished is recorded
  *                         all done: each group's stage --rename--> (membership, run)
  *                         ONE transaction: runs in force, counts, SUCCEEDED
  */
@@ -48,8 +48,8 @@ static tr_code record_part(tr_segment_run *run, const uint32_t at[2], tr_err *er
     return code;
 }
 
-/* Records what was finished and is not recorded, when that was RECORD_US ago or is_all. A commit waits
- * for the disk as long as many parts take to make. */
+/* Records what was finished and is not recorded, when that was RECORD_US ago or is_all. A commit
+ * waits for the disk as long as many parts take to make. */
 static tr_code record_finished(tr_segment_run *run, bool is_all, tr_err *err)
 {
     tr_catalog *catalog = run->active->segment->parts.catalog;

@@ -127,6 +127,27 @@ static bool is_in(const tr_selection *selection, uint32_t from, uint32_t to,
     return false;
 }
 
+/* Those of `keep` who are in by the rows of members; nobody else is. */
+static tr_code keep_rows(const tr_selection *selection, const uint32_t items[2],
+                         const tr_column *columns, const tr_membership_leaves *leaves,
+                         const tr_merge_members *rows, uint32_t count, bool *keep, tr_err *err)
+{
+    bool *are_in = tr_alloc_zeroed((size_t)count + 1, sizeof *are_in);
+    if (are_in == NULL)
+        return no_memory(err);
+    for (uint32_t r = 0; r < rows->count; r++) {
+        tr_membership_walk walk;
+        const uint32_t profile = rows->profiles[r];
+        if (profile == UINT32_MAX || !keep[profile])
+            continue;
+        tr_membership_begin(&walk, columns, leaves, r);
+        are_in[profile] = is_in(selection, items[0], items[1], &walk);
+    }
+    memcpy(keep, are_in, count * sizeof *keep);
+    tr_free(are_in);
+    return TR_OK;
+}
+
 tr_code tr_selection_apply(const tr_selection *selection, uint32_t only, const tr_shape *probe,
                            tr_merge_view *view, bool *keep, tr_err *err)
 {
@@ -138,9 +159,17 @@ tr_code tr_selection_apply(const tr_selection *selection, uint32_t only, const t
     tr_arena arena = {0};
     TR_TRY(tr_membership_find_leaves(probe, unit, &leaves, err));
     tr_column *columns = tr_arena_array(&arena, probe->units[unit].leaf_count, sizeof *columns);
-    tr_code code = columns == NULL ? no_memory(err)
-                                   : tr_merge_view_unit(view, unit, NULL, &arena, columns, err);
-    for (uint32_t p = 0; p < count && code == TR_OK; p++) {
+    tr_merge_members rows = {0};
+    bool is_all = false;
+    tr_code code = columns == NULL
+                       ? no_memory(err)
+                       : tr_merge_view_member_rows(view, &arena, columns, &rows, &is_all, err);
+    if (code == TR_OK && is_all)
+        code = keep_rows(selection, (const uint32_t[]){from, to}, columns, &leaves, &rows, count,
+                         keep, err);
+    else if (code == TR_OK)
+        code = tr_merge_view_unit(view, unit, NULL, &arena, columns, err);
+    for (uint32_t p = 0; p < count && code == TR_OK && !is_all; p++) {
         tr_membership_walk walk;
         tr_membership_begin(&walk, columns, &leaves, p);
         keep[p] = keep[p] && is_in(selection, from, to, &walk);
