@@ -7,6 +7,7 @@
  *     job.c           the job's document: states, metrics, what the wire shows
  *     export.c        the door: create, look up, cancel, resume
  *     run.c           partitions into parts
+ *     record.c        parts into the catalog
  *     publish.c       parts into a batch; the three ways a job ends
  *     segments.c      the policies and the memberships of its segments
  *     evaluated.c     segments evaluated while it merges
@@ -151,6 +152,16 @@ typedef struct tr_export_part {
     json_t *namespaces; /* {code: profiles}; owned */
 } tr_export_part;
 
+/* Parts that are on the disk and not in the catalog yet. */
+typedef struct tr_export_notes {
+    pthread_mutex_t lock; /* guards the rest */
+    bool is_open;
+    uint32_t *parts; /* [part_count] indices */
+    uint32_t count;
+    uint64_t bytes;   /* of their files */
+    int64_t since_us; /* monotonic: when others were recorded last */
+} tr_export_notes;
+
 typedef struct tr_export_run { /* a job while its coordinator works on it */
     tr_export_active *active;
     tr_export_plan plan;
@@ -167,7 +178,16 @@ typedef struct tr_export_run { /* a job while its coordinator works on it */
     bool is_stale; /* data that was evaluated was taken back meanwhile: nothing was committed */
     char members_gone[32];    /* the membership that is no longer kept after the commit; "": none */
     int64_t export_begin_ms, export_end_ms, write_begin_ms;
+    tr_export_notes notes;
 } tr_export_run;
+
+/* Once part_count is known. */
+TR_MUST_CHECK tr_code tr_export_notes_open(tr_export_run *run, tr_err *err);
+void tr_export_notes_close(tr_export_run *run); /* idempotent */
+/* A part whose file is on the disk will be known after a crash: from now on, or soon, with others. */
+TR_MUST_CHECK tr_code tr_export_note_part(tr_export_run *run, uint32_t index, tr_err *err);
+/* From now on: all that were noted. */
+TR_MUST_CHECK tr_code tr_export_record_parts(tr_export_run *run, tr_err *err);
 
 /* The policy and the plan of a request, as of now; both are returned. */
 TR_MUST_CHECK tr_code tr_export_plan_of(tr_export *export, const tr_tenant *tenant,

@@ -4,7 +4,8 @@
  *     plan --open--> partitions 0 1 2 3 ... n
  *                              |   |       |      each on some worker:
  *     known and intact: kept   x   v       v      merge -> stage file -> sync, hash -> export_part
- *
+ *     known and intact: kept   x   v       v      merge -> stage file -> sync, hash -> export_part
+ *                                                                          (several: record.c)
  * A part is known only after its file is on the disk, so whatever a crash interrupts, what the
  * catalog lists can be checked by hash, and all else is made again, to the same bytes.
  */
@@ -66,55 +67,15 @@ static tr_code write_part(tr_export_run *run, uint32_t index, bool is_kept, tr_e
     return code;
 }
 
-static void part_id(const tr_export_active *active, uint32_t partition, char out[256])
-{
-    (void)snprintf(out, 256, "%s:%u", active->id, partition);
-}
-
-static tr_code record_part(tr_export_run *run, uint32_t partition, const tr_export_part *part,
-                           tr_err *err)
-{
-    const tr_export_active *active = run->active;
-    tr_catalog *catalog = active->export->parts.catalog;
-    tr_object object = {0}, old = {0};
-    part_id(active, partition, object.id);
-    (void)snprintf(object.parent, sizeof object.parent, "%s", active->id);
-    object.doc = json_pack("{s:s, s:I, s:I, s:s, s:O}", "name", part->name, "rows",
-                           (json_int_t)part->profiles, "bytes", (json_int_t)part->written.bytes,
-                           "xxh128", part->written.xxh128, "namespaces", part->namespaces);
-    if (object.doc == NULL ||
-        (run->evaluation != NULL && partition < run->partitions &&
-         json_object_set_new(object.doc, "members",
-                             tr_evaluated_to_json(&run->members[partition])) != 0)) {
-        json_decref(object.doc);
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory to note a part");
-    }
-    tr_code code = tr_catalog_begin(catalog, err);
-    if (code == TR_OK) {
-        code = tr_catalog_get(catalog, &active->tenant, "export_part", object.id, &old, NULL);
-        tr_object_clear(&old);
-        if (code == TR_NOT_FOUND)
-            code = tr_catalog_insert(catalog, &active->tenant, "export_part", &object, err);
-        else if (code == TR_OK)
-            code = tr_catalog_put(catalog, &active->tenant, "export_part", &object, 0, err);
-        code = tr_catalog_end(catalog, code, err);
-    }
-    json_decref(object.doc);
-    return code;
-}
-
 static tr_code make_part(tr_export_run *run, uint32_t partition, bool is_kept, tr_err *err)
 {
     tr_export_part *part = &run->parts[partition];
     json_decref(part->namespaces);
     tr_code code = write_part(run, partition, is_kept, part, err);
-    if (code == TR_OK) {
-        tr_crash_point("export_part_written");
-        code = record_part(run, partition, part, err);
-    }
     if (code != TR_OK)
         return code;
-    tr_crash_point("export_part_recorded");
+    tr_crash_point("export_part_written");
+    TR_TRY(tr_export_note_part(run, partition, err));
     atomic_fetch_add(&run->active->profiles, part->profiles);
     atomic_fetch_add(&run->active->bytes, part->written.bytes);
     return TR_OK;
@@ -358,6 +319,13 @@ static tr_code open_plan(tr_export_run *run, tr_err *err)
     return code;
 }
 
+static tr_code check_part(void *ctx, uint32_t index, tr_err *err)
+{
+    if (!is_staged(ctx, index))
+        return TR_FAIL(err, TR_CORRUPT, "part %u is not what was written", index);
+    return TR_OK;
+}
+
 /* Every part is read again and its hash compared: what readers get is what was merged. */
 static tr_code check_parts(tr_export_run *run, tr_err *err)
 {
@@ -369,10 +337,9 @@ static tr_code check_parts(tr_export_run *run, tr_err *err)
         if (files == 0) /* a batch always has a file, so that readers see its columns */
             TR_TRY(make_part(run, first, true, err));
     }
-    for (uint32_t p = 0; p < run->part_count; p++)
-        if (!is_staged(run, p))
-            return TR_FAIL(err, TR_CORRUPT, "part %u is not what was written", p);
-    return TR_OK;
+    TR_TRY(tr_export_record_parts(run, err));
+    return tr_compute_run(run->active->export->parts.compute, run->part_count, check_part, run,
+                          &run->active->cancel, err);
 }
 
 /* With an evaluation, the first slot's parts come before the others. */
@@ -400,8 +367,10 @@ static tr_code work(tr_export_run *run, tr_err *err)
     TR_TRY(load_parts(run, err));
     if (tr_export_is_placed(run)) /* a crash came between the rename and the catalog */
         return tr_export_commit(run, err);
+    TR_TRY(tr_export_notes_open(run, err));
     choose_todo(run);
     TR_TRY(run_tasks(run, err));
+    TR_TRY(tr_export_record_parts(run, err));
     TR_TRY(check_parts(run, err));
     tr_crash_point("export_checked");
     return tr_export_publish(run, err);
@@ -425,6 +394,7 @@ static void close_run(tr_export_run *run)
         json_decref(run->parts[p].namespaces);
     for (uint32_t p = 0; run->members != NULL && p < run->partitions; p++)
         json_decref(run->members[p].segments);
+    tr_export_notes_close(run);
     json_decref(run->problems);
     json_decref(run->json);
     tr_free(run->members);
