@@ -267,7 +267,7 @@ def run(args, data, source, measured, checksum, people):
         bench.compare(found, expected, who, query, is_in_memory)
     case("simple", f"who of {profiles:,} profiles is in one simple segment", rows_of(expected), found)
 
-    found, expected = bench.evaluate("sequence", sequence())
+    found, expected = bench.evaluate("sequence", sequence(), with_merged=True)
     for who, query, is_in_memory in (("duckdb window, events folded first", "sequence, general", False),
                                      ("duckdb window, events in Parquet", "sequence, window", False),
                                      ("duckdb window, events in memory", "sequence, window", True),
@@ -276,7 +276,7 @@ def run(args, data, source, measured, checksum, people):
     one_sequence = found["tributary"]
     case("sequence", f"... has a sequence of two among {events:,} events", rows_of(expected), found)
 
-    found, expected = bench.evaluate("hundred", hundred())
+    found, expected = bench.evaluate("hundred", hundred(), with_merged=True)
     bench.compare(found, expected, "duckdb, merged Parquet", "hundred")
     found["tributary, one sequence"] = dict(one_sequence)
     case("hundred", f"... is in which of 100 segments (attributes, events, sequences), in one pass", rows_of(expected), found)
