@@ -63,6 +63,10 @@ static size_t shortest_run(uint32_t width)
 static size_t run_length(const uint32_t *values, size_t count)
 {
     size_t run = 1;
+    while (run < count && run < 8 && values[run] == values[0])
+        run++;
+    if (run < 8)
+        return run;
     for (; run + 8 <= count; run += 8) { /* eight at a time */
         uint32_t other = 0;
         for (size_t i = 0; i < 8; i++)

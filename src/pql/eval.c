@@ -453,6 +453,7 @@ static tr_code begin(tr_pql_run *run, const tr_pql_input *input, tr_err *err)
     memset(run->slots, 0, program->op_count * sizeof(tr_pql_slot *));
     memset(run->states, 0, program->level_count * sizeof *run->states);
     tr_arena_reset(&run->arena);
+    run->edge_count = 0;
     run->input = input;
     run->err = err;
     tr_pql_level_state *constant = &run->states[program->constant->id];

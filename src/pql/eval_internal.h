@@ -62,6 +62,18 @@ typedef struct tr_pql_level_state {
     tr_arena *own;        /* of a chunk; NULL: memory is where the parent's is */
 } tr_pql_level_state;
 
+/* Eight bytes of each string of a vector where a constant of so many bytes begins or ends it. */
+typedef struct tr_pql_edges {
+    const tr_pql_base *base;
+    const uint32_t *index;
+    uint32_t count;
+    size_t bytes; /* of the constant */
+    bool is_end;
+    uint64_t *words;
+    uint8_t *fits; /* 0: null; 1: too short; 2 */
+} tr_pql_edges;
+enum { TR_PQL_EDGES_MAX = 8 };
+
 typedef struct tr_pql_columns {
     const tr_column **columns; /* [leaf_count] */
     bool *is_asked;
@@ -84,6 +96,8 @@ struct tr_pql_run {
     tr_pql_level_state *states; /* [level_count] */
     tr_pql_columns tables[TR_PQL_TABLES];
     tr_pql_source *rows[TR_PQL_TABLES];
+    tr_pql_edges edges[TR_PQL_EDGES_MAX]; /* of vectors in the run's arena */
+    uint32_t edge_count;
     int64_t *times_us; /* [segment_count] */
 };
 
@@ -161,7 +175,8 @@ TR_MUST_CHECK tr_code tr_pql_scalar(tr_pql_run *run, const tr_pql_op *op,
                                     const tr_pql_vec *const *args, uint32_t count, tr_arena *arena,
                                     tr_pql_base **out);
 TR_MUST_CHECK tr_code tr_pql_text(tr_pql_run *run, const tr_pql_op *op,
-                                  const tr_pql_vec *const *args, uint32_t count, tr_pql_base *out);
+                                  const tr_pql_vec *const *args, uint32_t count, tr_arena *arena,
+                                  tr_pql_base *out);
 /* COMPARE and OCCURS of numbers or times and a constant: which of `of` it holds for. Null is in no
  * range, nor outside of one. */
 typedef struct tr_pql_range {

@@ -336,7 +336,7 @@ tr_code tr_pql_scalar(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec *co
             order(op->fn, args[0], args[1], count, base->bools);
         break;
     case TR_PQL_OP_TEXT:
-    case TR_PQL_OP_REGEX: return tr_pql_text(run, op, args, count, base);
+    case TR_PQL_OP_REGEX: return tr_pql_text(run, op, args, count, arena, base);
     case TR_PQL_OP_IN: return is_in(run, args[0], args[1], count, arena, base->bools);
     case TR_PQL_OP_OCCURS:
         if (tr_pql_range_of(op, args, &range))

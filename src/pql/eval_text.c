@@ -138,6 +138,12 @@ static inline bool begins_with(const uint8_t *at, tr_str p)
     return have == wanted && memcmp(at, p.at, p.len) == 0;
 }
 
+/* Where a constant of so many bytes begins or ends a string that is long enough. */
+static inline const uint8_t *edge_of(tr_str s, size_t bytes, bool is_end)
+{
+    return s.at + (is_end ? s.len - bytes : 0);
+}
+
 /* The commonest test: a constant at the beginning or the end of many strings. Memory is what it
  * waits for, so it is asked for ahead. */
 static void test_edges(const tr_pql_op *op, const tr_pql_vec *const *args, uint32_t count,
@@ -154,9 +160,96 @@ static void test_edges(const tr_pql_op *op, const tr_pql_vec *const *args, uint3
             __builtin_prefetch(later.at + (is_end && later.len > 0 ? later.len - 1 : 0));
         }
         const bool may_be = s.at != NULL && p.at != NULL && s.len >= p.len;
-        const bool is_it = may_be && begins_with(s.at + (is_end ? s.len - p.len : 0), p);
+        const bool is_it = may_be && begins_with(edge_of(s, p.len, is_end), p);
         out[i] = s.at != NULL && p.at != NULL && is_it == is_wanted;
     }
+}
+
+/* Constants of one length look at the same bytes of a column's strings: these are laid side by side
+ * for the first one. */
+static tr_code lay_edges(tr_pql_run *run, const tr_pql_vec *v, tr_pql_edges *made)
+{
+    const tr_str *strings = v->base->strings;
+    made->words = tr_arena_array(&run->arena, made->count, sizeof *made->words);
+    made->fits = tr_arena_array(&run->arena, made->count, 1);
+    if (made->words == NULL || made->fits == NULL)
+        return tr_pql_out_of_memory(run);
+    for (uint32_t i = 0; i < made->count; i++) {
+        const tr_str s = strings[tr_pql_at(v, i)];
+        if (i + AHEAD < made->count) {
+            const tr_str later = strings[tr_pql_at(v, i + AHEAD)];
+            __builtin_prefetch(later.at + (made->is_end && later.len > 0 ? later.len - 1 : 0));
+        }
+        made->fits[i] = s.at == NULL ? 0 : s.len < made->bytes ? 1 : 2;
+        if (made->fits[i] == 2)
+            memcpy(&made->words[i], edge_of(s, made->bytes, made->is_end), sizeof *made->words);
+    }
+    return TR_OK;
+}
+
+/* *out NULL: others have taken the places. */
+static tr_code edges_for(tr_pql_run *run, const tr_pql_vec *v, const tr_pql_edges *like,
+                         const tr_pql_edges **out)
+{
+    *out = NULL;
+    for (uint32_t i = 0; i < run->edge_count; i++) {
+        const tr_pql_edges *old = &run->edges[i];
+        if (old->base == like->base && old->index == like->index && old->count == like->count &&
+            old->bytes == like->bytes && old->is_end == like->is_end) {
+            *out = old;
+            return TR_OK;
+        }
+    }
+    if (run->edge_count == TR_PQL_EDGES_MAX)
+        return TR_OK;
+    tr_pql_edges *made = &run->edges[run->edge_count];
+    *made = *like;
+    TR_TRY(lay_edges(run, v, made));
+    run->edge_count++;
+    *out = made;
+    return TR_OK;
+}
+
+/* Of all strings: eight bytes first, and the whole constant where they are its first. */
+static void test_words(const tr_pql_edges *edges, const tr_pql_vec *v, tr_str p, bool is_wanted,
+                       uint8_t *out)
+{
+    const uint32_t count = edges->count;
+    const uint64_t *words = edges->words;
+    const uint8_t *fits = edges->fits;
+    uint64_t wanted;
+    memcpy(&wanted, p.at, sizeof wanted);
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = (uint8_t)((fits[i] == 2) & (words[i] == wanted));
+    for (uint8_t *at = out; (at = memchr(at, 1, (size_t)(out + count - at))) != NULL; at++) {
+        const tr_str s = v->base->strings[tr_pql_at(v, (uint32_t)(at - out))];
+        *at = memcmp(edge_of(s, p.len, edges->is_end), p.at, p.len) == 0;
+    }
+    for (uint32_t i = 0; i < count && !is_wanted; i++)
+        out[i] = (uint8_t)((fits[i] != 0) & (out[i] == 0));
+}
+
+static tr_code test_constant(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec *const *args,
+                             uint32_t count, const tr_arena *arena, uint8_t *out)
+{
+    const tr_pql_vec *v = args[0];
+    const tr_str p = args[1]->base->strings[0];
+    const tr_pql_edges like = {.base = v->base,
+                               .index = v->index,
+                               .count = count,
+                               .bytes = p.len,
+                               .is_end =
+                                   op->fn == TR_PQL_ENDS_WITH || op->fn == TR_PQL_NOT_ENDS_WITH};
+    const bool is_wanted = op->fn == TR_PQL_ENDS_WITH || op->fn == TR_PQL_STARTS_WITH;
+    const tr_pql_edges *edges = NULL;
+    /* What lies in another arena may be gone before the run ends. */
+    if (arena == &run->arena && !v->is_constant && p.at != NULL && p.len >= sizeof(uint64_t))
+        TR_TRY(edges_for(run, v, &like, &edges));
+    if (edges != NULL)
+        test_words(edges, v, p, is_wanted, out);
+    else
+        test_edges(op, args, count, out);
+    return TR_OK;
 }
 
 static bool are_edges(const tr_pql_op *op, const tr_pql_vec *const *args)
@@ -232,14 +325,12 @@ static tr_code regex_rows(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec
 }
 
 tr_code tr_pql_text(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec *const *args,
-                    uint32_t count, tr_pql_base *out)
+                    uint32_t count, tr_arena *arena, tr_pql_base *out)
 {
     if (op->kind == TR_PQL_OP_REGEX)
         return regex_rows(run, op, args, count, out);
-    if (are_strings(args) && are_edges(op, args)) {
-        test_edges(op, args, count, out->bools);
-        return TR_OK;
-    }
+    if (are_strings(args) && are_edges(op, args))
+        return test_constant(run, op, args, count, arena, out->bools);
     const locale_t locale =
         op->number != 0 ? (locale_t)0 : newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     if (op->number == 0 && locale == (locale_t)0)

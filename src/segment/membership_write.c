@@ -211,9 +211,9 @@ static bool reserve_entries(tr_membership_writer *w, uint32_t count)
 {
     if (count <= w->entry_cap - w->entry_count)
         return true;
-    if (w->entry_cap > UINT32_MAX / 4 || count > UINT32_MAX / 4)
+    if (w->entry_cap > UINT32_MAX / 8 || count > UINT32_MAX / 8)
         return false;
-    const uint32_t cap = w->entry_cap * 2 + count + 1024;
+    const uint32_t cap = w->entry_cap * 4 + count + 4096; /* copying costs more than room */
     if (!grow(&w->segments, cap, sizeof *w->segments) ||
         !grow(&w->statuses, cap, sizeof *w->statuses) || !grow(&w->since, cap, sizeof *w->since) ||
         !grow(&w->rep, cap, 1))

@@ -4,11 +4,13 @@
 What segments of events are made of: a few kinds of events, often several at one time, profiles that end anywhere between others',
 and expressions that have conditions in common. The slow model says what is right; see test_agreement.py.
 """
-from pql_generate import NOW, SCHEMA, TYPES, Expressions, Rows
+from pql_generate import NOW, SCHEMA, TYPES, Expressions, Rows, quote
 from pql_model import parse_instant
 
 TIMES = ["2024-02-15T00:00:00Z", "2024-02-15T12:00:00Z", "2024-03-01T00:00:00Z", "2024-03-12T12:00:00Z", "2024-03-14T12:00:00Z",
          "2024-03-15T00:00:00Z", "2024-03-15T11:59:59.999Z", NOW, "2024-03-15T12:00:00.001Z", "2024-03-16T12:00:00Z"]
+TEXTS = ["anna.lee-1@mail.example", "anna.lee-12@mail.example", "anna.lee-2@mail.example", "anna.lee-2@mail.examples",
+         "ben.lee-1@mail.example", "mail.example", "anna.le", "anna.lee", "caf\u00e9 caf\u00e9 1@mail.example", ""]
 NUMBERS = ["0", "(-0.0)", "1", "2", "3", "10", "0.5", "2.25", "(-3.75)", "1e10", "9007199254740992.0", "9007199254740993",
            "9223372036854775807", "(-9223372036854775807)"]
 
@@ -38,13 +40,16 @@ def row(source, has_gaps):
     for event in events:
         if has_gaps and r.random() < 0.15:
             del event["timestamp"]
+    if r.random() < 0.8:
+        made["profile"]["name"] = r.choice(TEXTS)
     return {"profile": made["profile"], "events": events}
 
 
 class EventExpressions(Expressions):
     def expression(self):
         self.names = 0
-        return self.pick(self.sequence, self.sequence, self.counted, self.summed, self.compared, self.windowed, self.joined)()
+        return self.pick(self.sequence, self.sequence, self.counted, self.summed, self.compared, self.windowed, self.named, self.named,
+                         self.joined)()
 
     def what(self, item=""):
         """One of few conditions on an event: expressions have them in common."""
@@ -92,6 +97,12 @@ class EventExpressions(Expressions):
     def compared(self):
         field = self.pick("points", "big", "score", "home.floor")
         return f"{field} {self.sign()} {self.pick(*NUMBERS)}"
+
+    def named(self):
+        text, bytes_wanted = self.pick(*TEXTS), self.pick(0, 1, 7, 8, 10, 11, 12, 14, 40)
+        fn = self.pick("startsWith", "endsWith", "doesNotStartWith", "doesNotEndWith")
+        part = text[:bytes_wanted] if "Start" in fn or "start" in fn else text[max(0, len(text) - bytes_wanted):]
+        return f"name.{fn}({quote(part)})"
 
     def windowed(self):
         return f"xEvent.exists({self.window_test()} and ({self.what()}))"
