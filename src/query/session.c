@@ -26,8 +26,8 @@ enum {
     READ_BYTES = 64 * 1024,
     SEND_S = 30,
     VERDICT_BYTES = 4096,
-    MUCH_US = 1000000, /* of the processor, for one statement */
-    SLOW_NICE = 15     /* others: 10 */
+    MUCH_US = 500000, /* of the processor, for one statement */
+    SLOW_NICE = 15    /* others: 10 */
 };
 /* One row of any length that the worker lets through. */
 #define ANSWER_BYTES_MAX ((size_t)256 * 1024 * 1024)
