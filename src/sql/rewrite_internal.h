@@ -42,6 +42,9 @@ TR_MUST_CHECK tr_code tr_rewrite_spark(tr_rewrite *w, tr_err *err);
 TR_MUST_CHECK tr_code tr_rewrite_generator(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err);
 TR_MUST_CHECK tr_code tr_rewrite_lateral_view(tr_rewrite *w, size_t *i, tr_err *err);
 
+/* constructors.c: token *i may be struct, array or map; *i is then its closing parenthesis. */
+TR_MUST_CHECK tr_code tr_rewrite_constructor(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err);
+
 /* snapshots.c: token *i may be a table's name with SNAPSHOT behind it, or ( of history_meta. */
 TR_MUST_CHECK tr_code tr_rewrite_snapshot(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err);
 

@@ -160,6 +160,9 @@ static tr_code rewrite_word(tr_rewrite *w, size_t *i, tr_err *err)
     TR_TRY(tr_rewrite_generator(w, i, &is_generator, err));
     if (is_generator)
         return TR_OK;
+    TR_TRY(tr_rewrite_constructor(w, i, &is_generator, err));
+    if (is_generator)
+        return TR_OK;
     if (tr_token_is(t, at, "minus") && tr_token_is(t, at + 1, "select"))
         return tr_rewrite_put(w, at, at + 1, "EXCEPT", err);
     if (tr_token_is(t, at, "public") && tr_token_is(t, at + 1, ".")) {

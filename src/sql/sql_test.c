@@ -70,6 +70,25 @@ static void functions_that_give_rows_become_unnest(void)
                       "unnest(map_keys(m)), unnest(map_values(m))) AS \"x\"(\"k\", \"v\") ON true");
 }
 
+static void objects_lists_and_maps_are_made_in_duckdb_s_words(void)
+{
+    check_translation("SELECT struct(a AS b, c.`d e`, 1, f(2, 3)) _own FROM t",
+                      "SELECT struct_pack(\"b\" := a, \"d e\" := c.\"d e\", \"col3\" := 1, "
+                      "\"col4\" := f(2, 3)) _own FROM t");
+    check_translation("SELECT named_struct('a', array(1, x[0]), 'b', map('k', struct(y)))",
+                      "SELECT struct_pack(\"a\" := [1, x[1]], \"b\" := MAP {'k': "
+                      "struct_pack(\"y\" := y)})");
+    check_translation("SELECT array(), map(), array((1, 2), '),')",
+                      "SELECT [], MAP {}, [(1, 2), '),']");
+    check_translation("SELECT x::MAP(VARCHAR, INT), CAST(y AS STRUCT(a INT, m MAP(INT, INT)[]))",
+                      "SELECT x::MAP(VARCHAR, INT), CAST(y AS STRUCT(a INT, m MAP(INT, INT)[]))");
+    check_translation("SELECT ARRAY(SELECT 1), map([1], [2]), t.map (1), \"struct\"",
+                      "SELECT ARRAY(SELECT 1), map([1], [2]), t.map (1), \"struct\"");
+    check_translation("SELECT map('a')", "42601");
+    check_translation("SELECT named_struct(a, 1)", "42601");
+    check_translation("SELECT array(1,,2)", "42601");
+}
+
 static void snapshots_become_tables_of_their_own(void)
 {
     check_translation("SELECT * FROM crm SNAPSHOT SINCE 17",
@@ -339,6 +358,7 @@ int main(void)
     RUN(what_needs_no_change_is_copied_with_its_comments);
     RUN(spark_s_words_become_duckdb_s);
     RUN(functions_that_give_rows_become_unnest);
+    RUN(objects_lists_and_maps_are_made_in_duckdb_s_words);
     RUN(snapshots_become_tables_of_their_own);
     RUN(limit_zero_at_the_end_is_no_limit);
     RUN(a_query_with_a_limit_of_its_own_says_how_many_rows_it_wants);

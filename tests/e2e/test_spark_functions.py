@@ -62,6 +62,24 @@ def test_a_function_gives_what_spark_gives(db, call, expected):
     assert found == (pytest.approx(expected) if isinstance(expected, float) else expected)
 
 
+def test_objects_lists_and_maps_are_made(db):
+    found = db.execute("SELECT struct(1 AS a, 'x' AS b), named_struct('c', array(1, 2)), map('k', struct(7 AS n))['k'].n, "
+                       "size(array(1, 2, 3)), array(4, 5)[0], to_json(map('a', 1))")
+    assert found.fetchone() == ('{"a":1,"b":"x"}', '{"c":[1,2]}', 7, 3, 4, '{"a":1}')
+    assert db.execute("SELECT inline(array(struct(1 AS a, 'x' AS b), struct(2 AS a, 'y' AS b))) FROM range(1)").fetchall() == [
+        (1, "x"), (2, "y")]
+    assert db.execute("SELECT explode(array(1, 2))").fetchall() == [(1,), (2,)]
+    assert db.execute("SELECT explode(map('k', 5))").fetchall() == [("k", 5)]
+
+
+def test_rows_are_written_into_nested_fields(shop, db):
+    own, name = shop.world.tenant, "nested_by_struct"
+    db.execute(f"CREATE TABLE {name} AS SELECT struct('a' AS tier, struct(1 AS n) AS deep) AS {own}")
+    db.execute(f"INSERT INTO {name} SELECT struct(firstName AS tier, struct(2 AS n) AS deep) {own} "
+               f"FROM (SELECT {own}.p.firstName FROM crm WHERE {own}.p.firstName = 'n1')")
+    assert db.execute(f"SELECT {own}.tier, {own}.deep.n FROM {name} ORDER BY 2").fetchall() == [("a", 1), ("n1", 2)]
+
+
 def test_all_of_them_run_as_jobs_too(shop):
     done = shop.ok("SELECT " + ", ".join(f"{call} AS c{i}" for i, (call, _) in enumerate(CASES)))
     assert done["rowCount"] == 1
