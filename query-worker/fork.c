@@ -50,7 +50,8 @@ static tr_code try(tr_engine *engine, const tr_statement_rules *rules, const cha
 /* It is about what the fork chose, not about what the client wrote. */
 static bool is_of_the_choice(const tr_err *err)
 {
-    return strstr(err->text, "UNNEST() can only be applied") != NULL ||
+    return strcmp(tr_engine_sqlstate(), "42703") == 0 || /* a text in double quotes is no column */
+           strstr(err->text, "UNNEST() can only be applied") != NULL ||
            strstr(err->text, "UNNEST not supported here") != NULL ||
            strstr(err->text, "map_keys") != NULL;
 }

@@ -3,6 +3,8 @@
  *
  *     SELECT \1{unnest(x) AS col\1|unnest(map_keys(x)) AS key, ...\1} FROM t
  *
+ *     ... WHERE a = \1{"chair"\1|'chair'\1}
+ *
  * The first combination that the engine can prepare is the statement. Forks do not nest.
  */
 #ifndef TR_WORKER_FORK_H

@@ -97,6 +97,23 @@ static tr_code put_backticks(tr_rewrite *w, size_t i, tr_err *err)
     return tr_put_name(w->out, tr_token_name(w->tokens->at + i, w->arena), err);
 }
 
+/* = "chair": a column, or else a text, as the engine finds it. */
+static bool is_compared(const tr_tokens *t, size_t i)
+{
+    static const char *const signs[] = {"=", "==", "!=", NULL};
+    return i > 0 && t->at[i].text.at[0] == '"' && tr_word_is_one_of(t, i - 1, signs) &&
+           !tr_token_is(t, i + 1, ".") && !tr_token_is(t, i + 1, "(");
+}
+
+static tr_code put_compared(tr_rewrite *w, size_t i, tr_err *err)
+{
+    TR_TRY(tr_rewrite_put(w, i, i + 1, "\1{", err));
+    TR_TRY(tr_buf_append(w->out, w->tokens->at[i].text, err));
+    TR_TRY(tr_buf_append(w->out, tr_str_of("\1|"), err));
+    TR_TRY(tr_put_literal(w->out, tr_token_name(w->tokens->at + i, w->arena), err));
+    return tr_buf_append(w->out, tr_str_of("\1}"), err);
+}
+
 /* value[3]: Spark counts from 0, DuckDB from 1. Not ARRAY[3], not [3], not a map's ['key']. */
 static bool is_index(const tr_tokens *t, size_t i, int64_t *number)
 {
@@ -201,6 +218,8 @@ tr_code tr_rewrite_spark(tr_rewrite *w, tr_err *err)
             TR_TRY(rewrite_word(w, &i, err));
         } else if (t->at[i].kind == TR_TOKEN_QUOTED && t->at[i].text.at[0] == '`') {
             TR_TRY(put_backticks(w, i, err));
+        } else if (t->at[i].kind == TR_TOKEN_QUOTED && is_compared(t, i)) {
+            TR_TRY(put_compared(w, i, err));
         } else if (is_index(t, i, &number)) {
             char text[32];
             (void)snprintf(text, sizeof text, "%lld", (long long)number + 1);

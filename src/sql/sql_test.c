@@ -70,6 +70,14 @@ static void functions_that_give_rows_become_unnest(void)
                       "unnest(map_keys(m)), unnest(map_values(m))) AS \"x\"(\"k\", \"v\") ON true");
 }
 
+static void a_text_in_double_quotes_may_stand_where_it_is_compared(void)
+{
+    check_translation("SELECT 1 FROM t WHERE a == \"cha'ir\" AND b = \"c\".d",
+                      "SELECT 1 FROM t WHERE a == \1{\"cha'ir\"\1|'cha''ir'\1} AND b = \"c\".d");
+    check_translation("SELECT \"a\" = f, \"b\" AS x FROM \"t\"",
+                      "SELECT \"a\" = f, \"b\" AS x FROM \"t\"");
+}
+
 static void objects_lists_and_maps_are_made_in_duckdb_s_words(void)
 {
     check_translation("SELECT struct(a AS b, c.`d e`, 1, f(2, 3)) _own FROM t",
@@ -358,6 +366,7 @@ int main(void)
     RUN(what_needs_no_change_is_copied_with_its_comments);
     RUN(spark_s_words_become_duckdb_s);
     RUN(functions_that_give_rows_become_unnest);
+    RUN(a_text_in_double_quotes_may_stand_where_it_is_compared);
     RUN(objects_lists_and_maps_are_made_in_duckdb_s_words);
     RUN(snapshots_become_tables_of_their_own);
     RUN(limit_zero_at_the_end_is_no_limit);

@@ -188,6 +188,16 @@ def test_limit_0_is_no_limit_as_in_aep_but_for_bi_tools(world, db):
         assert tool.execute("SELECT i FROM range(7) t(i) LIMIT 0").fetchall() == []
 
 
+def test_a_text_in_double_quotes_is_one_where_no_column_is(db):
+    rows = "(VALUES ('gold', 1), ('it''s', 2), ('gold', 3)) t(tier, n)"
+    assert db.execute(f'SELECT count(*) FROM {rows} WHERE tier == "gold"').fetchone() == (2,)
+    assert db.execute(f'SELECT n FROM {rows} WHERE t.tier = "it\'s" AND tier != "gold"').fetchone() == (2,)
+    assert db.execute('SELECT count(*) FROM range(3) t(i), range(3) u(j) WHERE i = "j"').fetchone() == (3,), "a column goes first"
+    assert db.execute('SELECT count(*) FROM (SELECT \'a\' AS a, \'b\' AS b) WHERE a = "a" AND b = "x" OR b = "b"').fetchone() == (1,)
+    assert state_of(db, f'SELECT nothing FROM {rows} WHERE tier = "gold"') == "42703"
+    assert state_of(db, 'SELECT 1 FROM no_such WHERE a = "gold"') == "42P01"
+
+
 def test_a_table_is_named_by_its_dataset_s_id_too(world, db):
     count = db.execute("SELECT count(*) FROM crm").fetchone()
     assert db.execute(f'SELECT count(*) FROM "{world.crm}"').fetchone() == count
