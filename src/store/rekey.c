@@ -63,6 +63,16 @@ static tr_code make_room(const tr_run *run, const tr_moved ***out, tr_err *err)
     return *out != NULL ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for %u rows", most);
 }
 
+/* Whether some move is of a row group's partition: else its keys need not be read. */
+static bool may_move(const tr_run *run, uint32_t group, const tr_moves *moves)
+{
+    const uint32_t partition = run->group_partition[group], bits = run->partition_bits;
+    const uint32_t first = bits == 0 ? 0 : partition << (32 - bits);
+    const uint8_t key[16] = {(uint8_t)(first >> 24), (uint8_t)(first >> 16), (uint8_t)(first >> 8), (uint8_t)first};
+    const uint32_t at = lower_bound(moves, key);
+    return at < moves->count && tr_key_partition(moves->at[at].from, run->partition_bits) == partition;
+}
+
 tr_code tr_rekey_look_at(const tr_run *run, const tr_moves *moves, tr_rekey_look *out, tr_err *err)
 {
     const tr_moved **found = NULL;
@@ -73,7 +83,8 @@ tr_code tr_rekey_look_at(const tr_run *run, const tr_moves *moves, tr_rekey_look
     const tr_moved *before = NULL;
     for (uint32_t g = 0; code == TR_OK && g < tr_parquet_group_count(run->file); g++) {
         uint32_t moved = 0;
-        code = find_moves(run, g, moves, found, &moved, err);
+        if (may_move(run, g, moves))
+            code = find_moves(run, g, moves, found, &moved, err);
         look.rows += moved;
         for (uint32_t i = 0; code == TR_OK && moved > 0 && i < tr_parquet_group_rows(run->file, g);
              i++) {
