@@ -119,8 +119,7 @@ static bool is_dictionary_better(const chunk_work *work)
 {
     const tr_values *values = &work->column->values;
     const uint64_t entries = work->chunk->values;
-    if (!values->is_distinct || entries == 0 || work->leaf->kind == TR_KIND_BOOLEAN ||
-        work->leaf->kind == TR_KIND_KEY) /* keys are read in place */
+    if (!values->is_distinct || entries == 0 || work->leaf->kind == TR_KIND_BOOLEAN)
         return false;
     if ((uint64_t)values->count * 2 > entries)
         return dictionary_pays(work);

@@ -91,8 +91,8 @@ TR_MUST_CHECK tr_code tr_parquet_read_levels(const tr_parquet_file *file, uint32
 bool tr_parquet_has_same_values(const tr_parquet_file *file, uint32_t group, uint32_t leaf, uint32_t other,
                                 uint32_t from, uint32_t rows);
 
-/* The keys of a group's rows in place, when the chunk of this KEY leaf has no nulls (bookkeeping
- * keys never have) and is uncompressed PLAIN: the caller's rows x 16 bytes are filled page by page. */
+/* The keys of a group's rows, when the chunk of this KEY leaf has no nulls (bookkeeping keys never
+ * have): the caller's rows x 16 bytes are filled page by page, of a PLAIN chunk in place. */
 TR_MUST_CHECK tr_code tr_parquet_read_keys(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
                                            uint8_t (*out)[16], tr_err *err);
 

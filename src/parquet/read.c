@@ -426,15 +426,30 @@ tr_code tr_parquet_read_levels(const tr_parquet_file *file, uint32_t group, uint
     return read_chunk(file, group, leaf, from, rows, true, arena, out, err);
 }
 
+/* Keys of a page behind a dictionary. */
+static tr_code spread_keys(reading *r, const tr_page *page, uint8_t (*out)[16], tr_err *err)
+{
+    uint32_t *codes =
+        tr_scratch_get(r->scratch, TR_SCRATCH_CODES, ((size_t)page->entries + 1) * sizeof *codes);
+    if (codes == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u codes", page->entries);
+    TR_TRY(read_codes(r, page, page->entries, codes, err));
+    for (uint32_t i = 0; i < page->entries; i++)
+        memcpy(out[i], r->table.keys[codes[i] - 1], sizeof *out);
+    return TR_OK;
+}
+
 static tr_code read_key_page(reading *r, const tr_page *page, uint8_t (*out)[16], tr_err *err)
 {
     uint32_t level;
-    if (page->nulls != 0 || page->encoding != TR_PQ_PLAIN || page->rep_bytes != 0 ||
+    if (page->nulls != 0 || page->rep_bytes != 0 ||
         !tr_rle_is_constant(tr_page_def(page), tr_pq_width(r->leaf->def_max), page->entries,
                             &level) ||
         level != r->leaf->def_max)
-        return TR_FAIL(err, TR_INVALID, "keys without nulls, PLAIN, were expected");
+        return TR_FAIL(err, TR_INVALID, "keys without nulls were expected");
     TR_TRY(tr_page_check(page, err));
+    if (r->chunk->has_dictionary)
+        return spread_keys(r, page, out, err);
     TR_TRY(tr_values_fit(TR_KIND_KEY, page->entries, page->values_bytes, err));
     return tr_page_inflate(r->scratch, page, *out, err);
 }
@@ -447,6 +462,7 @@ tr_code tr_parquet_read_keys(const tr_parquet_file *file, uint32_t group, uint32
     reading r = {.file = file, .chunk = tr_chunk_of(file, group, leaf),
                  .leaf = &file->shape.leaves[leaf], .scratch = tr_scratch_of_thread(),
                  .group_rows = file->group_rows[group]};
+    tr_arena arena = {0}; /* of the dictionary */
     tr_code code = TR_OK;
     if (r.scratch == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to read keys");
@@ -454,12 +470,15 @@ tr_code tr_parquet_read_keys(const tr_parquet_file *file, uint32_t group, uint32
         code = TR_FAIL(err, TR_INVALID, "it is not a column of keys");
     if (code == TR_OK)
         code = gather_pages(&r, 0, r.group_rows, err);
+    if (code == TR_OK && r.chunk->has_dictionary)
+        code = tr_dictionary_read(r.scratch, &arena, file, r.chunk, r.leaf->kind, &r.table, err);
     for (uint32_t i = 0; code == TR_OK && i < r.page_count; i++) {
         code = read_key_page(&r, &r.pages[i], out + r.rows_done, err);
         r.rows_done += r.pages[i].rows;
     }
     if (code != TR_OK)
         tr_chunk_context(file, group, leaf, err);
+    tr_arena_free(&arena);
     tr_scratch_trim(r.scratch);
     return code;
 }

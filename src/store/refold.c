@@ -199,7 +199,11 @@ static tr_code note_partition(refolder *f, uint32_t partition, const tr_groups *
 
 static tr_code put_column(void *ctx, uint32_t leaf, const tr_column *column, tr_err *err)
 {
-    return tr_parquet_put(((const refolder *)ctx)->writer, leaf, column, err);
+    refolder *f = ctx;
+    tr_column own = *column;
+    if (f->is_event && leaf == f->book[TR_RUN_KEY])
+        TR_TRY(tr_run_fold_keys(&f->rows, &own, err));
+    return tr_parquet_put(f->writer, leaf, &own, err);
 }
 
 /* One of the bookkeeping times, of the best row of each group: the rows' own columns may hold the time at

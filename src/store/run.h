@@ -39,6 +39,9 @@ typedef struct tr_run_cut {
     uint32_t *rows;      /* [group_count] */
 } tr_run_cut;
 
+/* The keys of sorted events, several of which are the same, as a dictionary; in the arena. */
+TR_MUST_CHECK tr_code tr_run_fold_keys(tr_arena *arena, tr_column *keys, tr_err *err);
+
 /* Adds a partition's rows: one group, or several of even size. */
 TR_MUST_CHECK tr_code tr_run_cut_add(tr_run_cut *cut, tr_arena *arena, uint32_t partition, uint32_t rows,
                                      tr_err *err);

@@ -237,8 +237,26 @@ static bool is_in_order(const uint32_t *order, uint32_t count)
     return row == count;
 }
 
-static tr_code write_groups(const tr_run_rows *rows, const uint32_t *order, const tr_run_cut *cut,
-                            tr_parquet_writer *writer, tr_err *err)
+tr_code tr_run_fold_keys(tr_arena *arena, tr_column *keys, tr_err *err)
+{
+    uint32_t *codes = tr_arena_alloc(arena, ((size_t)keys->rows + 1) * sizeof *codes), count = 0;
+    uint8_t(*table)[16] = tr_arena_alloc(arena, ((size_t)keys->rows + 1) * sizeof *table);
+    if (codes == NULL || table == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the keys of %u rows", keys->rows);
+    for (uint32_t row = 0; row < keys->rows; row++) {
+        const uint8_t *key = keys->values.keys[keys->codes[row] - 1];
+        if (count == 0 || memcmp(table[count - 1], key, sizeof *table) != 0)
+            memcpy(table[count++], key, sizeof *table);
+        codes[row] = count;
+    }
+    keys->codes = codes;
+    keys->values = (tr_values){.storage = TR_STORAGE_KEY, .is_distinct = true, .count = count};
+    keys->values.keys = (const uint8_t(*)[16])table;
+    return TR_OK;
+}
+
+static tr_code write_groups(const tr_run_rows *rows, uint32_t key_leaf, const uint32_t *order,
+                            const tr_run_cut *cut, tr_parquet_writer *writer, tr_err *err)
 {
     tr_arena arena = {0};
     tr_code code = TR_OK;
@@ -249,6 +267,8 @@ static tr_code write_groups(const tr_run_rows *rows, const uint32_t *order, cons
             tr_column column = rows->columns[leaf];
             if (!is_as_it_is)
                 code = tr_column_pick(&arena, &rows->columns[leaf], order + from, cut->rows[g], &column, err);
+            if (code == TR_OK && leaf == key_leaf && rows->is_event)
+                code = tr_run_fold_keys(&arena, &column, err);
             if (code == TR_OK)
                 code = tr_parquet_put(writer, leaf, &column, err);
             tr_arena_reset(&arena);
@@ -291,7 +311,7 @@ tr_code tr_run_write(const tr_run_rows *rows, tr_sink sink, tr_err *err)
     const char *metadata[] = {TR_RUN_FOOTER, (const char *)footer.at, NULL};
     code = tr_parquet_writer_open(sink, rows->shape, &(tr_parquet_options){.metadata = metadata}, &writer, err);
     if (code == TR_OK)
-        code = write_groups(rows, order, &cut, writer, err);
+        code = write_groups(rows, leaves[TR_RUN_KEY], order, &cut, writer, err);
     if (code == TR_OK)
         code = tr_parquet_finish(writer, err);
 done:
