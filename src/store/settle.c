@@ -198,7 +198,7 @@ static bool are_settled(const tr_rows *rows)
     return true;
 }
 
-/* Whether rows of a group, ascending, are of one run and settled in it. *slice: of the one before */
+/* Whether rows of a group, ascending, are of one run and settled in it. *slice: of one before */
 static bool is_settled(const tr_rows *rows, const uint32_t *own, uint32_t count, uint32_t *slice)
 {
     const tr_slice *at = &rows->slices[*slice];
