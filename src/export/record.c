@@ -2,7 +2,7 @@
 /* record.c - finished parts into the catalog, several by one transaction.
  *
  *     worker    part on the disk --note--> noted --+
- *     worker    part on the disk --note--> noted --+--> ONE transaction: export_part, export_part, ...
+ *     worker    part on the disk --note--> noted --+--> ONE transaction: export_part, ...
  *                                                  |
  *                               RECORD_US after the last one, or at RECORD_BYTES
  *

@@ -68,9 +68,11 @@ static bool may_move(const tr_run *run, uint32_t group, const tr_moves *moves)
 {
     const uint32_t partition = run->group_partition[group], bits = run->partition_bits;
     const uint32_t first = bits == 0 ? 0 : partition << (32 - bits);
-    const uint8_t key[16] = {(uint8_t)(first >> 24), (uint8_t)(first >> 16), (uint8_t)(first >> 8), (uint8_t)first};
+    const uint8_t key[16] = {(uint8_t)(first >> 24), (uint8_t)(first >> 16), (uint8_t)(first >> 8),
+                             (uint8_t)first};
     const uint32_t at = lower_bound(moves, key);
-    return at < moves->count && tr_key_partition(moves->at[at].from, run->partition_bits) == partition;
+    return at < moves->count &&
+           tr_key_partition(moves->at[at].from, run->partition_bits) == partition;
 }
 
 tr_code tr_rekey_look_at(const tr_run *run, const tr_moves *moves, tr_rekey_look *out, tr_err *err)
