@@ -63,9 +63,9 @@ static _Noreturn void fail(tr_code code, const tr_err *err)
 
 enum { SESSION_NICE = 10, SESSION_SLICE_NS = 100000 };
 
-/* What others ask of the machine goes before SQL. Its share is small, and it takes it in small pieces:
- * else a lookup would wait for a whole slice, which is longer than a few lookups. Kernels before 6.12
- * take no notice of the slice. All threads that are started from here on inherit both. */
+/* What others ask of the machine goes before SQL. Its share is small, and it takes it in small
+ * pieces: else a lookup would wait for a whole slice, which is longer than a few lookups. Kernels
+ * before 6.12 take no notice of the slice. All threads started from here on inherit both. */
 static void stand_back(void)
 {
     const struct { /* the kernel's struct sched_attr; its header and libc's exclude each other */
