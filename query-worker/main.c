@@ -2,16 +2,14 @@
 /* main.c - tributary-query: one request, one verdict. Started by the server (src/query), never by
  * hand except to look at it; README.md shows how.
  */
+#include "base/priority.h"
 #include "out.h"
 #include "worker.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 void tr_on_engine_failure(void (*no_memory)(void), void (*terminated)(void));
@@ -61,26 +59,7 @@ static _Noreturn void fail(tr_code code, const tr_err *err)
     leave(out.buf.at, out.buf.len);
 }
 
-enum { SESSION_NICE = 10, SESSION_SLICE_NS = 100000 };
-
-/* What others ask of the machine goes before SQL. Its share is small, and it takes it in small
- * pieces: else a lookup would wait for a whole slice, which is longer than a few lookups. Kernels
- * before 6.12 take no notice of the slice. All threads started from here on inherit both. */
-static void stand_back(void)
-{
-    const struct { /* the kernel's struct sched_attr; its header and libc's exclude each other */
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t runtime, deadline, period;
-    } attributes = {.size = sizeof attributes,
-                    .policy = SCHED_OTHER,
-                    .nice = SESSION_NICE,
-                    .runtime = SESSION_SLICE_NS};
-    if (syscall(SYS_sched_setattr, 0, &attributes, 0) != 0)
-        (void)setpriority(PRIO_PROCESS, 0, SESSION_NICE);
-}
+enum { SESSION_NICE = 10 }; /* what others ask of the machine goes before SQL */
 
 static tr_code work(const tr_request *request, tr_verdict *verdict, tr_err *err)
 {
@@ -93,7 +72,7 @@ static tr_code work(const tr_request *request, tr_verdict *verdict, tr_err *err)
     };
     tr_engine engine = {0};
     if (strcmp(request->verb, "session") == 0)
-        stand_back();
+        tr_thread_stand_back(SESSION_NICE);
     TR_TRY(tr_confine_resources(request, err));
     if (!is_csv)
         TR_TRY(tr_engine_open(&options, &engine, err));
