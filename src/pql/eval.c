@@ -180,7 +180,7 @@ static tr_code by_rows(tr_pql_run *run, const tr_pql_op *op, uint32_t count, tr_
 {
     const tr_pql_vec *args[3] = {NULL};
     if (op->kind == TR_PQL_OP_COMPARE) {
-        TR_TRY(tr_pql_count_test(run, op, out));
+        TR_TRY(tr_pql_fold_test(run, op, out));
         if (*out != NULL)
             return TR_OK;
     }

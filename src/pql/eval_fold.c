@@ -290,7 +290,15 @@ tr_code tr_pql_fold_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **
     return *out == NULL ? tr_pql_out_of_memory(run) : TR_OK;
 }
 
-/* ---- at least so many */
+/* ---- folds that are only compared with a constant: rows are ascending, those of one owner follow
+ * each other, and no owner's value is kept */
+
+/* A fold of one array that nobody else wants, never in chunks. */
+static bool is_single(const tr_pql_op *op, tr_pql_reduction reduction)
+{
+    return op->kind == TR_PQL_OP_REDUCE && op->reduction == reduction && op->uses == 1 &&
+           op->over->parent == op->scope && !op->over->is_product;
+}
 
 /* count() compared with a whole number is count() >= `least`, or (is_below) the opposite. False: it
  * is something else. */
@@ -307,19 +315,17 @@ static bool is_threshold(const tr_pql_op *op, const tr_pql_op **counted, int64_t
         number->literal.kind != TR_PQL_INTEGER || number->literal.integer == INT64_MAX)
         return false;
     *least = number->literal.integer + (is_greater || is_at_most);
-    return (*counted)->kind == TR_PQL_OP_REDUCE && (*counted)->reduction == TR_PQL_REDUCE_COUNT;
+    return is_single(*counted, TR_PQL_REDUCE_COUNT);
 }
 
-tr_code tr_pql_count_test(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out)
+static tr_code count_test(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out)
 {
     const tr_pql_op *counted;
     int64_t least;
     bool is_below;
     tr_pql_taken rows;
     tr_pql_base *base;
-    *out = NULL;
-    if (!is_threshold(op, &counted, &least, &is_below) || counted->uses > 1 ||
-        counted->over->parent != counted->scope || counted->over->is_product)
+    if (!is_threshold(op, &counted, &least, &is_below))
         return TR_OK;
     tr_arena *arena = tr_pql_arena_of(run, op->scope);
     const uint32_t owners = tr_pql_domain_of(run, op->scope)->count;
@@ -336,6 +342,90 @@ tr_code tr_pql_count_test(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec
         if (seen == least)
             base->bools[owner] = !is_below;
     }
+    *out = tr_pql_vec_make(arena, base);
+    return *out == NULL ? tr_pql_out_of_memory(run) : TR_OK;
+}
+
+/* A sum of doubles, one row at a time, and what it is compared with. */
+typedef struct sum_test {
+    tr_pql_base base;
+    tr_pql_vec vec;
+    double sum;
+    uint8_t valid;
+    tr_pql_range range;
+} sum_test;
+
+static bool is_sum_in(sum_test *t, double sum)
+{
+    uint8_t is_in = false;
+    t->sum = sum;
+    tr_pql_range_test(&t->range, &t->vec, 1, &is_in);
+    return is_in;
+}
+
+static tr_code open_sum(tr_pql_run *run, const tr_pql_op *op, bool is_turned, sum_test *t,
+                        bool *is_it)
+{
+    const tr_pql_vec *args[2];
+    *t = (sum_test){.valid = TR_PQL_VALUE};
+    t->base = (tr_pql_base){.kind = TR_PQL_VEC_NUM, .count = 1, .null_row = TR_PQL_NO_ROW};
+    t->base.numbers = &t->sum;
+    t->base.valid = &t->valid;
+    t->vec = (tr_pql_vec){.base = &t->base, .count = 1};
+    args[is_turned] = &t->vec;
+    TR_TRY(tr_pql_value(run, op->args[!is_turned], op->scope, &args[!is_turned]));
+    *is_it = tr_pql_range_of(op, args, &t->range);
+    return TR_OK;
+}
+
+static tr_code test_sums(tr_pql_run *run, const tr_pql_op *summed, sum_test *t, uint8_t *out)
+{
+    tr_pql_taken rows;
+    const tr_pql_vec *value;
+    memset(out, is_sum_in(t, 0), tr_pql_domain_of(run, summed->scope)->count);
+    TR_TRY(tr_pql_enter(run, summed->over));
+    TR_TRY(tr_pql_take(run, summed, &rows));
+    if (rows.count == 0)
+        return TR_OK;
+    TR_TRY(tr_pql_value_at(run, summed->args[0], summed->over, &rows, &value));
+    const tr_pql_base *base = value->base;
+    if (base->kind != TR_PQL_VEC_INT && base->kind != TR_PQL_VEC_NUM)
+        return TR_OK;
+    uint32_t before = tr_pql_owner_of(&rows, 0);
+    double sum = 0;
+    for (uint32_t i = 0; i < rows.count; i++) {
+        const uint32_t at = tr_pql_at(value, i), owner = tr_pql_owner_of(&rows, i);
+        if (owner != before) {
+            out[before] = is_sum_in(t, sum);
+            before = owner;
+            sum = 0;
+        }
+        if (!tr_pql_base_is_null(base, at))
+            sum += tr_pql_number_at(base, at);
+    }
+    out[before] = is_sum_in(t, sum);
+    return TR_OK;
+}
+
+tr_code tr_pql_fold_test(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out)
+{
+    const bool is_turned = op->args[0]->scope == run->program->constant;
+    const tr_pql_op *summed = op->args[is_turned];
+    tr_pql_base *base;
+    sum_test t;
+    bool is_it;
+    *out = NULL;
+    TR_TRY(count_test(run, op, out));
+    if (*out != NULL || op->args[!is_turned]->scope != run->program->constant ||
+        !is_single(summed, TR_PQL_REDUCE_SUM) || summed->type->kind == TR_PQL_IS_INTEGER)
+        return TR_OK;
+    TR_TRY(open_sum(run, op, is_turned, &t, &is_it));
+    if (!is_it)
+        return TR_OK;
+    tr_arena *arena = tr_pql_arena_of(run, op->scope);
+    TR_TRY(tr_pql_base_make(arena, TR_PQL_VEC_BOOL, tr_pql_domain_of(run, op->scope)->count, &base,
+                            run->err));
+    TR_TRY(test_sums(run, summed, &t, base->bools));
     *out = tr_pql_vec_make(arena, base);
     return *out == NULL ? tr_pql_out_of_memory(run) : TR_OK;
 }

@@ -198,10 +198,10 @@ TR_MUST_CHECK tr_code tr_pql_list(tr_pql_run *run, const tr_pql_op *op,
                                   const tr_pql_vec *const *args, uint32_t count, tr_arena *arena,
                                   const tr_pql_vec **out);
 TR_MUST_CHECK tr_code tr_pql_fold_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out);
-/* count() of some items, compared with a whole number, without counting; *out NULL: `op` is
- * something else. */
-TR_MUST_CHECK tr_code tr_pql_count_test(tr_pql_run *run, const tr_pql_op *op,
-                                        const tr_pql_vec **out);
+/* A COMPARE of count() or sum() with a constant, without keeping what is compared; *out NULL: `op`
+ * is something else. */
+TR_MUST_CHECK tr_code tr_pql_fold_test(tr_pql_run *run, const tr_pql_op *op,
+                                       const tr_pql_vec **out);
 TR_MUST_CHECK tr_code tr_pql_group_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out);
 TR_MUST_CHECK tr_code tr_pql_chain_op(tr_pql_run *run, const tr_pql_op *op, const tr_pql_vec **out);
 /* Which rows of a CHAIN's scope have its elements in order, times between them left aside: all
