@@ -104,23 +104,61 @@ tr_code tr_rle_encode(tr_buf *out, const uint32_t *values, size_t count, uint32_
     return TR_OK;
 }
 
+/* How many levels from here on are the same; of fewer than eight it does not matter how many. */
+static size_t level_run(const uint8_t *levels, size_t count)
+{
+    const uint64_t same = levels[0] * UINT64_C(0x0101010101010101);
+    uint64_t eight = ~same;
+    size_t run = 0;
+    for (; run + 8 <= count; run += 8) {
+        memcpy(&eight, levels + run, sizeof eight);
+        if (eight != same)
+            break;
+    }
+    while (run > 0 && run < count && levels[run] == levels[0])
+        run++;
+    return run == 0 ? 1 : run;
+}
+
+static size_t put_levels(uint8_t *out, const uint8_t *levels, size_t count, uint32_t width,
+                         uint32_t *wide)
+{
+    for (size_t i = 0; i < count; i++)
+        wide[i] = levels[i];
+    return put_literal(out, wide, count, width);
+}
+
 tr_code tr_rle_encode_levels(tr_buf *out, const uint8_t *levels, size_t count, uint32_t width,
                              tr_err *err)
 {
     TR_ASSERT(width <= 8);
+    TR_TRY(tr_buf_reserve(out, tr_rle_bytes_max(count, width), err));
+    uint8_t *const start = out->at + out->len;
+    uint8_t *at = start;
     if (count > 0 && memcmp(levels, levels + 1, count - 1) == 0) { /* one run, as below */
-        TR_TRY(tr_buf_reserve(out, tr_rle_bytes_max(count, width), err));
-        out->len += put_run(out->at + out->len, levels[0], count, width);
+        out->len += put_run(at, levels[0], count, width);
         return TR_OK;
     }
     uint32_t *wide = tr_alloc_array(count, sizeof *wide);
     if (wide == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %zu levels", count);
-    for (size_t i = 0; i < count; i++)
-        wide[i] = levels[i];
-    const tr_code code = tr_rle_encode(out, wide, count, width, err);
+    const size_t enough = width == 0 ? 8 : shortest_run(width);
+    size_t literal = 0, i = 0; /* as in tr_rle_encode, whose bytes these are */
+    while (i < count) {
+        const size_t run = level_run(levels + i, count - i);
+        if (run >= enough) {
+            at += put_levels(at, levels + literal, i - literal, width, wide);
+            at += put_run(at, levels[i], run, width);
+            i += run;
+            literal = i;
+        } else {
+            i += run < 8 ? 8 : run & ~(size_t)7;
+        }
+    }
+    at += put_levels(at, levels + literal, count - literal, width, wide);
     tr_free(wide);
-    return code;
+    out->len += (size_t)(at - start);
+    return TR_OK;
 }
 
 typedef struct run_head {

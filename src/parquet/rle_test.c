@@ -80,8 +80,11 @@ static void levels_of_every_width_come_back(void)
                 levels[i] = (uint8_t)values[i];
                 top = levels[i] > top ? levels[i] : top;
             }
-            tr_buf buf = {0};
+            tr_buf buf = {0}, like = {0};
             CHECK(tr_rle_encode_levels(&buf, levels, count, width, NULL) == TR_OK);
+            CHECK(tr_rle_encode(&like, values, count, width, NULL) == TR_OK);
+            CHECK(tr_str_equal(tr_buf_str(&buf), tr_buf_str(&like)));
+            tr_buf_free(&like);
             CHECK(tr_rle_decode_levels(tr_buf_str(&buf), width, (uint32_t)count, out));
             CHECK(memcmp(levels, out, count) == 0);
             uint32_t zeros = 0;
