@@ -106,6 +106,30 @@ def test_an_accelerated_query_gives_rows(query, shop):
     assert found["request"]["name"] == "now" and uuid.UUID(found["queryId"])
 
 
+def test_what_is_made_of_parameters_instead_of_a_body(query, shop):
+    template = query.createQueryTemplate(queryData={"name": "by data " + uuid.uuid4().hex, "sql": "SELECT count(*) AS n FROM crm"})
+    found = query.createAcceleratedQuery(name="now", dbName="prod:db:schema", templateId=template["id"])
+    assert found["results"] == [{"n": ROWS}]
+    made = query.createSchedule(name="by parameters", templateId=template["id"], description="d",
+                                schedule={"schedule": "@once", "startDate": "2090-01-01T00:00:00.000Z", "maxActiveRuns": 1})
+    assert query.getSchedule(made["id"])["query"]["templateId"] == template["id"]
+    assert made["id"] in [s["id"] for s in query.getSchedules(property=f"templateId=={template['id']}", orderby="-created", limit=1)]
+    assert query.getResource(query.endpoint + f"/schedules/{made['id']}")["id"] == made["id"]
+    sent = query.createQuery(data={"name": "by data", "dbName": "prod:all", "templateId": template["id"]})
+    assert ended(query, sent)["templateName"].startswith("by data")
+    crm = shop.dataset_of("crm")["id"]
+    assert sent["id"] in [q["id"] for q in query.getQueries(property=f"referenced_datasets=={crm}", excludeHidden=True)]
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda q: q.getQuery("nobody"), "no query"), (lambda q: q.getSchedule("nobody"), "no schedule"),
+    (lambda q: q.getTemplate("nobody"), "no query template"), (lambda q: q.postQueries(name="x", sql="UPDATE crm SET a = 1"), "rows are only added"),
+    (lambda q: q.connector.getData(q.endpoint + "/alert-subscriptions/nobody"), "No alert exists"),
+    (lambda q: q.getDatasetStatistics("nobody"), "nobody"), (lambda q: q.createAlertSubscription("nobody", "start", ["a@b"]), "is invalid")])
+def test_what_cannot_be_is_told_in_the_answer(query, call, words):
+    assert words in str(call(query))
+
+
 def test_alert_subscriptions(query):
     sent = query.postQueries(name="watched", sql="SELECT 1")
     mail = uuid.uuid4().hex + "@example.com"
