@@ -59,6 +59,7 @@
 #define TR_PLANS_IN_A_ROW_MAX 64                /* by who finds that data of its plan was taken back */
 #define TR_LOOKUP_VIEWS_MAX 64                  /* policies and choices of fields that are kept ready */
 #define TR_SQL_BYTES_MAX (1024 * 1024)          /* one statement */
+#define TR_SQL_CALLS_DEPTH_MAX 64               /* of struct, array, map, explode in each other: rewriting recurses */
 /* How far threads stand back (priority.h) behind those that answer requests over HTTP. A SQL
  * worker's own, 10, is behind both (query-worker/main.c); 15 when its statement takes long. */
 #define TR_NICE_COMPUTE 5 /* jobs: exports, ingests, segments, compactions */

@@ -37,7 +37,7 @@ static bool closes(const tr_tokens *t, size_t i)
     return tr_token_is(t, i, ")") || tr_token_is(t, i, "]") || tr_token_is(t, i, "}");
 }
 
-/* False: it does not close, or has too many arguments. */
+/* False: it does not close (.close is behind all tokens), or has too many arguments. */
 static bool read_call(const tr_tokens *t, size_t from, call *c)
 {
     size_t depth = 1;
@@ -59,6 +59,7 @@ static bool read_call(const tr_tokens *t, size_t from, call *c)
             c->count = 0;
         return true;
     }
+    c->close = t->count;
     return false;
 }
 
@@ -72,12 +73,7 @@ static tr_code put_part(tr_rewrite *w, const tr_tokens *part, tr_err *err)
 {
     if (part->count == 0)
         return fail(w, err, "an argument of struct, array or map is missing");
-    tr_rewrite inner = *w;
-    inner.tokens = part;
-    inner.copied = part->at[0].text.at;
-    TR_TRY(tr_rewrite_spark(&inner, err));
-    const tr_str last = part->at[part->count - 1].text;
-    return tr_rewrite_copy_to(&inner, last.at + last.len, err);
+    return tr_rewrite_argument(w, part, w->out, err);
 }
 
 /* "name" := */
@@ -162,8 +158,12 @@ tr_code tr_rewrite_constructor(tr_rewrite *w, size_t *i, bool *is_one, tr_err *e
     call c;
     const kind k = kind_of(t, *i);
     *is_one = false;
-    if (k == NONE || (*i > 0 && tr_token_is(t, *i - 1, ".")) || !read_call(t, *i, &c))
+    if (k == NONE || (*i > 0 && tr_token_is(t, *i - 1, ".")))
         return TR_OK;
+    if (!read_call(t, *i, &c)) /* each of many that are open would look for its end as far */
+        return c.close != t->count
+                   ? TR_OK
+                   : fail(w, err, "syntax error at end of input: a parenthesis is not closed");
     const bool is_type = *i > 0 && (tr_token_is(t, *i - 1, "as") || tr_token_is(t, *i - 1, "::"));
     const bool is_own = k == MAP && c.count == 2 && tr_token_is(t, c.at[0], "[");
     *is_one = is_type || !is_own;

@@ -118,13 +118,7 @@ static tr_code put_argument(tr_rewrite *w, const call *c, tr_buf *out, tr_err *e
     const tr_tokens part = {w->tokens->at + c->from + 2, c->close - c->from - 2};
     if (part.count == 0)
         return TR_OK;
-    tr_rewrite inner = *w;
-    inner.tokens = &part;
-    inner.out = out;
-    inner.copied = part.at[0].text.at;
-    TR_TRY(tr_rewrite_spark(&inner, err));
-    const tr_str last = part.at[part.count - 1].text;
-    return tr_rewrite_copy_to(&inner, last.at + last.len, err);
+    return tr_rewrite_argument(w, &part, out, err);
 }
 
 /* before, the argument, after; of an outer call of a list that may be empty, one with a null. */
@@ -225,12 +219,20 @@ static tr_code replace(tr_rewrite *w, size_t from, size_t to, tr_buf *out, tr_er
 tr_code tr_rewrite_generator(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err)
 {
     tr_buf out = {0};
-    call c = {.from = *i, .close = find_close(w->tokens, *i + 1)};
+    call c = {.from = *i};
     c.kind = kind_of(w->tokens, *i, &c.is_outer);
-    c.to = c.close + 1;
-    *is_one = c.kind != GENERATOR_NONE && c.close < w->tokens->count;
-    if (!*is_one)
+    *is_one = false;
+    if (c.kind ==
+        GENERATOR_NONE) /* nearly every word: it must not cost the rest of the statement */
         return TR_OK;
+    c.close = find_close(w->tokens, *i + 1);
+    c.to = c.close + 1;
+    if (c.close == w->tokens->count) { /* or each of many would look for its end as far */
+        *w->state = "42601";
+        return TR_FAIL(err, TR_INVALID,
+                       "syntax error at end of input: a parenthesis is not closed");
+    }
+    *is_one = true;
     read_item(w->tokens, &c);
     if (c.kind == GENERATOR_INLINE && c.name_count > 0)
         return refuse(w, "inline() AS (names) in the select list", err);

@@ -22,6 +22,7 @@ typedef struct tr_rewrite {
     tr_buf *out;
     const uint8_t *copied; /* the statement up to here has been written */
     const char **state;
+    uint32_t depth; /* of calls whose arguments are rewritten */
 } tr_rewrite;
 
 TR_MUST_CHECK tr_code tr_rewrite_copy_to(tr_rewrite *w, const uint8_t *end, tr_err *err);
@@ -36,6 +37,9 @@ TR_MUST_CHECK tr_code tr_rewrite_put_literal(tr_rewrite *w, size_t from, size_t 
 bool tr_is_probe(const tr_tokens *tokens);
 TR_MUST_CHECK tr_code tr_rewrite_probe(tr_rewrite *w, tr_err *err);
 TR_MUST_CHECK tr_code tr_rewrite_spark(tr_rewrite *w, tr_err *err);
+/* The argument of a call, to `out`. */
+TR_MUST_CHECK tr_code tr_rewrite_argument(const tr_rewrite *w, const tr_tokens *part, tr_buf *out,
+                                          tr_err *err);
 
 /* generators.c: token *i may be a function that gives rows, or LATERAL of LATERAL VIEW; *i is then
  * its last token. */

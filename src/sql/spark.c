@@ -2,6 +2,7 @@
 /* spark.c - Query Service's SQL into DuckDB's, where no types are needed to know how; and what both
  * kinds of rewriting share.
  */
+#include "base/limits.h"
 #include "sql/dimension_tables.h"
 #include "sql/rewrite_internal.h"
 
@@ -121,9 +122,9 @@ static bool is_index(const tr_tokens *t, size_t i, int64_t *number)
         t->at[i + 1].kind != TR_TOKEN_NUMBER || !tr_str_to_i64(t->at[i + 1].text, number))
         return false;
     const tr_token *base = t->at + i - 1;
-    static const char *const before_a_list[] = {"array", "select", "distinct", "all", "in",  "by",
-                                                "then",  "else",   "when",     "and", "or",  "not",
-                                                "where", "on",     "from",     "any", "as",  NULL};
+    static const char *const before_a_list[] = {"array", "select", "distinct", "all", "in", "by",
+                                                "then",  "else",   "when",     "and", "or", "not",
+                                                "where", "on",     "from",     "any", "as", NULL};
     if (base->kind == TR_TOKEN_WORD)
         return !tr_word_is_one_of(t, i - 1, before_a_list);
     return base->kind == TR_TOKEN_QUOTED || tr_str_is(base->text, "]") ||
@@ -153,8 +154,7 @@ static tr_code check_accelerated(const tr_rewrite *w, size_t i, tr_err *err)
 {
     if (!tr_token_is_name(w->tokens, i))
         return TR_OK;
-    const char *name =
-        tr_arena_text(w->arena, tr_token_name(w->tokens->at + i, w->arena));
+    const char *name = tr_arena_text(w->arena, tr_token_name(w->tokens->at + i, w->arena));
     if (name == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
     if (tr_is_dimension_table(name))
@@ -228,4 +228,21 @@ tr_code tr_rewrite_spark(tr_rewrite *w, tr_err *err)
         }
     }
     return TR_OK;
+}
+
+tr_code tr_rewrite_argument(const tr_rewrite *w, const tr_tokens *part, tr_buf *out, tr_err *err)
+{
+    tr_rewrite inner = *w;
+    inner.tokens = part;
+    inner.out = out;
+    inner.copied = part->at[0].text.at;
+    if (++inner.depth > TR_SQL_CALLS_DEPTH_MAX) {
+        *w->state = "54001";
+        return TR_FAIL(err, TR_INVALID,
+                       "struct, array, map and explode stand in each other more than %d deep",
+                       TR_SQL_CALLS_DEPTH_MAX);
+    }
+    TR_TRY(tr_rewrite_spark(&inner, err));
+    const tr_str last = part->at[part->count - 1].text;
+    return tr_rewrite_copy_to(&inner, last.at + last.len, err);
 }

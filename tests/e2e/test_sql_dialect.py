@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """test_sql_dialect.py - Query Service's SQL beside SELECT: rows of maps, snapshots, cursors, prepared statements."""
 import json
+import os
+import pathlib
 
 import psycopg
 import pytest
@@ -245,3 +247,38 @@ def test_settings_are_remembered_and_told(world, db):
     assert db.execute("SHOW TimeZone").fetchone() == ("UTC",)
     db.execute("SET search_path TO DEFAULT")
     assert db.execute("SHOW search_path").fetchone() == ("public",)
+
+
+@pytest.mark.parametrize("call, close", [
+    ("array(", ")"), ("struct(", ")"), ("named_struct('a', ", ")"), ("cardinality(map(1, ", "))")])
+def test_calls_in_each_other_are_so_deep_at_most(world, call, close):
+    """They are rewritten by recursion: the server must not end for a statement."""
+    def nested(deep):
+        return f"SELECT ({call * deep}1{close * deep}) IS NULL"
+    with connect(world) as db:
+        assert db.execute(nested(64)).fetchone() == (False,)
+        for deep in (65, 1_000, (1_000_000 - 30) // len(call + close)):
+            assert state_of(db, nested(deep)) == "54001"
+        assert db.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("call", ["explode(", "array(", "map(", "named_struct("])
+def test_what_is_not_closed_is_told_at_once(world, server, call):
+    """Each of many words looks for its end: a statement of a megabyte costs what its length is, not its square."""
+    before = server_seconds(server)
+    with connect(world) as db:
+        assert state_of(db, "SELECT " + call * (1_000_000 // len(call))) == "42601"
+    assert server_seconds(server) - before < 5
+
+
+def test_a_long_statement_costs_what_its_length_is(world, server):
+    before = server_seconds(server)
+    with connect(world) as db:
+        assert state_of(db, "SELECT " + "true " * 200_000) == "42601"
+    assert server_seconds(server) - before < 5
+
+
+def server_seconds(server):
+    """Of the processor, used by the server itself."""
+    fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
