@@ -7,8 +7,9 @@
  *
  * Between startDate and endDate it runs when its crontab line says, in UTC; "@once" at startDate,
  * or at once. It runs as who made it, or changed it last: while that client may not write, nothing
- * runs, as AEP stops a schedule with its user's access. What falls due meanwhile, while maxActiveRuns runs are under way, or while the server is down,
- * does not run later; but "@once" does.
+ * runs, as AEP stops a schedule with its user's access. What falls due meanwhile, while
+ * maxActiveRuns runs are under way, or while the server is down, does not run later; but "@once"
+ * does.
  *
  * Threads: any. Close before the jobs.
  */
