@@ -118,7 +118,9 @@ static tr_code put_argument(tr_rewrite *w, const call *c, tr_buf *out, tr_err *e
     const tr_tokens part = {w->tokens->at + c->from + 2, c->close - c->from - 2};
     if (part.count == 0)
         return TR_OK;
-    return tr_rewrite_argument(w, &part, out, err);
+    tr_rewrite inner = *w;
+    inner.is_in_one = true;
+    return tr_rewrite_argument(&inner, &part, out, err);
 }
 
 /* before, the argument, after; of an outer call of a list that may be empty, one with a null. */
@@ -222,8 +224,7 @@ tr_code tr_rewrite_generator(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err
     call c = {.from = *i};
     c.kind = kind_of(w->tokens, *i, &c.is_outer);
     *is_one = false;
-    if (c.kind ==
-        GENERATOR_NONE) /* nearly every word: it must not cost the rest of the statement */
+    if (c.kind == GENERATOR_NONE) /* nearly every word: the rest is not looked at */
         return TR_OK;
     c.close = find_close(w->tokens, *i + 1);
     c.to = c.close + 1;
@@ -233,6 +234,8 @@ tr_code tr_rewrite_generator(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err
                        "syntax error at end of input: a parenthesis is not closed");
     }
     *is_one = true;
+    if (w->is_in_one) /* no engine has it; and each level writes the ones within it twice */
+        return refuse(w, "a function that gives rows in the argument of another", err);
     read_item(w->tokens, &c);
     if (c.kind == GENERATOR_INLINE && c.name_count > 0)
         return refuse(w, "inline() AS (names) in the select list", err);

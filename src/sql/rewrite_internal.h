@@ -23,6 +23,7 @@ typedef struct tr_rewrite {
     const uint8_t *copied; /* the statement up to here has been written */
     const char **state;
     uint32_t depth; /* of calls whose arguments are rewritten */
+    bool is_in_one; /* in the argument of a function that gives rows */
 } tr_rewrite;
 
 TR_MUST_CHECK tr_code tr_rewrite_copy_to(tr_rewrite *w, const uint8_t *end, tr_err *err);

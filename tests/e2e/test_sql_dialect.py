@@ -262,6 +262,17 @@ def test_calls_in_each_other_are_so_deep_at_most(world, call, close):
         assert db.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("sql", [
+    "SELECT explode_outer(explode_outer([[1]]))", "SELECT explode(array(explode([1])))",
+    "SELECT " + "explode_outer(" * 60 + "[1]" + ")" * 60,
+    "SELECT 1 FROM crm LATERAL VIEW explode_outer(explode_outer([[1]])) t AS c"])
+def test_functions_that_give_rows_do_not_stand_in_each_other(world, server, sql):
+    before = server_seconds(server)
+    with connect(world) as db:
+        assert state_of(db, sql) == "0A000"
+    assert server_seconds(server) - before < 5
+
+
 @pytest.mark.parametrize("call", ["explode(", "array(", "map(", "named_struct("])
 def test_what_is_not_closed_is_told_at_once(world, server, call):
     """Each of many words looks for its end: a statement of a megabyte costs what its length is, not its square."""
