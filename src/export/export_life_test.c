@@ -321,6 +321,37 @@ static void a_job_whose_runs_are_gone_is_planned_again(void)
     end();
 }
 
+/* Newer data drove it away: the rows are those of the job's creation all the same. */
+static void a_job_whose_merged_run_is_gone_keeps_its_rows(void)
+{
+    static volatile int crashed;
+    crashed = 0;
+    begin(4, 10);
+    tr_fake_now.merged = "merged-1";
+    tr_fake_now.crash_at = "export_part_recorded";
+    tr_fake_now.crash_passage = 3;
+    if (setjmp(tr_fake_crash) == 0) {
+        json_t *job = NULL;
+        CHECK(create(&job, NULL) == TR_OK);
+        json_decref(job);
+        tr_fake_run_queue();
+    } else {
+        crashed = 1;
+        tr_fake_now.merged = NULL;
+        tr_fake_now.merged_is_gone = 1;
+        tr_fake_restart();
+        open_export();
+        CHECK(tr_export_resume(tr_fake_export, NULL) == TR_OK);
+        tr_fake_run_queue();
+    }
+    CHECK(crashed == 1 && tr_fake_merges == 8 && tr_fake_now.merged_is_gone == 0);
+    CHECK(strcmp(status_of("1"), "SUCCEEDED") == 0);
+    char *bytes = tr_fake_bytes(batch_of("1"));
+    CHECK(strstr(bytes, "1 runs") != NULL && strstr(bytes, "2 runs") == NULL);
+    free(bytes);
+    end();
+}
+
 static void data_that_goes_while_a_job_is_tried_out_is_no_error(void)
 {
     json_t *told = NULL;
@@ -377,6 +408,7 @@ int main(void)
     RUN(finished_parts_are_not_made_again);
     RUN(a_part_that_rots_before_a_restart_is_made_again);
     RUN(a_job_whose_runs_are_gone_is_planned_again);
+    RUN(a_job_whose_merged_run_is_gone_keeps_its_rows);
     RUN(data_that_goes_while_a_job_is_tried_out_is_no_error);
     RUN(a_dataset_must_exist_and_be_on_the_union);
     RUN(no_place_in_a_list_is_further_than_numbers_go);

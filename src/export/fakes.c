@@ -373,12 +373,15 @@ void tr_map_close(tr_map *map)
 static const tr_run run_a = {.id = "run-a"}, run_b = {.id = "run-b"};
 static const tr_run *runs[] = {&run_a, &run_b};
 static tr_snapshot snapshot = {.runs = runs, .run_count = 1};
+static bool is_newer; /* data has come since the first plan: the newest snapshot has it */
 
 tr_code tr_store_snapshot(tr_store *store, const tr_tenant *tenant, tr_snapshot **out, tr_err *err)
 {
     (void)store, (void)tenant, (void)err;
     tr_fake_snapshot_ms = tr_time_now_ms();
     (void)usleep(2000); /* opening runs takes a while */
+    if (is_newer)
+        snapshot.run_count = 2;
     *out = &snapshot;
     return TR_OK;
 }
@@ -412,8 +415,15 @@ tr_code tr_materialized_take(tr_materialized *materialized, const tr_tenant *ten
                              const tr_snapshot *held, const tr_merge_policy *policy,
                              const char *named, tr_materialized_run *out, tr_err *err)
 {
-    (void)materialized, (void)tenant, (void)held, (void)policy, (void)named, (void)err;
+    (void)materialized, (void)tenant, (void)held, (void)policy;
     *out = (tr_materialized_run){0};
+    if (named != NULL && named[0] != '\0' && tr_fake_now.merged_is_gone > 0) {
+        tr_fake_now.merged_is_gone--;
+        is_newer = true;
+        return TR_FAIL(err, TR_NOT_FOUND, "merged run %s is gone", named);
+    }
+    if (tr_fake_now.merged != NULL && (named == NULL || named[0] != '\0'))
+        (void)snprintf(out->id, sizeof out->id, "%s", tr_fake_now.merged);
     return TR_OK;
 }
 
@@ -544,6 +554,7 @@ void tr_fake_reset(void)
     files = json_object();
     sequence = 0;
     snapshot.run_count = 1;
+    is_newer = false;
     tr_fake_merges = 0;
     tr_fake_now = (tr_fake_faults){.cancel_in_partition = UINT32_MAX};
 }

@@ -17,6 +17,8 @@ typedef struct tr_fake_faults {
     uint32_t merge_partition;
     int catalog_failures; /* so many commits fail with TR_NO_SPACE, once a merge has failed */
     int runs_are_gone;    /* so many tr_store_snapshot_of fail */
+    int merged_is_gone;   /* so many takes of a named one fail, and data has come */
+    const char *merged;   /* the run that plans read in place of records; NULL: none */
     bool part_rots;       /* a byte of part 1 changes once it is written */
     uint32_t cancel_in_partition; /* a client cancels during it; UINT32_MAX: never */
 } tr_fake_faults;

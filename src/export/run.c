@@ -203,7 +203,21 @@ static tr_code evaluate_again(const tr_export_active *active, tr_object *stored,
     return tr_catalog_end(export->parts.catalog, code, err);
 }
 
-/* The runs of the plan are gone: a later attempt starts over, from the newest snapshot. */
+/* All that was made of the plan so far goes, with the plan's change. */
+static tr_code forget_parts(const tr_export_active *active, tr_object *stored, tr_err *err)
+{
+    tr_catalog *catalog = active->export->parts.catalog;
+    stored->updated_ms = 0;
+    TR_TRY(tr_catalog_begin(catalog, err));
+    tr_code code = tr_export_parts_forget(active->export, &active->tenant, active->id, err);
+    if (code == TR_OK)
+        code = tr_catalog_put(catalog, &active->tenant, "export_plan", stored, 0, err);
+    return tr_catalog_end(catalog, code, err);
+}
+
+/* What the plan reads is gone: a later attempt starts over. A merged run goes when others take its
+ * place, too: first from the runs that the plan names, as rows are those of the job's creation; when
+ * these are gone as well, from the newest snapshot. */
 static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *err)
 {
     tr_export *export = active->export;
@@ -214,9 +228,13 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
     tr_log(TR_LOG_WARN, "export", "export_planned_again",
            "job=%s reason=\"what its plan reads is gone\"", active->id);
     TR_TRY(tr_export_drop_stages(active, slots, err));
-    (void)json_object_del(stored->doc, "stitched");
+    const bool is_evaluation = json_object_get(stored->doc, "evaluate") != NULL;
+    const bool had_merged = tr_json_text(stored->doc, "merged", "")[0] != '\0';
     (void)json_object_del(stored->doc, "merged");
-    if (json_object_get(stored->doc, "evaluate") != NULL)
+    if (had_merged && !is_evaluation)
+        return forget_parts(active, stored, err);
+    (void)json_object_del(stored->doc, "stitched");
+    if (is_evaluation)
         return evaluate_again(active, stored, err);
     TR_TRY(tr_store_snapshot(export->parts.store, &active->tenant, &snapshot, err));
     json_t *ids = tr_store_run_ids(snapshot);
@@ -224,13 +242,7 @@ static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *e
     if (ids == NULL || json_object_set_new(stored->doc, "runs", ids) != 0)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to plan an export");
     TR_TRY(tr_export_memberships(export, &active->tenant, stored->doc, err));
-    stored->updated_ms = 0;
-    TR_TRY(tr_catalog_begin(export->parts.catalog, err));
-    tr_code code = tr_export_parts_forget(export, &active->tenant, active->id, err);
-    if (code == TR_OK)
-        code =
-            tr_catalog_put(export->parts.catalog, &active->tenant, "export_plan", stored, 0, err);
-    return tr_catalog_end(export->parts.catalog, code, err);
+    return forget_parts(active, stored, err);
 }
 
 /* What a plan reads is stored before anything is made of it. */
@@ -411,8 +423,8 @@ static bool try_job(tr_export_active *active)
     atomic_store(&active->profiles, 0);
     atomic_store(&active->bytes, 0);
     const tr_code code = work(&run, &err);
-    const bool is_damaged = tr_export_plan_is_to_begin_again(
-        &run.plan, &active->export->parts, &active->tenant, code);
+    const bool is_damaged =
+        tr_export_plan_is_to_begin_again(&run.plan, &active->export->parts, &active->tenant, code);
     tr_export_plan_close(&run.plan); /* lets the runs go before the end is told */
     const bool is_stopping = tr_compute_is_stopping(active->export->parts.compute);
     const bool is_again = is_damaged || (run.is_stale && code == TR_NOT_FOUND);

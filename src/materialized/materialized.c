@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum { FORMAT = 1, WANTED_MAX = 64, HOPELESS_MAX = 64, LOWEST_PRIORITY = 19, PLACE_BYTES = 80 };
+enum { LOOK_US = 1000 * 1000 };
 #define FOLDER "merged" /* stands for a dataset in the lake */
 #define SOURCE FOLDER "-"
 
@@ -25,7 +26,7 @@ typedef struct wanted {
     tr_tenant tenant;
     tr_merge_policy policy;
     json_t *runs;    /* ids, all that the snapshot has */
-    char source[48]; /* the rule's name: of one there is one run at a time */
+    char source[48]; /* the rule's name: of one (and a graph) there is one run at a time */
     char digest[33];
     char place[PLACE_BYTES]; /* tenant and rule */
     tr_arena arena;          /* the policy's order */
@@ -66,14 +67,25 @@ static bool is_record(const tr_run *run)
     return !run->is_event && !run->is_members && !run->is_membership && run->rows > 0;
 }
 
+static bool has_stitched_records(const tr_snapshot *snapshot)
+{
+    for (uint32_t r = 0; r < snapshot->run_count; r++)
+        if (is_record(snapshot->runs[r]) && snapshot->runs[r]->identity_key_leaf != UINT32_MAX)
+            return true;
+    return false;
+}
+
 /* Of what the rows depend on: the rule, the runs of records in their order, and which of them fill
- * the gaps of others. */
+ * the gaps of others. A rule over clusters has another place than the same rule without: policies
+ * of both graphs are used in turns, and must not drive each other's runs away. */
 static tr_code name_rows(const tr_snapshot *snapshot, const tr_merge_policy *policy,
                          char source[48], char digest[33], uint64_t *rows, tr_err *err)
 {
     tr_buf text = {0};
     char rule[33];
     tr_code code = name_rule(policy, &text, err);
+    if (code == TR_OK && has_stitched_records(snapshot))
+        code = tr_buf_format(&text, err, "stitched\n");
     if (code == TR_OK)
         tr_hash128_text(tr_hash128_of(tr_buf_str(&text)), rule);
     *rows = 0;
@@ -287,20 +299,34 @@ void tr_materialized_drop(tr_materialized *m, const tr_tenant *tenant, const cha
 /* ---- making, on the thread */
 
 typedef struct making {
+    const tr_materialized *m;
     const tr_snapshot *snapshot;
     const wanted *of;
-    const atomic_bool *cancel;
     tr_sink sink;
-    uint64_t bytes, bytes_max;
+    uint64_t bytes;
+    int64_t looked_us; /* monotonic: when its runs were looked for last */
 } making;
+
+/* Data that is taken back must not lie in a stage for as long as it takes to end a large run. */
+static tr_code check_live(making *w, tr_err *err)
+{
+    bool are_live = false;
+    const int64_t now_us = tr_time_monotonic_us();
+    if (now_us - w->looked_us < LOOK_US)
+        return TR_OK;
+    w->looked_us = now_us;
+    TR_TRY(tr_stitched_are_live(w->m->parts.store, &w->of->tenant, w->of->runs, &are_live, err));
+    return are_live ? TR_OK : TR_FAIL(err, TR_NOT_FOUND, "the data has changed");
+}
 
 static tr_code write_bytes(void *ctx, tr_str bytes, tr_err *err)
 {
     making *w = ctx;
     w->bytes += bytes.len;
-    if (w->bytes > w->bytes_max)
+    if (w->bytes > w->m->parts.bytes_max)
         return TR_FAIL(err, TR_LIMIT, "it takes more than the %llu bytes that all may take",
-                       (unsigned long long)w->bytes_max);
+                       (unsigned long long)w->m->parts.bytes_max);
+    TR_TRY(check_live(w, err));
     return w->sink.write(w->sink.ctx, bytes, err);
 }
 
@@ -309,7 +335,7 @@ static tr_code write_rows(void *ctx, tr_sink sink, uint64_t *rows, tr_err *err)
     making *w = ctx;
     tr_merged_run made;
     w->sink = sink;
-    TR_TRY(tr_merge_write_run(w->snapshot, &w->of->policy, (tr_sink){write_bytes, w}, w->cancel,
+    TR_TRY(tr_merge_write_run(w->snapshot, &w->of->policy, (tr_sink){write_bytes, w}, &w->m->cancel,
                               &made, err));
     *rows = made.rows;
     return TR_OK;
@@ -319,8 +345,7 @@ static tr_code make_run(tr_materialized *m, const wanted *w, char id[48], tr_err
 {
     tr_snapshot *snapshot = NULL;
     TR_TRY(tr_store_snapshot_of(m->parts.store, &w->tenant, w->runs, &snapshot, err));
-    making work = {
-        .snapshot = snapshot, .of = w, .cancel = &m->cancel, .bytes_max = m->parts.bytes_max};
+    making work = {.m = m, .snapshot = snapshot, .of = w, .looked_us = tr_time_monotonic_us()};
     const tr_stitched_new of = {.source = w->source,
                                 .source_kind = "",
                                 .digest = w->digest,

@@ -180,8 +180,6 @@ static void keep_group(tr_groups *groups, uint32_t g, uint32_t to)
 /* Moves group g to place `to`, on every side that is read. */
 static void move_group(tr_merge_work *work, uint32_t g, uint32_t to)
 {
-    if (work->keys != NULL && g != to)
-        memcpy(work->keys[to], work->keys[g], sizeof *work->keys);
     keep_group(&work->record_groups, g, to);
     if (work->keys != NULL && to != g)
         memcpy(work->keys[to], work->keys[g], sizeof *work->keys);

@@ -121,6 +121,19 @@ def test_exports_are_the_same_whatever_happens_to_the_data(server):
     assert "later 3" not in repr(both.rows("none"))
 
 
+def test_policies_of_both_graphs_do_not_drive_each_others_runs_away(server):
+    both = Both(server)
+    for graph in ("none", "pdg"):
+        both.awaited(graph)
+    count = len(made(server))
+    for _ in range(3):
+        for graph in ("none", "pdg"):
+            before = was_read(server)
+            both.export(graph)
+            assert was_read(server) == before + 1, graph
+    assert len(made(server)) == count and len(files(server)) == 2
+
+
 def sql(world, server, client):
     with psycopg.connect(**{**server.sql(client), "autocommit": True}) as db:
         return sorted(db.execute(f"SELECT identityMap['CRMID'][0].id, {world.tenant}.p.firstName, "
@@ -233,7 +246,8 @@ def test_damage_is_noticed_and_jobs_go_on_from_fragments(server):
     assert int(damaged(preview)["estimatedSize"]) == 100
 
 
-def test_a_killed_export_goes_on_with_its_run_or_from_the_beginning(tmp_path):
+@pytest.mark.parametrize("point", ["export_part_recorded", "export_published"])
+def test_a_killed_export_goes_on_with_its_run_or_from_the_beginning(tmp_path, point):
     for is_kept in (True, False):
         server = export_world.Server(tmp_path / f"server-{is_kept}", *OPTIONS).start()
         world = export_world.World(server.api)
@@ -242,7 +256,7 @@ def test_a_killed_export_goes_on_with_its_run_or_from_the_beginning(tmp_path):
         until("a merged run is read", lambda: world.export() and was_read(server) > before)
         rows = plain(world.rows(world.export()))
         server.stop()
-        server.start(TR_CRASH_AT="export_part_recorded")
+        server.start(TR_CRASH_AT=point)
         world.api = server.api
         job = world.api.call("POST", JOBS, 200, world.body())["id"]
         server.wait_killed()
