@@ -184,7 +184,8 @@ typedef struct tr_export_run { /* a job while its coordinator works on it */
 /* Once part_count is known. */
 TR_MUST_CHECK tr_code tr_export_notes_open(tr_export_run *run, tr_err *err);
 void tr_export_notes_close(tr_export_run *run); /* idempotent */
-/* A part whose file is on the disk will be known after a crash: from now on, or soon, with others. */
+/* A part whose file is on the disk will be known after a crash: from now on, or soon, with
+ * others. */
 TR_MUST_CHECK tr_code tr_export_note_part(tr_export_run *run, uint32_t index, tr_err *err);
 /* From now on: all that were noted. */
 TR_MUST_CHECK tr_code tr_export_record_parts(tr_export_run *run, tr_err *err);

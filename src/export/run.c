@@ -216,8 +216,8 @@ static tr_code forget_parts(const tr_export_active *active, tr_object *stored, t
 }
 
 /* What the plan reads is gone: a later attempt starts over. A merged run goes when others take its
- * place, too: first from the runs that the plan names, as rows are those of the job's creation; when
- * these are gone as well, from the newest snapshot. */
+ * place, too: first from the runs that the plan names, as rows are those of the job's creation;
+ * when these are gone as well, from the newest snapshot. */
 static tr_code plan_again(tr_export_active *active, tr_object *stored, tr_err *err)
 {
     tr_export *export = active->export;
