@@ -71,18 +71,24 @@ void *tr_grow_array(void *old, size_t count, size_t size)
     return memory;
 }
 
+bool tr_resize_array(void *pointer_to_array, size_t count, size_t size)
+{
+    void *array;
+    memcpy(&array, pointer_to_array, sizeof array);
+    array = tr_grow_array(array, count, size);
+    if (array != NULL)
+        memcpy(pointer_to_array, &array, sizeof array);
+    return array != NULL;
+}
+
 bool tr_list_room(void *list, size_t count, uint32_t *cap, size_t size)
 {
     enum { FIRST = 16 };
-    void *items;
     if (count < *cap)
         return true;
     const uint32_t wanted = *cap == 0 ? FIRST : *cap <= UINT32_MAX / 2 ? *cap * 2 : 0;
-    memcpy(&items, list, sizeof items);
-    items = wanted == 0 ? NULL : tr_grow_array(items, wanted, size);
-    if (items == NULL)
+    if (wanted == 0 || !tr_resize_array(list, wanted, size))
         return false;
-    memcpy(list, &items, sizeof items);
     *cap = wanted;
     return true;
 }

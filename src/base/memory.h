@@ -21,6 +21,9 @@ void *tr_alloc_array(size_t count, size_t size);   /* not cleared */
 void *tr_alloc_zeroed(size_t count, size_t size);  /* cleared */
 /* Grows (or makes) an array; on failure the old block stays as it was and NULL is returned. */
 void *tr_grow_array(void *old, size_t count, size_t size);
+/* The same in place, for an array of any type: false leaves it as it was.
+ * pointer_to_array  the address of the pointer */
+TR_MUST_CHECK bool tr_resize_array(void *pointer_to_array, size_t count, size_t size);
 /* Room for one more in a list that doubles when it is full; on failure it stays as it was.
  * list    points to the pointer to the items, which may move
  * count   how many there are

@@ -106,16 +106,6 @@ void tr_column_builder_close(tr_column_builder *builder)
 
 /* ---- adding */
 
-static bool grow(void *pointer_to_array, uint32_t cap, size_t size)
-{
-    void *array;
-    memcpy(&array, pointer_to_array, sizeof array);
-    array = tr_grow_array(array, cap, size);
-    if (array != NULL)
-        memcpy(pointer_to_array, &array, sizeof array);
-    return array != NULL;
-}
-
 static uint32_t next_cap(uint32_t cap)
 {
     return cap == 0 ? 64 : cap > UINT32_MAX / 2 ? UINT32_MAX - 1 : cap * 2;
@@ -134,15 +124,16 @@ static __attribute__((noinline)) tr_code grow_entries(tr_column_builder *b, tr_e
 {
     if (b->entries == b->entry_cap) {
         const uint32_t cap = next_cap(b->entry_cap);
-        if (cap == b->entry_cap || !grow(&b->codes, cap, sizeof *b->codes))
+        if (cap == b->entry_cap || !tr_resize_array(&b->codes, cap, sizeof *b->codes))
             return fail_growing(b, b->entries, err);
-        if (b->is_nested && (!grow(&b->def, cap, 1) || !grow(&b->rep, cap, 1)))
+        if (b->is_nested &&
+            (!tr_resize_array(&b->def, cap, 1) || !tr_resize_array(&b->rep, cap, 1)))
             return fail_growing(b, b->entries, err);
         b->entry_cap = cap;
     }
     if (b->is_nested && b->rows + 1 >= b->row_cap) {
         const uint32_t cap = next_cap(b->row_cap);
-        if (cap == b->row_cap || !grow(&b->row_start, cap, sizeof *b->row_start))
+        if (cap == b->row_cap || !tr_resize_array(&b->row_start, cap, sizeof *b->row_start))
             return fail_growing(b, b->entries, err);
         b->row_cap = cap;
     }
@@ -158,7 +149,7 @@ static inline tr_code reserve_entry(tr_column_builder *b, tr_err *err)
 static __attribute__((noinline)) tr_code grow_values(tr_column_builder *b, tr_err *err)
 {
     const uint32_t cap = next_cap(b->value_cap);
-    if (cap == b->value_cap || !grow(&b->memory, cap, value_bytes(b->storage)))
+    if (cap == b->value_cap || !tr_resize_array(&b->memory, cap, value_bytes(b->storage)))
         return fail_growing(b, b->values, err);
     b->value_cap = cap;
     return TR_OK;
@@ -318,7 +309,7 @@ static bool reserve_dictionary(tr_column_builder *b)
 {
     dictionary *d = &b->dict;
     if (d->code_cap < b->entry_cap) {
-        if (!grow(&d->codes, b->entry_cap, sizeof *d->codes))
+        if (!tr_resize_array(&d->codes, b->entry_cap, sizeof *d->codes))
             return false;
         d->code_cap = b->entry_cap;
     }
@@ -333,7 +324,7 @@ static tr_code put_new(tr_column_builder *b, uint32_t i, uint64_t hash, uint64_t
     dictionary *d = &b->dict;
     if (d->count == d->cap) {
         const uint32_t cap = next_cap(d->cap);
-        if (cap == d->cap || !grow(&d->memory, cap, table_bytes(b->storage)))
+        if (cap == d->cap || !tr_resize_array(&d->memory, cap, table_bytes(b->storage)))
             return fail_growing(b, d->count, err);
         d->cap = cap;
     }
@@ -397,7 +388,7 @@ static tr_code list_strings(tr_column_builder *b, tr_err *err)
 {
     dictionary *d = &b->dict;
     if (d->cap < b->values) {
-        if (!grow(&d->memory, b->value_cap, sizeof *d->strings))
+        if (!tr_resize_array(&d->memory, b->value_cap, sizeof *d->strings))
             return fail_growing(b, b->values, err);
         d->cap = b->value_cap;
     }

@@ -121,17 +121,6 @@ static uint32_t *slot_of(const names *n, tr_str text)
     return &n->slots[at];
 }
 
-/* An array with room for `cap`; false: no memory, and it is as it was. */
-static bool grow(void *pointer_to_array, uint32_t cap, size_t size)
-{
-    void *array;
-    memcpy(&array, pointer_to_array, sizeof array);
-    array = tr_grow_array(array, cap, size);
-    if (array != NULL)
-        memcpy(pointer_to_array, &array, sizeof array);
-    return array != NULL;
-}
-
 /* Keeps half of the slots free. */
 static bool grow_names(names *n)
 {
@@ -139,7 +128,7 @@ static bool grow_names(names *n)
     if (n->count < n->slot_count / 2)
         return true;
     uint32_t *slots = tr_alloc_zeroed(slot_count, sizeof *slots);
-    if (slots == NULL || !grow(&n->at, slot_count / 2, sizeof *n->at)) {
+    if (slots == NULL || !tr_resize_array(&n->at, slot_count / 2, sizeof *n->at)) {
         tr_free(slots);
         return false;
     }
@@ -173,7 +162,8 @@ tr_code tr_membership_segment(tr_membership_writer *w, tr_str id, uint32_t *out,
     TR_TRY(number_of(&w->known, id, &w->arena, &number, err));
     if (number >= w->code_cap) {
         const uint32_t cap = number * 2 + 64;
-        if (!grow(&w->codes, cap, sizeof *w->codes) || !grow(&w->used, cap, sizeof *w->used))
+        if (!tr_resize_array(&w->codes, cap, sizeof *w->codes) ||
+            !tr_resize_array(&w->used, cap, sizeof *w->used))
             return no_memory(err);
         memset(w->codes + w->code_cap, 0, (cap - w->code_cap) * sizeof *w->codes);
         w->code_cap = cap;
@@ -214,9 +204,9 @@ static bool reserve_entries(tr_membership_writer *w, uint32_t count)
     if (w->entry_cap > UINT32_MAX / 8 || count > UINT32_MAX / 8)
         return false;
     const uint32_t cap = w->entry_cap * 4 + count + 4096; /* copying costs more than room */
-    if (!grow(&w->segments, cap, sizeof *w->segments) ||
-        !grow(&w->statuses, cap, sizeof *w->statuses) || !grow(&w->since, cap, sizeof *w->since) ||
-        !grow(&w->rep, cap, 1))
+    if (!tr_resize_array(&w->segments, cap, sizeof *w->segments) ||
+        !tr_resize_array(&w->statuses, cap, sizeof *w->statuses) ||
+        !tr_resize_array(&w->since, cap, sizeof *w->since) || !tr_resize_array(&w->rep, cap, 1))
         return false;
     w->entry_cap = cap;
     return true;
@@ -227,8 +217,8 @@ static bool reserve_row(tr_membership_writer *w)
     if (w->rows < w->row_cap)
         return true;
     const uint32_t cap = w->row_cap * 2 + 256;
-    if (!grow(&w->keys, cap, sizeof *w->keys) ||
-        !grow(&w->row_start, cap + 1, sizeof *w->row_start))
+    if (!tr_resize_array(&w->keys, cap, sizeof *w->keys) ||
+        !tr_resize_array(&w->row_start, cap + 1, sizeof *w->row_start))
         return false;
     w->row_cap = cap;
     return true;
