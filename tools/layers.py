@@ -28,7 +28,7 @@ ROOMS = {
     "policy":  "base codec xdm catalog merge",
     "materialized": "base os codec parquet catalog lake store merge",
     "segment": "base os codec parquet xdm catalog lake compute store graph merge pql policy materialized",
-    "ingest":  "base os codec parquet identity xdm catalog lake compute query store",
+    "ingest":  "base os codec parquet identity xdm catalog lake compute query store graph",
     "removal": "base os codec parquet identity xdm catalog lake compute query store graph segment ingest",
     "export":  "base os codec parquet xdm catalog lake compute store merge policy materialized segment",
     "profile": "base codec parquet identity xdm catalog lake store graph merge policy segment",

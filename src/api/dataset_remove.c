@@ -142,13 +142,25 @@ static void remove_folders(tr_call *call, const char *id, const removal *of)
     }
 }
 
-tr_code tr_dataset_remove(tr_call *call, const char *id, tr_err *err)
+/* Lookups over the graph would wait behind the commit until it is read anew: it is read before. */
+static tr_code commit(tr_call *call, const char *id, removal *of, tr_err *err)
 {
     tr_catalog *catalog = call->parts->catalog;
-    removal of = {0};
+    tr_graph *graph = call->parts->graph;
+    tr_graph_preparation coming = {.dataset = id};
+    tr_graph_prepare(graph, &call->tenant, &coming);
+    tr_crash_point("dataset_removing");
     tr_code code = tr_catalog_begin(catalog, err);
     if (code == TR_OK)
-        code = tr_catalog_end(catalog, forget(call, id, &of, err), err);
+        code = tr_catalog_end(catalog, forget(call, id, of, err), err);
+    tr_graph_prepare_end(graph, &call->tenant, &coming, code == TR_OK);
+    return code;
+}
+
+tr_code tr_dataset_remove(tr_call *call, const char *id, tr_err *err)
+{
+    removal of = {0};
+    const tr_code code = commit(call, id, &of, err);
     if (code == TR_OK) {
         tr_crash_point("dataset_removed");
         remove_folders(call, id, &of);

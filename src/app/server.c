@@ -94,6 +94,7 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
     const tr_ingest_parts ingest = {.catalog = s->catalog,
                                     .lake = s->lake,
                                     .store = s->store,
+                                    .graph = s->graph,
                                     .compute = s->compute,
                                     .query = s->query};
     TR_TRY(tr_ingest_open(&ingest, &s->ingest, err));
@@ -322,7 +323,8 @@ void tr_server_close(tr_server *s)
     if (s == NULL)
         return;
     tr_query_jobs_stop(s->query_jobs); /* requests may wait for a statement, */
-    tr_profiles_stop(s->profiles);     /* or for a report */
+    tr_profiles_stop(s->profiles);     /* or for a report, */
+    tr_graph_stop(s->graph);           /* or until the graph is read that a batch leaves */
     tr_http_stop(s->http);
     tr_scheduler_close(s->scheduler);
     tr_sql_close(s->sql);

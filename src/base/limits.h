@@ -50,6 +50,7 @@
 #define TR_PARQUET_PAGE_BYTES_MAX (64 * 1024 * 1024)
 #define TR_PARQUET_ENTRIES_PER_BYTE_MAX 65536  /* of a column chunk: a page of one value repeated */
 #define TR_LOOKUP_CACHE_BYTES_MAX ((uint64_t)1 << 30) /* decoded columns kept: 2 M profiles of 30 fields */
+#define TR_GRAPH_PREPARATIONS_MAX 4     /* commits that take data back, at a time: each may hold an HTTP thread */
 #define TR_LOOKUP_IDS_MAX 10000                 /* identities of one request: what an answer may have to hold */
 #define TR_LOOKUP_EVENTS_MAX 1000               /* events of one page: AEP's default, and more is another page */
 #define TR_LOOKUP_ANSWER_BYTES_MAX ((size_t)256 << 20) /* of one request for many: it stands in memory */

@@ -6,10 +6,13 @@
  *     its transaction        f1 f2r7 f3    whoever asks now finds the prepared one to be of
  *                                          these files, and the two change places (update.c)
  *
+ * A batch that is reverted or replaced, or a dataset that is removed: the same without its files.
+ *
  * That a graph was read from a list of files, each known by its hash, is all there is to it: a list
  * that the catalog does not have is of no use, and does no harm. It costs the memory of a second
  * graph for a while, so it is done only where there is plenty.
  */
+#include "base/limits.h"
 #include "base/log.h"
 #include "graph/graph_internal.h"
 
@@ -74,21 +77,27 @@ static int compare_old_ids(const void *left, const void *right)
 
 static bool is_taken_back(const tr_graph_file *file, const tr_graph_preparation *p)
 {
-    return (p->dataset != NULL && strcmp(file->dataset, p->dataset) == 0) ||
-           (p->batch != NULL && strcmp(file->batch, p->batch) == 0);
+    bool is_gone = p->dataset != NULL && strcmp(file->dataset, p->dataset) == 0;
+    for (uint32_t i = 0; i < p->batch_count && !is_gone; i++)
+        is_gone = strcmp(file->batch, p->batches[i]) == 0;
+    return is_gone;
 }
 
-/* False: the file goes. */
-static bool exchange_file(tr_graph_file *file, const tr_exchanged_file *const *by_id,
-                          uint32_t count)
+static const tr_exchanged_file *find_exchanged(const tr_graph_file *file,
+                                               const tr_exchanged_file *const *by_id,
+                                               uint32_t count)
 {
     const tr_exchanged_file key = {.old_id = file->id}, *const wanted = &key;
     const tr_exchanged_file *const *found =
         bsearch(&wanted, by_id, count, sizeof(const tr_exchanged_file *), compare_old_ids);
-    if (found == NULL)
-        return true;
-    const tr_rewritten_file *by = (*found)->file;
-    (void)snprintf(file->id, sizeof file->id, "%s", (*found)->new_id);
+    return found == NULL ? NULL : *found;
+}
+
+/* False: the file goes. */
+static bool exchange_file(tr_graph_file *file, const tr_exchanged_file *exchanged)
+{
+    const tr_rewritten_file *by = exchanged->file;
+    (void)snprintf(file->id, sizeof file->id, "%s", exchanged->new_id);
     (void)snprintf(file->name, sizeof file->name, "%s", by->name);
     (void)snprintf(file->xxh128, sizeof file->xxh128, "%s", by->written.xxh128);
     file->bytes = by->written.bytes;
@@ -96,10 +105,12 @@ static bool exchange_file(tr_graph_file *file, const tr_exchanged_file *const *b
     return by->name[0] != '\0';
 }
 
-/* The list of files as it will be. */
-static tr_code exchange(tr_graph_files *files, const tr_graph_preparation *p, tr_err *err)
+/* The list of files as it will be. *has_changed: it is another one. */
+static tr_code exchange(tr_graph_files *files, const tr_graph_preparation *p, bool *has_changed,
+                        tr_err *err)
 {
     uint32_t kept = 0;
+    *has_changed = false;
     const tr_exchanged_file **by_id = tr_alloc_array(p->count + 1, sizeof *by_id);
     if (by_id == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u files", p->count);
@@ -108,7 +119,10 @@ static tr_code exchange(tr_graph_files *files, const tr_graph_preparation *p, tr
     qsort(by_id, p->count, sizeof(const tr_exchanged_file *), compare_old_ids);
     for (uint32_t i = 0; i < files->count; i++) {
         tr_graph_file file = files->list[i];
-        if (!is_taken_back(&file, p) && exchange_file(&file, by_id, p->count))
+        const bool is_gone = is_taken_back(&file, p);
+        const tr_exchanged_file *by = is_gone ? NULL : find_exchanged(&file, by_id, p->count);
+        *has_changed = *has_changed || is_gone || by != NULL;
+        if (!is_gone && (by == NULL || exchange_file(&file, by)))
             files->list[kept++] = file;
     }
     files->count = kept;
@@ -122,13 +136,10 @@ static tr_code read_beside(tr_graph *graph, const tr_tenant *tenant, const tr_gr
 {
     tr_graph_files known = {0}, files = {0};
     TR_TRY(tr_graph_files_read(graph->catalog, tenant, &known, &files, err));
-    const tr_graph_replay replay = {.graph = graph,
-                                    .tenant = tenant,
-                                    .files = &files,
-                                    .is_cancelled = p->is_cancelled,
-                                    .ctx = p->ctx};
-    tr_code code = exchange(&files, p, err);
-    if (code == TR_OK)
+    const tr_graph_replay replay = {.graph = graph, .tenant = tenant, .files = &files};
+    bool has_changed = false;
+    tr_code code = exchange(&files, p, &has_changed, err);
+    if (code == TR_OK && has_changed)
         code = tr_graph_replay_beside(&replay, out, err);
     tr_graph_files_free(&known);
     tr_graph_files_free(&files);
@@ -144,33 +155,68 @@ static void put_prepared(tr_graph_reading *own, tr_graph_state state)
     tr_graph_state_free(&old);
 }
 
-void tr_graph_prepare(tr_graph *graph, const tr_tenant *tenant, const tr_graph_preparation *p)
+/* Turns ------------------------------------------------------------------------------------- */
+
+static bool enter(tr_graph *graph)
+{
+    (void)pthread_mutex_lock(&graph->mutex);
+    const bool is_in = graph->preparations < TR_GRAPH_PREPARATIONS_MAX;
+    graph->preparations += is_in;
+    (void)pthread_mutex_unlock(&graph->mutex);
+    return is_in;
+}
+
+static void leave(tr_graph *graph)
+{
+    (void)pthread_mutex_lock(&graph->mutex);
+    graph->preparations--;
+    (void)pthread_mutex_unlock(&graph->mutex);
+}
+
+/* What the next one prepares begins with what this one commits. NULL: it is not its turn. */
+static tr_graph_reading *take_turn(tr_graph *graph, const tr_tenant *tenant)
+{
+    tr_graph_reading *own = tr_graph_hold_known(graph, tenant->id);
+    if (own == NULL)
+        return NULL;
+    if (!enter(graph)) {
+        tr_graph_let_go(own);
+        return NULL;
+    }
+    (void)pthread_mutex_lock(&own->preparing);
+    return own;
+}
+
+void tr_graph_prepare(tr_graph *graph, const tr_tenant *tenant, tr_graph_preparation *p)
 {
     tr_graph_state state = {0};
     tr_err err = {0};
-    const bool is_change = p->count > 0 || p->dataset != NULL || p->batch != NULL;
-    tr_graph_reading *own = is_change ? tr_graph_hold_known(graph, tenant->id) : NULL;
-    if (own == NULL)
+    const bool is_change = p->count > 0 || p->dataset != NULL || p->batch_count > 0;
+    if (is_change && p->held == NULL)
+        p->held = take_turn(graph, tenant);
+    if (!is_change || p->held == NULL)
         return;
-    if (is_worth_it(own)) {
-        put_prepared(own, state); /* an earlier try's: not three at once */
-        const tr_code code = read_beside(graph, tenant, p, &state, &err);
-        if (code == TR_OK)
-            put_prepared(own, state);
-        else
-            tr_log(TR_LOG_INFO, "graph", "graph_not_prepared", "text=\"%s\"", err.text);
-    }
-    tr_graph_let_go(own);
+    put_prepared(p->held, state); /* an earlier try's: not three at once */
+    if (!is_worth_it(p->held))
+        return;
+    const tr_code code = read_beside(graph, tenant, p, &state, &err);
+    if (code == TR_OK)
+        put_prepared(p->held, state);
+    else
+        tr_log(TR_LOG_INFO, "graph", "graph_not_prepared", "text=\"%s\"", err.text);
 }
 
-void tr_graph_prepare_end(tr_graph *graph, const tr_tenant *tenant, bool is_in_force)
+void tr_graph_prepare_end(tr_graph *graph, const tr_tenant *tenant, tr_graph_preparation *p,
+                          bool is_in_force)
 {
     tr_graph_reading *reading = NULL;
-    tr_graph_reading *own = tr_graph_hold_known(graph, tenant->id);
-    if (own == NULL)
+    if (p->held == NULL)
         return;
     if (is_in_force && tr_graph_read(graph, tenant, &reading, NULL) == TR_OK)
         tr_graph_done(reading); /* it has taken it */
-    put_prepared(own, (tr_graph_state){0});
-    tr_graph_let_go(own);
+    put_prepared(p->held, (tr_graph_state){0});
+    (void)pthread_mutex_unlock(&p->held->preparing);
+    leave(graph);
+    tr_graph_let_go(p->held);
+    p->held = NULL;
 }

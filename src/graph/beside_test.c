@@ -4,6 +4,7 @@
  * the deletion, the graph is right. Method: a real house; files that are opened tell who reads.
  * What it is after random histories: graph_test.c.
  */
+#include "base/limits.h"
 #include "base/test.h"
 #include "graph/graph_world.h"
 #include "os/os.h"
@@ -18,6 +19,7 @@
 static int passed, failed;
 
 static const char dataset[] = "64b0c0ffee0000000000a001";
+static const char first[] = "01FIRST0000000000000000001", second[] = "01SECOND000000000000000001";
 static const char cookie[] = "00000000000000000000000000000000000001";
 
 typedef struct scene {
@@ -26,6 +28,7 @@ typedef struct scene {
     tr_forget_list list;
     tr_store_removal *removal;
     json_t *bytes;
+    tr_graph_preparation coming;
 } scene;
 
 static bool publish_pair(tr_world_house *house, const char *id, int64_t ingested_us,
@@ -50,8 +53,8 @@ static void set(scene *s)
         (scene){.who = {.code = tr_str_of("ECID"), .id = tr_str_of(cookie)}, .bytes = json_array()};
     s->list = (tr_forget_list){&s->who, 1};
     CHECK(tr_world_house_open(&s->house, NULL) == TR_OK);
-    CHECK(publish_pair(&s->house, "01FIRST0000000000000000001", 1000, "ECID", cookie));
-    CHECK(publish_pair(&s->house, "01SECOND000000000000000001", 2000, "IDFA", "i"));
+    CHECK(publish_pair(&s->house, first, 1000, "ECID", cookie));
+    CHECK(publish_pair(&s->house, second, 2000, "IDFA", "i"));
     tr_profile_key(s->house.secret, s->who.code, s->who.id, s->who.key);
 }
 
@@ -62,14 +65,13 @@ static void begin_removal(scene *s)
     CHECK(tr_store_removal_prepare(s->removal, NULL) == TR_OK);
 }
 
-static void prepare(scene *s, bool (*is_cancelled)(void *ctx))
+static void prepare(scene *s)
 {
     tr_arena arena = {0};
-    tr_graph_preparation preparation = {.is_cancelled = is_cancelled};
-    CHECK(tr_store_removal_exchanged(s->removal, &arena, &preparation.exchanged, &preparation.count,
+    CHECK(tr_store_removal_exchanged(s->removal, &arena, &s->coming.exchanged, &s->coming.count,
                                      NULL) == TR_OK);
-    CHECK(preparation.count == 1);
-    tr_graph_prepare(s->house.graph, &s->house.tenant, &preparation);
+    CHECK(s->coming.count == 1);
+    tr_graph_prepare(s->house.graph, &s->house.tenant, &s->coming);
     tr_arena_free(&arena);
 }
 
@@ -85,7 +87,7 @@ static void commit(scene *s)
 
 static void end_removal(scene *s, bool is_in_force)
 {
-    tr_graph_prepare_end(s->house.graph, &s->house.tenant, is_in_force);
+    tr_graph_prepare_end(s->house.graph, &s->house.tenant, &s->coming, is_in_force);
     tr_store_removal_close(s->removal, is_in_force);
     s->removal = NULL;
 }
@@ -153,7 +155,7 @@ static void nobody_waits_and_at_the_commit_it_is_there(void)
     CHECK(keys(&s) == 3);
     begin_removal(&s);
     watch_files(&s);
-    prepare(&s, NULL);
+    prepare(&s);
     CHECK(files_read() == 2 && answers[0] == 3 && answers[1] == 3);
     CHECK(keys(&s) == 3); /* it is not in force yet */
     commit(&s);
@@ -171,7 +173,7 @@ static void what_comes_meanwhile_is_read_behind_it(void)
     set(&s);
     CHECK(keys(&s) == 3);
     begin_removal(&s);
-    prepare(&s, NULL);
+    prepare(&s);
     CHECK(publish_pair(&s.house, "01THIRD0000000000000000001", 3000, "IDFA", "j"));
     CHECK(keys(&s) == 4);
     CHECK(tr_store_removal_prepare(s.removal, NULL) == TR_OK); /* it does not name the cookie */
@@ -183,30 +185,113 @@ static void what_comes_meanwhile_is_read_behind_it(void)
     clear(&s);
 }
 
-/* The first batch, or the dataset with both. */
-static void take_back(const char *gone_dataset, const char *gone_batch, uint32_t left)
+/* The first batch, both, or the dataset with both. */
+static void take_back(tr_graph_preparation coming, uint32_t left)
 {
     scene s;
-    const tr_graph_preparation preparation = {.dataset = gone_dataset, .batch = gone_batch};
     set(&s);
     CHECK(keys(&s) == 3);
-    tr_graph_prepare(s.house.graph, &s.house.tenant, &preparation);
+    watch_files(&s);
+    tr_graph_prepare(s.house.graph, &s.house.tenant, &coming);
+    CHECK(files_read() == left - 1);
+    for (uint32_t i = 0; i + 1 < left; i++)
+        CHECK(answers[i] == 3); /* while its files are opened */
     CHECK(keys(&s) == 3);
-    CHECK(gone_batch != NULL ||
-          tr_world_set_state(&s.house, "01SECOND000000000000000001", "gone", NULL) == TR_OK);
-    CHECK(tr_world_set_state(&s.house, "01FIRST0000000000000000001", "gone", NULL) == TR_OK);
+    CHECK(coming.batch_count == 1 || tr_world_set_state(&s.house, second, "gone", NULL) == TR_OK);
+    CHECK(tr_world_set_state(&s.house, first, "gone", NULL) == TR_OK);
     watch_files(NULL);
     CHECK(keys(&s) == left);
     CHECK(files_read() == 0);
-    tr_graph_prepare_end(s.house.graph, &s.house.tenant, true);
+    tr_graph_prepare_end(s.house.graph, &s.house.tenant, &coming, true);
     CHECK(keys(&s) == left);
     clear(&s);
 }
 
-static void what_a_batch_or_a_dataset_leaves_is_there_as_well(void)
+static void what_batches_or_a_dataset_leave_is_there_as_well(void)
 {
-    take_back(NULL, "01FIRST0000000000000000001", 2);
-    take_back(dataset, NULL, 1);
+    const char *both[] = {first, second};
+    take_back((tr_graph_preparation){.batches = both, .batch_count = 1}, 2);
+    take_back((tr_graph_preparation){.batches = both, .batch_count = 2}, 1);
+    take_back((tr_graph_preparation){.dataset = dataset}, 1);
+}
+
+static void where_no_file_goes_nothing_is_read(void)
+{
+    scene s;
+    const char *other[] = {"01OTHER0000000000000000001"};
+    tr_graph_preparation coming = {.batches = other, .batch_count = 1};
+    set(&s);
+    CHECK(keys(&s) == 3);
+    watch_files(NULL);
+    tr_graph_prepare(s.house.graph, &s.house.tenant, &coming);
+    tr_graph_prepare_end(s.house.graph, &s.house.tenant, &coming, true);
+    CHECK(keys(&s) == 3);
+    CHECK(files_read() == 0);
+    clear(&s);
+}
+
+typedef struct reverting {
+    scene *s;
+    const char *batch;
+} reverting;
+
+static void *take_back_one(void *ctx)
+{
+    const reverting *r = ctx;
+    tr_graph_preparation coming = {.batches = &r->batch, .batch_count = 1};
+    tr_graph_prepare(r->s->house.graph, &r->s->house.tenant, &coming);
+    CHECK(tr_world_set_state(&r->s->house, r->batch, "gone", NULL) == TR_OK);
+    tr_graph_prepare_end(r->s->house.graph, &r->s->house.tenant, &coming, true);
+    return NULL;
+}
+
+/* Each reads what the one before it left: three files, two, one, and none of them twice. */
+static void who_take_back_at_a_time_take_turns(void)
+{
+    scene s;
+    pthread_t threads[3];
+    reverting all[] = {{&s, first}, {&s, second}, {&s, "01THIRD0000000000000000001"}};
+    set(&s);
+    CHECK(publish_pair(&s.house, all[2].batch, 3000, "IDFA", "j"));
+    CHECK(publish_pair(&s.house, "01FOURTH000000000000000001", 4000, "IDFA", "k"));
+    CHECK(keys(&s) == 5);
+    watch_files(NULL);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK(pthread_create(&threads[i], NULL, take_back_one, &all[i]) == 0);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK(keys(&s) == 2);
+    CHECK(files_read() == 3 + 2 + 1);
+    clear(&s);
+}
+
+/* One more than may wait does not: who comes after its commit waits instead. */
+static void no_more_prepare_than_may(void)
+{
+    scene s[TR_GRAPH_PREPARATIONS_MAX + 1];
+    tr_graph_preparation coming[TR_GRAPH_PREPARATIONS_MAX + 1];
+    const char *batches[] = {first};
+    set(&s[0]);
+    const tr_tenant own = s[0].house.tenant;
+    for (uint32_t i = 0; i <= TR_GRAPH_PREPARATIONS_MAX; i++) { /* tenants of one house */
+        char org[32];
+        (void)snprintf(org, sizeof org, "ORG%u@AdobeOrg", i);
+        s[i] = s[0];
+        CHECK(tr_catalog_org_ensure(s[0].house.catalog, org, NULL) == TR_OK);
+        CHECK(tr_catalog_tenant(s[0].house.catalog, org, "prod", &s[i].house.tenant, NULL) ==
+              TR_OK);
+        CHECK(keys(&s[i]) > 0);
+        coming[i] = (tr_graph_preparation){.batches = batches, .batch_count = 1};
+        tr_graph_prepare(s[i].house.graph, &s[i].house.tenant, &coming[i]);
+        CHECK((coming[i].held != NULL) == (i < TR_GRAPH_PREPARATIONS_MAX));
+    }
+    for (uint32_t i = 0; i <= TR_GRAPH_PREPARATIONS_MAX; i++)
+        tr_graph_prepare_end(s[i].house.graph, &s[i].house.tenant, &coming[i], false);
+    tr_graph_prepare(s[0].house.graph, &s[0].house.tenant, &coming[0]);
+    CHECK(coming[0].held != NULL);
+    tr_graph_prepare_end(s[0].house.graph, &s[0].house.tenant, &coming[0], false);
+    s[0].house.tenant = own;
+    clear(&s[0]);
 }
 
 static void nobody_asks_until_the_end_and_it_is_kept(void)
@@ -215,7 +300,7 @@ static void nobody_asks_until_the_end_and_it_is_kept(void)
     set(&s);
     CHECK(keys(&s) == 3);
     begin_removal(&s);
-    prepare(&s, NULL);
+    prepare(&s);
     commit(&s);
     end_removal(&s, true);
     watch_files(NULL);
@@ -230,10 +315,10 @@ static void one_that_is_given_up_changes_nothing(void)
     set(&s);
     CHECK(keys(&s) == 3);
     begin_removal(&s);
-    prepare(&s, NULL);
+    prepare(&s);
     end_removal(&s, false);
     CHECK(keys(&s) == 3);
-    CHECK(tr_world_set_state(&s.house, "01SECOND000000000000000001", "gone", NULL) == TR_OK);
+    CHECK(tr_world_set_state(&s.house, second, "gone", NULL) == TR_OK);
     CHECK(keys(&s) == 2);
     clear(&s);
 }
@@ -244,8 +329,8 @@ static void what_was_prepared_of_other_files_is_not_taken(void)
     set(&s);
     CHECK(keys(&s) == 3);
     begin_removal(&s);
-    prepare(&s, NULL);
-    CHECK(tr_world_set_state(&s.house, "01SECOND000000000000000001", "gone", NULL) == TR_OK);
+    prepare(&s);
+    CHECK(tr_world_set_state(&s.house, second, "gone", NULL) == TR_OK);
     CHECK(keys(&s) == 2); /* the cookie is there still, the device is not */
     commit(&s);
     CHECK(keys(&s) == 1);
@@ -254,22 +339,17 @@ static void what_was_prepared_of_other_files_is_not_taken(void)
     clear(&s);
 }
 
-static bool at_once(void *ctx)
-{
-    (void)ctx;
-    return true;
-}
-
-static void without_need_or_when_cancelled_nothing_is_prepared(void)
+static void without_need_or_in_a_server_that_stops_nothing_is_prepared(void)
 {
     scene s;
     set(&s);
     begin_removal(&s);
     watch_files(NULL);
-    prepare(&s, NULL); /* nobody has asked for the graph */
+    prepare(&s); /* nobody has asked for the graph */
     CHECK(files_read() == 0);
     CHECK(keys(&s) == 3);
-    prepare(&s, at_once);
+    tr_graph_stop(s.house.graph);
+    prepare(&s);
     commit(&s);
     watch_files(NULL);
     CHECK(keys(&s) == 2);
@@ -287,11 +367,10 @@ static void without_memory_all_is_read_anew(void)
         CHECK(keys(&s) == 3);
         begin_removal(&s);
         tr_arena arena = {0};
-        tr_graph_preparation preparation = {0};
-        CHECK(tr_store_removal_exchanged(s.removal, &arena, &preparation.exchanged,
-                                         &preparation.count, NULL) == TR_OK);
+        CHECK(tr_store_removal_exchanged(s.removal, &arena, &s.coming.exchanged, &s.coming.count,
+                                         NULL) == TR_OK);
         tr_memory_fail_after(after);
-        tr_graph_prepare(s.house.graph, &s.house.tenant, &preparation);
+        tr_graph_prepare(s.house.graph, &s.house.tenant, &s.coming);
         tr_memory_fail_after(UINT64_MAX);
         tr_arena_free(&arena);
         commit(&s);
@@ -343,7 +422,7 @@ static void who_reads_meanwhile_sees_the_one_or_the_other(void)
                 (void)sched_yield();
         }
         begin_removal(&s);
-        prepare(&s, NULL);
+        prepare(&s);
         commit(&s);
         CHECK(keys(&s) == 2); /* whoever asks behind the commit */
         end_removal(&s, true);
@@ -362,11 +441,14 @@ int main(void)
     setvbuf(stdout, NULL, _IOLBF, 0);
     RUN(nobody_waits_and_at_the_commit_it_is_there);
     RUN(what_comes_meanwhile_is_read_behind_it);
-    RUN(what_a_batch_or_a_dataset_leaves_is_there_as_well);
+    RUN(what_batches_or_a_dataset_leave_is_there_as_well);
+    RUN(where_no_file_goes_nothing_is_read);
+    RUN(who_take_back_at_a_time_take_turns);
+    RUN(no_more_prepare_than_may);
     RUN(nobody_asks_until_the_end_and_it_is_kept);
     RUN(one_that_is_given_up_changes_nothing);
     RUN(what_was_prepared_of_other_files_is_not_taken);
-    RUN(without_need_or_when_cancelled_nothing_is_prepared);
+    RUN(without_need_or_in_a_server_that_stops_nothing_is_prepared);
     RUN(who_reads_meanwhile_sees_the_one_or_the_other);
     RUN(without_memory_all_is_read_anew);
     printf("%d passed, %d failed\n", passed, failed);

@@ -21,8 +21,15 @@ tr_code tr_graph_open(tr_catalog *catalog, tr_lake *lake, tr_store *store, tr_gr
         return code;
     }
     (void)pthread_mutex_init(&graph->mutex, NULL);
+    atomic_init(&graph->is_stopping, false);
     *out = graph;
     return TR_OK;
+}
+
+void tr_graph_stop(tr_graph *graph)
+{
+    if (graph != NULL)
+        atomic_store(&graph->is_stopping, true);
 }
 
 void tr_graph_state_free(tr_graph_state *state)
@@ -40,6 +47,7 @@ static void free_reading(tr_graph_reading *own)
     tr_graph_files_free(&own->known);
     (void)pthread_rwlock_destroy(&own->lock);
     (void)pthread_mutex_destroy(&own->updating);
+    (void)pthread_mutex_destroy(&own->preparing);
     tr_free(own);
 }
 
@@ -114,6 +122,7 @@ static tr_graph_reading *make_reading(tr_graph *graph, int64_t tenant)
     own->tenant = tenant;
     own->holders = 1;
     atomic_init(&own->seen, NEVER_SEEN);
+    (void)pthread_mutex_init(&own->preparing, NULL);
     (void)pthread_mutex_init(&own->updating, NULL);
     (void)pthread_rwlockattr_init(&kind); /* whoever brings it up to date must not wait for long */
     (void)pthread_rwlockattr_setkind_np(&kind, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);

@@ -46,6 +46,8 @@ typedef struct tr_graph_reading tr_graph_reading;
 
 TR_MUST_CHECK tr_code tr_graph_open(tr_catalog *catalog, tr_lake *lake, tr_store *store,
                                     tr_graph **out, tr_err *err);
+/* Ends preparations at once, and lets none begin: for a server that stops. */
+void tr_graph_stop(tr_graph *graph);  /* accepts NULL */
 void tr_graph_close(tr_graph *graph); /* accepts NULL */
 /* A tenant was removed: forgets its graph. */
 void tr_graph_retire_tenant(tr_graph *graph, int64_t tenant);
@@ -69,19 +71,23 @@ uint64_t tr_graph_version(const tr_graph_reading *reading);
 
 /* Before a transaction exchanges files of batches, or takes them back: reads beside the graph in
  * force what it will be, so that who asks after the commit has it at once instead of waiting until
- * all is read anew. Does nothing when nobody has asked for this graph yet, or when there is no
- * memory for two; it may fail (a line in the log): then all is read anew. End it after the commit,
- * or when it is given up. */
+ * all is read anew. Does nothing when nobody has asked for this graph yet, when none of its files
+ * goes, when there is no memory for two, or when TR_GRAPH_PREPARATIONS_MAX are under way; it may
+ * fail (a line in the log): then all is read anew. Waits until others of the tenant have ended
+ * theirs: each commit is read on top of the one before. May be called again, with what has changed
+ * since. End it by the same thread after the commit, or when it is given up, also when it was not
+ * begun. */
 typedef struct tr_graph_preparation {
     const tr_exchanged_file *exchanged;
     uint32_t count;
-    const char *dataset, *batch;     /* whose files go; NULL: nobody's */
-    bool (*is_cancelled)(void *ctx); /* asked again and again; NULL: nobody */
-    void *ctx;
+    const char *dataset;        /* whose files go; NULL: nobody's */
+    const char *const *batches; /* as well */
+    uint32_t batch_count;
+    tr_graph_reading *held; /* the graph room's own: NULL at first */
 } tr_graph_preparation;
-void tr_graph_prepare(tr_graph *graph, const tr_tenant *tenant,
-                      const tr_graph_preparation *preparation);
-void tr_graph_prepare_end(tr_graph *graph, const tr_tenant *tenant, bool is_in_force);
+void tr_graph_prepare(tr_graph *graph, const tr_tenant *tenant, tr_graph_preparation *preparation);
+void tr_graph_prepare_end(tr_graph *graph, const tr_tenant *tenant,
+                          tr_graph_preparation *preparation, bool is_in_force);
 
 /* The keys under which the fragments of an identity's cluster are stored: its own alone when it has
  * no links; the anchor's first. In the arena. */

@@ -5,7 +5,7 @@
  *                                            a sheet: the identities and rows of one row group,
  *                                            read ahead on other cores, taken in order (sheet.c)
  *     catalog --classes.c--> which namespaces link, and as what
- *     a deletion's files, before they are in force --beside.c--> the clusters that will be
+ *     files as a deletion will leave them --beside.c--> the clusters that will be
  */
 #ifndef TR_GRAPH_GRAPH_INTERNAL_H
 #define TR_GRAPH_GRAPH_INTERNAL_H
@@ -127,15 +127,16 @@ typedef struct tr_graph_state {
 struct tr_graph_reading {
     tr_graph_reading *next;
     int64_t tenant;
-    uint32_t holders;         /* tr_graph.mutex */
-    bool is_retired;          /* tr_graph.mutex */
-    pthread_mutex_t updating; /* held while it is brought up to date: one at a time */
-    pthread_rwlock_t lock;    /* state, version: written for as long as linking takes */
-    _Atomic uint64_t seen;    /* the catalog's version that the state has all of */
+    uint32_t holders;          /* tr_graph.mutex */
+    bool is_retired;           /* tr_graph.mutex */
+    pthread_mutex_t preparing; /* from a preparation to its end: one at a time */
+    pthread_mutex_t updating;  /* held while it is brought up to date: one at a time */
+    pthread_rwlock_t lock;     /* state, version: written for as long as linking takes */
+    _Atomic uint64_t seen;     /* the catalog's version that the state has all of */
     tr_graph_state state;
     uint64_t version;
     tr_graph_files known;    /* `updating` */
-    tr_graph_state prepared; /* `updating`: what it will be when files are exchanged; beside.c */
+    tr_graph_state prepared; /* `updating`: what it will be when files go, or was; beside.c */
     tr_graph *graph;
 };
 
@@ -143,8 +144,10 @@ struct tr_graph {
     tr_catalog *catalog;
     tr_lake *lake;
     tr_store *store;
-    pthread_mutex_t mutex; /* tenants, holders */
+    pthread_mutex_t mutex; /* tenants, holders, preparations */
     tr_graph_reading *tenants;
+    uint32_t preparations; /* under way, and waiting */
+    atomic_bool is_stopping;
     struct tr_stitcher *stitcher; /* stitch.c */
 };
 
@@ -160,13 +163,12 @@ void tr_stitcher_close(tr_stitcher *stitcher); /* accepts NULL */
 tr_graph_reading *tr_graph_hold_known(tr_graph *graph, int64_t tenant);
 void tr_graph_let_go(tr_graph_reading *own);
 
-/* Reads files into a state of its own, which is empty at first; nobody is kept waiting. */
+/* Reads files into a state of its own, which is empty at first; nobody is kept waiting.
+ * TR_CANCELLED: the server stops. */
 typedef struct tr_graph_replay {
     tr_graph *graph;
     const tr_tenant *tenant;
     tr_graph_files *files; /* in order */
-    bool (*is_cancelled)(void *ctx);
-    void *ctx;
 } tr_graph_replay;
 TR_MUST_CHECK tr_code tr_graph_replay_beside(const tr_graph_replay *replay, tr_graph_state *out,
                                              tr_err *err);

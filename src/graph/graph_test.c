@@ -205,17 +205,17 @@ static bool forget_identity(world *w, const pool_id *who)
     tr_store_removal *removal = NULL;
     json_t *bytes = json_array();
     bool is_complete = false, is_good;
+    tr_graph_preparation coming = {0};
     tr_profile_key(house->secret, one.code, one.id, one.key);
     is_good = tr_store_removal_open(house->store, &house->tenant, ++w->removals, &list, &removal,
                                     NULL) == TR_OK;
     for (int i = 0; i < 3 && is_good && !is_complete; i++) {
         tr_arena arena = {0};
-        tr_graph_preparation preparation = {0};
         is_good = tr_store_removal_prepare(removal, NULL) == TR_OK &&
-                  tr_store_removal_exchanged(removal, &arena, &preparation.exchanged,
-                                             &preparation.count, NULL) == TR_OK;
+                  tr_store_removal_exchanged(removal, &arena, &coming.exchanged, &coming.count,
+                                             NULL) == TR_OK;
         if (is_good && below(w, 4) > 0)
-            tr_graph_prepare(house->graph, &house->tenant, &preparation);
+            tr_graph_prepare(house->graph, &house->tenant, &coming);
         if (is_good && i == 0 && below(w, 3) == 0 && w->batch_count < BATCHES)
             is_good = publish(w);
         tr_arena_free(&arena);
@@ -225,7 +225,7 @@ static bool forget_identity(world *w, const pool_id *who)
         is_good = code == TR_OK && tr_catalog_end(house->catalog, is_complete ? TR_OK : TR_CONFLICT,
                                                   NULL) == (is_complete ? TR_OK : TR_CONFLICT);
     }
-    tr_graph_prepare_end(house->graph, &house->tenant, is_complete);
+    tr_graph_prepare_end(house->graph, &house->tenant, &coming, is_complete);
     tr_store_removal_close(removal, is_complete);
     is_good = is_good && is_complete &&
               tr_store_remove_bytes(house->store, &house->tenant, bytes, NULL) == TR_OK;
@@ -235,15 +235,30 @@ static bool forget_identity(world *w, const pool_id *who)
     return is_good;
 }
 
+/* As REVERT does: the graph is read beside, or not; a batch comes meanwhile, or not. */
+static bool take_back(world *w, world_batch *any)
+{
+    tr_world_house *house = &w->house;
+    const char *id = any->id;
+    tr_graph_preparation coming = {.batches = &id, .batch_count = 1};
+    bool is_good = true;
+    any->is_gone = true;
+    if (below(w, 4) > 0)
+        tr_graph_prepare(house->graph, &house->tenant, &coming);
+    if (below(w, 3) == 0 && w->batch_count < BATCHES)
+        is_good = publish(w);
+    is_good = is_good && tr_world_set_state(house, id, "gone", NULL) == TR_OK;
+    tr_graph_prepare_end(house->graph, &house->tenant, &coming, below(w, 4) > 0);
+    return is_good;
+}
+
 /* One random thing; mostly a batch. */
 static bool happen(world *w)
 {
     const uint32_t dice = below(w, 12);
     world_batch *any = w->batch_count == 0 ? NULL : &w->batches[below(w, w->batch_count)];
-    if (dice == 0 && any != NULL && !any->is_gone) {
-        any->is_gone = true;
-        return tr_world_set_state(&w->house, any->id, "gone", NULL) == TR_OK;
-    }
+    if (dice == 0 && any != NULL && !any->is_gone)
+        return take_back(w, any);
     if (dice == 1 && any != NULL && !any->is_gone)
         return tr_world_set_state(&w->house, any->id, "lake", NULL) == TR_OK;
     if (dice == 2)

@@ -12,6 +12,7 @@
  */
 #include "graph/graph_internal.h"
 #include "base/check.h"
+#include "os/os.h"
 #include "store/sort.h"
 
 #include <stdio.h>
@@ -40,8 +41,7 @@ typedef struct updating {
     tr_graph_files files;
     uint8_t secret[192];
     batch_rows rows;
-    bool (*is_cancelled)(void *ctx); /* NULL: nobody asks */
-    void *ctx;
+    bool is_beside; /* nobody waits for it: it ends when the server stops */
 } updating;
 
 tr_code tr_graph_room(void *array, uint32_t count, uint64_t more, uint32_t *cap, size_t size,
@@ -235,8 +235,8 @@ static tr_code read_on(updating *u, tr_feed *feed, uint32_t from, tr_err *err)
         }
         if (sheet != NULL)
             TR_TRY(take_sheet(u, sheet, err));
-        if (u->is_cancelled != NULL && u->is_cancelled(u->ctx))
-            return TR_FAIL(err, TR_CANCELLED, "nobody needs the graph any more");
+        if (u->is_beside && atomic_load(&u->graph->is_stopping))
+            return TR_FAIL(err, TR_CANCELLED, "the server stops");
     } while (sheet != NULL);
     return TR_OK;
 }
@@ -283,7 +283,8 @@ static tr_code read_rest(updating *u, tr_err *err)
 }
 
 /* The lock is held for writing. What was prepared is what a replay would give, if the catalog's
- * files are those that it was made of: then the two change places. */
+ * files are those that it was made of: then the two change places; the old one is freed by who
+ * prepared, while nobody waits. */
 static tr_code apply(updating *u, tr_graph_reading *own, tr_err *err)
 {
     if (is_read_on(&own->state, &u->files, &u->classes))
@@ -310,7 +311,6 @@ static void end_update(updating *u)
 
 static tr_code update_once(updating *u, tr_graph_reading *own, tr_err *err)
 {
-    const tr_clusters *prepared = own->prepared.clusters;
     tr_code code = tr_graph_classes_read(u->graph->catalog, u->tenant, &u->classes, err);
     if (code == TR_OK)
         code = tr_graph_files_read(u->graph->catalog, u->tenant, &own->known, &u->files, err);
@@ -323,20 +323,16 @@ static tr_code update_once(updating *u, tr_graph_reading *own, tr_err *err)
         own->version += u->has_changed;
         (void)pthread_rwlock_unlock(&own->lock);
     }
-    if (own->prepared.clusters != prepared) /* the old one: nobody waits for its end */
-        tr_graph_state_free(&own->prepared);
     end_update(u);
     return code;
 }
 
 tr_code tr_graph_replay_beside(const tr_graph_replay *replay, tr_graph_state *out, tr_err *err)
 {
-    updating u = {.graph = replay->graph,
-                  .tenant = replay->tenant,
-                  .state = out,
-                  .is_cancelled = replay->is_cancelled,
-                  .ctx = replay->ctx};
+    updating u = {
+        .graph = replay->graph, .tenant = replay->tenant, .state = out, .is_beside = true};
     tr_catalog *catalog = replay->graph->catalog;
+    tr_crash_point("graph_read_beside");
     tr_code code = tr_graph_classes_read(catalog, replay->tenant, &u.classes, err);
     if (code == TR_OK)
         code = tr_catalog_secret(catalog, replay->tenant, u.secret, err);

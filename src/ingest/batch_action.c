@@ -182,9 +182,16 @@ static void queue_removal(tr_ingest *ingest, const tr_tenant *tenant, const char
         tr_log(TR_LOG_WARN, "ingest", "ingest_not_queued", "batch=%s reason=\"%s\"", id, err.text);
 }
 
+/* Lookups over the graph would wait behind the commit until it is read anew: it is read before. */
 static tr_code revert(change *c, const char *id, tr_err *err)
 {
-    TR_TRY(run(c, id, to_inactive, err));
+    tr_graph *graph = c->ingest->parts.graph;
+    tr_graph_preparation coming = {.batches = &id, .batch_count = 1};
+    tr_graph_prepare(graph, c->tenant, &coming);
+    tr_crash_point("ingest_reverting");
+    const tr_code code = run(c, id, to_inactive, err);
+    tr_graph_prepare_end(graph, c->tenant, &coming, code == TR_OK);
+    TR_TRY(code);
     tr_crash_point("ingest_reverted");
     if (c->has_changed)
         queue_removal(c->ingest, c->tenant, id);

@@ -120,10 +120,15 @@ static tr_code finish_document(const tr_batch_run *run, tr_object *batch, tr_err
     return is_good ? tr_batch_move(batch, "success", err) : no_memory(err);
 }
 
+static const json_t *predecessors_of(const json_t *doc)
+{
+    return json_object_get(json_object_get(doc, "replay"), "predecessors");
+}
+
 static tr_code replace_predecessors(const tr_batch_run *run, const json_t *doc, tr_err *err)
 {
     const tr_ingest_active *active = run->active;
-    const json_t *list = json_object_get(json_object_get(doc, "replay"), "predecessors");
+    const json_t *list = predecessors_of(doc);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *id = json_string_value(json_array_get(list, i));
         if (id != NULL)
@@ -152,22 +157,50 @@ static tr_code to_success(void *ctx, tr_object *batch, tr_err *err)
     return finish_document(run, batch, err);
 }
 
-/* The bytes of batches that this one replaced. */
-static void remove_predecessors(const tr_batch_run *run)
+/* The batches that this one replaces, in the run's arena. */
+static tr_code list_predecessors(tr_batch_run *run, const char ***out, uint32_t *count, tr_err *err)
 {
     const tr_ingest_active *active = run->active;
     tr_object batch = {0};
-    if (tr_batch_get(active->ingest, &active->tenant, active->batch, &batch, NULL) != TR_OK)
-        return;
-    const json_t *list = json_object_get(json_object_get(batch.doc, "replay"), "predecessors");
-    for (size_t i = 0; i < json_array_size(list); i++) {
+    TR_TRY(tr_batch_get(active->ingest, &active->tenant, active->batch, &batch, err));
+    const json_t *list = predecessors_of(batch.doc);
+    const char **ids = tr_arena_array(&run->arena, json_array_size(list) + 1, sizeof *ids);
+    uint32_t found = 0;
+    for (size_t i = 0; i < json_array_size(list) && ids != NULL; i++) {
         const char *id = json_string_value(json_array_get(list, i));
-        tr_err err = {0};
-        if (id != NULL && tr_queue_removal(active->ingest, &active->tenant, id, &err) != TR_OK)
-            tr_log(TR_LOG_WARN, "ingest", "ingest_not_queued", "batch=%s reason=\"%s\"", id,
-                   err.text);
+        if (id == NULL)
+            continue;
+        ids[found] = tr_arena_text(&run->arena, tr_str_of(id));
+        ids = ids[found++] == NULL ? NULL : ids;
     }
     tr_object_clear(&batch);
+    if (ids == NULL)
+        return no_memory(err);
+    *out = ids;
+    *count = found;
+    return TR_OK;
+}
+
+/* Lookups over the graph would wait behind the commit until what replaced batches leave is read
+ * anew: it is read before. */
+static tr_code commit(tr_batch_run *run, const char *const *replaced, uint32_t count, tr_err *err)
+{
+    const tr_ingest_active *active = run->active;
+    tr_graph *graph = active->ingest->parts.graph;
+    tr_graph_preparation coming = {.batches = replaced, .batch_count = count};
+    tr_graph_prepare(graph, &active->tenant, &coming);
+    const tr_code code =
+        tr_batch_edit(active->ingest, &active->tenant, active->batch, to_success, run, err);
+    tr_graph_prepare_end(graph, &active->tenant, &coming, code == TR_OK);
+    return code;
+}
+
+static void remove_bytes(const tr_batch_run *run, const char *id)
+{
+    const tr_ingest_active *active = run->active;
+    tr_err err = {0};
+    if (tr_queue_removal(active->ingest, &active->tenant, id, &err) != TR_OK)
+        tr_log(TR_LOG_WARN, "ingest", "ingest_not_queued", "batch=%s reason=\"%s\"", id, err.text);
 }
 
 static void drop_uploads(const tr_batch_run *run)
@@ -179,22 +212,23 @@ tr_code tr_batch_publish(tr_batch_run *run, tr_err *err)
 {
     const tr_ingest_active *active = run->active;
     tr_lake *lake = active->ingest->parts.lake;
+    const char **replaced = NULL;
+    uint32_t replaced_count = 0;
+    TR_TRY(list_predecessors(run, &replaced, &replaced_count, err));
     TR_TRY(check_parts(run, err));
     tr_crash_point("ingest_checked");
     if (add_up(run).files > 0)
         TR_TRY(tr_lake_publish(lake, &active->tenant, run->stage, active->dataset, active->batch,
                                err));
     tr_crash_point("ingest_published");
-    const tr_code code =
-        tr_batch_edit(active->ingest, &active->tenant, active->batch, to_success, run, err);
-    if (code != TR_OK)
-        return code;
+    TR_TRY(commit(run, replaced, replaced_count, err));
     tr_crash_point("ingest_committed");
     tr_log(TR_LOG_INFO, "ingest", "ingest_succeeded", "batch=%s rows=%llu rejected=%llu ms=%lld",
            active->batch, (unsigned long long)run->total.rows_good,
            (unsigned long long)run->total.rows_bad,
            (long long)(tr_time_now_ms() - run->started_ms));
-    remove_predecessors(run);
+    for (uint32_t i = 0; i < replaced_count; i++)
+        remove_bytes(run, replaced[i]);
     drop_uploads(run);
     tr_crash_point("ingest_done");
     return TR_OK;

@@ -26,6 +26,7 @@
 
 #include "catalog/schemas.h"
 #include "compute/compute.h"
+#include "graph/graph.h"
 #include "lake/lake.h"
 #include "query/query.h"
 #include "store/store.h"
@@ -37,6 +38,7 @@ typedef struct tr_ingest_parts {
     tr_catalog *catalog;
     tr_lake *lake;
     tr_store *store;
+    tr_graph *graph;
     tr_compute *compute;
     tr_query *query;
 } tr_ingest_parts;
@@ -68,7 +70,8 @@ TR_MUST_CHECK tr_code tr_ingest_file_ranges(tr_ingest *ingest, const tr_tenant *
 TR_MUST_CHECK tr_code tr_ingest_preview(tr_ingest *ingest, const tr_tenant *tenant, const char *batch,
                                         const char *dataset, const json_t *options, uint32_t rows,
                                         json_t **preview, tr_err *err);
-/* action  COMPLETE, ABORT, FAIL or REVERT, any case */
+/* action  COMPLETE, ABORT, FAIL or REVERT, any case. REVERT takes as long as reading what it leaves of the identity
+ * graph, when there is one: lookups go on meanwhile, and find it there behind the commit */
 TR_MUST_CHECK tr_code tr_ingest_action(tr_ingest *ingest, const tr_tenant *tenant, const char *batch,
                                        tr_str action, json_t **result, tr_err *err);
 

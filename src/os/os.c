@@ -349,18 +349,40 @@ tr_code tr_dir_list(const char *path, tr_dir_entry each, void *ctx, tr_err *err)
     return code;
 }
 
+/* What stands behind "<name>:" in an environment variable, "" behind "<name>" alone; NULL: it is
+ * not there, or names another point. */
+static const char *told_of_point(const char *variable, const char *name)
+{
+    const char *wanted = getenv(variable);
+    const size_t len = strlen(name);
+    if (wanted == NULL || strncmp(wanted, name, len) != 0)
+        return NULL;
+    return wanted[len] == ':' ? wanted + len + 1 : wanted[len] == '\0' ? wanted + len : NULL;
+}
+
+static void hold(const char *path)
+{
+    char held[4096];
+    (void)snprintf(held, sizeof held, "%s.held", path);
+    while (tr_path_exists(path)) {
+        const int fd = open(held, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+        if (fd >= 0)
+            (void)close(fd);
+        (void)usleep(1000);
+    }
+}
+
 void tr_crash_point(const char *name)
 {
     static _Atomic long passages;
-    const char *wanted = getenv("TR_CRASH_AT");
-    if (wanted == NULL)
-        return;
-    const char *colon = strchr(wanted, ':');
-    const size_t len = colon == NULL ? strlen(wanted) : (size_t)(colon - wanted);
-    if (strlen(name) != len || memcmp(name, wanted, len) != 0)
+    const char *path = told_of_point("TR_HOLD_AT", name);
+    const char *passage = told_of_point("TR_CRASH_AT", name);
+    if (path != NULL)
+        hold(path);
+    if (passage == NULL)
         return;
     /* tidy: strtol, because only tests set it and any number will do */
-    if (atomic_fetch_add(&passages, 1) + 1 >= (colon == NULL ? 1 : strtol(colon + 1, NULL, 10)))
+    if (atomic_fetch_add(&passages, 1) + 1 >= (*passage == '\0' ? 1 : strtol(passage, NULL, 10)))
         (void)kill(getpid(), SIGKILL);
 }
 

@@ -94,7 +94,9 @@ typedef tr_code (*tr_dir_entry)(void *ctx, const char *name, tr_err *err);
 TR_MUST_CHECK tr_code tr_dir_list(const char *path, tr_dir_entry each, void *ctx, tr_err *err);
 
 /* For tests: kills the process here, by SIGKILL, when the environment has TR_CRASH_AT=<name>, or
- * TR_CRASH_AT=<name>:<n> at the n-th passage. Nothing in a release build started without it. */
+ * TR_CRASH_AT=<name>:<n> at the n-th passage; waits here, when it has TR_HOLD_AT=<name>:<path>, as
+ * long as a file of that path is there, and makes one of the path with ".held" behind it meanwhile.
+ * Nothing in a release build started without them. */
 void tr_crash_point(const char *name);
 
 #endif

@@ -110,6 +110,7 @@ typedef struct removing {
     work *w;
     tr_store_removal *store;
     tr_membership_removal *members;
+    tr_graph_preparation *coming;
 } removing;
 
 static tr_code note_bytes(void *ctx, tr_object *job, tr_err *err)
@@ -142,22 +143,17 @@ static tr_code apply(const removing *r, bool *is_complete, tr_err *err)
     return TR_OK;
 }
 
-static bool is_stopping(void *ctx)
-{
-    const work *w = ctx;
-    return tr_compute_is_stopping(w->removals->parts.compute);
-}
-
 /* Lookups over the graph would wait behind the commit until it is read anew. */
 static tr_code prepare_graph(const removing *r, tr_err *err)
 {
     work *w = r->w;
     tr_arena arena = {0};
-    tr_graph_preparation preparation = {.is_cancelled = is_stopping, .ctx = w};
-    const tr_code code = tr_store_removal_exchanged(r->store, &arena, &preparation.exchanged,
-                                                    &preparation.count, err);
+    tr_graph_preparation *coming = r->coming;
+    const tr_code code =
+        tr_store_removal_exchanged(r->store, &arena, &coming->exchanged, &coming->count, err);
     if (code == TR_OK)
-        tr_graph_prepare(w->removals->parts.graph, w->tenant, &preparation);
+        tr_graph_prepare(w->removals->parts.graph, w->tenant, coming);
+    coming->count = 0; /* the list goes with the arena */
     tr_arena_free(&arena);
     return code;
 }
@@ -188,7 +184,8 @@ static tr_code remove_from(work *w, const tr_forget_list *list, tr_err *err)
 {
     const tr_removal_parts *parts = &w->removals->parts;
     const tr_membership_place place = {parts->catalog, parts->lake, w->tenant, w->number};
-    removing r = {.w = w};
+    tr_graph_preparation coming = {0};
+    removing r = {.w = w, .coming = &coming};
     if (w->is_resumed) {
         TR_TRY(tr_store_removal_clean(parts->store, w->tenant, w->number, err));
         TR_TRY(tr_membership_removal_clean(&place, err));
@@ -197,7 +194,7 @@ static tr_code remove_from(work *w, const tr_forget_list *list, tr_err *err)
     tr_code code = tr_membership_removal_open(&place, list, &r.members, err);
     if (code == TR_OK)
         code = commit(&r, err);
-    tr_graph_prepare_end(parts->graph, w->tenant, code == TR_OK);
+    tr_graph_prepare_end(parts->graph, w->tenant, &coming, code == TR_OK);
     tr_membership_removal_close(r.members, code == TR_OK);
     tr_store_removal_close(r.store, code == TR_OK);
     return code;

@@ -93,25 +93,8 @@ static tr_code begin(void *ctx, tr_object *job, tr_err *err)
     return tr_removal_move(job, "IN-PROGRESS", err);
 }
 
-static bool is_stopping(void *ctx)
-{
-    const tr_removals *removals = ctx;
-    return tr_compute_is_stopping(removals->parts.compute);
-}
-
-/* Lookups over the graph would wait behind the commit until it is read anew. */
-static void prepare_graph(const taking *t)
-{
-    const bool is_of_batch = t->batch[0] != '\0';
-    const tr_graph_preparation preparation = {.batch = is_of_batch ? t->batch : NULL,
-                                              .dataset = is_of_batch ? NULL : t->dataset,
-                                              .is_cancelled = is_stopping,
-                                              .ctx = t->removals};
-    tr_graph_prepare(t->removals->parts.graph, &t->job->tenant, &preparation);
-}
-
 /* The transaction: all of it, or nothing. */
-static tr_code take_back(void *ctx, tr_object *job, tr_err *err)
+static tr_code take_back_in(void *ctx, tr_object *job, tr_err *err)
 {
     const taking *t = ctx;
     uint64_t records = 0;
@@ -124,6 +107,20 @@ static tr_code take_back(void *ctx, tr_object *job, tr_err *err)
     return tr_removal_move(job, "SUCCESS", err);
 }
 
+/* Lookups over the graph would wait behind the commit until it is read anew: it is read before. */
+static tr_code take_back(taking *t, tr_err *err)
+{
+    tr_graph *graph = t->removals->parts.graph;
+    const tr_tenant *tenant = &t->job->tenant;
+    const char *batch = t->batch;
+    tr_graph_preparation coming = {.batches = &batch, .batch_count = batch[0] != '\0'};
+    coming.dataset = coming.batch_count > 0 ? NULL : t->dataset;
+    tr_graph_prepare(graph, tenant, &coming);
+    const tr_code code = tr_removal_edit(t->removals, tenant, t->job->id, take_back_in, t, err);
+    tr_graph_prepare_end(graph, tenant, &coming, code == TR_OK);
+    return code;
+}
+
 static tr_code run_one(tr_removals *r, const tr_removal_waiting *job, tr_err *err)
 {
     taking t = {.removals = r, .job = job, .batches = json_array()};
@@ -131,9 +128,7 @@ static tr_code run_one(tr_removals *r, const tr_removal_waiting *job, tr_err *er
                                      : tr_removal_edit(r, &job->tenant, job->id, begin, &t, err);
     if (code == TR_OK) {
         tr_crash_point("removal_begun");
-        prepare_graph(&t);
-        code = tr_removal_edit(r, &job->tenant, job->id, take_back, &t, err);
-        tr_graph_prepare_end(r->parts.graph, &job->tenant, code == TR_OK);
+        code = take_back(&t, err);
     }
     if (code == TR_OK) {
         tr_crash_point("removal_committed");
