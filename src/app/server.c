@@ -99,11 +99,13 @@ static tr_code open_work(tr_server *s, const tr_settings *settings, tr_err *err)
                                     .query = s->query};
     TR_TRY(tr_ingest_open(&ingest, &s->ingest, err));
     const tr_materialized_parts materialized = {.catalog = s->catalog,
+                                                .lake = s->lake,
                                                 .store = s->store,
                                                 .bytes_max = (uint64_t)settings->merged_mb_max
                                                              << 20,
                                                 .rows_min = settings->merged_rows_min};
     TR_TRY(tr_materialized_open(&materialized, &s->materialized, err));
+    tr_materialized_trim(s->materialized);
     const tr_segment_parts segment = {.catalog = s->catalog,
                                       .lake = s->lake,
                                       .store = s->store,

@@ -168,6 +168,11 @@ const char *tr_lake_scratch(const tr_lake *lake)
     return lake->scratch;
 }
 
+tr_code tr_lake_space(const tr_lake *lake, uint64_t *left, uint64_t *all, tr_err *err)
+{
+    return tr_dir_space(lake->root, left, all, err);
+}
+
 static tr_code stage_path(const tr_lake *lake, const tr_tenant *tenant, const char *stage,
                           char out[TR_LAKE_PATH_BYTES], tr_err *err)
 {

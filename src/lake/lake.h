@@ -104,6 +104,10 @@ TR_MUST_CHECK tr_code tr_lake_upload_drop(tr_lake *lake, const tr_tenant *tenant
 TR_MUST_CHECK tr_code tr_lake_data_folder(tr_lake *lake, const tr_tenant *tenant, tr_buf *out,
                                           tr_err *err);
 
+/* Bytes of the disk that it is on: left, and all. */
+TR_MUST_CHECK tr_code tr_lake_space(const tr_lake *lake, uint64_t *left, uint64_t *all,
+                                    tr_err *err);
+
 /* A folder for scratch files of this process, emptied by the sweep. */
 const char *tr_lake_scratch(const tr_lake *lake);
 

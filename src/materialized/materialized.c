@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* materialized.c - see materialized.h. */
-#include "materialized/materialized.h"
+/* materialized.c - what plans ask for, and the thread that makes it; see materialized.h. */
+#include "materialized/materialized_internal.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -15,21 +15,20 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, WANTED_MAX = 64, HOPELESS_MAX = 64, LOWEST_PRIORITY = 19, PLACE_BYTES = 80 };
+enum { FORMAT = 1, WANTED_MAX = 64, LOWEST_PRIORITY = 19 };
 enum { LOOK_US = 1000 * 1000 };
-#define FOLDER "merged" /* stands for a dataset in the lake */
-#define SOURCE FOLDER "-"
+/* The disk's share that merged runs leave to others, and the most that this is. */
+enum { SPACE_LEFT_OF = 50 };
+#define SPACE_LEFT_BYTES_MAX (UINT64_C(1) << 30)
 
 /* What is to be made. */
 typedef struct wanted {
     struct wanted *next;
     tr_tenant tenant;
     tr_merge_policy policy;
-    json_t *runs;    /* ids, all that the snapshot has */
-    char source[48]; /* the rule's name: of one (and a graph) there is one run at a time */
-    char digest[33];
-    char place[PLACE_BYTES]; /* tenant and rule */
-    tr_arena arena;          /* the policy's order */
+    json_t *runs; /* ids, all that the snapshot has */
+    tr_merged_inputs of;
+    tr_arena arena; /* the policy's order */
 } wanted;
 
 struct tr_materialized {
@@ -42,9 +41,7 @@ struct tr_materialized {
     wanted *now;        /* being made; NULL: nothing */
     atomic_bool cancel; /* it is of use no more, or the server stops */
     bool is_stopping;
-    /* digests, or places, of what could not be made; the oldest are written over */
-    char hopeless[HOPELESS_MAX][PLACE_BYTES];
-    uint32_t hopeless_next;
+    tr_rests rests; /* what could not be made */
 };
 
 static tr_code no_memory(tr_err *err)
@@ -78,27 +75,30 @@ static bool has_stitched_records(const tr_snapshot *snapshot)
 /* Of what the rows depend on: the rule, the runs of records in their order, and which of them fill
  * the gaps of others. A rule over clusters has another place than the same rule without: policies
  * of both graphs are used in turns, and must not drive each other's runs away. */
-static tr_code name_rows(const tr_snapshot *snapshot, const tr_merge_policy *policy,
-                         char source[48], char digest[33], uint64_t *rows, tr_err *err)
+static tr_code name_inputs(const tr_tenant *tenant, const tr_snapshot *snapshot,
+                           const tr_merge_policy *policy, tr_merged_inputs *out, tr_err *err)
 {
     tr_buf text = {0};
     char rule[33];
     tr_code code = name_rule(policy, &text, err);
+    *out = (tr_merged_inputs){0};
     if (code == TR_OK && has_stitched_records(snapshot))
         code = tr_buf_format(&text, err, "stitched\n");
     if (code == TR_OK)
         tr_hash128_text(tr_hash128_of(tr_buf_str(&text)), rule);
-    *rows = 0;
     for (uint32_t r = 0; r < snapshot->run_count && code == TR_OK; r++) {
         const tr_run *run = snapshot->runs[r];
         if (!is_record(run))
             continue;
-        *rows += run->rows;
+        out->rows += run->rows;
+        out->bytes += run->bytes;
         code = tr_buf_format(&text, err, "%s %s %d\n", run->id, run->dataset, (int)run->is_upsert);
     }
     if (code == TR_OK) {
-        (void)snprintf(source, 48, SOURCE "%s", rule);
-        tr_hash128_text(tr_hash128_of(tr_buf_str(&text)), digest);
+        (void)snprintf(out->source, sizeof out->source, TR_MERGED_SOURCE "%s", rule);
+        tr_hash128_text(tr_hash128_of(tr_buf_str(&text)), out->digest);
+        (void)snprintf(out->place, sizeof out->place, "%lld/%s", (long long)tenant->id,
+                       out->source);
     }
     tr_buf_free(&text);
     return code;
@@ -149,38 +149,43 @@ static wanted *new_wanted(const tr_tenant *tenant, const tr_snapshot *snapshot,
     return NULL;
 }
 
-static bool is_same_place(const wanted *a, const wanted *b)
+static bool is_of_tenant(const wanted *w, const void *tenant_id)
 {
-    return strcmp(a->place, b->place) == 0;
+    return w->tenant.id == *(const int64_t *)tenant_id;
 }
 
-static bool is_hopeless(const tr_materialized *m, const wanted *w)
+static bool is_of_place(const wanted *w, const void *place)
 {
-    for (size_t i = 0; i < HOPELESS_MAX; i++)
-        if (strcmp(m->hopeless[i], w->digest) == 0 || strcmp(m->hopeless[i], w->place) == 0)
-            return true;
-    return false;
+    return strcmp(w->of.place, place) == 0;
+}
+
+/* Takes out of the list what is such. The lock is held. */
+static void drop_wanted(tr_materialized *m, bool (*is_such)(const wanted *, const void *),
+                        const void *ctx)
+{
+    for (wanted **at = &m->first; *at != NULL;) {
+        wanted *own = *at;
+        if (!is_such(own, ctx)) {
+            at = &own->next;
+            continue;
+        }
+        *at = own->next;
+        m->count--;
+        free_wanted(own);
+    }
 }
 
 /* Takes the place of what was wanted of older runs. w is taken. The lock is held. */
 static void enqueue(tr_materialized *m, wanted *w)
 {
-    bool is_known = is_hopeless(m, w) || m->is_stopping;
-    if (m->now != NULL && is_same_place(m->now, w)) {
-        is_known = is_known || strcmp(m->now->digest, w->digest) == 0;
+    bool is_known = m->is_stopping || tr_rests_has(&m->rests, &w->of, tr_time_monotonic_us());
+    if (m->now != NULL && is_of_place(m->now, w->of.place)) {
+        is_known = is_known || strcmp(m->now->of.digest, w->of.digest) == 0;
         if (!is_known)
             atomic_store(&m->cancel, true);
     }
-    for (wanted **at = &m->first; *at != NULL && !is_known;) {
-        wanted *other = *at;
-        if (!is_same_place(other, w)) {
-            at = &other->next;
-            continue;
-        }
-        *at = other->next;
-        m->count--;
-        free_wanted(other);
-    }
+    if (!is_known)
+        drop_wanted(m, is_of_place, w->of.place);
     if (is_known || m->count == WANTED_MAX) {
         free_wanted(w);
         return;
@@ -194,14 +199,12 @@ static void enqueue(tr_materialized *m, wanted *w)
 }
 
 static void want(tr_materialized *m, const tr_tenant *tenant, const tr_snapshot *snapshot,
-                 const tr_merge_policy *policy, const char *source, const char *digest)
+                 const tr_merge_policy *policy, const tr_merged_inputs *of)
 {
     wanted *w = new_wanted(tenant, snapshot, policy);
     if (w == NULL)
         return; /* the next plan asks again */
-    (void)snprintf(w->source, sizeof w->source, "%s", source);
-    (void)snprintf(w->digest, sizeof w->digest, "%s", digest);
-    (void)snprintf(w->place, sizeof w->place, "%lld/%s", (long long)tenant->id, source);
+    w->of = *of;
     (void)pthread_mutex_lock(&m->lock);
     enqueue(m, w);
     (void)pthread_mutex_unlock(&m->lock);
@@ -210,18 +213,9 @@ static void want(tr_materialized *m, const tr_tenant *tenant, const tr_snapshot 
 void tr_materialized_forget(tr_materialized *m, const tr_tenant *tenant)
 {
     (void)pthread_mutex_lock(&m->lock);
-    if (m->now != NULL && m->now->tenant.id == tenant->id)
+    if (m->now != NULL && is_of_tenant(m->now, &tenant->id))
         atomic_store(&m->cancel, true);
-    for (wanted **at = &m->first; *at != NULL;) {
-        wanted *own = *at;
-        if (own->tenant.id != tenant->id) {
-            at = &own->next;
-            continue;
-        }
-        *at = own->next;
-        m->count--;
-        free_wanted(own);
-    }
+    drop_wanted(m, is_of_tenant, &tenant->id);
     (void)pthread_mutex_unlock(&m->lock);
 }
 
@@ -238,62 +232,64 @@ static tr_code hold(const tr_materialized *m, const tr_tenant *tenant, tr_materi
     return code;
 }
 
-/* One that cannot be opened is as none. */
+/* What the disk or memory may be to blame for: the file itself may be whole. */
+static bool is_passing(tr_code code)
+{
+    return code == TR_NOT_FOUND || code == TR_IO || code == TR_NO_SPACE || code == TR_NO_MEMORY ||
+           code == TR_BUSY || code == TR_CANCELLED;
+}
+
+/* One that cannot be opened is as none: nobody fails because of what is kept. */
 static tr_code take_named(tr_materialized *m, const tr_tenant *tenant, const char *named,
                           tr_materialized_run *out, tr_err *err)
 {
+    tr_err why = {0};
     if (named[0] == '\0')
         return TR_OK;
     if (m == NULL || m->parts.bytes_max == 0)
         return TR_FAIL(err, TR_NOT_FOUND, "merged run %s is not read any more", named);
     (void)snprintf(out->id, sizeof out->id, "%s", named);
-    const tr_code code = hold(m, tenant, out, err);
-    if (code != TR_CORRUPT)
-        return code;
-    tr_materialized_drop(m, tenant, named);
-    return TR_FAIL(err, TR_NOT_FOUND, "merged run %s was damaged", named);
+    const tr_code code = hold(m, tenant, out, &why);
+    if (code == TR_OK)
+        return TR_OK;
+    if (!is_passing(code))
+        tr_materialized_drop(m, tenant, named);
+    return TR_FAIL(err, TR_NOT_FOUND, "merged run %s cannot be read: %s", named, why.text);
 }
 
 tr_code tr_materialized_take(tr_materialized *m, const tr_tenant *tenant,
                              const tr_snapshot *snapshot, const tr_merge_policy *policy,
                              const char *named, tr_materialized_run *out, tr_err *err)
 {
-    char source[48], digest[33], id[48];
-    uint64_t rows;
+    tr_merged_inputs of;
+    char id[48];
+    tr_err why = {0};
     *out = (tr_materialized_run){0};
     if (named != NULL)
         return take_named(m, tenant, named, out, err);
     if (m == NULL || m->parts.bytes_max == 0)
         return TR_OK;
-    TR_TRY(name_rows(snapshot, policy, source, digest, &rows, err));
-    if (rows == 0 || rows < m->parts.rows_min)
+    TR_TRY(name_inputs(tenant, snapshot, policy, &of, err));
+    if (of.rows == 0 || of.rows < m->parts.rows_min)
         return TR_OK;
-    tr_code code = tr_stitched_find(m->parts.store, tenant, source, digest, id, err);
+    tr_code code = tr_stitched_find(m->parts.store, tenant, of.source, of.digest, id, &why);
     if (code == TR_OK)
-        code = take_named(m, tenant, id, out, err);
-    if (code == TR_OK)
+        code = take_named(m, tenant, id, out, &why);
+    if (code == TR_OK) {
         tr_log(TR_LOG_DEBUG, "materialized", "merged_run_read", "run=%s", id);
-    if (code != TR_NOT_FOUND)
-        return code;
+        return TR_OK;
+    }
     *out = (tr_materialized_run){0};
-    want(m, tenant, snapshot, policy, source, digest);
+    if (code != TR_NOT_FOUND)
+        tr_log(TR_LOG_WARN, "materialized", "merged_run_unread", "reason=\"%s\"", why.text);
+    want(m, tenant, snapshot, policy, &of);
     return TR_OK;
-}
-
-static void remove_run(const tr_materialized *m, const tr_tenant *tenant, const char *id,
-                       const char *reason)
-{
-    tr_err err = {0};
-    tr_log(TR_LOG_INFO, "materialized", "merged_run_removed", "run=%s reason=%s", id, reason);
-    if (tr_stitched_remove(m->parts.store, tenant, id, &err) != TR_OK)
-        tr_log(TR_LOG_WARN, "materialized", "merged_run_kept", "run=%s reason=\"%s\"", id,
-               err.text);
 }
 
 void tr_materialized_drop(tr_materialized *m, const tr_tenant *tenant, const char *id)
 {
     if (m != NULL)
-        remove_run(m, tenant, id, "damaged");
+        tr_kept_remove(&m->parts, tenant, id, "damaged");
 }
 
 /* ---- making, on the thread */
@@ -304,17 +300,31 @@ typedef struct making {
     const wanted *of;
     tr_sink sink;
     uint64_t bytes;
-    int64_t looked_us; /* monotonic: when its runs were looked for last */
+    int64_t looked_us; /* monotonic: when its runs, and the disk, were looked at last */
+    bool is_too_large;
 } making;
 
+/* Ingest and exports need the disk's last bytes more than what only saves time. */
+static tr_code check_space(const tr_materialized *m, tr_err *err)
+{
+    uint64_t left = 0, all = 0;
+    TR_TRY(tr_lake_space(m->parts.lake, &left, &all, err));
+    const uint64_t share = all / SPACE_LEFT_OF;
+    if (left >= (share < SPACE_LEFT_BYTES_MAX ? share : SPACE_LEFT_BYTES_MAX))
+        return TR_OK;
+    return TR_FAIL(err, TR_NO_SPACE, "the disk has %llu bytes left, which others may need",
+                   (unsigned long long)left);
+}
+
 /* Data that is taken back must not lie in a stage for as long as it takes to end a large run. */
-static tr_code check_live(making *w, tr_err *err)
+static tr_code look_around(making *w, tr_err *err)
 {
     bool are_live = false;
     const int64_t now_us = tr_time_monotonic_us();
     if (now_us - w->looked_us < LOOK_US)
         return TR_OK;
     w->looked_us = now_us;
+    TR_TRY(check_space(w->m, err));
     TR_TRY(tr_stitched_are_live(w->m->parts.store, &w->of->tenant, w->of->runs, &are_live, err));
     return are_live ? TR_OK : TR_FAIL(err, TR_NOT_FOUND, "the data has changed");
 }
@@ -323,10 +333,11 @@ static tr_code write_bytes(void *ctx, tr_str bytes, tr_err *err)
 {
     making *w = ctx;
     w->bytes += bytes.len;
-    if (w->bytes > w->m->parts.bytes_max)
+    w->is_too_large = w->bytes > w->m->parts.bytes_max;
+    if (w->is_too_large)
         return TR_FAIL(err, TR_LIMIT, "it takes more than the %llu bytes that all may take",
                        (unsigned long long)w->m->parts.bytes_max);
-    TR_TRY(check_live(w, err));
+    TR_TRY(look_around(w, err));
     return w->sink.write(w->sink.ctx, bytes, err);
 }
 
@@ -341,131 +352,76 @@ static tr_code write_rows(void *ctx, tr_sink sink, uint64_t *rows, tr_err *err)
     return TR_OK;
 }
 
-static tr_code make_run(tr_materialized *m, const wanted *w, char id[48], tr_err *err)
+static tr_code make_run(const tr_materialized *m, const wanted *w, char id[48], bool *is_too_large,
+                        tr_err *err)
 {
     tr_snapshot *snapshot = NULL;
+    TR_TRY(check_space(m, err));
     TR_TRY(tr_store_snapshot_of(m->parts.store, &w->tenant, w->runs, &snapshot, err));
     making work = {.m = m, .snapshot = snapshot, .of = w, .looked_us = tr_time_monotonic_us()};
-    const tr_stitched_new of = {.source = w->source,
+    const tr_stitched_new of = {.source = w->of.source,
                                 .source_kind = "",
-                                .digest = w->digest,
-                                .dataset = FOLDER,
+                                .digest = w->of.digest,
+                                .dataset = TR_MERGED_FOLDER,
                                 .name = "merged.parquet",
                                 .behavior = "merged",
                                 .runs = w->runs};
     const tr_code code =
         tr_stitched_make(m->parts.store, &w->tenant, &of, write_rows, &work, id, err);
     tr_store_release(m->parts.store, snapshot);
+    *is_too_large = work.is_too_large;
     return code;
 }
 
-typedef struct kept {
-    tr_tenant tenant;
-    char id[48], digest[33], source[48];
-    uint64_t bytes;
-    int64_t created_ms;
-} kept;
-typedef struct kept_list {
-    kept *at;
-    uint32_t count, cap;
-    uint64_t bytes;
-} kept_list;
-
-static tr_code list_one(void *ctx, const tr_tenant *tenant, const tr_object *object, tr_err *err)
+/* Of what could not be made the one before is of no use either: newer data is in place. */
+static void note_failure(tr_materialized *m, const wanted *w, tr_merged_failure why,
+                         int64_t begin_us)
 {
-    kept_list *list = ctx;
-    if (strncmp(object->parent, SOURCE, sizeof SOURCE - 1) != 0)
-        return TR_OK;
-    if (list->count == list->cap) {
-        const uint32_t cap = list->cap == 0 ? 16 : 2 * list->cap;
-        kept *at = tr_grow_array(list->at, cap, sizeof *at);
-        if (at == NULL)
-            return no_memory(err);
-        list->at = at;
-        list->cap = cap;
-    }
-    kept *own = &list->at[list->count++];
-    *own = (kept){.tenant = *tenant,
-                  .bytes = (uint64_t)tr_json_int(object->doc, "bytes", 0),
-                  .created_ms = object->created_ms};
-    (void)snprintf(own->id, sizeof own->id, "%s", object->id);
-    (void)snprintf(own->source, sizeof own->source, "%s", object->parent);
-    (void)snprintf(own->digest, sizeof own->digest, "%s", tr_json_text(object->doc, "digest", ""));
-    list->bytes += own->bytes;
-    return TR_OK;
-}
-
-/* The oldest, but for the newest of all; NULL: none. */
-static kept *oldest_of(const kept_list *list, const char *but)
-{
-    kept *oldest = NULL;
-    for (uint32_t i = 0; i < list->count; i++) {
-        kept *own = &list->at[i];
-        if (own->id[0] != '\0' && strcmp(own->id, but) != 0 &&
-            (oldest == NULL || own->created_ms < oldest->created_ms))
-            oldest = own;
-    }
-    return oldest;
-}
-
-/* Makes room: what `id` stands in place of goes, then the oldest. */
-static void make_room(const tr_materialized *m, const wanted *w, const char *id)
-{
-    kept_list list = {0};
-    if (tr_catalog_scan(m->parts.catalog, "stitched", NULL, list_one, &list, NULL) != TR_OK) {
-        tr_free(list.at);
-        return; /* the next one looks again */
-    }
-    for (uint32_t i = 0; i < list.count; i++) {
-        kept *own = &list.at[i];
-        if (own->tenant.id != w->tenant.id || strcmp(own->source, w->source) != 0 ||
-            strcmp(own->digest, w->digest) == 0)
-            continue;
-        remove_run(m, &own->tenant, own->id, "superseded");
-        list.bytes -= own->bytes;
-        own->id[0] = '\0';
-    }
-    for (kept *own; list.bytes > m->parts.bytes_max && (own = oldest_of(&list, id)) != NULL;) {
-        remove_run(m, &own->tenant, own->id, "full");
-        list.bytes -= own->bytes;
-        own->id[0] = '\0';
-    }
-    tr_free(list.at);
-}
-
-static void note_hopeless(tr_materialized *m, const char *name)
-{
+    const int64_t now_us = tr_time_monotonic_us();
     (void)pthread_mutex_lock(&m->lock);
-    (void)snprintf(m->hopeless[m->hopeless_next], sizeof *m->hopeless, "%s", name);
-    m->hopeless_next = (m->hopeless_next + 1) % HOPELESS_MAX;
+    tr_rests_begin(&m->rests, &w->of, why, now_us - begin_us, now_us);
     (void)pthread_mutex_unlock(&m->lock);
+    if (why != TR_MERGED_PASSING)
+        tr_kept_supersede(&m->parts, &w->tenant, &w->of);
+}
+
+static void note_made(tr_materialized *m, const wanted *w, const char *id, int64_t begin_us)
+{
+    tr_log(TR_LOG_INFO, "materialized", "merged_run_made", "run=%s ms=%lld", id,
+           (long long)((tr_time_monotonic_us() - begin_us) / 1000));
+    (void)pthread_mutex_lock(&m->lock);
+    tr_rests_end(&m->rests, &w->of);
+    (void)pthread_mutex_unlock(&m->lock);
+    tr_kept_supersede(&m->parts, &w->tenant, &w->of);
+    tr_kept_trim(&m->parts, id);
 }
 
 static void make(tr_materialized *m, const wanted *w)
 {
     tr_err err = {0};
     char id[48] = "";
-    bool are_live = false;
+    bool are_live = false, is_too_large = false;
     const int64_t begin_us = tr_time_monotonic_us();
     tr_code code = tr_stitched_are_live(m->parts.store, &w->tenant, w->runs, &are_live, &err);
     if (code == TR_OK && !are_live)
         return; /* the data has changed: nobody asks for it again */
     if (code == TR_OK &&
-        tr_stitched_find(m->parts.store, &w->tenant, w->source, w->digest, id, NULL) == TR_OK)
+        tr_stitched_find(m->parts.store, &w->tenant, w->of.source, w->of.digest, id, NULL) == TR_OK)
         return; /* two plans asked, one after the other */
     if (code == TR_OK)
-        code = make_run(m, w, id, &err);
+        code = make_run(m, w, id, &is_too_large, &err);
     if (code == TR_OK) {
-        tr_log(TR_LOG_INFO, "materialized", "merged_run_made", "run=%s ms=%lld", id,
-               (long long)((tr_time_monotonic_us() - begin_us) / 1000));
-        make_room(m, w, id);
+        note_made(m, w, id, begin_us);
         return;
     }
     if (code == TR_CANCELLED || code == TR_NOT_FOUND)
         return;
-    /* with other data it is as large, more or less */
-    note_hopeless(m, code == TR_LIMIT ? w->place : w->digest);
     tr_log(TR_LOG_WARN, "materialized", "merged_run_failed", "reason=\"%s\"", err.text);
+    note_failure(m, w,
+                 is_too_large       ? TR_MERGED_TOO_LARGE
+                 : is_passing(code) ? TR_MERGED_PASSING
+                                    : TR_MERGED_UNFIT,
+                 begin_us);
 }
 
 static void *run_thread(void *ctx)
@@ -510,6 +466,11 @@ tr_code tr_materialized_open(const tr_materialized_parts *parts, tr_materialized
     }
     *out = m;
     return TR_OK;
+}
+
+void tr_materialized_trim(tr_materialized *m)
+{
+    tr_kept_trim(&m->parts, "");
 }
 
 void tr_materialized_close(tr_materialized *m)

@@ -15,6 +15,10 @@
  * when data was taken back, when it turns out to be damaged, with its sandbox, and the oldest first
  * when all of them take more than bytes_max.
  *
+ * NOBODY FAILS because of one: what cannot be found, opened or made (a full disk, damage) is as
+ * none, and is tried again when it can go well (materialized_internal.h). The disk's last bytes are
+ * left to others.
+ *
  * Threads: any.
  */
 #ifndef TR_MATERIALIZED_MATERIALIZED_H
@@ -27,6 +31,7 @@ typedef struct tr_materialized tr_materialized;
 
 typedef struct tr_materialized_parts {
     tr_catalog *catalog;
+    tr_lake *lake;
     tr_store *store;
     uint64_t bytes_max; /* of all kept runs; 0: none are made or read */
     uint64_t rows_min;  /* of records: fewer are merged faster than they are found */
@@ -34,6 +39,9 @@ typedef struct tr_materialized_parts {
 
 TR_MUST_CHECK tr_code tr_materialized_open(const tr_materialized_parts *parts,
                                            tr_materialized **out, tr_err *err);
+/* What an earlier process kept and this one does not: of what takes more than bytes_max the oldest,
+ * and what a kill left beside its successor. At start-up. */
+void tr_materialized_trim(tr_materialized *materialized);
 /* Whatever is being made is left. Accepts NULL. */
 void tr_materialized_close(tr_materialized *materialized);
 
@@ -52,12 +60,12 @@ static inline const tr_run *tr_materialized_run_of(const tr_materialized_run *ru
  * snapshot      what the plan reads: the store's runs, or stitched ones
  * named         NULL: decided now; else what an earlier attempt at the plan decided, so that all of
  *               its parts are made of the same
- * TR_NOT_FOUND  the one that is named is gone */
+ * TR_NOT_FOUND  the one that is named is gone, or cannot be read: the plan begins again */
 TR_MUST_CHECK tr_code tr_materialized_take(tr_materialized *materialized, const tr_tenant *tenant,
                                            const tr_snapshot *snapshot,
                                            const tr_merge_policy *policy, const char *named,
                                            tr_materialized_run *out, tr_err *err);
-/* Data of the tenant was taken back: what is being made of it is given up. */
+/* Data of the tenant was taken back, or all of it: what is being made of it is given up. */
 void tr_materialized_forget(tr_materialized *materialized, const tr_tenant *tenant);
 /* Reading it met damage: it goes, and the next plan finds none. */
 void tr_materialized_drop(tr_materialized *materialized, const tr_tenant *tenant, const char *id);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static int kernel_open(const char *path, int flags, int mode)
@@ -34,7 +35,8 @@ const tr_os tr_os_kernel = {.open = kernel_open,
                             .rename = rename,
                             .unlink = unlink,
                             .mkdir = kernel_mkdir,
-                            .link = link};
+                            .link = link,
+                            .statvfs = statvfs};
 
 static const tr_os *os = &tr_os_kernel;
 static _Atomic bool has_lost_sync;
@@ -320,6 +322,16 @@ tr_code tr_file_bytes(const char *path, uint64_t *out, tr_err *err)
     if (stat(path, &about) != 0)
         return failed(err, "stat", path);
     *out = (uint64_t)about.st_size;
+    return TR_OK;
+}
+
+tr_code tr_dir_space(const char *path, uint64_t *left, uint64_t *all, tr_err *err)
+{
+    struct statvfs about;
+    if (os->statvfs(path, &about) != 0)
+        return failed(err, "look at the space of", path);
+    *left = (uint64_t)about.f_bavail * about.f_frsize;
+    *all = (uint64_t)about.f_blocks * about.f_frsize;
     return TR_OK;
 }
 

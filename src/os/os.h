@@ -17,6 +17,8 @@
 
 #include <sys/types.h>
 
+struct statvfs;
+
 typedef struct tr_os {
     int (*open)(const char *path, int flags, int mode);
     ssize_t (*write)(int fd, const void *at, size_t len);
@@ -29,6 +31,7 @@ typedef struct tr_os {
     int (*unlink)(const char *path);
     int (*mkdir)(const char *path, int mode);
     int (*link)(const char *from, const char *to);
+    int (*statvfs)(const char *path, struct statvfs *out);
 } tr_os;
 
 extern const tr_os tr_os_kernel;
@@ -88,6 +91,8 @@ TR_MUST_CHECK tr_code tr_dir_remove(const char *path, tr_err *err);  /* with all
 TR_MUST_CHECK tr_code tr_file_link(const char *from, const char *to, tr_err *err);
 bool tr_path_exists(const char *path);
 TR_MUST_CHECK tr_code tr_file_bytes(const char *path, uint64_t *out, tr_err *err);
+/* Bytes of the file system that a folder is on: left to this process, and all. */
+TR_MUST_CHECK tr_code tr_dir_space(const char *path, uint64_t *left, uint64_t *all, tr_err *err);
 
 /* Calls `each` with the name of every entry but . and .., in byte order. */
 typedef tr_code (*tr_dir_entry)(void *ctx, const char *name, tr_err *err);

@@ -162,6 +162,14 @@ static void a_second_name_keeps_a_file_that_is_removed(void)
     tr_os_replace(NULL);
 }
 
+static void the_space_of_a_folder_is_part_of_its_disk(void)
+{
+    uint64_t left = 1, all = 0;
+    CHECK(tr_dir_space(inside("."), &left, &all, NULL) == TR_OK);
+    CHECK(all > 0 && left <= all);
+    CHECK(tr_dir_space(inside("nowhere"), &left, &all, NULL) == TR_NOT_FOUND);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -175,6 +183,7 @@ int main(void)
     RUN(short_writes_are_continued);
     RUN(a_sync_that_fails_is_the_last);
     RUN(a_second_name_keeps_a_file_that_is_removed);
+    RUN(the_space_of_a_folder_is_part_of_its_disk);
     if (tr_dir_remove(folder, NULL) != TR_OK)
         return 1;
     printf("%d passed, %d failed\n", passed, failed);

@@ -104,6 +104,7 @@ tr_code tr_run_open(tr_str bytes, const char *id, const char *dataset, tr_run **
     (void)snprintf(run->id, sizeof run->id, "%s", id);
     (void)snprintf(run->dataset, sizeof run->dataset, "%s", dataset);
     run->rows = tr_parquet_rows(run->file);
+    run->bytes = bytes.len;
     run->key_leaf = leaves[TR_RUN_KEY];
     run->namespace_leaf = leaves[TR_RUN_NAMESPACE];
     run->id_leaf = leaves[TR_RUN_ID];

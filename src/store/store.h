@@ -71,7 +71,7 @@ typedef struct tr_run {
     int64_t ingested_us;   /* of its newest row */
     int64_t ingested_min_us; /* of its oldest: equal unless compacted */
     int64_t written_us;    /* what its rows carry instead, see below */
-    uint64_t rows;
+    uint64_t rows, bytes; /* 0 bytes: its rows are in memory */
     tr_parquet_file *file;
     const uint32_t *group_partition; /* [group count] partition of each row group, ascending */
     const bool *group_settled; /* [group count] all profiles in it are; NULL: nothing is known */
