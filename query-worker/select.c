@@ -224,7 +224,7 @@ tr_code tr_select(const tr_request *request, tr_engine *engine, tr_verdict *verd
     const tr_statement_rules rules = {.tables = request->tables};
     TR_TRY(take_form(request->format, &s.form, err));
     TR_TRY(tr_views_check(request->tables, err));
-    TR_TRY(tr_views_disguise(request->tables, &hidden, err));
+    TR_TRY(tr_views_disguise(request->tables, NULL, &hidden, err));
     TR_TRY(tr_statement_check(engine, &rules, request->sql, err));
     if (s.form == FORM_PARQUET)
         return select_parquet(request, engine, err);

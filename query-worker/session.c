@@ -7,6 +7,8 @@
  *     {"do":"run","sql","tables","probe","formats",        T columns, D* rows,
  *      "rows_max"}                                         M when rows_max cut them off, Z
  *     {"do":"write","sql","tables"}                        T columns, J* lines, Z: write_rows.h
+ *     {"do":"keep","sql","tables","columns"}               T columns, rows, Z: keep.h. The rows
+ *                                                          are TR_KEPT_FILE of the spill folder
  *     ... with "explain":"text"                            the rows are its plan
  *     what fails                                           E {"state","text","code"}, then Z
  *     ... by a bug of DuckDB's                             F, as E; and the process ends
@@ -19,6 +21,7 @@
 #include "catalog_tables.h"
 #include "explain.h"
 #include "fork.h"
+#include "keep.h"
 #include "pg_rows.h"
 #include "spark_macros.h"
 #include "statement.h"
@@ -27,6 +30,7 @@
 #include "write_rows.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 enum { COMMAND_BYTES_MAX = 64 * 1024 * 1024, HEAD_BYTES = 5, BATCH_BYTES = 64 * 1024 };
@@ -36,6 +40,7 @@ typedef struct session {
     json_t *command;      /* the one under way: messages borrow its paths */
     json_t *views;        /* what is there: name -> files */
     tr_disguise *hidden;
+    char kept[4096];      /* what "keep" writes: the one file that may be written */
     bool is_prepared;     /* the catalog's fixed part is there: made for the first probe */
     bool has_catalog;     /* the catalog's tables are those of `views` */
 } session;
@@ -162,7 +167,7 @@ static tr_code make_views(session *s, const json_t *tables, tr_err *err)
     s->hidden = NULL;
     tr_engine_disguise(NULL);
     TR_TRY(tr_views_check(tables, err));
-    TR_TRY(tr_views_disguise(tables, &s->hidden, err));
+    TR_TRY(tr_views_disguise(tables, s->kept, &s->hidden, err));
     json_object_foreach((json_t *)(uintptr_t)tables, name, files) {
         const json_t *old = json_object_get(s->views, name);
         if (old != NULL && json_equal(old, files))
@@ -317,6 +322,22 @@ static tr_code to_plan_column(tr_buf *sql, tr_err *err)
     return tr_buf_append(sql, (tr_str){(const uint8_t *)text, sizeof text}, err);
 }
 
+static tr_code keep(session *s, const char *sql, tr_err *err)
+{
+    json_t *told = NULL;
+    TR_TRY(tr_keep(s->engine, sql, json_object_get(s->command, "columns"), s->kept, &told, err));
+    return answer_json('T', told, err);
+}
+
+static bool is_verb(const char *verb)
+{
+    static const char *const all[] = {"run", "describe", "write", "keep"};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (strcmp(verb, all[i]) == 0)
+            return true;
+    return false;
+}
+
 static tr_code obey(session *s, tr_err *err)
 {
     const char *verb = tr_json_text(s->command, "do", "");
@@ -327,8 +348,8 @@ static tr_code obey(session *s, tr_err *err)
     const tr_statement_rules rules = {.tables = tables,
                                       .may_have_parameters = is_describe,
                                       .is_probe = tr_json_bool(s->command, "probe", false)};
-    const bool is_write = strcmp(verb, "write") == 0;
-    if (!is_describe && !is_write && strcmp(verb, "run") != 0)
+    const bool is_write = strcmp(verb, "write") == 0, is_keep = strcmp(verb, "keep") == 0;
+    if (!is_verb(verb))
         return TR_FAIL(err, TR_INVALID, "nothing is known about \"%.40s\"", verb);
     TR_TRY(make_views(s, tables, err));
     if (rules.is_probe)
@@ -340,6 +361,8 @@ static tr_code obey(session *s, tr_err *err)
         code = is_describe ? to_plan_column(&text, err) : tr_explain(s->engine, how, &text, err);
     if (code == TR_OK && is_write)
         code = tr_write_rows(s->engine, (const char *)text.at, answer, err);
+    else if (code == TR_OK && is_keep)
+        code = keep(s, (const char *)text.at, err);
     else if (code == TR_OK)
         code = is_describe ? describe(s, (const char *)text.at, err)
                            : run(s, (const char *)text.at, err);
@@ -374,11 +397,17 @@ static tr_code serve(session *s, tr_verdict *verdict, tr_err *err)
 tr_code tr_session(const tr_request *request, tr_engine *engine, tr_verdict *verdict, tr_err *err)
 {
     session s = {.engine = engine, .views = json_object()};
+    tr_buf allowed = {0};
+    const char *spill = request->spill_folder;
     if (s.views == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a session");
-    TR_TRY(tr_engine_lock(engine, (tr_str){(const uint8_t *)"", 0}, request->folder,
-                          request->thread_count, err));
-    const tr_code code = serve(&s, verdict, err);
+    (void)snprintf(s.kept, sizeof s.kept, "%s/" TR_KEPT_FILE, spill == NULL ? "" : spill);
+    TR_TRY(tr_sql_literal(&allowed, tr_str_of(spill == NULL ? "" : s.kept), err));
+    tr_code code = tr_engine_lock(engine, spill == NULL ? (tr_str){0} : tr_buf_str(&allowed),
+                                  request->folder, request->thread_count, err);
+    tr_buf_free(&allowed);
+    if (code == TR_OK)
+        code = serve(&s, verdict, err);
     json_decref(s.views);
     json_decref(s.command);
     tr_free(s.hidden);

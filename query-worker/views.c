@@ -24,6 +24,11 @@ const json_t *tr_view_files(const json_t *table)
     return json_is_object(table) ? json_object_get(table, "files") : table;
 }
 
+static bool has_columns(const json_t *table)
+{
+    return json_array_size(json_object_get(table, "columns")) > 0;
+}
+
 /* The server's own SELECT, the list of files in place of {files}. */
 static tr_code put_own(tr_buf *sql, const json_t *table, tr_err *err)
 {
@@ -39,11 +44,30 @@ static tr_code put_own(tr_buf *sql, const json_t *table, tr_err *err)
     return tr_buf_append(sql, tr_str_of(rest), err);
 }
 
+/* Columns that were stored as other types than theirs (keep.h). */
+static tr_code put_kept(tr_buf *sql, const json_t *table, tr_err *err)
+{
+    size_t i;
+    const json_t *column;
+    json_array_foreach(json_object_get(table, "columns"), i, column) {
+        const tr_str name = tr_str_of(tr_json_text(column, "name", ""));
+        TR_TRY(tr_buf_append(sql, tr_str_of(i == 0 ? "SELECT CAST(" : ", CAST("), err));
+        TR_TRY(tr_sql_name(sql, name, err));
+        TR_TRY(tr_buf_format(sql, err, " AS %s) AS ", tr_json_text(column, "type", "VARCHAR")));
+        TR_TRY(tr_sql_name(sql, name, err));
+    }
+    TR_TRY(tr_buf_append(sql, tr_str_of(" FROM read_parquet(["), err));
+    TR_TRY(tr_view_put_files(sql, tr_view_files(table), err));
+    return tr_buf_append(sql, tr_str_of("], hive_partitioning=false)"), err);
+}
+
 /* A table without files has no columns that anybody knows, and no rows. */
 static tr_code put_select(tr_buf *sql, const json_t *table, tr_err *err)
 {
     if (tr_json_text(table, "sql", NULL) != NULL)
         return put_own(sql, table, err);
+    if (has_columns(table))
+        return put_kept(sql, table, err);
     if (json_array_size(tr_view_files(table)) == 0)
         return tr_buf_append(sql, tr_str_of("SELECT 1 AS empty WHERE false"), err);
     TR_TRY(tr_buf_append(sql, tr_str_of("SELECT COLUMNS(lambda c: c <> '" BOOKKEEPING
@@ -183,7 +207,7 @@ static bool is_table(const json_t *table)
     const json_t *files = tr_view_files(table), *file;
     size_t i;
     const bool has_sql = json_is_array(table) || tr_json_text(table, "sql", NULL) != NULL ||
-                         tr_json_bool(table, "flat", false);
+                         tr_json_bool(table, "flat", false) || has_columns(table);
     if (!json_is_array(files) || !has_sql)
         return false;
     json_array_foreach(files, i, file)
@@ -203,20 +227,22 @@ tr_code tr_views_check(const json_t *tables, tr_err *err)
 }
 
 /* Each file's path is shown as its table's name. */
-tr_code tr_views_disguise(const json_t *tables, tr_disguise **out, tr_err *err)
+tr_code tr_views_disguise(const json_t *tables, const char *own, tr_disguise **out, tr_err *err)
 {
     const char *name;
     const json_t *files, *file;
     size_t count = 0, i;
     json_object_foreach((json_t *)(uintptr_t)tables, name, files)
         count += json_array_size(tr_view_files(files));
-    tr_disguise *list = tr_alloc_zeroed(count + 1, sizeof *list);
+    tr_disguise *list = tr_alloc_zeroed(count + 2, sizeof *list);
     if (list == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for the tables of a query");
     count = 0;
     json_object_foreach((json_t *)(uintptr_t)tables, name, files)
         json_array_foreach(tr_view_files(files), i, file)
             list[count++] = (tr_disguise){json_string_value(file), name};
+    if (own != NULL)
+        list[count] = (tr_disguise){own, "the new table"};
     tr_engine_disguise(list);
     *out = list;
     return TR_OK;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* views.h - files as tables. {"name": ["/file", ...]} are Parquet files, united by name, the
  * bookkeeping column hidden; {"name": {"files": ["/file", ...], "sql": "SELECT ... {files}"}} is
- * what the server wants to be seen of them. With "flat": true the members of structs are columns
+ * what the server wants to be seen of them; with "columns" for "sql", a temporary table (keep.h).
+ * With "flat": true the members of structs are columns
  * of their own, called "a.b.c"; lists and maps stay.
  */
 #ifndef TR_WORKER_VIEWS_H
@@ -13,8 +14,10 @@
 /* TR_INVALID: not of that form. */
 TR_MUST_CHECK tr_code tr_views_check(const json_t *tables, tr_err *err);
 /* Shows each file's path as its table's name in messages, until the next call; *out is returned
- * (tr_free) and borrows the texts of `tables`: both live as long as it is in use. */
-TR_MUST_CHECK tr_code tr_views_disguise(const json_t *tables, tr_disguise **out, tr_err *err);
+ * (tr_free) and borrows the texts of `tables` and `own`: they live as long as it is in use.
+ * own  the file that is written: borrowed, too; NULL: none */
+TR_MUST_CHECK tr_code tr_views_disguise(const json_t *tables, const char *own, tr_disguise **out,
+                                        tr_err *err);
 /* Makes or replaces a view. A table without files has no columns that anybody knows, and no
  * rows. */
 TR_MUST_CHECK tr_code tr_view_make(tr_engine *engine, const char *name, const json_t *table,

@@ -46,6 +46,7 @@ static const char usage[] =
     "  --query-worker FILE --query-memory-mb N --query-deadline-s N --query-threads N\n"
     "                           the process that runs SQL and reads foreign files\n"
     "  --query-rows-max N       rows to a client whose query has no LIMIT (50,000)\n"
+    "  --query-temporary-mb N   temporary tables of a session of SQL (8192)\n"
     "  --merged-mb-max N --merged-rows-min N\n"
     "                           merged profiles kept on disk (8192, 100000); 0: none\n"
     "  --query-jobs N --query-job-deadline-s N    queries that run as jobs (4, a day)\n"

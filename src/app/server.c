@@ -231,6 +231,7 @@ static tr_code open_sql(tr_server *s, const tr_settings *settings, tr_err *err)
                                 .tls_key = settings->tls_key,
                                 .connections_max = settings->pg_connections_max,
                                 .idle_s = settings->pg_idle_s,
+                                .temporary_bytes_max = (uint64_t)settings->query_temporary_mb << 20,
                                 .rows_max = settings->query_rows_max};
     if (settings->pg_listen == NULL)
         return TR_OK;

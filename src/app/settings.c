@@ -32,6 +32,7 @@ void tr_settings_args(tr_settings *s, tr_arg out[TR_SETTINGS_ARGS_MAX])
                           {"query-deadline-s", TR_ARG_NUMBER, &s->query_deadline_s},
                           {"query-threads", TR_ARG_NUMBER, &s->query_threads},
                           {"query-rows-max", TR_ARG_NUMBER, &s->query_rows_max},
+                          {"query-temporary-mb", TR_ARG_NUMBER, &s->query_temporary_mb},
                           {"query-jobs", TR_ARG_NUMBER, &s->query_jobs},
                           {"query-job-deadline-s", TR_ARG_NUMBER, &s->query_job_deadline_s},
                           {"segment-states", TR_ARG_NUMBER, &s->segment_states},

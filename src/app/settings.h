@@ -30,6 +30,7 @@ typedef struct tr_settings {     /* texts live in the arena, or in argv */
     uint32_t query_memory_mb;
     uint32_t query_deadline_s;
     uint32_t query_threads;
+    uint32_t query_temporary_mb; /* of a session's temporary tables; 0: TR_SPILL_BYTES_MAX */
     uint32_t query_rows_max; /* of a result whose query does not say how many */
     uint32_t query_jobs; /* of Query Service at a time */
     uint32_t query_job_deadline_s;

@@ -78,6 +78,9 @@
 #define TR_CONVERT_BYTES_LEAST ((uint64_t)4 << 30) /* JSON lines that any foreign file may become, */
 #define TR_CONVERT_RATIO_MAX 64                 /* and this many bytes for each of its own: stops bombs */
 #define TR_SPILL_BYTES_MAX ((uint64_t)8 << 30)  /* what one query may put on disk beside its memory */
+#define TR_TEMPORARY_BYTES_MAX ((uint64_t)32 << 30) /* temporary tables of all sessions */
+#define TR_TEMPORARY_TABLES_MAX 100 /* of a session */
+#define TR_TEMPORARY_FILES_MAX 1000 /* of a temporary table: one for each statement that writes to it */
 #define TR_LIVE_BYTES_MAX ((uint64_t)32 << 30)  /* merged profiles kept in the scratch folder for SQL */
 
 #endif

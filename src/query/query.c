@@ -38,13 +38,14 @@ static char *find_worker(void)
     return tr_copy_text(tr_str_of(path));
 }
 
-/* Removes the folders of a process that is no more: spill-<pid>-<n>, held-<pid>-<n>. */
+/* Removes the folders of a process that is no more: spill-<pid>-<n>, held-, room-. */
 static tr_code sweep_one(void *ctx, const char *name, tr_err *err)
 {
     const tr_query *query = ctx;
     char path[4096];
     int64_t pid;
-    if (strncmp(name, "spill-", 6) != 0 && strncmp(name, "held-", 5) != 0)
+    if (strncmp(name, "spill-", 6) != 0 && strncmp(name, "held-", 5) != 0 &&
+        strncmp(name, "room-", 5) != 0)
         return TR_OK;
     const char *digits = strchr(name, '-') + 1, *end = strchr(digits, '-');
     if (end == NULL ||
@@ -198,6 +199,13 @@ tr_code tr_query_make_folder(const char *scratch_folder, const char *kind, char 
     else
         tr_free(path);
     return code;
+}
+
+tr_code tr_query_make_room(tr_query *query, char **out, tr_err *err)
+{
+    return query->scratch_folder == NULL
+               ? TR_FAIL(err, TR_SEMANTIC, "temporary tables need a scratch folder")
+               : tr_query_make_folder(query->scratch_folder, "room", out, err);
 }
 
 /* A folder of its own that the worker may fill; *path is returned (tr_free), NULL when there is

@@ -66,6 +66,7 @@ TR_MUST_CHECK tr_code tr_query_select_file(tr_query *query, const json_t *tables
  *     D   DataRow messages of the PostgreSQL protocol, each whole
  *     M   behind them: there are more rows than the command's rows_max
  *     J   of "write": lines of JSON, each whole; T then has types (query-worker/write_rows.h)
+ *         of "keep" T has "rows", and types for "columns" of a table (query-worker/keep.h)
  *     E   {"state":"42601","text":"...","code":n}: the statement failed; no more rows. When it was
  *         by a bug of DuckDB's, the worker has ended, and is not used again
  *     Z   the end
@@ -99,7 +100,7 @@ TR_MUST_CHECK tr_code tr_query_session_take(tr_query *query, const tr_query_turn
                                             tr_query_session **out, tr_err *err);
 void tr_query_session_give_back(tr_query_session *session);
 void tr_query_session_close(tr_query_session *session); /* accepts NULL */
-/* command  {"do":"run","sql","tables","formats"?,"probe"?,"rows_max"?,"id"?}, "write" or
+/* command  {"do":"run","sql","tables","formats"?,"probe"?,"rows_max"?,"id"?}, "write", "keep" or
  *          "describe"; the deadline begins. id: what the log calls the statement when the engine
  *          crashes on it. The tables' files are held until the next command: removing them changes
  *          nothing for it.
@@ -110,6 +111,13 @@ TR_MUST_CHECK tr_code tr_query_session_send(tr_query_session *session, const jso
  * TR_CANCELLED  killed;  TR_LIMIT  the deadline, memory;  TR_INVALID  the engine crashed */
 TR_MUST_CHECK tr_code tr_query_session_next(tr_query_session *session, tr_query_answer *out,
                                             tr_err *err);
+/* Behind the Z of "keep": moves the file of the rows to this path, of a folder that
+ * tr_query_make_room gave. */
+TR_MUST_CHECK tr_code tr_query_session_take_kept(tr_query_session *session, const char *path,
+                                                 uint64_t *bytes, tr_err *err);
+/* A folder for them beside those of the workers: it goes with tr_dir_remove, or at the next start.
+ * *out is returned (tr_free). */
+TR_MUST_CHECK tr_code tr_query_make_room(tr_query *query, char **out, tr_err *err);
 void tr_query_session_kill(tr_query_session *session);
 /* When the command under way must have ended (monotonic); 0: none was sent. */
 int64_t tr_query_session_deadline_us(const tr_query_session *session);

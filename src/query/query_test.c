@@ -554,6 +554,65 @@ static void a_worker_that_is_kept_beyond_its_deadline_is_given_up(void)
     CHECK(tr_dir_remove(path_of(3, "scratch"), NULL) == TR_OK);
 }
 
+/* The first answer to a command of a new worker, as text; the worker is returned. `command` is
+ * taken. */
+static tr_query_session *ask(tr_query *query, json_t *command, char kinds[3], tr_buf *first)
+{
+    tr_query_answer answer = {0};
+    tr_query_session *s = NULL;
+    const tr_query_turn turn = {.sandbox = 0, .client_fd = -1};
+    CHECK(tr_query_session_take(query, &turn, &s, NULL) == TR_OK);
+    CHECK(tr_query_session_send(s, command, NULL) == TR_OK);
+    json_decref(command);
+    CHECK(tr_query_session_next(s, &answer, NULL) == TR_OK);
+    kinds[0] = answer.kind;
+    first->len = 0;
+    CHECK(tr_buf_append(first, answer.bytes, NULL) == TR_OK);
+    CHECK(tr_query_session_next(s, &answer, NULL) == TR_OK);
+    kinds[1] = answer.kind;
+    return s;
+}
+
+static void rows_are_kept_in_a_file_that_another_worker_reads_as_they_were(void)
+{
+    char path[400], kinds[3] = "", *room = NULL;
+    uint64_t bytes = 0;
+    tr_buf told = {0};
+    json_t *kept = NULL;
+    tr_query *query = NULL;
+    const tr_query_options options = {.worker_path = getenv("TR_QUERY_WORKER"),
+                                      .scratch_folder = path_of(3, "scratch")};
+    CHECK(tr_query_open(&options, &query, NULL) == TR_OK);
+    CHECK(tr_query_make_room(query, &room, NULL) == TR_OK);
+    (void)snprintf(path, sizeof path, "%s/0.parquet", room);
+    tr_query_session *s = ask(query,
+                              json_pack("{s:s,s:s,s:{}}", "do", "keep", "sql",
+                                        "SELECT 170141183460469231731::HUGEINT AS \"h\"\"1\"",
+                                        "tables"),
+                              kinds, &told);
+    CHECK(strcmp(kinds, "TZ") == 0);
+    CHECK(tr_query_session_take_kept(s, path, &bytes, NULL) == TR_OK && bytes > 0);
+    CHECK(tr_query_session_take_kept(s, path, &bytes, NULL) == TR_IO); /* it has gone from there */
+    tr_query_session_close(s);
+    CHECK(tr_json_parse(tr_buf_str(&told), &kept, NULL) == TR_OK);
+    CHECK(json_integer_value(json_object_get(kept, "rows")) == 1);
+    CHECK(json_object_set_new(kept, "files", json_pack("[s]", path)) == 0);
+    s = ask(query, json_pack("{s:s,s:s,s:{s:O}}", "do", "run", "sql", "SELECT \"h\"\"1\" FROM t",
+                             "tables", "t", kept), kinds, &told);
+    CHECK(strcmp(kinds, "TD") == 0 && memmem(told.at, told.len, "1700", 4) != NULL);
+    tr_query_session_close(s);
+    s = ask(query, json_pack("{s:s,s:s,s:{}}", "do", "keep", "sql", "SELECT 1 AS a, 2 AS A",
+                             "tables"), kinds, &told);
+    CHECK(strcmp(kinds, "EZ") == 0 && memmem(told.at, told.len, "42701", 5) != NULL);
+    CHECK(tr_query_session_take_kept(s, path, &bytes, NULL) == TR_IO);
+    tr_query_session_close(s);
+    json_decref(kept);
+    tr_buf_free(&told);
+    tr_free(room);
+    tr_query_close(query);
+    CHECK(tr_dir_remove(path_of(3, "scratch"), NULL) == TR_OK);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -592,6 +651,7 @@ int main(void)
         RUN(a_sandbox_that_keeps_its_workers_leaves_some_to_others);
         RUN(two_doors_to_one_scratch_folder_share_nothing_in_it);
         RUN(a_worker_that_is_kept_beyond_its_deadline_is_given_up);
+        RUN(rows_are_kept_in_a_file_that_another_worker_reads_as_they_were);
         tr_query_close(real);
     }
     failed += tr_dir_remove(folder, NULL) != TR_OK;

@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "os/os.h"
 #include "query_internal.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -133,6 +135,24 @@ void tr_query_session_limit(tr_query_session *s, uint32_t deadline_s)
 {
     if (deadline_s < s->deadline_s)
         s->deadline_s = deadline_s;
+}
+
+/* A second name, and the first one goes: a rename would be synced, which scratch need not be. */
+tr_code tr_query_session_take_kept(tr_query_session *s, const char *path, uint64_t *bytes,
+                                   tr_err *err)
+{
+    char made[4096];
+    struct stat about;
+    if (s->spill == NULL)
+        return TR_FAIL(err, TR_SEMANTIC, "a session of the SQL worker needs a scratch folder");
+    (void)snprintf(made, sizeof made, "%s/kept.parquet", s->spill); /* TR_KEPT_FILE */
+    if (lstat(made, &about) != 0 || !S_ISREG(about.st_mode))
+        return TR_FAIL(err, TR_IO, "the SQL worker left no file of the rows");
+    const tr_code code = tr_file_link(made, path, err);
+    if (code == TR_OK)
+        *bytes = (uint64_t)about.st_size;
+    tr_query_note_kept(tr_file_remove(made, NULL));
+    return code;
 }
 
 void tr_query_session_watch(tr_query_session *s, int fd)

@@ -371,6 +371,7 @@ tr_code tr_sql_plan(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_plan *
                                      .database = c->database,
                                      .application_name = c->application_name,
                                      .settings = c->settings,
+                                     .temporary = c->temporary,
                                      .keeps_limit_zero = tr_sql_keeps_limit_zero(c)};
     if (sql.len > TR_SQL_BYTES_MAX)
         return tr_sql_fail(c, "54000", err, "a statement of %zu bytes; the limit is %d", sql.len,
@@ -395,6 +396,7 @@ static void discard(tr_sql_connection *c)
     tr_sql_drop_statements(c, (tr_str){0});
     tr_sql_reset_settings(c);
     (void)json_object_clear(c->variables);
+    tr_sql_drop_temporary(c);
 }
 
 tr_code tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan, tr_err *err)
@@ -417,6 +419,9 @@ tr_code tr_sql_take_effect(tr_sql_connection *c, const tr_plan *plan, tr_err *er
         break;
     case TR_EFFECT_SET:
         return tr_sql_set(c, plan, err);
+    case TR_EFFECT_DISCARD_TEMP:
+        tr_sql_drop_temporary(c);
+        break;
     case TR_EFFECT_RESET_ALL:
         tr_sql_reset_settings(c);
         break;
@@ -657,7 +662,8 @@ void tr_sql_serve(tr_sql_connection *c, int fd)
                  admit(c, sandbox) && tr_sql_named_open(c, &err) == TR_OK;
     c->settings = json_object();
     c->variables = json_object();
-    is_on = is_on && c->settings != NULL && c->variables != NULL;
+    c->temporary = json_object();
+    is_on = is_on && c->settings != NULL && c->variables != NULL && c->temporary != NULL;
     memcpy(c->first_application_name, c->application_name, sizeof c->application_name);
     if (is_on) {
         welcome(c);
@@ -668,6 +674,8 @@ void tr_sql_serve(tr_sql_connection *c, int fd)
     if (atomic_load(&c->sql->is_stopping))
         (void)refuse(c, "57P01", "the server is shutting down");
     tr_sql_named_close(c);
+    tr_sql_drop_temporary(c);
+    json_decref(c->temporary);
     json_decref(c->settings);
     json_decref(c->variables);
     tr_wire_close(&c->wire);

@@ -12,6 +12,7 @@
 #include "sql/live_tables.h"
 #include "sql/rewrite_internal.h"
 #include "sql/tables.h"
+#include "sql/temporary.h"
 
 #include <stdio.h>
 
@@ -39,6 +40,19 @@ static tr_code take_worker(tr_sql_connection *c, tr_query_session **out, tr_err 
     return code == TR_OK ? TR_OK : worker_failed(c, code, &why, err);
 }
 
+static tr_code list_temporary(const tr_sql_connection *c, json_t *list, tr_err *err)
+{
+    const char *name;
+    json_t *table;
+    json_object_foreach (c->temporary, name, table) {
+        json_t *row = json_pack("{s:s,s:s}", "table", name, "description",
+                                "a temporary table of this session");
+        if (row == NULL || json_array_append_new(list, row) != 0)
+            return no_memory(err);
+    }
+    return TR_OK;
+}
+
 /* SHOW TABLES as a SELECT. */
 static tr_code list_tables(tr_sql_connection *c, tr_buf *sql, tr_err *err)
 {
@@ -51,6 +65,8 @@ static tr_code list_tables(tr_sql_connection *c, tr_buf *sql, tr_err *err)
     if (code == TR_OK && live != NULL && json_array_extend(list, live) != 0)
         code = no_memory(err);
     json_decref(live);
+    if (code == TR_OK)
+        code = list_temporary(c, list, err);
     if (code == TR_OK)
         code = tr_buf_append(sql, tr_str_of("SELECT * FROM (VALUES (NULL,NULL,NULL,NULL,NULL)"),
                                  err);
@@ -79,6 +95,7 @@ typedef struct begin {
     const tr_plan *plan;
     tr_str sql;
     const json_t *formats;
+    const json_t *columns; /* of "keep" */
     bool is_whole;     /* of live tables, all columns */
     bool is_narrow;    /* some were left out */
     json_t *temporary; /* files that go once they are held */
@@ -125,7 +142,9 @@ static tr_code find_tables(tr_sql_connection *c, const tr_plan *plan, tr_str sql
                                         &c->person.tenant, &wanted, out, &why);
     if (code == TR_INVALID)
         return tr_sql_fail(c, "22023", err, "%s", why.text);
-    return code == TR_OK ? TR_OK : TR_FAIL(err, code, "%s", why.text);
+    if (code != TR_OK)
+        return TR_FAIL(err, code, "%s", why.text);
+    return tr_temporary_put(c->temporary, sql, plan->is_probe, *out, err);
 }
 
 /* Interactive queries that do not say how many rows they want get AEP's default; COPY, an export,
@@ -148,9 +167,10 @@ static tr_code pack_command(tr_sql_connection *c, const begin *b, tr_str sql, js
         return tr_sql_fail(c, "22021", err, "the statement is not UTF-8 text");
     }
     json_t *command = json_pack(
-        "{s:s,s:o,s:O,s:b,s:s,s:s,s:I,s:s*,s:O*,s:o}", "do", b->verb, "sql", text, "tables", tables,
-        "probe", b->plan->is_probe, "user", c->user, "database", c->database, "rows_max",
-        rows_max(c, b), "explain", b->plan->explain, "formats", b->formats, "id",
+        "{s:s,s:o,s:O,s:b,s:s,s:s,s:I,s:s*,s:O*,s:O*,s:o}", "do", b->verb, "sql", text, "tables",
+        tables, "probe", b->plan->is_probe, "user", c->user, "database", c->database, "rows_max",
+        rows_max(c, b), "explain", b->plan->explain, "formats", b->formats, "columns",
+        b->columns, "id",
         json_sprintf("%u.%llu", c->number, (unsigned long long)c->run_count));
     if (command == NULL)
         return no_memory(err);
@@ -247,7 +267,8 @@ static tr_code start_run(tr_sql_connection *c, begin *b, tr_sql_run *run, json_t
     for (int i = 0; i < TRIES && code == TR_NOT_FOUND; i++) {
         code = start_once(c, b, run, first, err);
         if (code == TR_INVALID && b->is_narrow && strcmp(c->error_state, "42703") == 0) {
-            *b = (begin){b->verb, b->plan, b->sql, b->formats, .is_whole = true};
+            *b = (begin){
+                b->verb, b->plan, b->sql, b->formats, b->columns, .is_whole = true};
             code = TR_NOT_FOUND;
         }
     }
@@ -259,7 +280,7 @@ tr_code tr_sql_run_begin(tr_sql_connection *c, const tr_plan *plan, tr_str sql,
                          const json_t *formats, tr_sql_run *out, tr_err *err)
 {
     json_t *first = NULL;
-    begin b = {"run", plan, sql, formats, .is_whole = false};
+    begin b = {"run", plan, sql, formats, NULL, .is_whole = false};
     *out = (tr_sql_run){0};
     const tr_code code = start_run(c, &b, out, &first, err);
     if (code == TR_OK)
@@ -275,7 +296,7 @@ tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *plan, tr_str sq
 {
     tr_query_answer answer;
     tr_sql_run run = {0};
-    begin b = {"describe", plan, sql, NULL, .is_whole = true};
+    begin b = {"describe", plan, sql, NULL, NULL, .is_whole = true};
     tr_code code = start_run(c, &b, &run, out, err);
     if (code == TR_OK) {
         code = next(c, &run, &answer, err);
@@ -283,6 +304,32 @@ tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *plan, tr_str sq
             json_decref(*out);
     }
     tr_sql_run_end(c, &run);
+    return code;
+}
+
+tr_code tr_sql_run_keep(tr_sql_connection *c, const tr_plan *plan, const json_t *columns,
+                        const char *path, uint64_t *bytes, json_t **told, tr_err *err)
+{
+    tr_query_answer answer;
+    tr_sql_run run = {0};
+    json_t *first = NULL;
+    tr_err why = {0};
+    begin b = {"keep", plan, plan->sql, NULL, columns, .is_whole = false};
+    tr_code code = start_run(c, &b, &run, &first, err);
+    if (code == TR_OK)
+        code = next(c, &run, &answer, err);
+    if (code == TR_OK && answer.kind != 'Z')
+        code = tr_sql_fail(c, "58000", err, "the SQL worker answered out of order");
+    if (code == TR_OK) {
+        code = tr_query_session_take_kept(run.worker, path, bytes, &why);
+        if (code != TR_OK)
+            code = worker_failed(c, code, &why, err);
+    }
+    tr_sql_run_end(c, &run);
+    if (code == TR_OK)
+        *told = first;
+    else
+        json_decref(first);
     return code;
 }
 

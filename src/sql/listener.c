@@ -243,6 +243,8 @@ tr_code tr_sql_open(const tr_sql_options *options, tr_sql **out, tr_err *err)
     sql->options = *options;
     if (sql->options.connections_max == 0)
         sql->options.connections_max = CONNECTIONS_MAX;
+    if (sql->options.temporary_bytes_max == 0)
+        sql->options.temporary_bytes_max = TR_SPILL_BYTES_MAX;
     sql->listen_fd = sql->stop_fd[0] = sql->stop_fd[1] = -1;
     (void)pthread_mutex_init(&sql->mutex, NULL);
     (void)pthread_cond_init(&sql->changed, NULL);

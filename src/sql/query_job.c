@@ -94,6 +94,12 @@ uint32_t tr_query_limit_s(const tr_query_active *active)
 
 static tr_code give_next(tr_query_jobs *jobs, int64_t sandbox, tr_err *err);
 
+static void free_active(tr_query_active *active)
+{
+    json_decref(active->temporary);
+    tr_free(active);
+}
+
 static void drop_job(void *ctx)
 {
     tr_query_active *active = ctx;
@@ -101,7 +107,7 @@ static void drop_job(void *ctx)
     const int64_t sandbox = active->tenant.id;
     tr_err err = {0};
     tr_query_here_end(active);
-    tr_free(active);
+    free_active(active);
     if (give_next(jobs, sandbox, &err) != TR_OK)
         tr_log(TR_LOG_WARN, "sql", "query_not_started", "reason=\"%s\"", err.text);
 }
@@ -133,7 +139,9 @@ static tr_code give_next(tr_query_jobs *jobs, int64_t sandbox, tr_err *err)
                         : tr_compute_submit(jobs->compute, run_job, drop_job, next, err);
 }
 
-static tr_code start(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id, tr_err *err)
+/* temporary  tables of the session that waits for it; NULL: none */
+static tr_code start(tr_query_jobs *jobs, const tr_tenant *tenant, const char *id,
+                     const json_t *temporary, tr_err *err)
 {
     tr_query_active *active = tr_alloc_zeroed(1, sizeof *active);
     if (active == NULL)
@@ -141,6 +149,11 @@ static tr_code start(tr_query_jobs *jobs, const tr_tenant *tenant, const char *i
     active->jobs = jobs;
     active->tenant = *tenant;
     (void)snprintf(active->id, sizeof active->id, "%s", id);
+    active->temporary = temporary == NULL ? NULL : json_deep_copy(temporary);
+    if (active->temporary == NULL && temporary != NULL) {
+        tr_free(active);
+        return no_memory(err);
+    }
     tr_query_here_begin(active);
     return give_next(jobs, tenant->id, err);
 }
@@ -152,7 +165,7 @@ static tr_code resume_one(void *ctx, const tr_tenant *tenant, const char *id, tr
     TR_TRY(tr_query_get(ctx, tenant, id, &object, err));
     const bool is_child = json_object_get(object.doc, "_block") != NULL;
     tr_object_clear(&object);
-    return is_child ? TR_OK : start(ctx, tenant, id, err);
+    return is_child ? TR_OK : start(ctx, tenant, id, NULL, err);
 }
 
 tr_code tr_query_jobs_resume(tr_query_jobs *jobs, tr_err *err)
@@ -204,7 +217,7 @@ void tr_query_jobs_close(tr_query_jobs *jobs)
     while (jobs->active != NULL) { /* they wait for the next start */
         tr_query_active *waiting = jobs->active;
         jobs->active = waiting->next;
-        tr_free(waiting);
+        free_active(waiting);
     }
     pthread_cond_destroy(&jobs->changed);
     pthread_mutex_destroy(&jobs->lock);
@@ -224,10 +237,11 @@ static json_t *make_document(const tr_query_order *order, const tr_query_text *t
                   "elapsedTime", 0, "errors", "clientId", order->client_id, "client", order->client,
                   "userId", order->client_id, "version", 1, "isSoftDeleted", 0);
     json_t *more = json_pack(
-        "{s:s*,s:s*,s:s*,s:s*,s:b}", "templateName", text->template_name, "templateId",
+        "{s:s*,s:s*,s:s*,s:s*,s:b,s:O*}", "templateName", text->template_name, "templateId",
         text->template_name == NULL ? NULL : tr_json_text(order->request, "templateId", NULL),
         "scheduleId", order->schedule, "scheduleRunId", order->schedule_run, "_isExternal",
-        is_schedule && order->is_external);
+        is_schedule && order->is_external, "_temporary",
+        order->temporary == NULL ? NULL : json_true());
     if (doc != NULL && (more == NULL || json_object_update(doc, more) != 0)) {
         json_decref(doc);
         doc = NULL;
@@ -282,6 +296,7 @@ static tr_code check_syntax(tr_query_jobs *jobs, const tr_tenant *tenant, const 
                : TR_OK; /* anything else is the job's to meet */
 }
 
+/* text  its `temporary` is set */
 static tr_code read_checked(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t *request,
                             tr_arena *arena, tr_query_text *text, const char **state, tr_err *err)
 {
@@ -293,7 +308,7 @@ tr_code tr_query_check(tr_query_jobs *jobs, const tr_tenant *tenant, const json_
                        tr_err *err)
 {
     tr_arena arena = {0};
-    tr_query_text text;
+    tr_query_text text = {.temporary = NULL};
     const char *state;
     const tr_code code = read_checked(jobs, tenant, request, &arena, &text, &state, err);
     tr_arena_free(&arena);
@@ -342,7 +357,7 @@ static tr_code keep(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_query
     tr_crash_point("query_submitted");
     tr_log(TR_LOG_INFO, "sql", "query_submitted", "query=%s client=%s", object->id,
            order->client_id);
-    return start(jobs, tenant, object->id, err);
+    return start(jobs, tenant, object->id, order->temporary, err);
 }
 
 tr_code tr_query_keep_child(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_object *block,
@@ -382,7 +397,7 @@ tr_code tr_query_submit(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_q
                         json_t **out, tr_err *err)
 {
     tr_arena arena = {0};
-    tr_query_text text;
+    tr_query_text text = {.temporary = order->temporary};
     tr_object object = {0};
     const char *state = NULL;
     tr_code code = read_checked(jobs, tenant, order->request, &arena, &text, &state, err);

@@ -16,6 +16,9 @@
  * A block (block.h) is a job, and each of its statements one of its own that is not listed
  * (query_block.c).
  *
+ * A session's statement may read its temporary tables. They are no part of what is stored: what a
+ * crash has broken off fails then.
+ *
  * After a crash: a job whose batch was complete waits for it; of any other the batch is aborted and
  * the new dataset dropped, and it begins again. Either way it happens once.
  *
@@ -87,6 +90,7 @@ typedef struct tr_query_order {
     const char *schedule;   /* NULL: none; else with the run's id and start */
     const char *schedule_run;
     bool is_external;       /* the run was asked for, not due */
+    const json_t *temporary; /* tables of a session that it reads (temporary.h); NULL: none */
     const char **state;     /* SQLSTATE of TR_INVALID: a literal, or NULL; NULL: not asked for */
 } tr_query_order;
 

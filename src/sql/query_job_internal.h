@@ -24,6 +24,7 @@ typedef struct tr_query_active { /* a job that waits or runs, or a statement wit
     tr_tenant tenant;
     char id[40];               /* "": no job */
     char block[40];            /* the block whose statement it is; it is no job of the pool's */
+    json_t *temporary;         /* tables of the session that waits for it; NULL: none */
     uint32_t limit_s;          /* its deadline; 0: that of jobs */
     bool is_given;             /* to the pool, or no job */
     atomic_bool is_cancelled;  /* by a client; written under the jobs' lock, as are the others */
@@ -50,6 +51,7 @@ typedef struct tr_query_text {
     tr_write write;
     tr_plan plan; /* of the query in it; none of a DROP */
     const char *template_name; /* NULL: none */
+    const json_t *temporary;   /* set before it is read: tables of the session; NULL: none */
     bool is_flat;              /* dbName ends in ?FLATTEN */
     bool is_block;             /* of several statements: write and plan are none */
     tr_block block;

@@ -104,7 +104,7 @@ tr_code tr_query_now(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t 
                      json_t **columns, tr_buf *rows, tr_err *err)
 {
     tr_arena arena = {0};
-    tr_query_text text;
+    tr_query_text text = {.temporary = NULL};
     const char *state;
     json_t *properties = NULL;
     found list = {.out = rows};

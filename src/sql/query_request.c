@@ -150,7 +150,8 @@ tr_code tr_query_read_sql(const tr_tenant *tenant, tr_str sql, tr_arena *arena, 
                           const char **state, tr_err *err)
 {
     const tr_plan_session session = {
-        .user = tenant->org, .database = "all", .application_name = "API"};
+        .user = tenant->org, .database = "all", .application_name = "API",
+        .temporary = out->temporary};
     tr_tokens tokens;
     tr_str inner;
     *state = "42601";
@@ -162,6 +163,12 @@ tr_code tr_query_read_sql(const tr_tenant *tenant, tr_str sql, tr_arena *arena, 
         return tr_query_block_check(tenant, &out->block, arena, state, err);
     }
     TR_TRY(tr_write_read(sql, arena, &out->write, state, err));
+    if (out->write.is_temporary) {
+        *state = "0A000";
+        return TR_FAIL(err, TR_INVALID,
+                       "a temporary table is of a session, over the PostgreSQL protocol: here, "
+                       "CREATE TABLE and DROP TABLE are there, or WITH in front of a query");
+    }
     if (out->write.kind == TR_WRITE_DROP)
         return TR_OK;
     const tr_str query = out->write.kind == TR_WRITE_NONE ? sql : out->write.query;
@@ -207,7 +214,7 @@ tr_code tr_query_read(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t
 {
     tr_object found = {0};
     tr_buf sql = {0};
-    *out = (tr_query_text){0};
+    *out = (tr_query_text){.temporary = out->temporary};
     *state = NULL;
     if (!json_is_object(request))
         return TR_FAIL(err, TR_INVALID, "the request body must be a JSON object");

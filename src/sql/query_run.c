@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "sql/query_alert.h"
 #include "sql/tables.h"
+#include "sql/temporary.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -109,10 +110,10 @@ static tr_code find_tables(tr_query_active *active, sending *s, json_t **out, tr
                      .deadline_us = tr_time_monotonic_us() + deadline_s * 1000000}};
     json_t *tables = NULL;
     TR_TRY(tr_tables_find(parts->catalog, parts->lake, &active->tenant, &wanted, &tables, err));
-    tr_code code = parts->live == NULL
-                       ? TR_OK
-                       : tr_live_tables_add(parts->live, &active->tenant, &live, tables,
-                                            &s->temporary, &s->is_narrow, err);
+    tr_code code = tr_temporary_put(s->text->temporary, wanted.sql, wanted.is_all, tables, err);
+    if (code == TR_OK && parts->live != NULL)
+        code = tr_live_tables_add(parts->live, &active->tenant, &live, tables, &s->temporary,
+                                  &s->is_narrow, err);
     if (code == TR_OK && s->text->is_flat)
         code = tr_tables_flatten(tables, err);
     if (code == TR_OK)
@@ -520,10 +521,21 @@ static tr_code note_tables(run *r, tr_err *err)
     return note(r, NULL, json_pack("{s:o}", "_datasets", ids), err);
 }
 
+/* What read temporary tables when the server ended must not read others of their names now. */
+static tr_code check_has_session(run *r, tr_err *err)
+{
+    if (!tr_json_bool(r->job.doc, "_temporary", false) || r->active->temporary != NULL)
+        return TR_OK;
+    r->state = "57P01";
+    return TR_FAIL(err, TR_INVALID,
+                   "its session, whose temporary tables it reads, ended when the server did");
+}
+
 static tr_code perform(run *r, tr_err *err)
 {
     bool is_complete = false, is_done = false;
     const tr_str sql = tr_str_of(tr_json_text(r->job.doc, "effectiveSQL", ""));
+    r->text.temporary = r->active->temporary;
     TR_TRY(tr_query_read_sql(r->tenant, sql, &r->arena, &r->text, &r->state, err));
     const json_t *request = json_object_get(r->job.doc, "request");
     (void)tr_tables_option(tr_json_text(request, "dbName", ""), &r->text.is_flat);
@@ -535,6 +547,7 @@ static tr_code perform(run *r, tr_err *err)
     }
     if (atomic_load(&r->active->is_cancelled))
         return TR_FAIL(err, TR_CANCELLED, "canceling statement due to user request");
+    TR_TRY(check_has_session(r, err));
     if (r->text.write.kind == TR_WRITE_DROP)
         return tr_query_drop_table(r->jobs, r->tenant, &r->text.write, &r->state, err);
     if (r->text.is_block) {

@@ -53,6 +53,13 @@ TR_MUST_CHECK tr_code tr_rewrite_constructor(tr_rewrite *w, size_t *i, bool *is_
 /* snapshots.c: token *i may be a table's name with SNAPSHOT behind it, or ( of history_meta. */
 TR_MUST_CHECK tr_code tr_rewrite_snapshot(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err);
 
+/* Whether token i is the name of a temporary table of the session. */
+bool tr_names_temporary(const tr_rewrite *w, size_t i);
+/* Whether tokens from i on are public.t, where a table stands, and t is such a name, too: then it
+ * is written as "t@public" AS "t". */
+bool tr_is_shadowed(const tr_rewrite *w, size_t i);
+TR_MUST_CHECK tr_code tr_rewrite_shadowed(tr_rewrite *w, size_t i, tr_err *err);
+
 bool tr_word_is_one_of(const tr_tokens *tokens, size_t i, const char *const *list);
 /* Appends 'text', quotes doubled. TR_INVALID: a NUL */
 TR_MUST_CHECK tr_code tr_put_literal(tr_buf *sql, tr_str text, tr_err *err);

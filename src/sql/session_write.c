@@ -5,6 +5,7 @@
 #include "sql/sql_internal.h"
 
 #include "sql/query_job.h"
+#include "sql/temporary.h"
 
 #include <stdio.h>
 
@@ -45,7 +46,9 @@ static tr_code judge(tr_sql_connection *c, const tr_object *query, uint64_t *row
     return TR_OK;
 }
 
-static tr_code submit(tr_sql_connection *c, tr_str sql, json_t **out, tr_err *err)
+/* temporary  those of the session that it reads; NULL: none */
+static tr_code submit(tr_sql_connection *c, tr_str sql, const json_t *temporary, json_t **out,
+                      tr_err *err)
 {
     tr_err why = {0};
     const char *state = "58000";
@@ -62,6 +65,7 @@ static tr_code submit(tr_sql_connection *c, tr_str sql, json_t **out, tr_err *er
                                   .client = c->application_name[0] != '\0' ? c->application_name
                                                                            : "PostgreSQL",
                                   .client_id = c->person.client_id,
+                                  .temporary = temporary,
                                   .state = &state};
     const tr_code code =
         tr_query_submit(c->sql->options.jobs, &c->person.tenant, &order, out, &why);
@@ -70,20 +74,44 @@ static tr_code submit(tr_sql_connection *c, tr_str sql, json_t **out, tr_err *er
                          : tr_sql_fail(c, state == NULL ? "58000" : state, err, "%s", why.text);
 }
 
-tr_code tr_sql_write(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *err)
+/* What a statement is about; one about a temporary table needs no job. */
+static tr_code read(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_write *out, tr_err *err)
 {
-    json_t *doc = NULL;
+    const char *state = "58000";
+    tr_err why = {0};
+    return tr_write_read(sql, arena, out, &state, &why) == TR_OK
+               ? TR_OK : tr_sql_fail(c, state, err, "%s", why.text);
+}
+
+static tr_code write_as_job(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *err)
+{
+    json_t *doc = NULL, *temporary = NULL;
     tr_object query = {0};
-    TR_TRY(tr_sql_admit_again(c, err));
-    if (!c->person.may_write)
-        return tr_sql_fail(c, "42501", err, "this client may read only: its role is viewer");
     if (c->sql->options.jobs == NULL)
         return tr_sql_fail(c, "0A000", err, "this server runs no statements that write");
-    TR_TRY(submit(c, sql, &doc, err));
-    tr_code code = await_end(c, tr_json_text(doc, "id", ""), &query, err);
+    TR_TRY(tr_temporary_named(c->temporary, sql, &temporary, err));
+    tr_code code = submit(c, sql, temporary, &doc, err);
+    json_decref(temporary);
+    if (code == TR_OK)
+        code = await_end(c, tr_json_text(doc, "id", ""), &query, err);
     if (code == TR_OK)
         code = judge(c, &query, rows, err);
     tr_object_clear(&query);
     json_decref(doc);
+    return code;
+}
+
+tr_code tr_sql_write(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *err)
+{
+    tr_write write;
+    tr_arena arena = {0};
+    TR_TRY(tr_sql_admit_again(c, err));
+    if (!c->person.may_write)
+        return tr_sql_fail(c, "42501", err, "this client may read only: its role is viewer");
+    tr_code code = read(c, sql, &arena, &write, err);
+    if (code == TR_OK)
+        code = tr_sql_is_temporary(c, &write) ? tr_sql_write_temporary(c, &write, rows, err)
+                                              : write_as_job(c, sql, rows, err);
+    tr_arena_free(&arena);
     return code;
 }

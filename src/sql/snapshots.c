@@ -3,7 +3,9 @@
 #include "sql/snapshots.h"
 
 #include "base/clock.h"
+#include "sql/live_tables.h"
 #include "sql/rewrite_internal.h"
+#include "sql/temporary.h"
 
 #include <stdio.h>
 
@@ -87,6 +89,45 @@ static tr_code put_name(tr_rewrite *w, size_t from, size_t to, tr_str table, con
     return code;
 }
 
+/* Temporary tables ----------------------------------------------------------------------------- */
+
+bool tr_names_temporary(const tr_rewrite *w, size_t i)
+{
+    return tr_token_is_name(w->tokens, i) &&
+           tr_temporary_find(w->session->temporary, tr_token_name(w->tokens->at + i, w->arena)) !=
+               NULL;
+}
+
+bool tr_is_shadowed(const tr_rewrite *w, size_t i)
+{
+    char wanted[64];
+    size_t to;
+    bool is_bad;
+    if (read_wanted(w->tokens, i + 3, wanted, &to, &is_bad))
+        return false; /* a snapshot of it has another name already */
+    return tr_token_is(w->tokens, i, "public") && tr_token_is(w->tokens, i + 1, ".") &&
+           !tr_token_is(w->tokens, i + 3, ".") && tr_is_table_place(w->tokens, i) &&
+           tr_names_temporary(w, i + 2);
+}
+
+tr_code tr_rewrite_shadowed(tr_rewrite *w, size_t i, tr_err *err)
+{
+    return put_name(w, i, i + 3, tr_token_name(w->tokens->at + i + 2, w->arena), "public",
+                    has_alias(w->tokens, i + 3), err);
+}
+
+/* Of one that stands for a dataset's table there are none. */
+static tr_code check_has_snapshots(tr_rewrite *w, tr_str table, bool is_public, tr_err *err)
+{
+    if (is_public || tr_temporary_find(w->session->temporary, table) == NULL)
+        return TR_OK;
+    *w->state = "0A000";
+    return TR_FAIL(err, TR_INVALID,
+                   "\"%.*s\" is a temporary table, which has no snapshots: public.%.*s means the "
+                   "dataset's",
+                   TR_STR_ARG(table), TR_STR_ARG(table));
+}
+
 /* (SELECT history_meta('crm')) */
 static bool is_history(const tr_tokens *t, size_t i)
 {
@@ -115,6 +156,8 @@ static tr_code rewrite_call(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err)
     const tr_tokens *t = w->tokens;
     const size_t from = *i;
     *is_one = true;
+    if (is_history(t, from))
+        TR_TRY(check_has_snapshots(w, text_at(t, from + 4), false, err));
     if (is_history(t, from)) {
         *i += 6;
         return put_name(w, from, from + 7, text_at(t, from + 4), "history", has_alias(t, from + 7),
@@ -122,11 +165,14 @@ static tr_code rewrite_call(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err)
     }
     if (from == 1 && tr_token_is(t, 0, "select") && is_call_of_text(t, 1, "history_meta")) {
         *i += 3;
+        TR_TRY(check_has_snapshots(w, text_at(t, from + 2), false, err));
         TR_TRY(tr_rewrite_put(w, from, from + 4, "* FROM ", err));
         return write_name(w, text_at(t, from + 2), "history", false, w->out, err);
     }
     if (is_call_of_text(t, from, "table_exists")) {
         *i += 3;
+        if (tr_temporary_find(w->session->temporary, text_at(t, from + 2)) != NULL)
+            return tr_rewrite_put(w, from, from + 4, "true", err);
         TR_TRY(tr_rewrite_put(w, from, from + 4, "(SELECT is_there FROM ", err));
         TR_TRY(write_name(w, text_at(t, from + 2), "exists", true, w->out, err));
         return tr_buf_append(w->out, tr_str_of(")"), err);
@@ -152,6 +198,8 @@ tr_code tr_rewrite_snapshot(tr_rewrite *w, size_t *i, bool *is_one, tr_err *err)
                       "SNAPSHOT takes SINCE id, AS OF id, or BETWEEN id AND id; an id is a "
                       "number, HEAD or TAIL");
     const size_t from = *i;
+    const bool is_public = from >= 2 && tr_token_is(t, from - 2, "public");
+    TR_TRY(check_has_snapshots(w, tr_token_name(t->at + from, w->arena), is_public, err));
     *i = to - 1;
     return put_name(w, from, to, tr_token_name(t->at + from, w->arena), wanted, has_alias(t, to),
                     err);

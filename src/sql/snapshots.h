@@ -6,6 +6,7 @@
  *     ... BETWEEN 17 AND 23        "crm@between 17 23"  after the first, up to the second, and it
  *     (SELECT history_meta('crm')) "crm@history"        one row a batch; also without the ( )
  *     table_exists('crm')          "crm@exists"         one row: is_there
+ *     public.crm, where crm is a temporary table, too   "crm@public": all of it
  *
  * The rewriter makes the names on the right (snapshots.c), the tables of these names are found
  * here. A snapshot's id is the time in microseconds at which its batch was ingested, which grows

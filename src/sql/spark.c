@@ -182,7 +182,16 @@ static tr_code rewrite_word(tr_rewrite *w, size_t *i, tr_err *err)
         return TR_OK;
     if (tr_token_is(t, at, "minus") && tr_token_is(t, at + 1, "select"))
         return tr_rewrite_put(w, at, at + 1, "EXCEPT", err);
+    if (tr_is_shadowed(w, at)) {
+        *i = at + 2;
+        return tr_rewrite_shadowed(w, at, err);
+    }
     if (tr_token_is(t, at, "public") && tr_token_is(t, at + 1, ".")) {
+        *i = at + 1;
+        return tr_rewrite_put(w, at, at + 2, "", err);
+    }
+    if (tr_token_is(t, at, "pg_temp") && tr_token_is(t, at + 1, ".") &&
+        tr_names_temporary(w, at + 2)) {
         *i = at + 1;
         return tr_rewrite_put(w, at, at + 2, "", err);
     }

@@ -54,6 +54,7 @@ typedef struct tr_sql_options {
     const char *tls_key;
     uint32_t connections_max;    /* 0: 100 */
     uint32_t idle_s;             /* of silence, then a session ends; 0: for ever */
+    uint64_t temporary_bytes_max; /* of one session's temporary tables; 0: TR_SPILL_BYTES_MAX */
     uint32_t rows_max; /* of a query that does not say how many; 0: TR_QUERY_ROWS_MAX */
 } tr_sql_options;
 

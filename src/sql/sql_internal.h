@@ -7,6 +7,7 @@
  *     idle.c        while nothing comes from the client
  *     execute.c     a statement on its way through a worker; its rows, COPY
  *     session_write.c  one that writes, as a job
+ *     session_temporary.c  tables of the session alone
  *     session_block.c  a block of several, variables
  */
 #ifndef TR_SQL_SQL_INTERNAL_H
@@ -16,6 +17,7 @@
 #include "sql/sql.h"
 #include "sql/translate.h"
 #include "sql/wire.h"
+#include "sql/write.h"
 
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -32,6 +34,10 @@ typedef struct tr_sql_connection {
     char application_name[64], first_application_name[64];
     json_t *settings;          /* what SET said: {name in lower case: text} */
     json_t *variables;         /* what SET @name said: block.h */
+    json_t *temporary;         /* its own tables: temporary.h */
+    char *room;                /* the folder of their files; NULL: none yet */
+    uint32_t temporary_count;  /* of files that were made */
+    uint64_t temporary_bytes;  /* of those that are there */
     tr_sql_person person;
     bool is_local, is_flat;    /* is_flat: ?FLATTEN */
     uint64_t run_count;        /* statements that a worker was asked for; the log counts by it */
@@ -56,6 +62,7 @@ struct tr_sql {
     pthread_cond_t changed;
     tr_sql_connection *connections;
     uint32_t count, last_number;
+    _Atomic uint64_t temporary_bytes; /* of all sessions */
     _Atomic bool is_stopping;
 };
 
@@ -152,6 +159,17 @@ void tr_sql_run_let_go(tr_sql_connection *c, tr_sql_run *run);
 /* {"columns","params"}; returned. */
 TR_MUST_CHECK tr_code tr_sql_run_describe(tr_sql_connection *c, const tr_plan *plan, tr_str sql,
                                           json_t **out, tr_err *err);
+/* Writes all rows to a Parquet file. columns: of the table that gets them, NULL: a new one
+ * *told  {"columns":[{"name","type"}],"rows":n}; returned */
+TR_MUST_CHECK tr_code tr_sql_run_keep(tr_sql_connection *c, const tr_plan *plan,
+                                      const json_t *columns, const char *path, uint64_t *bytes,
+                                      json_t **told, tr_err *err);
+/* session_temporary.c: whether a statement is about a temporary table; what it says; the end of all
+ * of them. */
+bool tr_sql_is_temporary(const tr_sql_connection *c, const tr_write *write);
+TR_MUST_CHECK tr_code tr_sql_write_temporary(tr_sql_connection *c, const tr_write *write,
+                                             uint64_t *rows, tr_err *err);
+void tr_sql_drop_temporary(tr_sql_connection *c);
 /* session_write.c: runs it to its end. */
 TR_MUST_CHECK tr_code tr_sql_write(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *err);
 /* Of a column, by Bind's rule: none given is text, one given is of all. */

@@ -4,18 +4,25 @@
 #include "sql/live_tables.h"
 #include "sql/params.h"
 #include "sql/rewrite_internal.h"
+#include "sql/temporary.h"
 
 static const tr_plan_session someone = {
     .user = "ORG", .database = "all", .application_name = "test"};
 
-/* The statement as it goes to the worker; "ERROR <state>" when it does not. */
-static const char *translated(const char *sql, tr_arena *arena, tr_plan *plan)
+static const char *translated_for(const tr_plan_session *session, const char *sql,
+                                  tr_arena *arena, tr_plan *plan)
 {
     tr_err err = {0};
     const char *state;
-    if (tr_translate(tr_str_of(sql), &someone, arena, plan, &state, &err) != TR_OK)
+    if (tr_translate(tr_str_of(sql), session, arena, plan, &state, &err) != TR_OK)
         return state;
     return plan->sql.at == NULL ? "" : tr_arena_text(arena, plan->sql);
+}
+
+/* The statement as it goes to the worker; "ERROR <state>" when it does not. */
+static const char *translated(const char *sql, tr_arena *arena, tr_plan *plan)
+{
+    return translated_for(&someone, sql, arena, plan);
 }
 
 static void check_translation(const char *from, const char *to)
@@ -112,6 +119,57 @@ static void snapshots_become_tables_of_their_own(void)
                       "SELECT a FROM \"crm@history\" AS \"crm\" WHERE a");
     check_translation("SELECT a AS of FROM t", "SELECT a AS of FROM t");
     check_translation("SELECT since FROM t snapshot", "SELECT since FROM t snapshot");
+}
+
+static void a_temporary_table_goes_before_a_table_of_its_name(void)
+{
+    static const char *const cases[][2] = {
+        {"SELECT t.a FROM T", "SELECT t.a FROM T"},
+        {"SELECT t.a FROM public.T", "SELECT t.a FROM \"T@public\" AS \"T\""},
+        {"SELECT x.a FROM public.t x", "SELECT x.a FROM \"t@public\" x"},
+        {"SELECT public.t.a, public.t.b FROM public.t",
+         "SELECT t.a, t.b FROM \"t@public\" AS \"t\""},
+        {"SELECT 1 FROM pg_temp.t, public.u", "SELECT 1 FROM t, u"},
+        {"SELECT 1 FROM pg_temp.u", "SELECT 1 FROM pg_temp.u"},
+        {"SELECT 1 FROM public.t SNAPSHOT SINCE 3", "SELECT 1 FROM \"t@since 3\" AS \"t\""},
+        {"SELECT 1 FROM t SNAPSHOT SINCE 3", "0A000"},
+        {"SELECT 1 FROM u SNAPSHOT SINCE 3", "SELECT 1 FROM \"u@since 3\" AS \"u\""},
+        {"SELECT * FROM (SELECT history_meta('t'))", "0A000"},
+        {"SELECT table_exists('t')", "SELECT true"}};
+    json_t *tables = json_pack("{s:{}}", "t");
+    const tr_plan_session session = {.user = "ORG", .database = "all", .application_name = "test",
+                                     .temporary = tables};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tr_arena arena = {0};
+        tr_plan plan;
+        const char *got = translated_for(&session, cases[i][0], &arena, &plan);
+        if (strcmp(got, cases[i][1]) != 0)
+            printf("%s\n  became   %s\n  expected %s\n", cases[i][0], got, cases[i][1]);
+        CHECK(strcmp(got, cases[i][1]) == 0);
+        tr_arena_free(&arena);
+    }
+    json_decref(tables);
+}
+
+static void a_statement_gets_the_temporary_tables_that_it_names(void)
+{
+    json_t *named = NULL, *tables = json_pack("{s:i,s:i,s:i}", "t", 1, "a b", 2, "other", 3);
+    json_t *into = json_pack("{s:i,s:i}", "T", 7, "crm", 8);
+    const tr_str sql = tr_str_of("SELECT 't', \"A b\" FROM crm, T -- other");
+    CHECK(tr_temporary_named(tables, sql, &named, NULL) == TR_OK && json_object_size(named) == 2);
+    json_decref(named);
+    CHECK(tr_temporary_put(tables, sql, false, into, NULL) == TR_OK);
+    json_t *expected = json_pack("{s:i,s:i,s:i}", "t", 1, "a b", 2, "crm", 8);
+    CHECK(json_equal(into, expected));
+    CHECK(tr_temporary_put(tables, sql, true, into, NULL) == TR_OK && json_object_size(into) == 4);
+    CHECK(tr_temporary_named(tables, tr_str_of("SELECT 1"), &named, NULL) == TR_OK);
+    CHECK(named == NULL);
+    CHECK(tr_temporary_put(NULL, sql, true, into, NULL) == TR_OK && json_object_size(into) == 4);
+    CHECK(tr_temporary_find(tables, tr_str_of("A B")) != NULL);
+    CHECK(tr_temporary_find(NULL, tr_str_of("t")) == NULL);
+    json_decref(expected);
+    json_decref(into);
+    json_decref(tables);
 }
 
 static void limit_zero_at_the_end_is_no_limit(void)
@@ -369,6 +427,8 @@ int main(void)
     RUN(a_text_in_double_quotes_may_stand_where_it_is_compared);
     RUN(objects_lists_and_maps_are_made_in_duckdb_s_words);
     RUN(snapshots_become_tables_of_their_own);
+    RUN(a_temporary_table_goes_before_a_table_of_its_name);
+    RUN(a_statement_gets_the_temporary_tables_that_it_names);
     RUN(limit_zero_at_the_end_is_no_limit);
     RUN(a_query_with_a_limit_of_its_own_says_how_many_rows_it_wants);
     RUN(commands_of_the_session_are_read);

@@ -240,6 +240,19 @@ static tr_code read_history(history *h, const char *dataset, json_t *ids, tr_err
     return TR_OK;
 }
 
+/* The whole table, whose own name means another here. */
+static tr_code put_public(const files *f, tr_str name, const char *dataset, json_t *tables,
+                          tr_err *err)
+{
+    files all = *f;
+    tr_code code = find_files(&all, dataset, err);
+    if (code == TR_OK &&
+        json_object_setn(tables, (const char *)name.at, name.len, all.paths) != 0)
+        code = no_memory(err);
+    json_decref(all.paths);
+    return code;
+}
+
 static tr_code add_snapshot(const files *f, const tr_tables_wanted *wanted, const json_t *list,
                             tr_str name, json_t *tables, tr_err *err)
 {
@@ -263,6 +276,8 @@ static tr_code add_snapshot(const files *f, const tr_tables_wanted *wanted, cons
     }
     if (dataset == NULL)
         return TR_OK;
+    if (tr_str_is(what, "public"))
+        return put_public(f, name, dataset, tables, err);
     ids = json_array();
     tr_code code = ids == NULL ? no_memory(err) : read_history(&h, dataset, ids, err);
     if (code == TR_OK)

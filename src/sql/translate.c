@@ -28,6 +28,10 @@ static const settled answered[] = {
     {"abort", NULL, "ROLLBACK", TR_EFFECT_ROLLBACK},
     {"savepoint", NULL, "SAVEPOINT", TR_EFFECT_NONE},
     {"release", NULL, "RELEASE", TR_EFFECT_NONE},
+    {"discard", "plans", "DISCARD PLANS", TR_EFFECT_NONE},
+    {"discard", "sequences", "DISCARD SEQUENCES", TR_EFFECT_NONE},
+    {"discard", "temp", "DISCARD TEMP", TR_EFFECT_DISCARD_TEMP},
+    {"discard", "temporary", "DISCARD TEMP", TR_EFFECT_DISCARD_TEMP},
     {"discard", NULL, "DISCARD ALL", TR_EFFECT_DISCARD},
     {"unlisten", NULL, "UNLISTEN", TR_EFFECT_NONE},
 };

@@ -37,6 +37,7 @@ typedef enum tr_plan_effect {
     TR_EFFECT_ROLLBACK,
     TR_EFFECT_DEALLOCATE, /* name: one prepared statement; empty: all */
     TR_EFFECT_DISCARD,
+    TR_EFFECT_DISCARD_TEMP,
     TR_EFFECT_SET,       /* name, sql: its value; without has_value the one it had at first */
     TR_EFFECT_RESET_ALL,
     TR_EFFECT_SET_VARIABLE, /* name, inner: what its value is of */
@@ -72,6 +73,7 @@ typedef struct tr_plan_session { /* what SHOW and current_user tell */
     const char *database;
     const char *application_name;
     const json_t *settings;   /* what SET said; NULL: nothing */
+    const json_t *temporary;  /* its tables: temporary.h; NULL: none */
     bool keeps_limit_zero;    /* LIMIT 0 is no row; else it is no limit, as in AEP */
 } tr_plan_session;
 

@@ -54,14 +54,20 @@ static tr_code read_name(reader *r, const char *what, tr_str *out, tr_err *err)
     return TR_OK;
 }
 
-/* t, or public.t */
-static tr_code read_table(reader *r, tr_str *out, tr_err *err)
+/* t, public.t or pg_temp.t */
+static tr_code read_table(reader *r, tr_write *w, tr_err *err)
 {
-    TR_TRY(read_name(r, "the name of a table", out, err));
-    if (is(r, ".") && tr_str_equal_folded(*out, tr_str_of("public"))) {
+    TR_TRY(read_name(r, "the name of a table", &w->table, err));
+    const bool is_public = is(r, ".") && tr_str_equal_folded(w->table, tr_str_of("public"));
+    const bool is_own = is(r, ".") && tr_str_equal_folded(w->table, tr_str_of("pg_temp"));
+    if (is_public && w->is_temporary)
+        return refuse(r, "42P16", "a name without public: a temporary table is in pg_temp", err);
+    if (is_public || is_own) {
         r->at++;
-        TR_TRY(read_name(r, "the name of a table", out, err));
+        TR_TRY(read_name(r, "the name of a table", &w->table, err));
     }
+    w->is_public = is_public;
+    w->is_temporary = w->is_temporary || is_own;
     return is(r, ".") ? refuse(r, "0A000", "a table of this database: there are no others", err)
                       : TR_OK;
 }
@@ -137,10 +143,28 @@ static tr_code read_options(reader *r, tr_write *w, tr_err *err)
     return take(r, ")") ? TR_OK : refuse(r, "42601", ")", err);
 }
 
+/* Of a temporary table. */
+static tr_code read_on_commit(reader *r, tr_err *err)
+{
+    if (is(r, "with"))
+        return refuse(r, "0A000", "AS SELECT: a temporary table has no schema and no options", err);
+    if (!take(r, "on"))
+        return TR_OK;
+    if (!take(r, "commit"))
+        return refuse(r, "42601", "COMMIT", err);
+    return take(r, "preserve") && take(r, "rows")
+               ? TR_OK
+               : refuse(r, "0A000", "PRESERVE ROWS: the table stays until its session ends", err);
+}
+
 static tr_code read_create(reader *r, tr_write *w, tr_err *err)
 {
-    if (is(r, "temp") || is(r, "temporary"))
-        return refuse(r, "0A000", "TABLE: a table for this session only is not there", err);
+    const size_t first = r->at;
+    if (!take(r, "local"))
+        (void)take(r, "global");
+    w->is_temporary = take(r, "temp") || take(r, "temporary");
+    if (!w->is_temporary)
+        r->at = first;
     if (!take(r, "table"))
         return TR_OK; /* not here */
     w->kind = TR_WRITE_TABLE;
@@ -149,8 +173,8 @@ static tr_code read_create(reader *r, tr_write *w, tr_err *err)
             return refuse(r, "42601", "IF NOT EXISTS", err);
         w->is_lenient = true;
     }
-    TR_TRY(read_table(r, &w->table, err));
-    TR_TRY(read_options(r, w, err));
+    TR_TRY(read_table(r, w, err));
+    TR_TRY(w->is_temporary ? read_on_commit(r, err) : read_options(r, w, err));
     if (!take(r, "as"))
         return refuse(r, is(r, "(") ? "0A000" : "42601", "AS SELECT: a table is made from a query",
                       err);
@@ -172,9 +196,9 @@ static tr_code read_select_into(reader *r, tr_write *w, tr_err *err)
         return TR_OK;
     const uint8_t *cut = r->tokens.at[i].text.at;
     r->at = i + 1;
-    if (is(r, "temp") || is(r, "temporary"))
-        return refuse(r, "0A000", "a table: one for this session only is not there", err);
-    TR_TRY(read_table(r, &w->table, err));
+    w->is_temporary = take(r, "temp") || take(r, "temporary");
+    (void)take(r, "table");
+    TR_TRY(read_table(r, w, err));
     const uint8_t *rest =
         r->at < r->tokens.count ? r->tokens.at[r->at].text.at : r->sql.at + r->sql.len;
     const size_t before = (size_t)(cut - r->sql.at);
@@ -224,7 +248,7 @@ static tr_code read_insert(reader *r, tr_write *w, tr_err *err)
     if (!take(r, "into"))
         return refuse(r, "0A000", "INTO: rows are only added", err);
     w->kind = TR_WRITE_INSERT;
-    TR_TRY(read_table(r, &w->table, err));
+    TR_TRY(read_table(r, w, err));
     tr_code code = TR_OK;
     const size_t open = r->at;
     if (take(r, "(") && !begins_query(r))
@@ -253,7 +277,7 @@ static tr_code read_drop(reader *r, tr_write *w, tr_err *err)
             return refuse(r, "42601", "IF EXISTS", err);
         w->is_lenient = true;
     }
-    TR_TRY(read_table(r, &w->table, err));
+    TR_TRY(read_table(r, w, err));
     if (!take(r, "restrict"))
         (void)take(r, "cascade");
     return r->at == r->tokens.count

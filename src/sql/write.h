@@ -7,6 +7,11 @@
  *     INSERT INTO t [(columns)] [AS] query                    a batch of a dataset that is there
  *     DROP TABLE [IF EXISTS] t [RESTRICT | CASCADE]           the dataset and all its data
  *
+ *     CREATE [LOCAL] TEMP TABLE [IF NOT EXISTS] t [ON COMMIT PRESERVE ROWS] AS query
+ *     SELECT ... INTO TEMP t FROM ...                         a table of this session
+ *
+ * INSERT and DROP of a name that a table of the session has are of that one, but for public.t.
+ *
  * The query is not looked at here: translate.h and the worker do that.
  */
 #ifndef TR_SQL_WRITE_H
@@ -29,6 +34,8 @@ typedef struct tr_write {
     bool is_lenient;   /* IF NOT EXISTS, IF EXISTS */
     bool is_unchecked; /* rowvalidation='false' */
     bool is_profile;   /* label='PROFILE' */
+    bool is_temporary; /* TEMP, or pg_temp in front of the name */
+    bool is_public;    /* public in front of it: no temporary one */
 } tr_write;
 
 /* Whether it may be one: tr_write_read then tells. */

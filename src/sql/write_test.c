@@ -57,6 +57,41 @@ static void a_table_from_a_query_is_read(void)
     check("", "-");
 }
 
+/* "temporary", "public", both or neither. */
+static void check_place(const char *sql, bool is_temporary, bool is_public)
+{
+    reading r;
+    read_sql(sql, &r);
+    if (r.code != TR_OK)
+        printf("%s: %s\n", sql, r.err.text);
+    CHECK(r.code == TR_OK && tr_str_is(r.write.table, "t"));
+    CHECK(r.write.is_temporary == is_temporary && r.write.is_public == is_public);
+    tr_arena_free(&r.arena);
+}
+
+static void a_temporary_table_is_told_from_a_dataset_s(void)
+{
+    check_place("CREATE TABLE t AS SELECT 1", false, false);
+    check_place("CREATE TABLE public.t AS SELECT 1", false, true);
+    check_place("CREATE TEMP TABLE t AS SELECT 1", true, false);
+    check_place("CREATE LOCAL TEMPORARY TABLE IF NOT EXISTS t ON COMMIT PRESERVE ROWS AS SELECT 1",
+                true, false);
+    check_place("CREATE TABLE pg_temp.t AS SELECT 1", true, false);
+    check_place("SELECT 1 AS a INTO TEMP t", true, false);
+    check_place("SELECT a INTO TEMPORARY TABLE t FROM x", true, false);
+    check_place("INSERT INTO pg_temp.t SELECT 1", true, false);
+    check_place("INSERT INTO public.t SELECT 1", false, true);
+    check_place("DROP TABLE IF EXISTS pg_temp.t", true, false);
+    check("SELECT a INTO TEMP t FROM x", "table t|SELECT a FROM x");
+    check("CREATE TEMP TABLE public.t AS SELECT 1", "42P16");
+    check("CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 1", "0A000");
+    check("CREATE TEMP TABLE t ON COMMIT DELETE ROWS AS SELECT 1", "0A000");
+    check("CREATE TEMP TABLE t ON AS SELECT 1", "42601");
+    check("CREATE TEMP TABLE t WITH (label='PROFILE') AS SELECT 1", "0A000");
+    check("CREATE TEMP TABLE t (a INT)", "0A000");
+    check("CREATE TEMP VIEW t AS SELECT 1", "-");
+}
+
 static void options_of_a_table_are_read(void)
 {
     reading r;
@@ -118,7 +153,8 @@ static void any_bytes_are_read_or_refused(void)
     static const char *const words[] = {
         "CREATE ", "TABLE ",  "t ",   "AS ",    "SELECT ", "INTO ",   "INSERT ", "(",
         ") ",      "DROP ",   "'x' ", "\"q\" ", "WITH ",   "schema",  "=",       "IF ",
-        "NOT ",    "EXISTS ", ", ",   ".",      "`b` ",    "public.", "-- c\n",  "\xff"};
+        "NOT ",    "EXISTS ", ", ",   ".",      "`b` ",    "public.", "-- c\n",  "\xff",
+        "TEMP ",   "LOCAL ",  "ON ", "COMMIT ", "pg_temp."};
     uint64_t seed = tr_test_seed(0x5eed0007);
     for (int round = 0; round < 20000; round++) {
         char sql[200] = "";
@@ -210,6 +246,7 @@ int main(void)
 {
     int passed = 0, failed = 0;
     RUN(a_table_from_a_query_is_read);
+    RUN(a_temporary_table_is_told_from_a_dataset_s);
     RUN(options_of_a_table_are_read);
     RUN(an_insert_is_read_in_all_its_forms);
     RUN(a_drop_is_read);
