@@ -14,6 +14,7 @@
  */
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/priority.h"
 #include "graph/graph_internal.h"
 
 #include <stdio.h>
@@ -146,6 +147,34 @@ static tr_code read_beside(tr_graph *graph, const tr_tenant *tenant, const tr_gr
     return code;
 }
 
+typedef struct coming_state {
+    tr_graph *graph;
+    const tr_tenant *tenant;
+    const tr_graph_preparation *preparation;
+    tr_graph_state state;
+    tr_code code;
+    tr_err err;
+} coming_state;
+
+static void *read_standing_back(void *ctx)
+{
+    coming_state *r = ctx;
+    tr_thread_stand_back(TR_NICE_COMPUTE); /* and the threads that it makes */
+    r->code = read_beside(r->graph, r->tenant, r->preparation, &r->state, &r->err);
+    return NULL;
+}
+
+/* Whoever asks for it may answer over HTTP: a thread that stood back could not come forward again,
+ * so the reading has its own. */
+static tr_code read_behind_lookups(coming_state *r)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, read_standing_back, r) != 0)
+        return TR_FAIL(&r->err, TR_NO_MEMORY, "no thread to read the graph");
+    (void)pthread_join(thread, NULL);
+    return r->code;
+}
+
 static void put_prepared(tr_graph_reading *own, tr_graph_state state)
 {
     (void)pthread_mutex_lock(&own->updating);
@@ -189,21 +218,19 @@ static tr_graph_reading *take_turn(tr_graph *graph, const tr_tenant *tenant)
 
 void tr_graph_prepare(tr_graph *graph, const tr_tenant *tenant, tr_graph_preparation *p)
 {
-    tr_graph_state state = {0};
-    tr_err err = {0};
+    coming_state r = {.graph = graph, .tenant = tenant, .preparation = p};
     const bool is_change = p->count > 0 || p->dataset != NULL || p->batch_count > 0;
     if (is_change && p->held == NULL)
         p->held = take_turn(graph, tenant);
     if (!is_change || p->held == NULL)
         return;
-    put_prepared(p->held, state); /* an earlier try's: not three at once */
+    put_prepared(p->held, r.state); /* an earlier try's: not three at once */
     if (!is_worth_it(p->held))
         return;
-    const tr_code code = read_beside(graph, tenant, p, &state, &err);
-    if (code == TR_OK)
-        put_prepared(p->held, state);
+    if (read_behind_lookups(&r) == TR_OK)
+        put_prepared(p->held, r.state);
     else
-        tr_log(TR_LOG_INFO, "graph", "graph_not_prepared", "text=\"%s\"", err.text);
+        tr_log(TR_LOG_INFO, "graph", "graph_not_prepared", "text=\"%s\"", r.err.text);
 }
 
 void tr_graph_prepare_end(tr_graph *graph, const tr_tenant *tenant, tr_graph_preparation *p,

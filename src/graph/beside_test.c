@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static int passed, failed;
 
@@ -116,12 +117,14 @@ static uint32_t keys(scene *s)
 
 static scene *asking; /* while a file is opened, somebody asks; NULL: nobody */
 static uint32_t runs_opened, answers[8];
+static int nice_of_reader;
 
 static int open_and_ask(const char *path, int flags, int mode)
 {
     scene *s = asking;
     if (strstr(path, ".parquet") != NULL) {
         asking = NULL;
+        nice_of_reader = getpriority(PRIO_PROCESS, 0);
         if (s != NULL && runs_opened < 8)
             answers[runs_opened] = keys(s);
         asking = s;
@@ -157,6 +160,8 @@ static void nobody_waits_and_at_the_commit_it_is_there(void)
     watch_files(&s);
     prepare(&s);
     CHECK(files_read() == 2 && answers[0] == 3 && answers[1] == 3);
+    const int mine = getpriority(PRIO_PROCESS, 0); /* who reads stands back, who asks does not */
+    CHECK(nice_of_reader == (mine > TR_NICE_COMPUTE ? mine : TR_NICE_COMPUTE));
     CHECK(keys(&s) == 3); /* it is not in force yet */
     commit(&s);
     watch_files(NULL);
