@@ -40,6 +40,9 @@ typedef struct tr_api tr_api;
 TR_MUST_CHECK tr_code tr_api_open(const tr_api_parts *parts, tr_api **out, tr_err *err);
 void tr_api_close(tr_api *api); /* accepts NULL */
 tr_http_handler tr_api_handler(tr_api *api);
+/* At a start, before any job: sandboxes whose deletion or reset had begun end now. One that cannot
+ * is logged, and stays closed. */
+TR_MUST_CHECK tr_code tr_api_resume_sandboxes(tr_api *api, tr_err *err);
 
 /* What tr_sql_guard asks; ctx is the tr_api. */
 tr_code tr_api_sign_in(void *ctx, const char *user, const char *sandbox, tr_str password,

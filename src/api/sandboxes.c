@@ -6,17 +6,17 @@
  *             document is left, "deleted", in the list of the org's deleted ones; the name is free
  *     reset:  the same, and a new sandbox under the old name: nothing of the old one can come back
  *
+ * How one ends, also over a crash, is in sandbox_end.c.
+ *
  * The default production sandbox can neither be deleted nor reset. One writer at a time.
  */
-#include "api/core_internal.h"
-#include "base/clock.h"
-#include "base/log.h"
+#include "api/sandbox_internal.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TITLE_CHARACTERS_MAX = 256, SANDBOXES_MAX = 75, DELETED_KEPT_MAX = 200, LIMIT_MAX = 100 };
+enum { TITLE_CHARACTERS_MAX = 256, SANDBOXES_MAX = 75, LIMIT_MAX = 100 };
 
 #define BASE "/data/foundation/sandbox-management"
 
@@ -67,15 +67,6 @@ static json_t *show_short(const json_t *doc, const char *state)
                      tr_json_text(doc, "region", "VA7"));
 }
 
-/* What the catalog keeps: the members that it adds to lists are not part of it. */
-static json_t *stored(const json_t *doc)
-{
-    json_t *copy = json_deep_copy(doc);
-    (void)json_object_del(copy, "id");
-    (void)json_object_del(copy, "name");
-    return copy;
-}
-
 static tr_code touch(tr_call *call, json_t *doc, tr_err *err)
 {
     const bool is_good =
@@ -85,67 +76,13 @@ static tr_code touch(tr_call *call, json_t *doc, tr_err *err)
     return is_good ? TR_OK : TR_FAIL(err, TR_NO_MEMORY, "no memory for a sandbox");
 }
 
-static tr_code put(tr_call *call, const char *name, const json_t *doc, tr_err *err)
-{
-    json_t *kept = stored(doc);
-    const tr_code code =
-        kept == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a sandbox")
-                     : tr_catalog_sandbox_put(call->parts->catalog, call->org, name, kept, err);
-    json_decref(kept);
-    tr_recall_forget(call->api->access);
-    return code;
-}
-
-/* Deleted ones: a list under a name of the org's, the oldest dropped. */
-static tr_code read_deleted(tr_call *call, json_t **out, tr_err *err)
-{
-    char name[128];
-    tr_buf text = {0};
-    (void)snprintf(name, sizeof name, "deleted_sandboxes/%s", call->org);
-    tr_code code = tr_catalog_value_get(call->parts->catalog, name, &text, err);
-    if (code == TR_OK)
-        code = tr_json_parse(tr_buf_str(&text), out, err);
-    else if (code == TR_NOT_FOUND)
-        code = (*out = json_array()) == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a list")
-                                             : TR_OK;
-    tr_buf_free(&text);
-    return code;
-}
-
-static void drop_named(json_t *list, const char *name)
-{
-    for (size_t i = json_array_size(list); i > 0; i--)
-        if (strcmp(tr_json_text(json_array_get(list, i - 1), "name", ""), name) == 0)
-            (void)json_array_remove(list, i - 1);
-}
-
-/* doc NULL: the name is in use again. */
-static tr_code remember_deleted(tr_call *call, const char *name, json_t *doc, tr_err *err)
-{
-    char value[128];
-    tr_buf text = {0};
-    json_t *list = NULL;
-    (void)snprintf(value, sizeof value, "deleted_sandboxes/%s", call->org);
-    TR_TRY(read_deleted(call, &list, err));
-    drop_named(list, name);
-    if (json_array_size(list) >= DELETED_KEPT_MAX)
-        (void)json_array_remove(list, 0);
-    tr_code code = doc != NULL && json_array_append(list, doc) != 0
-                       ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a list")
-                       : tr_json_write(list, &text, err);
-    if (code == TR_OK)
-        code = tr_catalog_value_put(call->parts->catalog, value, tr_buf_str(&text), err);
-    tr_buf_free(&text);
-    json_decref(list);
-    return code;
-}
-
 /* Every sandbox of the org; is_all: with the deleted ones. */
 static tr_code read_all(tr_call *call, bool is_all, json_t **out, tr_err *err)
 {
     json_t *list = NULL, *deleted = NULL;
     TR_TRY(tr_catalog_sandbox_list(call->parts->catalog, call->org, &list, err));
-    tr_code code = is_all ? read_deleted(call, &deleted, err) : TR_OK;
+    tr_code code =
+        is_all ? tr_sandbox_deleted(call->parts->catalog, call->org, &deleted, err) : TR_OK;
     if (code == TR_OK && is_all && json_array_extend(list, deleted) != 0)
         code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a list of sandboxes");
     json_decref(deleted);
@@ -450,10 +387,8 @@ static tr_code create_locked(tr_call *call, const char *name, const char *title,
                             tr_api_now_text(), "createdBy", call->client_id, "modifiedBy",
                             call->client_id);
     tr_code code = doc == NULL ? TR_FAIL(err, TR_NO_MEMORY, "no memory for a sandbox")
-                               : put(call, name, doc, err);
+                               : tr_sandbox_begin(call->api, call->org, name, doc, err);
     json_decref(doc);
-    if (code == TR_OK)
-        code = remember_deleted(call, name, NULL, err);
     if (code == TR_OK)
         code = find(call, name, false, &doc, err);
     if (code != TR_OK)
@@ -507,64 +442,19 @@ static tr_code retitle(tr_call *call, const char *name, json_t *doc, tr_err *err
     if (json_object_set_new(doc, "title", json_string(title)) != 0)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for a sandbox");
     TR_TRY(touch(call, doc, err));
-    TR_TRY(put(call, name, doc, err));
+    TR_TRY(tr_sandbox_put(call->api, call->org, name, doc, err));
     TR_TRY(put_etag(call, doc, err));
     return tr_reply_json(call, 200, show(doc), err);
 }
 
 /* Ending ------------------------------------------------------------------------------------- */
 
-/* Exports that are under way publish nothing more. Failing to stop one is no reason to keep the
- * data. */
-static void cancel_exports(tr_call *call, const tr_tenant *tenant)
-{
-    static const char *const states[] = {"NEW", "PROCESSING"};
-    for (size_t s = 0; s < 2; s++) {
-        json_t *page = NULL;
-        const tr_export_list query = {.limit = tr_str_of("1000"), .status = tr_str_of(states[s])};
-        if (call->parts->export == NULL ||
-            tr_export_find(call->parts->export, tenant, &query, &page, NULL) != TR_OK)
-            continue;
-        const json_t *records = json_object_get(page, "records");
-        for (size_t i = 0; i < json_array_size(records); i++) {
-            char id[32];
-            tr_err err = {0};
-            (void)snprintf(id, sizeof id, "%lld",
-                           (long long)tr_json_int(json_array_get(records, i), "id", 0));
-            if (tr_export_cancel(call->parts->export, tenant, id, &err) != TR_OK)
-                tr_log(TR_LOG_WARN, "api", "sandbox_job_kept", "job=%s text=\"%s\"", id, err.text);
-        }
-        json_decref(page);
-    }
-}
-
-/* Nothing of the tenant is left. A job that still runs may write files once more before it finds
- * that its objects are gone: hence the second removal, and the sweep at start-up. */
-static tr_code end_tenant(tr_call *call, const char *name, tr_err *err)
-{
-    tr_tenant tenant;
-    TR_TRY(tr_catalog_tenant(call->parts->catalog, call->org, name, &tenant, err));
-    cancel_exports(call, &tenant);
-    tr_query_jobs_forget(call->api->jobs, &tenant);
-    TR_TRY(tr_lake_remove_tenant(call->parts->lake, &tenant, err));
-    TR_TRY(tr_catalog_sandbox_remove(call->parts->catalog, call->org, name, err));
-    tr_recall_forget(call->api->access);
-    tr_graph_retire_tenant(call->parts->graph, tenant.id);
-    tr_store_retire_tenant(call->parts->store, tenant.id);
-    tr_query_jobs_forget(call->api->jobs, &tenant); /* what came in meanwhile */
-    return tr_lake_remove_tenant(call->parts->lake, &tenant, err);
-}
-
 static tr_code end_sandbox(tr_call *call, const char *name, json_t *doc, bool is_reset, tr_err *err)
 {
     TR_TRY(touch(call, doc, err));
     (void)json_object_set_new(doc, "state", json_string(is_reset ? "resetting" : "deleting"));
-    TR_TRY(put(call, name, doc, err)); /* from here on nobody gets in */
-    TR_TRY(end_tenant(call, name, err));
-    (void)json_object_set_new(doc, "state", json_string(is_reset ? "active" : "deleted"));
-    TR_TRY(is_reset ? put(call, name, doc, err) : remember_deleted(call, name, doc, err));
-    tr_log(TR_LOG_INFO, "api", is_reset ? "sandbox_reset" : "sandbox_deleted",
-           "org=%s sandbox=%s client=%s", call->org, name, call->client_id);
+    TR_TRY(tr_sandbox_put(call->api, call->org, name, doc, err)); /* from here on nobody gets in */
+    TR_TRY(tr_sandbox_end(call->api, call->org, name, doc, err));
     return tr_reply_json(call, 202, show_short(doc, is_reset ? "resetting" : "deleted"), err);
 }
 

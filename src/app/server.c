@@ -276,6 +276,7 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
                                 .profiles = s->profiles,
                                 .public_url = s->url};
     TR_TRY(tr_api_open(&parts, &s->api, err));
+    TR_TRY(tr_api_resume_sandboxes(s->api, err));
     TR_TRY(tr_graph_sweep_all(s->graph, err));
     TR_TRY(tr_ingest_resume(s->ingest, err));
     TR_TRY(tr_export_resume(s->export, err));

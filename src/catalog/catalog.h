@@ -54,7 +54,8 @@ TR_MUST_CHECK tr_code tr_catalog_org_ensure(tr_catalog *catalog, const char *org
 TR_MUST_CHECK tr_code tr_catalog_tenant(tr_catalog *catalog, const char *org, const char *sandbox,
                                         tr_tenant *out, tr_err *err);
 TR_MUST_CHECK tr_code tr_catalog_tenant_by_id(tr_catalog *catalog, int64_t id, tr_tenant *out, tr_err *err);
-/* The sandboxes of an org: array of documents as given to sandbox_put plus id, name, state; returned. */
+/* The sandboxes of an org: array of documents as given to sandbox_put plus id, name, state; returned.
+ * org NULL: of all orgs, each with its `org`: only for restart. */
 TR_MUST_CHECK tr_code tr_catalog_sandbox_list(tr_catalog *catalog, const char *org, json_t **out, tr_err *err);
 /* Creates (name unknown) or replaces the document of a sandbox. TR_CONFLICT never. */
 TR_MUST_CHECK tr_code tr_catalog_sandbox_put(tr_catalog *catalog, const char *org, const char *name,

@@ -220,7 +220,7 @@ tr_code tr_catalog_sandbox_remove(tr_catalog *catalog, const char *org, const ch
     return tr_catalog_end(catalog, remove_sandbox(catalog, org, name, err), err);
 }
 
-static tr_code add_sandbox(sqlite3_stmt *row, json_t *list, tr_err *err)
+static tr_code add_sandbox(sqlite3_stmt *row, bool has_org, json_t *list, tr_err *err)
 {
     json_t *doc = NULL;
     TR_TRY(tr_column_json(row, 0, 1, &doc, err));
@@ -229,6 +229,10 @@ static tr_code add_sandbox(sqlite3_stmt *row, json_t *list, tr_err *err)
             0 &&
         json_object_set_new(doc, "name",
                             json_string((const char *)sqlite3_column_text(row, 3))) == 0;
+    if (has_org)
+        is_good = json_object_set_new(
+                      doc, "org", json_string((const char *)sqlite3_column_text(row, 4))) == 0 &&
+                  is_good;
     if (json_object_get(doc, "state") == NULL)
         is_good = json_object_set_new(doc, "state", json_string("active")) == 0 && is_good;
     if (is_good && json_array_append(list, doc) == 0) {
@@ -242,16 +246,18 @@ static tr_code add_sandbox(sqlite3_stmt *row, json_t *list, tr_err *err)
 static tr_code list_sandboxes(tr_connection *connection, const char *org, json_t *list,
                               tr_err *err)
 {
+#define COLUMNS "SELECT s.doc, s.hash, s.sandbox_id, s.name, o.name" FROM_SANDBOX
     sqlite3_stmt *ask = NULL;
     int result;
     TR_TRY(tr_statement_get(connection,
-                            "SELECT s.doc, s.hash, s.sandbox_id, s.name" FROM_SANDBOX
-                            "WHERE o.name = ? ORDER BY s.id",
+                            org == NULL ? COLUMNS "ORDER BY s.id"
+                                        : COLUMNS "WHERE o.name = ? ORDER BY s.id",
                             &ask, err));
-    tr_bind_text(ask, 1, org);
+    if (org != NULL)
+        tr_bind_text(ask, 1, org);
     tr_code code = TR_OK;
     while (code == TR_OK && (result = sqlite3_step(ask)) == SQLITE_ROW)
-        code = add_sandbox(ask, list, err);
+        code = add_sandbox(ask, org == NULL, list, err);
     if (code == TR_OK && result != SQLITE_DONE)
         code = tr_catalog_failed(result, "read the catalog", err);
     tr_statement_done(connection, ask);

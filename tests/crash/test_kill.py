@@ -21,7 +21,7 @@ import pytest
 import requests
 
 import export_world
-from export_world import CATALOG, FILES, IMPORT, JOBS
+from export_world import CATALOG, FILES, IDENTITY_MAP, IMPORT, JOBS, PROFILE, REGISTRY
 
 LONG = os.environ.get("TRIBUTARY_LONG") == "1"
 PASSAGES = int(os.environ.get("CRASH_PASSAGES", "3" if LONG else "1"))     # of each point
@@ -30,6 +30,7 @@ SEED = int(os.environ.get("CRASH_SEED", "1"))
 PEOPLE = 120_000
 SMALL = 10          # so many small batches that runs are compacted
 SYSTEM = "/data/core/ups/system/jobs"
+SANDBOXES = "/data/foundation/sandbox-management/sandboxes"
 DEFINITIONS = "/data/core/ups/segment/definitions"
 DEATHS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)   # what a client sees of one
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -71,6 +72,7 @@ class Story:
         self.points = list(points)      # where the next servers die
         self.is_hunted = False          # they die at any moment
         self.deaths = 0
+        self.sandbox = "prod"
         self.start()
 
     def start(self):
@@ -80,10 +82,14 @@ class Story:
             try:
                 self.server.start(**({"TR_CRASH_AT": point} if point else {}))
                 self.api = self.server.api
+                self.enter(self.sandbox)
                 return
             except (AssertionError, *DEATHS):
                 assert (point or self.is_hunted) and self.server.process.wait(60) == -9
                 self.died()
+
+    def enter(self, sandbox):
+        self.sandbox = self.api.session.headers["x-sandbox-name"] = sandbox
 
     def died(self):
         self.deaths += 1
@@ -271,6 +277,37 @@ class Story:
             row["identityMap"]["Email"] = [{"id": f"pair{n // 2}@example.org"}]
         self.ingest("links", w.loyalty, rows)
 
+    def end_sandbox(self, name, is_reset):
+        """A sandbox with data that is deleted or reset. What a server had begun is done when the next one is up; what it
+        had not begun is asked for again."""
+        path, w = f"{SANDBOXES}/{name}", self.world
+
+        def make():
+            answer = self.api.request("POST", SANDBOXES, json={"name": name, "title": name, "type": "development"})
+            assert answer.status_code in (202, 409), answer.text
+            return self.api.call("GET", path)["id"]
+        first = self.do(lambda: self.once(name, make))
+        self.enter(name)
+        schema = self.do(lambda: self.once(name + " schema", lambda: self.api.call("POST", REGISTRY + "/schemas", 201, {
+            "title": uuid.uuid4().hex, "type": "object", "allOf": [{"$ref": PROFILE}, {"$ref": IDENTITY_MAP}],
+            "meta:immutableTags": ["union"]})["$id"]))
+        dataset = self.do(lambda: self.once(name + " dataset", lambda: w.new_dataset(
+            {"name": name, "schemaRef": {**w.reference, "id": schema}, "tags": {"unifiedProfile": ["enabled:true"]}}, self.api)))
+        self.ingest(name + " batch", dataset, [{"identityMap": w.row(n)["identityMap"]} for n in range(20)])
+        self.enter("prod")
+
+        def end():
+            if self.api.call("GET", path)["id"] == first and self.api.call("GET", path)["state"] == "active":
+                self.api.call(*(("PUT", path, 202, {"action": "reset"}) if is_reset else ("DELETE", path, 202)))
+            found = self.api.call("GET", path)
+            assert (found["state"], found["id"] != first) == (("active", True) if is_reset else ("deleted", False)), found
+            listed = [s["state"] for s in self.api.call("GET", SANDBOXES)["sandboxes"] if s["name"] == name]
+            assert listed == [found["state"]], "it is there once"
+            assert list((self.server.folder / "data" / "lake").glob(f"*/data/{dataset}")) == []
+            if is_reset:
+                assert self.api.call("GET", CATALOG + "/dataSets", headers={"x-sandbox-name": name}) == {}
+        self.do(end)
+
     def tell(self):
         """The whole story; the rows of its exports."""
         w = self.world
@@ -282,6 +319,8 @@ class Story:
         self.spoil()
         self.revert()
         self.remove()
+        self.end_sandbox("passing", is_reset=False)
+        self.end_sandbox("renewed", is_reset=True)
         self.take_back()
         self.abort("given up", w.crm, [w.row(n, firstName="never") for n in range(1000)])
         self.cancel("cancelled")
@@ -413,5 +452,5 @@ def test_any_number_of_workers_writes_the_same_rows(base, workers):
 
 def test_every_room_that_writes_has_crash_points():
     names = named_points()
-    for room in ("catalog", "lake", "ingest", "export", "compact", "stitch"):
+    for room in ("catalog", "lake", "ingest", "export", "compact", "stitch", "removal", "sandbox"):
         assert any(name.startswith(room) for name in names), f"no crash point of {room}"
