@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """conftest.py - for all tests: a failure shows the end of the log of the servers that are up, and of the last one
-started; no server outlives the run."""
+started; no server outlives the run. TRIBUTARY_SHARE=1/2: every second test, from the first, for a run beside another
+that takes the rest."""
+import os
 import pathlib
 import sys
 
@@ -12,6 +14,12 @@ sys.path[:0] = [str(TESTS / "e2e"), str(TESTS / "oracle")]
 import export_world  # noqa: E402
 
 LOG_LINES = 40
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    share, of = map(int, os.environ.get("TRIBUTARY_SHARE", "1/1").split("/"))
+    items[:] = items[share - 1::of]
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -5,7 +5,8 @@
     unit   build-asan: every src/*/*_test.c, under AddressSanitizer and UndefinedBehaviorSanitizer
     tidy   layers and style of the sources
     peers  build: pyarrow and DuckDB read what the Parquet room writes
-    e2e    build: a real server on loopback, called over HTTP (tests/e2e, tests/oracle, ...)
+    e2e    build: a real server on loopback, called over HTTP (tests/e2e, tests/oracle, ...); tests/crash, which wait for
+           starts and syncs, are shared by a process a core
 
 With --check also the long ones: the tests marked `long`, more random worlds, units under ThreadSanitizer.
 A unit test program prints one line a test; a program that dies counts as one failure.
@@ -17,11 +18,13 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as xml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CORES = str(os.cpu_count() or 1)
+CRASH = "tests/crash"
 
 
 class Tally:
@@ -71,14 +74,28 @@ def meson_suite(tally, build, suite):
             print("\n".join("      " + text for text in (output + test.get("stderr", "")).splitlines()[-60:]))
 
 
-def pytest_suite(tally, name, folders, options=(), environment=None):
-    report = ROOT / "build" / f"pytest-{name}.xml"
-    report.unlink(missing_ok=True)
-    ran = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rs", "--tb=short", f"--junitxml={report}",
-                          "--durations=5", "--durations-min=10", *options, *folders],
-                         cwd=ROOT, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+def pytest_suite(tally, name, folders, options=(), environment=None, shares=1):
+    """Runs pytest; in `shares` processes side by side, each with its part of the tests, when there are several."""
+    reports = [ROOT / "build" / f"pytest-{name}{n or ''}.xml" for n in range(shares)]
+    running = []
+    for n, report in enumerate(reports):
+        report.unlink(missing_ok=True)
+        said = tempfile.TemporaryFile() if n > 0 else None      # the first one is heard at once
+        running.append((said, subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-q", "-rs", "--tb=short", f"--junitxml={report}", "--durations=5",
+             "--durations-min=10", *options, *folders], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+            env={**os.environ, **(environment or {}), "TRIBUTARY_SHARE": f"{n + 1}/{shares}"})))
+    for report, (said, process) in zip(reports, running):
+        code = process.wait()
+        if said is not None:
+            said.seek(0)
+            print(said.read().decode(errors="replace"), flush=True)
+        add_report(tally, name, report, code)
+
+
+def add_report(tally, name, report, code):
     if not report.exists():
-        print(f"FAIL  {name}: pytest ended with {ran.returncode} and no report")
+        print(f"FAIL  {name}: pytest ended with {code} and no report")
         tally.add(0, 1)
         return
     total = failed = skipped = 0
@@ -86,7 +103,7 @@ def pytest_suite(tally, name, folders, options=(), environment=None):
         total += int(suite.get("tests"))
         failed += int(suite.get("failures")) + int(suite.get("errors"))
         skipped += int(suite.get("skipped"))
-    if ran.returncode not in (0, 5) and failed == 0:
+    if code not in (0, 5) and failed == 0:
         failed = 1
     tally.add(max(0, total - failed - skipped), failed, skipped)
 
@@ -117,8 +134,11 @@ def main():
         meson_suite(tally, "build", "peers")
         heading("end to end")
         environment = {"ORACLE_PROFILES": "100000", "TRIBUTARY_LONG": "1"} if chosen.check else {}
-        pytest_suite(tally, "e2e", python_folders(),
-                     [] if chosen.check else ["-m", "not long"], environment)
+        marks = [] if chosen.check else ["-m", "not long"]
+        folders = python_folders()
+        pytest_suite(tally, "e2e", [folder for folder in folders if folder != CRASH], marks, environment)
+        heading("kills")    # they wait much: for starts, syncs, jobs
+        pytest_suite(tally, "kills", [CRASH], marks, environment, shares=min(os.cpu_count() or 1, 4))
     if chosen.only in (None, "e2e") and chosen.check:
         heading("end to end, the server under TSan")
         pytest_suite(tally, "tsan", ["tests/e2e/test_export_jobs.py", "tests/e2e/test_sample.py"],

@@ -2,9 +2,11 @@
 """kill -9 at every crash point of a query that writes, and at random moments: after the next start it has happened
 once, whole; and whoever looks meanwhile sees nothing of it or all of it.
 """
+import copy
 import os
 import random
 import re
+import shutil
 import threading
 import time
 
@@ -35,13 +37,26 @@ def points():
     return sorted(found - ONLY_BLOCKS)
 
 
-@pytest.fixture
-def shop(tmp_path):
-    server = export_world.Server(tmp_path, "--query-jobs", "1").start()
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A shop whose server has stopped."""
+    server = export_world.Server(tmp_path_factory.mktemp("base"), "--query-jobs", "1").start()
     made = Shop(server)
     made.ok("CREATE TABLE small AS SELECT -1 AS id, 'first' AS s")
-    yield made
     server.stop()
+    return made
+
+
+@pytest.fixture
+def shop(base, tmp_path):
+    """The same shop on a copy of its data."""
+    made = copy.copy(base)
+    shutil.copytree(base.server.folder / "data", tmp_path / "data")
+    made.server = export_world.Server(tmp_path, *base.server.options, client=base.server.client).start()
+    made.enter()
+    yield made
+    made.server.stop()
+    shutil.rmtree(tmp_path / "data")
 
 
 class Watcher(threading.Thread):

@@ -44,13 +44,15 @@ def free_port():
 
 
 def until(what, check, deadline_s=DEADLINE_S):
-    """The first true answer of check()."""
+    """The first true answer of check(), which is asked less and less often: what is soon there is soon seen."""
     end = time.monotonic() + deadline_s
+    pause_s = 0.001
     while time.monotonic() < end:
         found = check()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, 0.02)
     raise AssertionError(f"{what}: not within {deadline_s} s")
 
 
