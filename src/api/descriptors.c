@@ -367,21 +367,23 @@ static tr_code check_limit(tr_registry_call *r, tr_err *err)
                              DESCRIPTORS_MAX);
 }
 
-static tr_code create(tr_registry_call *r, tr_err *err)
+/* Checks it and keeps it, with the members that are the server's. */
+static tr_code insert(tr_registry_call *r, json_t *doc, tr_err *err)
 {
     const tr_id id = tr_id_hex(40);
     tr_object object = {.state = ""};
-    json_t *doc = NULL;
     TR_TRY(check_limit(r, err));
+    TR_TRY(check(r, doc, "", err));
+    TR_TRY(papers(r, doc, id.text, NULL, err));
+    fill_object(doc, &object);
+    return tr_catalog_insert(r->registry.catalog, r->registry.tenant, "descriptor", &object, err);
+}
+
+static tr_code create(tr_registry_call *r, tr_err *err)
+{
+    json_t *doc = NULL;
     TR_TRY(read_body(r, &doc, err));
-    tr_code code = check(r, doc, "", err);
-    if (code == TR_OK)
-        code = papers(r, doc, id.text, NULL, err);
-    if (code == TR_OK) {
-        fill_object(doc, &object);
-        code =
-            tr_catalog_insert(r->registry.catalog, r->registry.tenant, "descriptor", &object, err);
-    }
+    tr_code code = insert(r, doc, err);
     if (code == TR_OK)
         code = tr_reply_json(r->call, 201, json_incref(doc), err);
     json_decref(doc);
@@ -450,6 +452,32 @@ static tr_code delete_one(tr_registry_call *r, tr_err *err)
                                  err);
     tr_object_clear(&before);
     return code == TR_OK ? tr_reply_empty(r->call, 204, err) : code;
+}
+
+tr_code tr_descriptor_add(tr_registry_call *r, json_t *doc, tr_err *err)
+{
+    tr_registry_write_begin();
+    const tr_code code = doc == NULL ? no_memory(err) : insert(r, doc, err);
+    tr_registry_write_end(r);
+    json_decref(doc);
+    return code;
+}
+
+tr_code tr_descriptor_remove(tr_registry_call *r, const char *id, tr_err *err)
+{
+    tr_object before;
+    tr_registry_write_begin();
+    tr_code code =
+        tr_catalog_get(r->registry.catalog, r->registry.tenant, "descriptor", id, &before, err);
+    if (code == TR_OK) {
+        code = check_may_change(r, before.doc, NULL, err);
+        if (code == TR_OK)
+            code = tr_catalog_remove(r->registry.catalog, r->registry.tenant, "descriptor", id,
+                                     err);
+        tr_object_clear(&before);
+    }
+    tr_registry_write_end(r);
+    return code == TR_NOT_FOUND ? TR_OK : code;
 }
 
 static tr_code in_turn(tr_registry_call *r, tr_registry_handler write, tr_err *err)

@@ -143,6 +143,10 @@ bool tr_registry_refers(const json_t *doc, const char *id);
 /* The identity descriptors of a schema, an array, returned. */
 TR_MUST_CHECK tr_code tr_registry_descriptors_of(tr_registry_call *r, const char *schema_id,
                                                  const char *type, json_t **out, tr_err *err);
+/* Checks a new descriptor as POST does, and keeps it; doc: taken. */
+TR_MUST_CHECK tr_code tr_descriptor_add(tr_registry_call *r, json_t *doc, tr_err *err);
+/* One that is no more is fine. */
+TR_MUST_CHECK tr_code tr_descriptor_remove(tr_registry_call *r, const char *id, tr_err *err);
 /* A dataset whose schema is this one, in `name`; empty: none. */
 TR_MUST_CHECK tr_code tr_registry_dataset_of(tr_registry_call *r, const char *schema_id,
                                              char name[128], tr_err *err);

@@ -88,13 +88,19 @@ static tr_code make_schema(tr_call *call, const tr_new_table *table, char schema
 static void forget_schema(tr_call *call, const char *dataset)
 {
     char id[256];
+    json_t *descriptors = NULL;
     tr_registry_write_begin();
     name_resource(&call->tenant, "schemas", dataset, id);
+    tr_registry_call r = {.call = call,
+                          .registry = {.catalog = call->parts->catalog, .tenant = &call->tenant}};
+    (void)!tr_registry_descriptors_of(&r, id, NULL, &descriptors, NULL);
+    for (size_t i = 0; i < json_array_size(descriptors); i++)
+        (void)!tr_catalog_remove(call->parts->catalog, &call->tenant, "descriptor",
+                                 tr_json_text(json_array_get(descriptors, i), "@id", ""), NULL);
+    json_decref(descriptors);
     (void)!tr_catalog_remove(call->parts->catalog, &call->tenant, "schema", id, NULL);
     name_resource(&call->tenant, "classes", dataset, id);
     (void)!tr_catalog_remove(call->parts->catalog, &call->tenant, "class", id, NULL);
-    tr_registry_call r = {.call = call,
-                          .registry = {.catalog = call->parts->catalog, .tenant = &call->tenant}};
     tr_registry_write_end(&r);
 }
 
@@ -195,7 +201,44 @@ static tr_code drop(void *ctx, const tr_tenant *tenant, const char *dataset, tr_
     return code;
 }
 
+/* Identities ---------------------------------------------------------------------------------- */
+
+static tr_code add_identity(void *ctx, const tr_tenant *tenant, const tr_new_identity *identity,
+                            tr_err *err)
+{
+    tr_call call;
+    fill_call(ctx, tenant, identity->client_id, &call);
+    tr_registry_call r = {.call = &call,
+                          .registry = {.catalog = call.parts->catalog, .tenant = &call.tenant}};
+    const tr_code code = tr_descriptor_add(
+        &r,
+        json_pack("{s:s,s:s,s:i,s:s,s:s,s:s,s:b}", "@type", "xdm:descriptorIdentity",
+                  "xdm:sourceSchema", identity->schema, "xdm:sourceVersion", 1,
+                  "xdm:sourceProperty", identity->property, "xdm:namespace", identity->name_space,
+                  "xdm:property", "xdm:code", "xdm:isPrimary", (int)identity->is_primary),
+        err);
+    json_decref(r.registry.held);
+    return code;
+}
+
+static tr_code drop_identity(void *ctx, const tr_tenant *tenant, const char *descriptor,
+                             tr_err *err)
+{
+    tr_call call;
+    fill_call(ctx, tenant, "", &call);
+    tr_registry_call r = {.call = &call,
+                          .registry = {.catalog = call.parts->catalog, .tenant = &call.tenant}};
+    const tr_code code = tr_descriptor_remove(&r, descriptor, err);
+    json_decref(r.registry.held);
+    return code;
+}
+
 tr_table_maker tr_api_table_maker(tr_api *api)
 {
-    return (tr_table_maker){.ctx = api, .make = make, .drop = drop, .find_schema = find_schema};
+    return (tr_table_maker){.ctx = api,
+                            .make = make,
+                            .drop = drop,
+                            .find_schema = find_schema,
+                            .add_identity = add_identity,
+                            .drop_identity = drop_identity};
 }

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "sql/constraints.h"
 #include "sql/live_tables.h"
 #include "sql/rewrite_internal.h"
 #include "sql/tables.h"
@@ -87,6 +88,16 @@ static tr_code list_tables(tr_sql_connection *c, tr_buf *sql, tr_err *err)
     TR_TRY(code);
     return tr_buf_append(sql, tr_str_of(") AS t(name, \"dataSetId\", \"dataSet\", description, "
                                         "resolved) WHERE name IS NOT NULL ORDER BY name"), err);
+}
+
+static tr_code list_shown(tr_sql_connection *c, tr_shown shown, tr_buf *sql, tr_err *err)
+{
+    const tr_alter_what what = shown == TR_SHOWN_PRIMARY_KEYS   ? TR_ALTER_PRIMARY_KEY
+                               : shown == TR_SHOWN_FOREIGN_KEYS ? TR_ALTER_FOREIGN_KEY
+                                                                : TR_ALTER_IDENTITY;
+    return shown == TR_SHOWN_TABLES ? list_tables(c, sql, err)
+                                    : tr_constraints_list(c->sql->options.catalog,
+                                                          &c->person.tenant, what, sql, err);
 }
 
 /* A statement from its text to its first answer. */
@@ -185,7 +196,7 @@ static tr_code make_command(tr_sql_connection *c, begin *b, json_t **out, tr_err
     json_t *tables = NULL;
     tr_code code = find_tables(c, b->plan, sql, &tables, err);
     if (code == TR_OK && b->plan->shows_tables) {
-        code = list_tables(c, &listing, err);
+        code = list_shown(c, b->plan->shown, &listing, err);
         sql = tr_buf_str(&listing);
     } else if (code == TR_OK) {
         code = find_live(c, b, tables, err);

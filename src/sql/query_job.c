@@ -282,7 +282,7 @@ static tr_code check_syntax(tr_query_jobs *jobs, const tr_tenant *tenant, const 
     json_t *first = NULL;
     tr_err why = {0};
     *state = "58000";
-    if (text->write.kind == TR_WRITE_DROP)
+    if (!tr_write_has_query(&text->write))
         return TR_OK;
     if (text->is_block)
         return check_block(jobs, tenant, text, state, err);

@@ -45,6 +45,14 @@ typedef struct tr_new_table {
     bool is_unchecked, is_profile;
 } tr_new_table;
 
+typedef struct tr_new_identity {
+    const char *client_id;
+    const char *schema;     /* $id */
+    const char *property;   /* "/_acme/email" */
+    const char *name_space; /* its code */
+    bool is_primary;
+} tr_new_identity;
+
 /* What the rooms above know how to do. */
 typedef struct tr_table_maker {
     void *ctx;
@@ -56,6 +64,12 @@ typedef struct tr_table_maker {
     /* The $id of the schema of that title, of `size` bytes. TR_NOT_FOUND */
     tr_code (*find_schema)(void *ctx, const tr_tenant *tenant, const char *title, char *id,
                            size_t size, tr_err *err);
+    /* An identity descriptor. TR_INVALID says what keeps it from being one */
+    tr_code (*add_identity)(void *ctx, const tr_tenant *tenant, const tr_new_identity *identity,
+                            tr_err *err);
+    /* TR_INVALID: the schema is in a union, and this is its primary identity */
+    tr_code (*drop_identity)(void *ctx, const tr_tenant *tenant, const char *descriptor,
+                             tr_err *err);
 } tr_table_maker;
 
 typedef struct tr_query_jobs_parts {

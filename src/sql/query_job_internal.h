@@ -5,6 +5,7 @@
  *     query_job.c      jobs kept, started, cancelled, found again after a crash
  *     query_run.c      one job: the worker's rows, the batch
  *     query_target.c   what a statement writes to
+ *     query_alter.c    ALTER TABLE
  *     query_now.c      a SELECT answered at once, with its rows
  *     query_block.c    a block, statement by statement
  */
@@ -127,5 +128,10 @@ TR_MUST_CHECK tr_code tr_query_drop_table(tr_query_jobs *jobs, const tr_tenant *
 /* Within the transaction that ends the job. */
 TR_MUST_CHECK tr_code tr_query_show_table(tr_query_jobs *jobs, const tr_tenant *tenant,
                                           const char *dataset, tr_err *err);
+
+/* query_alter.c; job: as it was before it began. */
+TR_MUST_CHECK tr_code tr_query_alter(tr_query_jobs *jobs, const tr_tenant *tenant,
+                                     const tr_object *job, const tr_write *write, tr_arena *arena,
+                                     const char **state, tr_err *err);
 
 #endif

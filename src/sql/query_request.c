@@ -169,7 +169,7 @@ tr_code tr_query_read_sql(const tr_tenant *tenant, tr_str sql, tr_arena *arena, 
                        "a temporary table is of a session, over the PostgreSQL protocol: here, "
                        "CREATE TABLE and DROP TABLE are there, or WITH in front of a query");
     }
-    if (out->write.kind == TR_WRITE_DROP)
+    if (!tr_write_has_query(&out->write))
         return TR_OK;
     const tr_str query = out->write.kind == TR_WRITE_NONE ? sql : out->write.query;
     TR_TRY(tr_translate(query, &session, arena, &out->plan, state, err));

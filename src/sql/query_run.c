@@ -550,6 +550,9 @@ static tr_code perform(run *r, tr_err *err)
     TR_TRY(check_has_session(r, err));
     if (r->text.write.kind == TR_WRITE_DROP)
         return tr_query_drop_table(r->jobs, r->tenant, &r->text.write, &r->state, err);
+    if (r->text.write.kind == TR_WRITE_ALTER)
+        return tr_query_alter(r->jobs, r->tenant, &r->job, &r->text.write, &r->arena, &r->state,
+                              err);
     if (r->text.is_block) {
         tr_query_block_end end = {.rows = 0};
         const tr_code code =

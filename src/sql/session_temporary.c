@@ -35,7 +35,8 @@ static void note_left(tr_code code)
 
 bool tr_sql_is_temporary(const tr_sql_connection *c, const tr_write *write)
 {
-    const bool may_be = write->kind == TR_WRITE_INSERT || write->kind == TR_WRITE_DROP;
+    const bool may_be = write->kind == TR_WRITE_INSERT || write->kind == TR_WRITE_DROP ||
+                        write->kind == TR_WRITE_ALTER;
     return write->is_temporary ||
            (may_be && !write->is_public && tr_temporary_find(c->temporary, write->table) != NULL);
 }
@@ -202,6 +203,11 @@ tr_code tr_sql_write_temporary(tr_sql_connection *c, const tr_write *write, uint
                            name);
     if (!is_there && !is_new)
         return tr_sql_fail(c, "42P01", err, "there is no temporary table \"%.100s\"", name);
+    if (write->kind == TR_WRITE_ALTER)
+        return tr_sql_fail(c, "0A000", err,
+                           "\"%.100s\" is a temporary table, which has no keys and no identities: "
+                           "public in front of the name means the dataset's",
+                           name);
     if (write->kind == TR_WRITE_DROP) {
         drop(c, name);
         return TR_OK;

@@ -157,16 +157,6 @@ static const known_list lists[] = {
      " NULL::VARCHAR AS description, NULL::VARCHAR AS resolved WHERE false", NULL},
     {"databases", NULL, "SELECT 'all' AS name", NULL},
     {"schemas", NULL, "SELECT 'public' AS name", NULL},
-    {"primary", "keys",
-     "SELECT NULL::VARCHAR AS \"tableName\", NULL::VARCHAR AS \"columnName\", NULL::VARCHAR AS"
-     " datatype, NULL::VARCHAR AS namespace WHERE false", NULL},
-    {"foreign", "keys",
-     "SELECT NULL::VARCHAR AS \"tableName\", NULL::VARCHAR AS \"columnName\", NULL::VARCHAR AS"
-     " datatype, NULL::VARCHAR AS \"referencedTableName\", NULL::VARCHAR AS"
-     " \"referencedColumnName\", NULL::VARCHAR AS namespace WHERE false", NULL},
-    {"identities", NULL, NULL,
-     "SHOW IDENTITIES is not there: GET /data/foundation/schemaregistry/tenant/descriptors lists "
-     "the fields that are identities"},
     {"datagroups", NULL, NULL,
      "SHOW DATAGROUPS is not there: all tables are in one database, all, and SHOW TABLES lists "
      "them"},
@@ -183,15 +173,34 @@ static const known_list *find_list(const tr_tokens *tokens)
     return NULL;
 }
 
+/* What the server lists, of the catalog. */
+static bool find_shown(const tr_tokens *tokens, tr_shown *out)
+{
+    static const struct {
+        const char *first, *second;
+        tr_shown shown;
+    } all[] = {{"tables", NULL, TR_SHOWN_TABLES},
+               {"primary", "keys", TR_SHOWN_PRIMARY_KEYS},
+               {"foreign", "keys", TR_SHOWN_FOREIGN_KEYS},
+               {"identities", NULL, TR_SHOWN_IDENTITIES}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        *out = all[i].shown;
+        if (tr_token_is(tokens, 1, all[i].first) &&
+            (all[i].second == NULL || tr_token_is(tokens, 2, all[i].second)) &&
+            tokens->count == (all[i].second == NULL ? 2 : 3))
+            return true;
+    }
+    return false;
+}
+
 static tr_code show(const tr_tokens *tokens, const tr_plan_session *session, tr_arena *arena,
                     tr_plan *plan, const char **state, tr_err *err)
 {
     tr_buf sql = {0};
     plan->tag = "SHOW";
-    if (tr_token_is(tokens, 1, "tables") && tokens->count == 2) {
-        plan->shows_tables = true;
+    plan->shows_tables = find_shown(tokens, &plan->shown);
+    if (plan->shows_tables)
         return TR_OK;
-    }
     if (tr_token_is(tokens, 1, "all") && tokens->count == 2)
         return show_all(session, arena, plan, err);
     const known_list *list = find_list(tokens);
@@ -284,8 +293,7 @@ static const reason reasons[] = {
     {"analyze", NULL, SAMPLES},
     {"drop", "tablesample", SAMPLES},
     {"alter", NULL,
-     "a table's columns and identities are its schema's, which /data/foundation/schemaregistry "
-     "changes"},
+     "only ALTER TABLE is there, of keys and identities"},
     {"update", NULL, ROWS},
     {"delete", NULL, ROWS},
     {"merge", NULL, ROWS},
@@ -392,7 +400,7 @@ static tr_code write_query(tr_str sql, tr_tokens *tokens, const tr_plan_session 
 static tr_code write_plan(tr_str sql, const tr_tokens *tokens, tr_arena *arena, tr_plan *out,
                           bool *is_write, const char **state, tr_err *err)
 {
-    static const char *const tags[] = {NULL, "SELECT", "INSERT 0", "DROP TABLE"};
+    static const char *const tags[] = {NULL, "SELECT", "INSERT 0", "DROP TABLE", "ALTER TABLE"};
     tr_write write = {0};
     TR_TRY(tr_write_read(sql, arena, &write, state, err));
     *is_write = write.kind != TR_WRITE_NONE;
@@ -438,8 +446,8 @@ static tr_code explain_write(const tr_plan_session *session, tr_arena *arena, tr
 {
     tr_write write = {0};
     TR_TRY(tr_write_read(out->sql, arena, &write, state, err));
-    if (write.kind == TR_WRITE_DROP)
-        return refuse(state, "0A000", err, "DROP TABLE has no plan");
+    if (!tr_write_has_query(&write))
+        return refuse(state, "0A000", err, "DROP and ALTER have no plan");
     return tr_translate(write.query, session, arena, out, state, err);
 }
 

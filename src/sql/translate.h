@@ -46,6 +46,13 @@ typedef enum tr_plan_effect {
     TR_EFFECT_CLOSE      /* name: one cursor; empty: all */
 } tr_plan_effect;
 
+typedef enum tr_shown {
+    TR_SHOWN_TABLES,
+    TR_SHOWN_PRIMARY_KEYS,
+    TR_SHOWN_FOREIGN_KEYS,
+    TR_SHOWN_IDENTITIES
+} tr_shown;
+
 typedef struct tr_plan {
     tr_plan_kind kind;
     const char *tag;   /* "SELECT", "SET", ...; a literal */
@@ -53,7 +60,8 @@ typedef struct tr_plan {
     tr_str name;       /* of the effect; arena */
     tr_str sql;        /* for the worker; arena */
     bool is_probe;
-    bool shows_tables; /* SHOW TABLES: sql is a query over a table "shown" */
+    bool shows_tables; /* SHOW TABLES, or what else `shown` says: there is no sql yet */
+    tr_shown shown;
     bool is_csv;       /* COPY: else PostgreSQL's text */
     bool has_header;
     bool is_limited;      /* it says itself how many rows it wants: LIMIT */

@@ -285,13 +285,142 @@ static tr_code read_drop(reader *r, tr_write *w, tr_err *err)
                : refuse(r, "42601", "the end of the statement: one table at a time", err);
 }
 
+/* ALTER --------------------------------------------------------------------------------------- */
+
+/* a, or a.b.c: one column, or a field within it. */
+static tr_code read_path(reader *r, tr_str *out, tr_err *err)
+{
+    tr_buf path = {0};
+    tr_str name;
+    tr_code code = read_name(r, "the name of a column", &name, err);
+    if (code == TR_OK)
+        code = tr_buf_append(&path, name, err);
+    while (code == TR_OK && take(r, ".")) {
+        code = read_name(r, "the name of a field", &name, err);
+        if (code == TR_OK)
+            code = tr_buf_format(&path, err, ".%.*s", TR_STR_ARG(name));
+    }
+    if (code == TR_OK) {
+        *out = tr_arena_copy(r->arena, tr_buf_str(&path));
+        if (out->at == NULL)
+            code = TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+    }
+    tr_buf_free(&path);
+    return code;
+}
+
+/* (a, b), or only a. */
+static tr_code read_key_columns(reader *r, tr_alter *a, tr_err *err)
+{
+    const bool has_list = take(r, "(");
+    do {
+        if (a->column_count == TR_ALTER_COLUMNS_MAX)
+            return refuse(r, "54011", "at most 32 columns", err);
+        TR_TRY(read_path(r, a->columns + a->column_count++, err));
+    } while (has_list && take(r, ","));
+    if (has_list && !take(r, ")"))
+        return refuse(r, "42601", ")", err);
+    return a->column_count == 1 || a->what == TR_ALTER_PRIMARY_KEY
+               ? TR_OK : refuse(r, "0A000", "one column", err);
+}
+
+static tr_code read_references(reader *r, tr_alter *a, tr_err *err)
+{
+    tr_write other = {0};
+    if (!take(r, "references"))
+        return refuse(r, "42601", "REFERENCES table (column)", err);
+    TR_TRY(read_table(r, &other, err));
+    if (other.is_temporary)
+        return refuse(r, "42P16", "a table of this database: a temporary one has no keys", err);
+    a->other_table = other.table;
+    if (!take(r, "("))
+        return TR_OK; /* its primary key */
+    TR_TRY(read_path(r, &a->other_column, err));
+    return take(r, ")") ? TR_OK : refuse(r, "42601", ")", err);
+}
+
+/* 'Email', Email, 6 */
+static tr_code read_namespace(reader *r, tr_alter *a, tr_err *err)
+{
+    const bool is_identity = a->what <= TR_ALTER_IDENTITY;
+    if (!take(r, "namespace"))
+        return is_identity ? refuse(r, "42601", "NAMESPACE 'code'", err) : TR_OK;
+    if (r->at < r->tokens.count && r->tokens.at[r->at].kind == TR_TOKEN_NUMBER) {
+        a->name_space = r->tokens.at[r->at++].text;
+        return TR_OK;
+    }
+    if (tr_token_is_name(&r->tokens, r->at))
+        return read_name(r, "the code of a namespace", &a->name_space, err);
+    TR_TRY(read_text(r, &a->name_space, err));
+    return a->name_space.len > 0 ? TR_OK : refuse(r, "42601", "the code of a namespace", err);
+}
+
+static tr_code read_constraint(reader *r, tr_alter *a, tr_err *err)
+{
+    const bool has_word = take(r, "constraint");
+    const bool is_primary = take(r, "primary");
+    if (take(r, "identity"))
+        a->what = is_primary ? TR_ALTER_PRIMARY_IDENTITY : TR_ALTER_IDENTITY;
+    else if (is_primary && take(r, "key"))
+        a->what = TR_ALTER_PRIMARY_KEY;
+    else if (!is_primary && take(r, "foreign") && take(r, "key"))
+        a->what = TR_ALTER_FOREIGN_KEY;
+    else
+        return refuse(r, has_word && !is_primary ? "0A000" : "42601",
+                      "PRIMARY KEY, FOREIGN KEY, PRIMARY IDENTITY or IDENTITY: constraints have no "
+                      "names",
+                      err);
+    TR_TRY(read_key_columns(r, a, err));
+    if (a->is_drop)
+        return TR_OK;
+    if (a->what == TR_ALTER_FOREIGN_KEY)
+        TR_TRY(read_references(r, a, err));
+    TR_TRY(read_namespace(r, a, err));
+    if (take(r, "not") && !take(r, "enforced"))
+        return refuse(r, "42601", "ENFORCED", err);
+    return TR_OK;
+}
+
+static tr_code read_alter(reader *r, tr_write *w, tr_err *err)
+{
+    if (!take(r, "table"))
+        return TR_OK; /* not here */
+    w->kind = TR_WRITE_ALTER;
+    w->alter = tr_arena_array(r->arena, 1, sizeof *w->alter);
+    if (w->alter == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+    *w->alter = (tr_alter){.is_drop = false};
+    if (take(r, "if")) {
+        if (!take(r, "exists"))
+            return refuse(r, "42601", "IF EXISTS", err);
+        w->is_lenient = true;
+    }
+    TR_TRY(read_table(r, w, err));
+    w->alter->is_drop = take(r, "drop");
+    if (!w->alter->is_drop && !take(r, "add"))
+        return refuse(r, "0A000", "ADD or DROP of a key or an identity", err);
+    if (!is(r, "constraint") && !is(r, "primary") && !is(r, "foreign") && !is(r, "identity"))
+        return refuse(r, "0A000",
+                      "a key or an identity: columns are the schema's, which "
+                      "/data/foundation/schemaregistry changes",
+                      err);
+    TR_TRY(read_constraint(r, w->alter, err));
+    return r->at == r->tokens.count
+               ? TR_OK : refuse(r, "42601", "the end of the statement: one at a time", err);
+}
+
+bool tr_write_has_query(const tr_write *write)
+{
+    return write->kind != TR_WRITE_DROP && write->kind != TR_WRITE_ALTER;
+}
+
 bool tr_is_write(const tr_tokens *tokens)
 {
     bool has_into = false;
     for (size_t i = 0; i < tokens->count && !has_into; i++)
         has_into = tr_token_is(tokens, i, "into");
-    return tr_token_is(tokens, 0, "create") || tr_token_is(tokens, 0, "insert") ||
-           tr_token_is(tokens, 0, "drop") || (has_into && tr_token_is(tokens, 0, "select"));
+    static const char *const words[] = {"alter", "create", "insert", "drop", NULL};
+    return tr_word_is_one_of(tokens, 0, words) || (has_into && tr_token_is(tokens, 0, "select"));
 }
 
 tr_code tr_write_read(tr_str sql, tr_arena *arena, tr_write *out, const char **state, tr_err *err)
@@ -306,6 +435,8 @@ tr_code tr_write_read(tr_str sql, tr_arena *arena, tr_write *out, const char **s
         code = read_insert(&r, &w, err);
     else if (take(&r, "drop"))
         code = read_drop(&r, &w, err);
+    else if (take(&r, "alter"))
+        code = read_alter(&r, &w, err);
     else if (is(&r, "select"))
         code = read_select_into(&r, &w, err);
     if (code == TR_OK)

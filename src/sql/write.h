@@ -10,6 +10,11 @@
  *     CREATE [LOCAL] TEMP TABLE [IF NOT EXISTS] t [ON COMMIT PRESERVE ROWS] AS query
  *     SELECT ... INTO TEMP t FROM ...                         a table of this session
  *
+ *     ALTER TABLE [IF EXISTS] t                               query_alter.c
+ *         ADD | DROP [CONSTRAINT] [PRIMARY] IDENTITY (column) [NAMESPACE 'Email']
+ *         ADD | DROP [CONSTRAINT] PRIMARY KEY (columns) [NAMESPACE '...'] [NOT ENFORCED]
+ *         ADD | DROP [CONSTRAINT] FOREIGN KEY (column) [REFERENCES u (column)] ...
+ *
  * INSERT and DROP of a name that a table of the session has are of that one, but for public.t.
  *
  * The query is not looked at here: translate.h and the worker do that.
@@ -23,8 +28,26 @@ typedef enum tr_write_kind {
     TR_WRITE_NONE, /* it does not write, or not in a way that is there */
     TR_WRITE_TABLE,
     TR_WRITE_INSERT,
-    TR_WRITE_DROP
+    TR_WRITE_DROP,
+    TR_WRITE_ALTER
 } tr_write_kind;
+
+typedef enum tr_alter_what {
+    TR_ALTER_PRIMARY_IDENTITY,
+    TR_ALTER_IDENTITY,
+    TR_ALTER_PRIMARY_KEY,
+    TR_ALTER_FOREIGN_KEY
+} tr_alter_what;
+
+enum { TR_ALTER_COLUMNS_MAX = 32 };
+typedef struct tr_alter { /* what ALTER TABLE adds, or drops */
+    tr_alter_what what;
+    bool is_drop;
+    tr_str columns[TR_ALTER_COLUMNS_MAX]; /* "name", "object.name" */
+    size_t column_count;
+    tr_str name_space; /* .len 0: none is told */
+    tr_str other_table, other_column;
+} tr_alter;
 
 typedef struct tr_write {
     tr_write_kind kind;
@@ -35,9 +58,12 @@ typedef struct tr_write {
     bool is_unchecked; /* rowvalidation='false' */
     bool is_profile;   /* label='PROFILE' */
     bool is_temporary; /* TEMP, or pg_temp in front of the name */
+    tr_alter *alter;   /* of ALTER */
     bool is_public;    /* public in front of it: no temporary one */
 } tr_write;
 
+/* Whether it has a query, which decides what is written; also of a statement that is only one. */
+bool tr_write_has_query(const tr_write *write);
 /* Whether it may be one: tr_write_read then tells. */
 bool tr_is_write(const tr_tokens *tokens);
 /* TR_INVALID  *state says which error it is; the text names line and column */

@@ -25,7 +25,7 @@ static void read_sql(const char *sql, reading *r)
 /* "kind table|query" of what was read, "-" when it writes nothing, the SQLSTATE of a failure. */
 static void check(const char *sql, const char *expected)
 {
-    static const char *const kinds[] = {"-", "table", "insert", "drop"};
+    static const char *const kinds[] = {"-", "table", "insert", "drop", "alter"};
     char got[400];
     reading r;
     read_sql(sql, &r);
@@ -128,6 +128,60 @@ static void a_drop_is_read(void)
     check("DROP VIEW t", "-");
 }
 
+/* "[drop] what columns|namespace|table(column)", or the SQLSTATE. */
+static void check_alter(const char *sql, const char *expected)
+{
+    static const char *const whats[] = {"primary identity", "identity", "primary key",
+                                        "foreign key"};
+    char got[400];
+    reading r;
+    read_sql(sql, &r);
+    const tr_alter *a = r.write.alter;
+    if (r.code != TR_OK) {
+        (void)snprintf(got, sizeof got, "%s", r.state);
+    } else {
+        int len = snprintf(got, sizeof got, "%s%s", a->is_drop ? "drop " : "", whats[a->what]);
+        for (size_t i = 0; i < a->column_count; i++)
+            len += snprintf(got + len, sizeof got - (size_t)len, " %.*s",
+                            TR_STR_ARG(a->columns[i]));
+        (void)snprintf(got + len, sizeof got - (size_t)len, "|%.*s|%.*s(%.*s)",
+                       TR_STR_ARG(a->name_space), TR_STR_ARG(a->other_table),
+                       TR_STR_ARG(a->other_column));
+    }
+    if (strcmp(got, expected) != 0)
+        printf("%s\n  was read as %s\n  expected    %s\n", sql, got, expected);
+    CHECK(strcmp(got, expected) == 0);
+    tr_arena_free(&r.arena);
+}
+
+static void an_alter_is_read_in_all_its_forms(void)
+{
+    check_alter("ALTER TABLE t ADD PRIMARY IDENTITY (a) NAMESPACE 'Email'",
+                "primary identity a|Email|()");
+    check_alter("alter table if exists public.t add constraint identity a.\"B c\".d namespace 6",
+                "identity a.B c.d|6|()");
+    check_alter("ALTER TABLE t ADD IDENTITY (a) NAMESPACE Email NOT ENFORCED",
+                "identity a|Email|()");
+    check_alter("ALTER TABLE t DROP CONSTRAINT IDENTITY (a)", "drop identity a||()");
+    check_alter("ALTER TABLE t DROP PRIMARY KEY (a, b)", "drop primary key a b||()");
+    check_alter("ALTER TABLE t ADD CONSTRAINT PRIMARY KEY (a) NAMESPACE 'x'",
+                "primary key a|x|()");
+    check_alter("ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u(b.c) Not ENFORCED",
+                "foreign key a||u(b.c)");
+    check_alter("ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES public.u", "foreign key a||u()");
+    check_alter("ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES pg_temp.u", "42P16");
+    check_alter("ALTER TABLE t ADD FOREIGN KEY (a)", "42601");
+    check_alter("ALTER TABLE t ADD FOREIGN KEY (a, b) REFERENCES u(a)", "0A000");
+    check_alter("ALTER TABLE t ADD PRIMARY IDENTITY (a)", "42601");
+    check_alter("ALTER TABLE t ADD PRIMARY FOREIGN KEY (a)", "42601");
+    check_alter("ALTER TABLE t ADD CONSTRAINT name PRIMARY KEY (a)", "0A000");
+    check_alter("ALTER TABLE t ADD PRIMARY KEY (a) NOT", "42601");
+    check_alter("ALTER TABLE t ADD PRIMARY KEY (a", "42601");
+    check_alter("ALTER TABLE t ADD PRIMARY KEY ()", "42601");
+    check_alter("ALTER TABLE t RENAME TO u", "0A000");
+    check("ALTER VIEW v RENAME TO w", "-");
+}
+
 static void what_goes_wrong_is_told_with_line_and_column(void)
 {
     static const char *const cases[][2] = {
@@ -154,7 +208,8 @@ static void any_bytes_are_read_or_refused(void)
         "CREATE ", "TABLE ",  "t ",   "AS ",    "SELECT ", "INTO ",   "INSERT ", "(",
         ") ",      "DROP ",   "'x' ", "\"q\" ", "WITH ",   "schema",  "=",       "IF ",
         "NOT ",    "EXISTS ", ", ",   ".",      "`b` ",    "public.", "-- c\n",  "\xff",
-        "TEMP ",   "LOCAL ",  "ON ", "COMMIT ", "pg_temp."};
+        "TEMP ",   "LOCAL ",  "ON ",  "COMMIT ", "pg_temp.", "ALTER ",    "ADD ",    "PRIMARY ",
+        "FOREIGN ", "KEY ",   "IDENTITY ", "REFERENCES ", "NAMESPACE "};
     uint64_t seed = tr_test_seed(0x5eed0007);
     for (int round = 0; round < 20000; round++) {
         char sql[200] = "";
@@ -250,6 +305,7 @@ int main(void)
     RUN(options_of_a_table_are_read);
     RUN(an_insert_is_read_in_all_its_forms);
     RUN(a_drop_is_read);
+    RUN(an_alter_is_read_in_all_its_forms);
     RUN(what_goes_wrong_is_told_with_line_and_column);
     RUN(any_bytes_are_read_or_refused);
     RUN(columns_become_fields);

@@ -221,7 +221,7 @@ def test_show_of_what_there_is_none_of(db, sql, columns, rows):
 
 
 @pytest.mark.parametrize("sql, words", [
-    ("SHOW IDENTITIES", "descriptors"), ("SHOW DATAGROUPS FOR 'crm'", "SHOW TABLES"), ("SHOW STATISTICS", "none are kept"),
+    ("SHOW DATAGROUPS FOR 'crm'", "SHOW TABLES"), ("SHOW STATISTICS", "none are kept"),
     ("CREATE VIEW v AS SELECT 1", "CREATE TABLE"), ("CREATE OR REPLACE VIEW v AS SELECT 1", "CREATE TABLE"),
     ("DROP VIEW IF EXISTS v", "views"), ("CREATE DATABASE d", "one of each"), ("DROP SCHEMA d.s CASCADE", "one of each"),
     ("ALTER TABLE crm ADD COLUMN a bigint", "schemaregistry"), ("ANALYZE TABLE crm COMPUTE STATISTICS", "not kept"),
