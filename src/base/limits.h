@@ -62,7 +62,7 @@
 #define TR_SQL_BYTES_MAX (1024 * 1024)          /* one statement */
 #define TR_SQL_CALLS_DEPTH_MAX 64               /* of struct, array, map, explode in each other: rewriting recurses */
 /* How far threads stand back (priority.h) behind those that answer requests over HTTP. A SQL
- * worker's own, 10, is behind both (query-worker/main.c); 15 when its statement takes long. */
+ * worker's own, 10, is behind both (query-worker/main.c), until its statement takes long: query/pace.c. */
 #define TR_NICE_COMPUTE 5 /* jobs: exports, ingests, segments, compactions */
 #define TR_NICE_SESSION 5 /* a session of SQL: it passes on what its client can take */
 /* Of one sandbox. */

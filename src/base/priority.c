@@ -2,14 +2,17 @@
 /* priority.c - see priority.h. */
 #include "base/priority.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <sched.h>
-#include <stdint.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { SLICE_NS = 100000 };
+enum { SLICE_NS = 100000, SHARE_LEFT = 10, LEFT_US_MAX = 1000000, PASSES_MAX = 16 };
 
 void tr_thread_stand_back(int nice)
 {
@@ -29,4 +32,76 @@ void tr_thread_stand_back(int nice)
                     .runtime = SLICE_NS}; /* before Linux 6.12 nobody looks at it */
     if (syscall(SYS_sched_setattr, 0, &attributes, 0) != 0)
         (void)setpriority(PRIO_PROCESS, 0, nice);
+}
+
+/* How many threads of the folder /proc/PID/task were not idle before. */
+static uint32_t make_idle(DIR *threads)
+{
+    const struct sched_param none = {0};
+    uint32_t count = 0;
+    rewinddir(threads);
+    for (const struct dirent *entry = readdir(threads); entry != NULL; entry = readdir(threads)) {
+        const pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10); /* of "." it is 0 */
+        if (thread > 0 && sched_getscheduler(thread) != SCHED_IDLE)
+            count += sched_setscheduler(thread, SCHED_IDLE, &none) == 0;
+    }
+    return count;
+}
+
+void tr_process_take_left_over(pid_t pid)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%ld/task", (long)pid);
+    DIR *threads = opendir(path);
+    if (threads == NULL)
+        return;
+    /* One that was started meanwhile by a thread that was not idle yet is found the next time. */
+    for (int pass = 0; make_idle(threads) > 0 && pass < PASSES_MAX; pass++)
+        continue;
+    (void)closedir(threads);
+}
+
+static _Atomic uint32_t left_over_wanted;
+
+void tr_left_over_want(uint32_t processes)
+{
+    atomic_store_explicit(&left_over_wanted, processes, memory_order_relaxed);
+}
+
+void tr_left_over_give(int64_t worked_us)
+{
+    if (atomic_load_explicit(&left_over_wanted, memory_order_relaxed) == 0 || worked_us <= 0)
+        return;
+    const int64_t us = worked_us / (SHARE_LEFT - 1) < LEFT_US_MAX ? worked_us / (SHARE_LEFT - 1)
+                                                                  : LEFT_US_MAX;
+    const struct timespec pause = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+    (void)nanosleep(&pause, NULL);
+}
+
+bool tr_thread_stay(uint32_t index, cpu_set_t *before)
+{
+    cpu_set_t one;
+    if (sched_getaffinity(0, sizeof *before, before) != 0)
+        return false;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, before) && index-- == 0) {
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            return sched_setaffinity(0, sizeof one, &one) == 0;
+        }
+    return false;
+}
+
+void tr_thread_stay_anywhere(const cpu_set_t *before)
+{
+    (void)sched_setaffinity(0, sizeof *before, before);
+}
+
+uint32_t tr_thread_processors(void)
+{
+    cpu_set_t all;
+    if (sched_getaffinity(0, sizeof all, &all) == 0) /* of more than CPU_SETSIZE it says no */
+        return (uint32_t)CPU_COUNT(&all);
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : (uint32_t)online;
 }

@@ -10,6 +10,7 @@
  */
 #include "compute/compute.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -148,9 +149,14 @@ static void *worker_main(void *ctx)
             continue;
         }
         pthread_mutex_unlock(&compute->lock);
+        const int64_t begun_us = tr_time_monotonic_us();
         const tr_code code = f->task(f->ctx, index, &err);
+        const int64_t worked_us = tr_time_monotonic_us() - begun_us;
         pthread_mutex_lock(&compute->lock);
         note_result(compute, f, index, code, &err);
+        pthread_mutex_unlock(&compute->lock);
+        tr_left_over_give(worked_us);
+        pthread_mutex_lock(&compute->lock);
     }
     pthread_mutex_unlock(&compute->lock);
     return NULL;

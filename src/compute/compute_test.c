@@ -3,7 +3,9 @@
  * Also run under ThreadSanitizer. */
 #include "compute/compute.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
+#include "base/priority.h"
 #include "base/test.h"
 
 #include <string.h>
@@ -111,6 +113,36 @@ static void tasks_stand_back_behind_whoever_asked(void)
     CHECK(getpriority(PRIO_PROCESS, 0) == mine);
 }
 
+enum { WORKED_US = 5000 };
+
+/* When the thread's last task ended; 0: it has had none. Of tasks that were not first. */
+static _Thread_local int64_t ended_us;
+static atomic_uint later_tasks, later_tasks_after_a_pause;
+
+static tr_code work_and_note_the_pause(void *ctx, uint32_t index, tr_err *err)
+{
+    (void)ctx, (void)index, (void)err;
+    const int64_t begun_us = tr_time_monotonic_us();
+    if (ended_us != 0) {
+        atomic_fetch_add(&later_tasks, 1);
+        atomic_fetch_add(&later_tasks_after_a_pause, begun_us - ended_us >= WORKED_US / 9);
+    }
+    do
+        ended_us = tr_time_monotonic_us();
+    while (ended_us - begun_us < WORKED_US);
+    return TR_OK;
+}
+
+static void tasks_leave_a_tenth_over_for_who_waits_for_it(void)
+{
+    CHECK(tr_compute_open(&(tr_compute_options){.worker_count = 2}, &shared, NULL) == TR_OK);
+    tr_left_over_want(1);
+    CHECK(tr_compute_run(shared, 20, work_and_note_the_pause, NULL, NULL, NULL) == TR_OK);
+    tr_left_over_want(0);
+    tr_compute_close(shared);
+    CHECK(later_tasks >= 18 && later_tasks_after_a_pause == later_tasks);
+}
+
 static void job_run(void *ctx)
 {
     static tally tallies[64];
@@ -202,6 +234,7 @@ int main(void)
     RUN(a_cancel_leaves_out_what_has_not_begun);
     RUN(a_task_may_fan_out_again);
     RUN(tasks_stand_back_behind_whoever_asked);
+    RUN(tasks_leave_a_tenth_over_for_who_waits_for_it);
     RUN(jobs_share_the_workers);
     RUN(close_waits_for_running_tasks_and_drops_queued_jobs);
     printf("%d passed, %d failed\n", passed, failed);

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/priority.h"
 
 #include <limits.h>
 #include <sys/resource.h>
@@ -373,13 +374,30 @@ static tr_code start_loop(tr_http_server *server, const tr_http_options *options
 /* More than there are processors would only take turns on them, in the middle of answers. */
 static uint32_t event_threads_for(const tr_http_options *options, uint32_t threads)
 {
-    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     uint32_t count = options->event_thread_count;
     if (count == 0)
-        count = processors < 1 ? 1 : (uint32_t)processors;
+        count = tr_thread_processors();
     if (count > threads)
         count = threads;
     return count < TR_EVENT_THREADS_MAX ? count : TR_EVENT_THREADS_MAX;
+}
+
+/* With one event thread for each processor every one stays on its own. When all are busy, be it with
+ * what should not matter, the scheduler may put two on one, and one waits for a whole tick while the
+ * other answers. */
+static tr_code start_loops(tr_http_server *server, const tr_http_options *options, uint32_t count,
+                           tr_err *err)
+{
+    const bool has_own = count == tr_thread_processors();
+    tr_code code = TR_OK;
+    for (uint32_t i = 0; i < count && code == TR_OK; i++) {
+        cpu_set_t before;
+        const bool is_kept = has_own && tr_thread_stay(i, &before);
+        code = start_loop(server, options, err);
+        if (is_kept)
+            tr_thread_stay_anywhere(&before);
+    }
+    return code;
 }
 
 static tr_code start(tr_http_server *server, const tr_http_options *options, tr_err *err)
@@ -394,8 +412,7 @@ static tr_code start(tr_http_server *server, const tr_http_options *options, tr_
     server->connections_max = connections_for(server->connections_max);
     TR_TRY(tr_workers_start(&server->workers, threads, err));
     TR_TRY(tr_accept_open(server, options->listen, err));
-    for (uint32_t i = event_threads_for(options, threads); i > 0; i--)
-        TR_TRY(start_loop(server, options, err));
+    TR_TRY(start_loops(server, options, event_threads_for(options, threads), err));
     TR_TRY(tr_deadlines_start(server, err));
     return tr_accept_start(server, err);
 }

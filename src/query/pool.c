@@ -14,12 +14,21 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/priority.h"
 #include "query_internal.h"
 
 #include <poll.h>
 #include <pthread.h>
 
-enum { LOOK_MS = 100, PARKED_S = 10, READY_COUNT = 2, WORKERS_MAX = 32, RETRY_S = 5 };
+enum {
+    LOOK_MS = 100,
+    PARKED_S = 10,
+    READY_COUNT = 2,
+    WORKERS_MAX = 32,
+    RETRY_S = 5,
+    MUCH_US = 500000, /* of the processor, for one statement */
+    PACE_TURN_US = 500000
+};
 
 typedef struct ticket {
     struct ticket *next;
@@ -253,13 +262,19 @@ static bool step(tr_query_pool *pool)
 static void *keep(void *arg)
 {
     tr_query_pool *pool = arg;
+    const tr_query_pace_terms terms = {
+        .at_once = tr_thread_processors(), .much_us = MUCH_US, .turn_us = PACE_TURN_US};
     (void)pthread_mutex_lock(&pool->lock);
-    while (!pool->is_stopping)
+    while (!pool->is_stopping) {
+        tr_left_over_want(tr_query_pace(pool->taken, &terms));
+        /* Who takes one that is parked does not wake this thread. */
         if (!step(pool))
             wait_until(pool, &pool->work,
-                       pool->first != NULL    ? 500
-                       : pool->parked != NULL ? 1000
-                                              : 60000);
+                       pool->taken != NULL || pool->parked != NULL ? LOOK_MS
+                       : pool->first != NULL                       ? 500
+                                                                   : 60000);
+    }
+    tr_left_over_want(0);
     while (pool->first != NULL) {
         const tr_err err = {.text = "the server is shutting down"};
         give(pool, pool->first, NULL, TR_CANCELLED, &err);

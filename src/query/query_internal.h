@@ -73,9 +73,10 @@ struct tr_query_session {
     uint32_t deadline_s;
     _Atomic int64_t deadline_us; /* of the command; 0: none was sent */
     bool is_lost;                /* taken, and killed by the pool: its place is somebody else's */
-    int64_t cpu_us;              /* what it had used when the command was sent */
-    int64_t look_us;             /* when to look whether that has become much */
-    bool is_slowed;              /* it has: the worker stands back, and is used once */
+    _Atomic int64_t begun_cpu_us; /* what it had used when the command was sent */
+    _Atomic bool is_slow;         /* pace.c: it has used much since, and is used once */
+    bool is_paused;               /* these are the pool's keeper's: it waits for its turn */
+    int64_t turned_us, seen_cpu_us;
     bool is_over;                /* it has ended by itself, with its last answer */
     char statement[64];          /* the id of the command under way; "": none was given */
     tr_buf read; /* answers, from `at` on not looked at yet */
@@ -94,6 +95,18 @@ TR_MUST_CHECK tr_code tr_query_pool_take(tr_query_pool *pool, const tr_query_tur
 /* is_whole  it waits for a command: it may be used again, for the same sandbox */
 void tr_query_pool_give_back(tr_query_pool *pool, tr_query_session *session, bool is_whole);
 tr_query_pool *tr_query_pool_of(tr_query *query);
+
+/* A command is about to be sent. */
+void tr_query_pace_begin(tr_query_session *session);
+typedef struct tr_query_pace_terms {
+    uint32_t at_once; /* so many that have used much run at a time */
+    int64_t much_us;  /* of the processor, for one command */
+    int64_t turn_us;
+} tr_query_pace_terms;
+/* Looks after the workers that are taken, in a list by ->next, several times a second: those whose
+ * command has used much of the processor run on what others leave over, and take turns. Returns how
+ * many of them run. */
+uint32_t tr_query_pace(tr_query_session *taken, const tr_query_pace_terms *terms);
 
 /* What query.c lends to sessions: the request of one, as JSON text, its spill folder, and the
  * folder of the files it may read. */

@@ -27,9 +27,7 @@ enum {
     HEAD_BYTES = 5,
     READ_BYTES = 64 * 1024,
     SEND_S = 30,
-    VERDICT_BYTES = 4096,
-    MUCH_US = 500000, /* of the processor, for one statement */
-    SLOW_NICE = 15    /* others: 10 */
+    VERDICT_BYTES = 4096
 };
 /* One row of any length that the worker lets through. */
 #define ANSWER_BYTES_MAX ((size_t)256 * 1024 * 1024)
@@ -85,7 +83,7 @@ void tr_query_session_give_back(tr_query_session *s)
 {
     s->watched_fd = -1;
     tr_query_pool_give_back(tr_query_pool_of(s->query), s,
-                            !s->is_killed && !s->is_over && !s->is_slowed);
+                            !s->is_killed && !s->is_over && !atomic_load(&s->is_slow));
 }
 
 void tr_query_session_close(tr_query_session *s)
@@ -202,18 +200,6 @@ static tr_code send_all(tr_query_session *s, tr_str bytes, tr_err *err)
     return TR_OK;
 }
 
-/* What the worker has used of the processor. */
-static int64_t cpu_us(tr_query_session *s)
-{
-    clockid_t clock;
-    struct timespec used = {0};
-    (void)pthread_mutex_lock(&s->mutex); /* not reaped: the number is its own */
-    if (s->child.pid > 0 && clock_getcpuclockid(s->child.pid, &clock) == 0)
-        (void)clock_gettime(clock, &used);
-    (void)pthread_mutex_unlock(&s->mutex);
-    return (int64_t)used.tv_sec * 1000000 + used.tv_nsec / 1000;
-}
-
 /* The command with the files' held names in it; returned. */
 static tr_code hold(tr_query_session *s, const json_t *command, json_t **out, tr_err *err)
 {
@@ -243,8 +229,7 @@ tr_code tr_query_session_send(tr_query_session *s, const json_t *command, tr_err
         const size_t len = text.len - sizeof room;
         for (unsigned i = 0; i < sizeof room; i++)
             text.at[i] = (uint8_t)(len >> 8 * (3 - i));
-        s->cpu_us = cpu_us(s);
-        s->look_us = tr_time_monotonic_us() + MUCH_US;
+        tr_query_pace_begin(s);
         s->deadline_us = tr_time_monotonic_us() + (int64_t)s->deadline_s * 1000000;
         code = send_all(s, tr_buf_str(&text), err);
     }
@@ -252,38 +237,18 @@ tr_code tr_query_session_send(tr_query_session *s, const json_t *command, tr_err
     return code;
 }
 
-/* Whoever asks for little does not wait for those who ask for much: a statement that has used much
- * of the processor stands back behind what has just begun. All threads of the worker, which is a
- * process group of its own; who is not root cannot take that back. */
-static void look(tr_query_session *s)
-{
-    s->look_us = tr_time_monotonic_us() + MUCH_US;
-    if (cpu_us(s) - s->cpu_us < MUCH_US)
-        return;
-    (void)pthread_mutex_lock(&s->mutex);
-    if (s->child.pid > 0)
-        (void)setpriority(PRIO_PGRP, (id_t)s->child.pid, SLOW_NICE);
-    (void)pthread_mutex_unlock(&s->mutex);
-    s->is_slowed = true;
-}
-
 /* Reads more; waits until the deadline. */
 static tr_code more(tr_query_session *s, tr_err *err)
 {
     struct pollfd fds[] = {{.fd = s->child.result_read, .events = POLLIN},
                            {.fd = s->watched_fd, .events = POLLRDHUP}};
-    const int64_t now_us = tr_time_monotonic_us();
-    const int64_t left_us = s->deadline_us - now_us;
-    if (!s->is_slowed && now_us >= s->look_us)
-        look(s);
+    const int64_t left_us = s->deadline_us - tr_time_monotonic_us();
     if (left_us <= 0) {
         (void)end(s);
         return TR_FAIL(err, TR_LIMIT, "stopped: it took longer than the limit of %u s",
                        s->deadline_s);
     }
-    const int64_t look_us = s->look_us - now_us;
-    const int64_t wait_us = s->is_slowed || left_us < look_us ? left_us : look_us;
-    const int ready = poll(fds, 2, (int)(wait_us / 1000 > 60000 ? 60000 : wait_us / 1000 + 1));
+    const int ready = poll(fds, 2, (int)(left_us / 1000 > 60000 ? 60000 : left_us / 1000 + 1));
     if (ready < 0 && errno != EINTR)
         return TR_FAIL(err, TR_IO, "watching the SQL worker: %s", strerrordesc_np(errno));
     if (ready <= 0)
