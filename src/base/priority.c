@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* priority.c - see priority.h. */
 #include "base/priority.h"
+#include "base/str.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -41,9 +41,10 @@ static uint32_t make_idle(DIR *threads)
     uint32_t count = 0;
     rewinddir(threads);
     for (const struct dirent *entry = readdir(threads); entry != NULL; entry = readdir(threads)) {
-        const pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10); /* of "." it is 0 */
-        if (thread > 0 && sched_getscheduler(thread) != SCHED_IDLE)
-            count += sched_setscheduler(thread, SCHED_IDLE, &none) == 0;
+        int64_t thread; /* "." is none */
+        if (tr_str_to_i64(tr_str_of(entry->d_name), &thread) &&
+            sched_getscheduler((pid_t)thread) != SCHED_IDLE)
+            count += sched_setscheduler((pid_t)thread, SCHED_IDLE, &none) == 0;
     }
     return count;
 }

@@ -17,9 +17,9 @@ void tr_thread_stand_back(int nice);
  * whoever wakes takes the processor from it at once. It cannot be undone. */
 void tr_process_take_left_over(pid_t pid);
 
-/* Jobs use the machine whole, and would leave nothing over for as long as they take. So while
- * `processes` is not 0 whoever does the work of jobs calls tr_left_over_give after each piece of it:
- * it sleeps for a ninth as long, a second at most, so that a tenth of its processor is left. */
+/* Jobs use the machine whole, and would leave nothing over for as long as they take. So whoever
+ * does their work calls tr_left_over_give after each piece of it, which sleeps for a ninth as long,
+ * a second at most, while there are such processes: a tenth of its processor is left. */
 void tr_left_over_want(uint32_t processes);
 void tr_left_over_give(int64_t worked_us);
 

@@ -382,9 +382,9 @@ static uint32_t event_threads_for(const tr_http_options *options, uint32_t threa
     return count < TR_EVENT_THREADS_MAX ? count : TR_EVENT_THREADS_MAX;
 }
 
-/* With one event thread for each processor every one stays on its own. When all are busy, be it with
- * what should not matter, the scheduler may put two on one, and one waits for a whole tick while the
- * other answers. */
+/* With one event thread for each processor every one stays on its own. When all are busy, be it
+ * with what should not matter, the scheduler may put two on one, and one waits for a whole tick
+ * while the other answers. */
 static tr_code start_loops(tr_http_server *server, const tr_http_options *options, uint32_t count,
                            tr_err *err)
 {
