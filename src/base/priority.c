@@ -73,8 +73,8 @@ void tr_left_over_give(int64_t worked_us)
 {
     if (atomic_load_explicit(&left_over_wanted, memory_order_relaxed) == 0 || worked_us <= 0)
         return;
-    const int64_t us = worked_us / (SHARE_LEFT - 1) < LEFT_US_MAX ? worked_us / (SHARE_LEFT - 1)
-                                                                  : LEFT_US_MAX;
+    const int64_t us =
+        worked_us / (SHARE_LEFT - 1) < LEFT_US_MAX ? worked_us / (SHARE_LEFT - 1) : LEFT_US_MAX;
     const struct timespec pause = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
     (void)nanosleep(&pause, NULL);
 }

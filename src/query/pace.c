@@ -127,9 +127,8 @@ uint32_t tr_query_pace(tr_query_session *taken, const tr_query_pace_terms *terms
         const bool is_one_running = runs != NULL && runs->turned_us < now_us;
         if (is_one_waiting && running < terms->at_once)
             turn(waits, now_us);
-        else if (is_one_running &&
-                 (running > terms->at_once ||
-                  (is_one_waiting && now_us - runs->turned_us >= terms->turn_us)))
+        else if (is_one_running && (running > terms->at_once ||
+                                    (is_one_waiting && now_us - runs->turned_us >= terms->turn_us)))
             turn(runs, now_us);
         else
             return running;
