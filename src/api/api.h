@@ -33,6 +33,8 @@ typedef struct tr_api_parts {
     tr_removals *removals;
     tr_export *export;
     tr_profiles *profiles;
+    void (*forget)(void *ctx, const tr_tenant *tenant); /* data was taken back; NULL: nobody keeps any */
+    void *forget_ctx;
     const char *public_url; /* "http://127.0.0.1:8080": for links and inlet urls */
 } tr_api_parts;
 

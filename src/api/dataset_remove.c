@@ -3,12 +3,14 @@
  *
  * One transaction removes the dataset, its table's name and its runs, marks its batches "deleted"
  * and their files "gone": from then on no answer and no new snapshot has anything of it. Jobs that
- * are writing into it find it missing when they want to publish. Then the folders go; what a crash
- * leaves of them is swept at the next start. Records of batches and of export jobs stay.
+ * are writing into it find it missing when they want to publish. Then the folders go, and what was
+ * made of its fragments and others': stitched and merged runs. What a crash leaves of all these is
+ * swept at the next start. Records of batches and of export jobs stay.
  */
 #include "api/catalog_api_internal.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/stitched.h"
 
 #include <stdio.h>
 
@@ -47,15 +49,17 @@ static tr_code list_ids(tr_call *call, const char *kind, const char *parent, id_
 /* What the folders are removed by, after the transaction. */
 typedef struct removal {
     id_list batches, files, runs;
+    bool had_fragments; /* in the profile store */
 } removal;
 
 /* Its bytes are no longer to be read. */
-static tr_code mark_gone(tr_call *call, const char *id, tr_err *err)
+static tr_code mark_gone(tr_call *call, const char *id, bool *had_fragments, tr_err *err)
 {
     tr_catalog *catalog = call->parts->catalog;
     tr_object object = {0};
     TR_TRY(tr_catalog_get(catalog, &call->tenant, "file", id, &object, err));
     tr_code code = TR_OK;
+    *had_fragments = *had_fragments || strcmp(object.state, "profile") == 0;
     if (strcmp(object.state, "gone") != 0) {
         (void)snprintf(object.state, sizeof object.state, "gone");
         object.updated_ms = 0;
@@ -65,14 +69,15 @@ static tr_code mark_gone(tr_call *call, const char *id, tr_err *err)
     return code;
 }
 
-static tr_code mark_batch(tr_call *call, const char *id, id_list *files, tr_err *err)
+static tr_code mark_batch(tr_call *call, const char *id, removal *of, tr_err *err)
 {
+    id_list *files = &of->files;
     tr_catalog *catalog = call->parts->catalog;
     tr_object batch = {0};
     size_t i = files->count;
     TR_TRY(list_ids(call, "file", id, files, err));
     for (; i < files->count; i++)
-        TR_TRY(mark_gone(call, files->ids[i], err));
+        TR_TRY(mark_gone(call, files->ids[i], &of->had_fragments, err));
     TR_TRY(tr_catalog_get(catalog, &call->tenant, "batch", id, &batch, err));
     (void)snprintf(batch.state, sizeof batch.state, "deleted");
     tr_code code = json_object_set_new(batch.doc, "status", json_string("deleted")) == 0
@@ -109,8 +114,10 @@ static tr_code forget(tr_call *call, const char *id, removal *out, tr_err *err)
     TR_TRY(remove_tables(call, id, err));
     TR_TRY(list_ids(call, "batch", id, &out->batches, err));
     for (size_t i = 0; i < out->batches.count; i++)
-        TR_TRY(mark_batch(call, out->batches.ids[i], &out->files, err));
-    return remove_all(call, "run", id, &out->runs, err);
+        TR_TRY(mark_batch(call, out->batches.ids[i], out, err));
+    TR_TRY(remove_all(call, "run", id, &out->runs, err));
+    out->had_fragments = out->had_fragments || out->runs.count > 0;
+    return TR_OK;
 }
 
 static void remove_folder(tr_call *call, const char *dataset, const char *folder)
@@ -157,6 +164,18 @@ static tr_code commit(tr_call *call, const char *id, removal *of, tr_err *err)
     return code;
 }
 
+/* What was made of its fragments and others'. What cannot go now goes with the next sweep. */
+static void remove_derived(tr_call *call, const char *id)
+{
+    const tr_api_parts *parts = call->parts;
+    tr_err err = {0};
+    if (parts->forget != NULL)
+        parts->forget(parts->forget_ctx, &call->tenant);
+    if (tr_stitched_sweep(parts->store, &call->tenant, true, &err) != TR_OK)
+        tr_log(TR_LOG_WARN, "api", "dataset_derived_kept", "dataset=%s reason=\"%s\"", id,
+               err.text);
+}
+
 tr_code tr_dataset_remove(tr_call *call, const char *id, tr_err *err)
 {
     removal of = {0};
@@ -164,6 +183,8 @@ tr_code tr_dataset_remove(tr_call *call, const char *id, tr_err *err)
     if (code == TR_OK) {
         tr_crash_point("dataset_removed");
         remove_folders(call, id, &of);
+        if (of.had_fragments)
+            remove_derived(call, id);
         tr_log(TR_LOG_INFO, "api", "dataset_removed", "dataset=%s batches=%zu", id,
                of.batches.count);
     }

@@ -166,6 +166,8 @@ tr_code tr_sandbox_end(tr_api *api, const char *org, const char *name, json_t *d
     tr_graph_retire_tenant(api->parts.graph, tenant.id);
     tr_store_retire_tenant(api->parts.store, tenant.id);
     forget_queries(api, &tenant); /* what came in meanwhile */
+    if (api->parts.forget != NULL)
+        api->parts.forget(api->parts.forget_ctx, &tenant);
     TR_TRY(tr_lake_remove_tenant(api->parts.lake, &tenant, err));
     tr_log(TR_LOG_INFO, "api", is_reset ? "sandbox_reset" : "sandbox_deleted",
            "org=%s sandbox=%s client=%s", org, name, tr_json_text(doc, "modifiedBy", "-"));

@@ -274,6 +274,8 @@ static tr_code open_doors(tr_server *s, const tr_settings *settings, tr_err *err
                                 .removals = s->removals,
                                 .export = s->export,
                                 .profiles = s->profiles,
+                                .forget = forget_data,
+                                .forget_ctx = s,
                                 .public_url = s->url};
     TR_TRY(tr_api_open(&parts, &s->api, err));
     TR_TRY(tr_api_resume_sandboxes(s->api, err));
