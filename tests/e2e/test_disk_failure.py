@@ -3,23 +3,16 @@
 everything that was acknowledged. A real server; the C library's fsync and fdatasync fail once, by a preloaded library."""
 import errno
 import json
-import os
-import pathlib
-import subprocess
 
 import pytest
 
 import export_world
-
-SOURCE = pathlib.Path(__file__).with_name("fail_sync.c")
+import preloaded
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    built = tmp_path_factory.mktemp("fail_sync") / "fail_sync.so"
-    subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
-                    "-o", str(built), str(SOURCE), "-ldl"], check=True)
-    return built
+    return preloaded.build(tmp_path_factory.mktemp("fail_sync"), "fail_sync")
 
 
 class Disk:
@@ -33,9 +26,7 @@ class Disk:
         self.world = export_world.World(self.server.api)
 
     def fail(self, cause, part):
-        ready = self.order.with_suffix(".new")
-        ready.write_text(f"{cause} {part}")
-        ready.rename(self.order)
+        preloaded.order(self.order, f"{cause} {part}")
 
     def check_ended(self, name):
         """It has ended by itself, told why, and synced nothing after the failure."""
