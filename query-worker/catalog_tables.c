@@ -2,7 +2,8 @@
 /* catalog_tables.c - see catalog_tables.h.
  *
  * The tables of a sandbox are views in "main"; here they are tables (relkind r) of the schema
- * "public". A table's number is made from its name, so that it is the same at every question.
+ * "public", and views (v) those that view_maker.h makes; one that cannot be read has no columns. A
+ * table's number is made from its name, so that it is the same at every question.
  * Numbers are BIGINT, which compares with whatever a tool writes.
  */
 #include "catalog_tables.h"
@@ -64,17 +65,24 @@ static const char *const statements[] = {
     " 1082: 'date', 1083: 'time without time zone', 1114: 'timestamp without time zone',"
     " 1184: 'timestamp with time zone', 1186: 'interval', 1700: 'numeric', 2950: 'uuid'}"
     "[o::INTEGER], 'text'))",
+    /* filled by view_maker.c */
+    "CREATE TABLE pgc.user_views(view_name VARCHAR, definition VARCHAR, why VARCHAR)",
+    "CREATE VIEW pgc.relations AS SELECT d.view_name, d.column_count,"
+    " CASE WHEN u.view_name IS NULL THEN 'r' ELSE 'v' END AS kind FROM duckdb_views() d LEFT JOIN"
+    " pgc.user_views u ON u.view_name = d.view_name WHERE d.schema_name = 'main' AND NOT d.internal"
+    " UNION ALL SELECT view_name, 0, 'v' FROM pgc.user_views WHERE why IS NOT NULL",
     "CREATE VIEW pgc.pg_class AS SELECT pgc.class_oid(view_name) AS oid, view_name AS relname,"
     " 2200::BIGINT AS relnamespace, 0::BIGINT AS reltype, 0::BIGINT AS reloftype,"
-    " 10::BIGINT AS relowner, 2::BIGINT AS relam, 0::BIGINT AS relfilenode,"
+    " 10::BIGINT AS relowner, CASE kind WHEN 'r' THEN 2 ELSE 0 END::BIGINT AS relam,"
+    " 0::BIGINT AS relfilenode,"
     " 0::BIGINT AS reltablespace, 0 AS relpages, -1.0::FLOAT AS reltuples, 0 AS relallvisible,"
     " 0::BIGINT AS reltoastrelid, false AS relhasindex, false AS relisshared,"
-    " 'p' AS relpersistence, 'r' AS relkind, column_count AS relnatts, 0 AS relchecks,"
-    " false AS relhasoids, false AS relhasrules, false AS relhastriggers,"
+    " 'p' AS relpersistence, kind AS relkind, column_count AS relnatts, 0 AS relchecks,"
+    " false AS relhasoids, kind = 'v' AS relhasrules, false AS relhastriggers,"
     " false AS relhassubclass, false AS relrowsecurity, false AS relforcerowsecurity,"
     " true AS relispopulated, 'd' AS relreplident, false AS relispartition,"
     " NULL::VARCHAR AS relacl, NULL::VARCHAR[] AS reloptions, NULL::VARCHAR AS relpartbound"
-    " FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal",
+    " FROM pgc.relations",
     "CREATE VIEW pgc.pg_attribute AS SELECT pgc.class_oid(table_name) AS attrelid,"
     " column_name AS attname, pgc.type_oid(data_type) AS atttypid, -1 AS attstattarget,"
     " -1 AS attlen, column_index AS attnum, 0 AS attndims, -1 AS atttypmod, 'x' AS attstorage,"
@@ -85,10 +93,11 @@ static const char *const statements[] = {
     " AND NOT internal",
     "CREATE VIEW pgc.pg_tables AS SELECT 'public' AS schemaname, relname AS tablename,"
     " 'postgres' AS tableowner, NULL::VARCHAR AS tablespace, false AS hasindexes,"
-    " false AS hasrules, false AS hastriggers, false AS rowsecurity FROM pgc.pg_class",
+    " false AS hasrules, false AS hastriggers, false AS rowsecurity FROM pgc.pg_class"
+    " WHERE relkind = 'r'",
+    "CREATE VIEW pgc.pg_views AS SELECT 'public' AS schemaname, view_name AS viewname,"
+    " 'postgres' AS viewowner, definition FROM pgc.user_views",
     /* empty: there is none of it */
-    "CREATE TABLE pgc.pg_views(schemaname VARCHAR, viewname VARCHAR, viewowner VARCHAR,"
-    " definition VARCHAR)",
     "CREATE TABLE pgc.pg_matviews(schemaname VARCHAR, matviewname VARCHAR)",
     "CREATE TABLE pgc.pg_attrdef(oid BIGINT, adrelid BIGINT, adnum INTEGER, adbin VARCHAR,"
     " adsrc VARCHAR)",
@@ -146,7 +155,10 @@ static const char *const statements[] = {
     "CREATE MACRO pgc.pg_get_expr(a, b) AS NULL::VARCHAR, (a, b, c) AS NULL::VARCHAR",
     "CREATE MACRO pgc.pg_get_indexdef(a) AS NULL::VARCHAR, (a, b, c) AS NULL::VARCHAR",
     "CREATE MACRO pgc.pg_get_constraintdef(a) AS NULL::VARCHAR, (a, b) AS NULL::VARCHAR",
-    "CREATE MACRO pgc.pg_get_viewdef(a) AS NULL::VARCHAR, (a, b) AS NULL::VARCHAR",
+    "CREATE MACRO pgc.pg_get_viewdef(a) AS (SELECT min(definition) FROM pgc.user_views WHERE"
+    " pgc.class_oid(view_name) = a::BIGINT), (a, b) AS (SELECT min(definition) FROM pgc.user_views"
+    " WHERE pgc.class_oid(view_name) = a::BIGINT)",
+    "CREATE MACRO pgc.pg_get_ruledef(a) AS NULL::VARCHAR, (a, b) AS NULL::VARCHAR",
     "CREATE MACRO pgc.pg_get_serial_sequence(a, b) AS NULL::VARCHAR",
     "CREATE MACRO pgc.obj_description(a) AS NULL::VARCHAR, (a, b) AS NULL::VARCHAR",
     "CREATE MACRO pgc.col_description(a, b) AS NULL::VARCHAR",
@@ -182,8 +194,8 @@ static const char *const statements[] = {
     "CREATE VIEW pgc.information_schema_schemata AS SELECT 'all' AS catalog_name,"
     " nspname AS schema_name, 'postgres' AS schema_owner FROM pgc.pg_namespace",
     "CREATE VIEW pgc.information_schema_tables AS SELECT 'all' AS table_catalog,"
-    " 'public' AS table_schema, relname AS table_name, 'BASE TABLE' AS table_type"
-    " FROM pgc.pg_class",
+    " 'public' AS table_schema, relname AS table_name,"
+    " CASE relkind WHEN 'r' THEN 'BASE TABLE' ELSE 'VIEW' END AS table_type FROM pgc.pg_class",
     "CREATE VIEW pgc.information_schema_columns AS SELECT 'all' AS table_catalog,"
     " 'public' AS table_schema, table_name, column_name, column_index AS ordinal_position,"
     " NULL::VARCHAR AS column_default, 'YES' AS is_nullable,"
@@ -191,8 +203,10 @@ static const char *const statements[] = {
     " NULL::INTEGER AS character_maximum_length, NULL::INTEGER AS numeric_precision,"
     " NULL::INTEGER AS numeric_scale, NULL::INTEGER AS datetime_precision"
     " FROM duckdb_columns() WHERE schema_name = 'main' AND NOT internal",
-    "CREATE TABLE pgc.information_schema_views(table_catalog VARCHAR, table_schema VARCHAR,"
-    " table_name VARCHAR, view_definition VARCHAR)",
+    "CREATE VIEW pgc.information_schema_views AS SELECT 'all' AS table_catalog,"
+    " 'public' AS table_schema, view_name AS table_name, definition AS view_definition,"
+    " 'NONE' AS check_option, 'NO' AS is_updatable, 'NO' AS is_insertable_into"
+    " FROM pgc.user_views",
     "CREATE TABLE pgc.information_schema_table_constraints(constraint_catalog VARCHAR,"
     " constraint_schema VARCHAR, constraint_name VARCHAR, table_catalog VARCHAR,"
     " table_schema VARCHAR, table_name VARCHAR, constraint_type VARCHAR)",

@@ -40,6 +40,8 @@ static tr_code try(tr_engine *engine, const tr_statement_rules *rules, const cha
 {
     duckdb_prepared_statement statement = NULL;
     TR_TRY(tr_statement_check(engine, rules, sql, err));
+    if (rules->try != NULL)
+        return rules->try(rules->ctx, sql, err);
     tr_code code = TR_OK;
     if (duckdb_prepare(engine->con, sql, &statement) != DuckDBSuccess)
         code = tr_engine_failure(duckdb_prepare_error(statement), err);
@@ -62,7 +64,7 @@ tr_code tr_fork_take(tr_engine *engine, const tr_statement_rules *rules, const c
     const unsigned forks = count_forks(sql);
     tr_code code = TR_OK, told = TR_OK;
     TR_TRY(choose(sql, 0, out, err));
-    if (forks == 0)
+    if (forks == 0 && rules->try == NULL)
         return tr_statement_check(engine, rules, (const char *)out->at, err);
     const uint32_t all = forks > TRIED_MAX ? UINT32_MAX : (UINT32_C(1) << forks) - 1;
     const uint32_t step = forks > TRIED_MAX ? UINT32_MAX : 1;

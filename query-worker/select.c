@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* select.c - one SELECT over Parquet files given as tables.
  *
- * The statement is checked before anything is opened. Then each table becomes a view; then the
- * settings are locked; then the statement runs and its rows leave as they are made.
+ * Each table becomes a view; then the settings are locked; then the statement is checked, which
+ * makes the views that are queries; then it runs and its rows leave as they are made.
  */
 #include "engine.h"
 #include "rows.h"
 #include "statement.h"
 #include "table.h"
+#include "view_maker.h"
 #include "views.h"
 #include "worker.h"
 
@@ -35,7 +36,7 @@ static tr_code prepare(tr_engine *engine, const tr_request *request, const char 
     tr_buf allowed = {0};
     tr_code code = TR_OK;
     json_object_foreach((json_t *)(uintptr_t)request->tables, name, files) {
-        if (code == TR_OK)
+        if (code == TR_OK && !tr_is_query_view(files))
             code = tr_view_make(engine, name, files, err);
         if (code == TR_OK && allowed.len > 0 && json_array_size(tr_view_files(files)) > 0)
             code = tr_buf_append(&allowed, tr_str_of(","), err);
@@ -190,7 +191,8 @@ static tr_code send_file(const char *path, uint64_t bytes_max, tr_err *err)
 }
 
 /* By DuckDB's own writer into the spill folder, the one place that may be written. */
-static tr_code select_parquet(const tr_request *request, tr_engine *engine, tr_err *err)
+static tr_code select_parquet(const tr_request *request, const tr_statement_rules *rules,
+                              tr_engine *engine, tr_err *err)
 {
     char path[4096];
     tr_buf sql = {0};
@@ -198,6 +200,7 @@ static tr_code select_parquet(const tr_request *request, tr_engine *engine, tr_e
         return TR_FAIL(err, TR_INVALID, "Parquet needs a scratch folder");
     (void)snprintf(path, sizeof path, "%s/result.parquet", request->spill_folder);
     TR_TRY(prepare(engine, request, path, err));
+    TR_TRY(tr_statement_check(engine, rules, request->sql, err));
     /* On lines of its own: the statement may end in a comment. It was checked to be one statement.
      */
     tr_code code = tr_buf_format(&sql, err, "COPY (\n%s\n) TO ", request->sql);
@@ -221,14 +224,17 @@ tr_code tr_select(const tr_request *request, tr_engine *engine, tr_verdict *verd
     selection s = {0};
     duckdb_result result;
     tr_disguise *hidden = NULL; /* lives as long as the process */
-    const tr_statement_rules rules = {.tables = request->tables};
+    tr_view_maker *maker = NULL; /* and this */
     TR_TRY(take_form(request->format, &s.form, err));
     TR_TRY(tr_views_check(request->tables, err));
     TR_TRY(tr_views_disguise(request->tables, NULL, &hidden, err));
-    TR_TRY(tr_statement_check(engine, &rules, request->sql, err));
+    TR_TRY(tr_view_maker_open(engine, &maker, err));
+    TR_TRY(tr_view_maker_begin(maker, request->tables, err));
+    const tr_statement_rules rules = {.tables = request->tables, .maker = maker};
     if (s.form == FORM_PARQUET)
-        return select_parquet(request, engine, err);
+        return select_parquet(request, &rules, engine, err);
     TR_TRY(prepare(engine, request, NULL, err));
+    TR_TRY(tr_statement_check(engine, &rules, request->sql, err));
     TR_TRY(tr_engine_start(engine, request->sql, &result, err));
     TR_TRY(tr_rows_open(&result, &s.rows, err));
     s.rows.keep_nulls = true;

@@ -25,6 +25,7 @@
 #include "pg_rows.h"
 #include "spark_macros.h"
 #include "statement.h"
+#include "view_maker.h"
 #include "views.h"
 #include "worker.h"
 #include "write_rows.h"
@@ -39,6 +40,7 @@ typedef struct session {
     tr_engine *engine;
     json_t *command;      /* the one under way: messages borrow its paths */
     json_t *views;        /* what is there: name -> files */
+    tr_view_maker *maker; /* of views that are queries */
     tr_disguise *hidden;
     char kept[4096];      /* what "keep" writes: the one file that may be written */
     bool is_prepared;     /* the catalog's fixed part is there: made for the first probe */
@@ -170,6 +172,10 @@ static tr_code make_views(session *s, const json_t *tables, tr_err *err)
     TR_TRY(tr_views_disguise(tables, s->kept, &s->hidden, err));
     json_object_foreach((json_t *)(uintptr_t)tables, name, files) {
         const json_t *old = json_object_get(s->views, name);
+        if (tr_is_query_view(files)) { /* made when it is named, perhaps over what had its name */
+            (void)json_object_del(s->views, name);
+            continue;
+        }
         if (old != NULL && json_equal(old, files))
             continue;
         (void)json_object_del(s->views, name); /* when it cannot be made, it is not known */
@@ -190,7 +196,7 @@ static tr_code make_catalog(session *s, const json_t *tables, tr_err *err)
     if (!s->has_catalog)
         TR_TRY(tr_catalog_tables_make(s->engine, s->command, err));
     s->has_catalog = true;
-    return TR_OK;
+    return tr_view_maker_list(s->maker, err);
 }
 
 /* Statements ---------------------------------------------------------------------------------- */
@@ -346,6 +352,7 @@ static tr_code obey(session *s, tr_err *err)
     const char *how = tr_json_text(s->command, "explain", NULL);
     const bool is_describe = strcmp(verb, "describe") == 0;
     const tr_statement_rules rules = {.tables = tables,
+                                      .maker = s->maker,
                                       .may_have_parameters = is_describe,
                                       .is_probe = tr_json_bool(s->command, "probe", false)};
     const bool is_write = strcmp(verb, "write") == 0, is_keep = strcmp(verb, "keep") == 0;
@@ -378,10 +385,13 @@ static tr_code serve(session *s, tr_verdict *verdict, tr_err *err)
         TR_TRY(read_command(&command, err));
         if (command == NULL)
             return TR_OK;
-        json_decref(s->command);
+        json_t *old = s->command;
         s->command = command;
         tr_engine_note("58000");
-        const tr_code code = obey(s, &why);
+        tr_code code = tr_view_maker_begin(s->maker, json_object_get(command, "tables"), &why);
+        json_decref(old);
+        if (code == TR_OK)
+            code = obey(s, &why);
         const bool is_over = code != TR_OK && tr_engine_is_broken();
         if (code != TR_OK)
             TR_TRY(answer_json(is_over ? 'F' : 'E',
@@ -407,7 +417,10 @@ tr_code tr_session(const tr_request *request, tr_engine *engine, tr_verdict *ver
                                   request->folder, request->thread_count, err);
     tr_buf_free(&allowed);
     if (code == TR_OK)
+        code = tr_view_maker_open(engine, &s.maker, err);
+    if (code == TR_OK)
         code = serve(&s, verdict, err);
+    tr_view_maker_close(s.maker);
     json_decref(s.views);
     json_decref(s.command);
     tr_free(s.hidden);

@@ -29,17 +29,35 @@ static bool is_same_name(const char *a, const char *b)
     return tr_str_equal_folded(tr_str_of(a), tr_str_of(b));
 }
 
-/* DuckDB's names are equal when they are in ASCII lower case. */
-static bool has_name(const json_t *object, const char *name)
+/* The name as it is spelled in `object`, borrowed; NULL: it is not there. DuckDB's names are
+ * equal when they are in ASCII lower case. */
+static const char *find_name(const json_t *object, const char *name)
 {
     const char *key;
     const json_t *value;
-    if (json_object_get(object, name) != NULL)
-        return true;
+    void *at = json_object_iter_at((json_t *)(uintptr_t)object, name);
+    if (at != NULL)
+        return json_object_iter_key(at);
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
         if (is_same_name(key, name))
-            return true;
-    return false;
+            return key;
+    return NULL;
+}
+
+static bool has_name(const json_t *object, const char *name)
+{
+    return find_name(object, name) != NULL;
+}
+
+/* A table or view of the request is named. Where WITH gives the same name, it may be that one which
+ * is meant: DuckDB will know. */
+static tr_code meet(const checker *c, const char *name, bool may_be_other, tr_err *err)
+{
+    tr_err why = {0};
+    if (c->rules->maker == NULL)
+        return TR_OK;
+    const tr_code code = tr_view_maker_meet(c->rules->maker, name, may_be_other ? &why : err);
+    return may_be_other && code == TR_INVALID ? TR_OK : code;
 }
 
 /* Names of WITH are remembered wherever they stand; where they are valid is DuckDB's business.
@@ -87,8 +105,13 @@ static tr_code check_table(const checker *c, const json_t *node, tr_err *err)
         return TR_OK;
     if (c->rules->is_probe && catalog[0] == '\0' && strcmp(schema, TR_PROBE_SCHEMA) == 0)
         return TR_OK;
-    const bool is_ours = catalog[0] == '\0' && (schema[0] == '\0' || is_same_name(schema, "main"));
-    if (is_ours && (has_name(c->tables, name) || (schema[0] == '\0' && has_name(c->named, name))))
+    const bool is_main = is_same_name(schema, "main") && !c->rules->is_of_view;
+    const bool is_ours = catalog[0] == '\0' && (schema[0] == '\0' || is_main);
+    const bool is_of_with = is_ours && schema[0] == '\0' && has_name(c->named, name);
+    const char *table = is_ours ? find_name(c->tables, name) : NULL;
+    if (table != NULL)
+        return meet(c, table, is_of_with, err);
+    if (is_of_with)
         return TR_OK;
     tr_engine_note("42P01");
     return TR_FAIL(err, TR_INVALID, "there is no table \"%s%s%s%s%.120s\"", catalog,
@@ -102,7 +125,10 @@ static tr_code check_show(const checker *c, const json_t *node, tr_err *err)
     const char *name = tr_json_text(node, "table_name", "");
     if (!is_one_of(kind, kinds))
         return TR_FAIL(err, TR_INVALID, "this kind of SHOW is not available");
-    if (name[0] == '\0' || strcmp(name, "\"tables\"") == 0 || has_name(c->tables, name))
+    const char *table = find_name(c->tables, name);
+    if (table != NULL)
+        return meet(c, table, false, err);
+    if (name[0] == '\0' || strcmp(name, "\"tables\"") == 0)
         return TR_OK;
     return TR_FAIL(err, TR_INVALID, "SHOW %.80s is not available: SHOW TABLES is", name);
 }

@@ -12,11 +12,17 @@
 
 #include "codec/json.h"
 #include "engine.h"
+#include "view_maker.h"
 
 typedef struct tr_statement_rules {
     const json_t *tables; /* an object whose keys are the names that may be used */
     bool may_have_parameters;
     bool is_probe; /* of a client's tool: the schema pgc of catalog.h is there, too */
+    tr_view_maker *maker; /* is told of each table that is named; NULL: nobody is */
+    bool is_of_view;      /* the statement is a view's: it names tables without a schema */
+    /* Whether the engine takes a statement with forks (fork.h); NULL: whether it prepares it. */
+    tr_code (*try)(void *ctx, const char *sql, tr_err *err);
+    void *ctx;
 } tr_statement_rules;
 
 /* TR_INVALID  not one statement, not SQL, or something that is not allowed: the text names it */

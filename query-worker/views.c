@@ -3,6 +3,7 @@
 #include "views.h"
 
 #include "base/limits.h"
+#include "view_maker.h"
 
 #define BOOKKEEPING "_tributary"
 
@@ -176,30 +177,54 @@ static tr_code put_flat(tr_engine *engine, tr_str select, tr_buf *sql, tr_err *e
 
 /* --------------------------------------------------------------------------------------------- */
 
-tr_code tr_view_make(tr_engine *engine, const char *name, const json_t *table, tr_err *err)
+/* CREATE VIEW schema."name" AS select */
+static tr_code make(tr_engine *engine, const char *schema, const char *name, tr_str select,
+                    bool is_flat, tr_err *err)
 {
     static const tr_str end = {(const uint8_t *)"", 1};
-    tr_buf sql = {0}, select = {0};
-    const bool is_flat = tr_json_bool(table, "flat", false);
-    tr_code code = put_select(&select, table, err);
-    if (code == TR_OK)
-        code = tr_buf_append(&sql, tr_str_of("CREATE OR REPLACE VIEW "), err);
+    tr_buf sql = {0};
+    tr_code code = tr_buf_format(&sql, err, "CREATE OR REPLACE VIEW %s.", schema);
     if (code == TR_OK)
         code = tr_sql_name(&sql, tr_str_of(name), err);
     if (code == TR_OK)
         code = tr_buf_append(&sql, tr_str_of(" AS "), err);
     if (code == TR_OK)
-        code = is_flat ? put_flat(engine, tr_buf_str(&select), &sql, err)
-                       : tr_buf_append(&sql, tr_buf_str(&select), err);
+        code = is_flat ? put_flat(engine, select, &sql, err) : tr_buf_append(&sql, select, err);
     if (code == TR_OK)
         code = tr_buf_append(&sql, end, err);
     if (code == TR_OK)
         code = tr_engine_run(engine, (const char *)sql.at, err);
+    tr_buf_free(&sql);
+    return code;
+}
+
+static tr_code make_table(tr_engine *engine, const char *schema, const char *name,
+                          const json_t *table, bool is_flat, tr_err *err)
+{
+    tr_buf select = {0};
+    tr_code code = put_select(&select, table, err);
+    if (code == TR_OK)
+        code = make(engine, schema, name, tr_buf_str(&select), is_flat, err);
     if (code != TR_OK)
         tr_err_context(err, "table %.80s", name);
     tr_buf_free(&select);
-    tr_buf_free(&sql);
     return code;
+}
+
+tr_code tr_view_make(tr_engine *engine, const char *name, const json_t *table, tr_err *err)
+{
+    return make_table(engine, "main", name, table, tr_json_bool(table, "flat", false), err);
+}
+
+tr_code tr_view_make_plain(tr_engine *engine, const char *schema, const char *name,
+                           const json_t *table, tr_err *err)
+{
+    return make_table(engine, schema, name, table, false, err);
+}
+
+tr_code tr_view_make_flat(tr_engine *engine, const char *name, tr_str select, tr_err *err)
+{
+    return make(engine, "main", name, select, true, err);
 }
 
 static bool is_table(const json_t *table)
@@ -207,7 +232,8 @@ static bool is_table(const json_t *table)
     const json_t *files = tr_view_files(table), *file;
     size_t i;
     const bool has_sql = json_is_array(table) || tr_json_text(table, "sql", NULL) != NULL ||
-                         tr_json_bool(table, "flat", false) || has_columns(table);
+                         tr_json_bool(table, "flat", false) || has_columns(table) ||
+                         tr_is_query_view(table);
     if (!json_is_array(files) || !has_sql)
         return false;
     json_array_foreach(files, i, file)

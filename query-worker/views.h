@@ -22,6 +22,12 @@ TR_MUST_CHECK tr_code tr_views_disguise(const json_t *tables, const char *own, t
  * rows. */
 TR_MUST_CHECK tr_code tr_view_make(tr_engine *engine, const char *name, const json_t *table,
                                    tr_err *err);
+/* Makes a view in another schema of the engine, without its "flat". */
+TR_MUST_CHECK tr_code tr_view_make_plain(tr_engine *engine, const char *schema, const char *name,
+                                         const json_t *table, tr_err *err);
+/* Makes or replaces a view of what `select` gives, flat. */
+TR_MUST_CHECK tr_code tr_view_make_flat(tr_engine *engine, const char *name, tr_str select,
+                                        tr_err *err);
 /* The list of a table's files, of either form. */
 const json_t *tr_view_files(const json_t *table);
 /* Appends 'a','b',... of one table's files. */

@@ -69,6 +69,9 @@
 #define TR_SQL_IDLE_S 7200 /* of a session's silence; AEP's two hours of inactivity */
 #define TR_QUERY_ROWS_MAX 50000 /* to a client whose query does not say how many; AEP's */
 #define TR_QUERY_TEMPLATES_MAX 10000
+#define TR_VIEWS_MAX 500
+#define TR_VIEW_BYTES_MAX (32 * 1024) /* of its query: a tool that lists tables is given all of them */
+#define TR_VIEW_DEPTH_MAX 16          /* of views that read views: each is a parse and a binding */
 #define TR_QUERY_SCHEDULES_MAX 1000
 #define TR_QUERY_ALERTS_MAX 10000
 #define TR_ALERT_SUBSCRIBERS_MAX 100

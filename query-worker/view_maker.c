@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view_maker.c - see view_maker.h. */
+#include "view_maker.h"
+
+#include "base/limits.h"
+#include "fork.h"
+#include "spark_macros.h"
+#include "views.h"
+
+#include <stdio.h>
+
+#define PLAIN "plain"
+
+typedef enum made_state { BEING_MADE, IS_MADE, HAS_FAILED } made_state;
+
+typedef struct made_view {
+    const char *name; /* a key of `tables`, or of `plain` */
+    made_state is;
+    bool is_plain;     /* a table as it is, for views of ?FLATTEN: not a view */
+    const char *state; /* SQLSTATE of the failure */
+    tr_err why;
+} made_view;
+
+struct tr_view_maker {
+    tr_engine *engine;
+    const json_t *tables;
+    made_view **made; /* each stays where it is while the list grows */
+    size_t count;
+    uint32_t cap;
+    unsigned depth;  /* of views being made */
+    bool has_schema; /* "plain" is there */
+};
+
+static tr_code no_memory(tr_err *err)
+{
+    return TR_FAIL(err, TR_NO_MEMORY, "no memory for a view");
+}
+
+bool tr_is_query_view(const json_t *table)
+{
+    return tr_json_text(table, "view", NULL) != NULL;
+}
+
+tr_code tr_view_maker_open(tr_engine *engine, tr_view_maker **out, tr_err *err)
+{
+    tr_view_maker *maker = tr_alloc_zeroed(1, sizeof *maker);
+    if (maker == NULL)
+        return no_memory(err);
+    maker->engine = engine;
+    *out = maker;
+    return TR_OK;
+}
+
+static void forget(tr_view_maker *maker)
+{
+    for (size_t i = 0; i < maker->count; i++)
+        tr_free(maker->made[i]);
+    maker->count = 0;
+}
+
+void tr_view_maker_close(tr_view_maker *maker)
+{
+    if (maker == NULL)
+        return;
+    forget(maker);
+    tr_free(maker->made);
+    tr_free(maker);
+}
+
+static tr_code run(tr_view_maker *maker, tr_buf *sql, tr_err *err)
+{
+    TR_TRY(tr_buf_append(sql, (tr_str){(const uint8_t *)"", 1}, err));
+    return tr_engine_run(maker->engine, (const char *)sql->at, err);
+}
+
+static tr_code drop(tr_view_maker *maker, const char *name, tr_err *err)
+{
+    tr_buf sql = {0};
+    tr_code code = tr_buf_append(&sql, tr_str_of("DROP VIEW IF EXISTS main."), err);
+    if (code == TR_OK)
+        code = tr_sql_name(&sql, tr_str_of(name), err);
+    if (code == TR_OK)
+        code = run(maker, &sql, err);
+    tr_buf_free(&sql);
+    return code;
+}
+
+/* The old command's tables are still there: the names borrow them. */
+tr_code tr_view_maker_begin(tr_view_maker *maker, const json_t *tables, tr_err *err)
+{
+    for (size_t i = 0; i < maker->count; i++)
+        if (!maker->made[i]->is_plain)
+            TR_TRY(drop(maker, maker->made[i]->name, err));
+    if (maker->has_schema)
+        TR_TRY(tr_engine_run(maker->engine, "DROP SCHEMA " PLAIN " CASCADE", err));
+    maker->has_schema = false;
+    forget(maker);
+    maker->depth = 0;
+    maker->tables = tables;
+    return TR_OK;
+}
+
+/* Making --------------------------------------------------------------------------------------- */
+
+static made_view *find(const tr_view_maker *maker, const char *name)
+{
+    for (size_t i = 0; i < maker->count; i++)
+        if (strcmp(maker->made[i]->name, name) == 0)
+            return maker->made[i];
+    return NULL;
+}
+
+static made_view *add(tr_view_maker *maker, const char *name)
+{
+    made_view *view = tr_alloc_zeroed(1, sizeof *view);
+    if (view == NULL || !tr_list_room(&maker->made, maker->count, &maker->cap, sizeof(view))) {
+        tr_free(view);
+        return NULL;
+    }
+    *view = (made_view){.name = name, .is = BEING_MADE};
+    maker->made[maker->count++] = view;
+    return view;
+}
+
+static tr_code want_schema(tr_view_maker *maker, tr_err *err)
+{
+    if (!maker->has_schema)
+        TR_TRY(tr_engine_run(maker->engine, "CREATE SCHEMA " PLAIN, err));
+    maker->has_schema = true;
+    return TR_OK;
+}
+
+/* A view of ?FLATTEN reads the table as it is. */
+static tr_code make_plain(tr_view_maker *maker, const char *name, const json_t *table, tr_err *err)
+{
+    made_view *made = find(maker, name);
+    if (made != NULL)
+        return TR_OK;
+    made = add(maker, name);
+    if (made == NULL)
+        return no_memory(err);
+    made->is_plain = true;
+    made->is = IS_MADE;
+    TR_TRY(want_schema(maker, err));
+    return tr_view_make_plain(maker->engine, PLAIN, name, table, err);
+}
+
+/* CREATE VIEW schema."name"("a", "b") AS (sql) */
+static tr_code put_view(const json_t *view, const char *schema, const char *name, const char *text,
+                        tr_buf *sql, tr_err *err)
+{
+    size_t i;
+    const json_t *column;
+    TR_TRY(tr_buf_format(sql, err, "CREATE OR REPLACE VIEW %s.", schema));
+    TR_TRY(tr_sql_name(sql, tr_str_of(name), err));
+    json_array_foreach (json_object_get(view, "columns"), i, column) {
+        TR_TRY(tr_buf_append(sql, tr_str_of(i == 0 ? "(" : ", "), err));
+        TR_TRY(tr_sql_name(sql, tr_str_of(json_string_value(column)), err));
+    }
+    if (i > 0)
+        TR_TRY(tr_buf_append(sql, tr_str_of(")"), err));
+    /* on lines of its own: it may end in a comment */
+    return tr_buf_format(sql, err, " AS (\n%s\n)", text);
+}
+
+typedef struct making {
+    tr_view_maker *maker;
+    const json_t *view;
+    const char *name, *schema;
+} making;
+
+/* One choice of its forks: it is bound when it is made. */
+static tr_code try(void *ctx, const char *text, tr_err *err)
+{
+    const making *m = ctx;
+    tr_buf sql = {0};
+    tr_code code = put_view(m->view, m->schema, m->name, text, &sql, err);
+    if (code == TR_OK)
+        code = run(m->maker, &sql, err);
+    tr_buf_free(&sql);
+    return code;
+}
+
+static tr_code make_flat(tr_view_maker *maker, const char *name, tr_err *err)
+{
+    tr_buf sql = {0};
+    tr_code code = tr_buf_append(&sql, tr_str_of("SELECT * FROM " PLAIN "."), err);
+    if (code == TR_OK)
+        code = tr_sql_name(&sql, tr_str_of(name), err);
+    if (code == TR_OK)
+        code = tr_view_make_flat(maker->engine, name, tr_buf_str(&sql), err);
+    tr_buf_free(&sql);
+    return code;
+}
+
+static tr_code make(tr_view_maker *maker, const char *name, const json_t *view, tr_err *err)
+{
+    tr_buf text = {0};
+    const char *sql = tr_json_text(view, "view", ""), *why = tr_json_text(view, "broken", NULL);
+    const bool is_flat = tr_json_bool(view, "flat", false);
+    making m = {maker, view, name, is_flat ? PLAIN : "main"};
+    const tr_statement_rules rules = {
+        .tables = maker->tables, .maker = maker, .is_of_view = true, .try = try, .ctx = &m};
+    if (why != NULL) {
+        tr_engine_note("22023");
+        return TR_FAIL(err, TR_INVALID, "%s", why);
+    }
+    if (is_flat)
+        TR_TRY(want_schema(maker, err));
+    TR_TRY(tr_spark_macros_make(maker->engine, sql, err));
+    tr_code code = tr_fork_take(maker->engine, &rules, sql, &text, err);
+    tr_buf_free(&text);
+    return code == TR_OK && is_flat ? make_flat(maker, name, err) : code;
+}
+
+static tr_code make_once(tr_view_maker *maker, const char *name, const json_t *view, tr_err *err)
+{
+    made_view *made = find(maker, name);
+    if (made != NULL && made->is == BEING_MADE) {
+        tr_engine_note("42P17");
+        return TR_FAIL(err, TR_INVALID, "view \"%.63s\" reads itself", name);
+    }
+    if (made != NULL) {
+        if (made->is == HAS_FAILED) {
+            tr_engine_note(made->state);
+            *err = made->why;
+        }
+        return made->is == HAS_FAILED ? TR_INVALID : TR_OK;
+    }
+    if (maker->depth == TR_VIEW_DEPTH_MAX) {
+        tr_engine_note("54001");
+        return TR_FAIL(err, TR_INVALID, "views read each other more than %d deep",
+                       TR_VIEW_DEPTH_MAX);
+    }
+    made = add(maker, name);
+    if (made == NULL)
+        return no_memory(err);
+    maker->depth++;
+    const tr_code code = make(maker, name, view, &made->why);
+    maker->depth--;
+    made->is = code == TR_OK ? IS_MADE : HAS_FAILED;
+    if (code == TR_OK)
+        return TR_OK;
+    made->state = tr_engine_sqlstate();
+    tr_err_context(&made->why, "view \"%.63s\"", name);
+    *err = made->why;
+    return code;
+}
+
+tr_code tr_view_maker_meet(tr_view_maker *maker, const char *name, tr_err *err)
+{
+    const json_t *table = json_object_get(maker->tables, name);
+    if (tr_is_query_view(table))
+        return make_once(maker, name, table, err);
+    return maker->depth > 0 && tr_json_bool(table, "flat", false)
+               ? make_plain(maker, name, table, err)
+               : TR_OK;
+}
+
+/* Listing -------------------------------------------------------------------------------------- */
+
+static tr_code put_row(tr_buf *sql, const char *name, const json_t *view, const char *why,
+                       tr_err *err)
+{
+    TR_TRY(tr_buf_append(sql, tr_str_of(", ("), err));
+    TR_TRY(tr_sql_literal(sql, tr_str_of(name), err));
+    TR_TRY(tr_buf_append(sql, tr_str_of(", "), err));
+    TR_TRY(tr_sql_literal(sql, tr_str_of(tr_json_text(view, "definition", "")), err));
+    TR_TRY(tr_buf_append(sql, tr_str_of(", "), err));
+    TR_TRY(why == NULL ? tr_buf_append(sql, tr_str_of("NULL"), err)
+                       : tr_sql_literal(sql, tr_str_of(why), err));
+    return tr_buf_append(sql, tr_str_of(")"), err);
+}
+
+tr_code tr_view_maker_list(tr_view_maker *maker, tr_err *err)
+{
+    const char *name;
+    const json_t *table;
+    tr_buf sql = {0};
+    tr_code code =
+        tr_buf_append(&sql,
+                      tr_str_of("CREATE OR REPLACE TABLE pgc.user_views AS SELECT * FROM"
+                                " (VALUES (NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR)"),
+                      err);
+    json_object_foreach ((json_t *)(uintptr_t)maker->tables, name, table) {
+        tr_err why = {0};
+        if (code != TR_OK || !tr_is_query_view(table))
+            continue;
+        const tr_code made = tr_view_maker_meet(maker, name, &why);
+        if (tr_engine_is_broken())
+            code = TR_FAIL(err, made, "%s", why.text);
+        else
+            code = put_row(&sql, name, table, made == TR_OK ? NULL : why.text, err);
+    }
+    if (code == TR_OK)
+        code = tr_buf_append(&sql,
+                             tr_str_of(") t(view_name, definition, why)"
+                                       " WHERE view_name IS NOT NULL"),
+                             err);
+    if (code == TR_OK)
+        code = run(maker, &sql, err);
+    tr_buf_free(&sql);
+    return code;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view_maker.h - the views that a statement's sandbox has: queries with a name.
+ *
+ *     {"name": {"files": [], "view": "SELECT ...", "columns": ["a"], "definition": "...",
+ *               "broken": "why", "state": "22023"}}
+ *
+ * "view" is the server's text of it, with forks (fork.h); "columns" are names that the client gave,
+ * and may be missing; "definition" is what the client wrote. "broken": the server found that it
+ * cannot be read now, which is told when a statement reads it.
+ *
+ * A view is made when the check of a statement meets its name, and those that it reads are met by
+ * its own check: so they are made in the order in which they need each other, each is checked by
+ * the rules of statements, one that reads itself is found out, and one that nobody reads may fail.
+ * They are made anew for each statement: what they read may have become something else.
+ *
+ * Of ?FLATTEN: a view is written for tables as they are. It and what it reads are made in the
+ * schema "plain"; in "main" stands what it gives, flat like a table.
+ */
+#ifndef TR_WORKER_VIEW_MAKER_H
+#define TR_WORKER_VIEW_MAKER_H
+
+#include "codec/json.h"
+#include "engine.h"
+
+typedef struct tr_view_maker tr_view_maker;
+
+TR_MUST_CHECK tr_code tr_view_maker_open(tr_engine *engine, tr_view_maker **out, tr_err *err);
+void tr_view_maker_close(tr_view_maker *maker); /* accepts NULL */
+bool tr_is_query_view(const json_t *table);
+/* Begins a statement: the views of the last one go. tables: borrowed until the next begin */
+TR_MUST_CHECK tr_code tr_view_maker_begin(tr_view_maker *maker, const json_t *tables, tr_err *err);
+/* A check has met the name of a table of the statement: the very key of the tables, borrowed until
+ * the next begin.
+ * TR_INVALID  the view cannot be read: the text names it and what it misses */
+TR_MUST_CHECK tr_code tr_view_maker_meet(tr_view_maker *maker, const char *name, tr_err *err);
+/* Makes all of them, for tools: what cannot be read is listed, too. The table pgc.user_views has
+ * their names, definitions, and why they cannot be read. */
+TR_MUST_CHECK tr_code tr_view_maker_list(tr_view_maker *maker, tr_err *err);
+
+#endif
