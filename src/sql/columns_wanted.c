@@ -26,7 +26,8 @@ bool tr_is_table_place(const tr_tokens *t, size_t i)
 {
     static const char *const before[] = {"from",     "join",      ",",     "(",       "table",
                                          "describe", "desc",      "pivot", "unpivot", ":",
-                                         "show",     "summarize", NULL};
+                                         "show",     "summarize", "pivot_wider",
+                                         "pivot_longer", NULL};
     if (!tr_token_is_name(t, i) || i == 0)
         return false;
     if (tr_token_is(t, i - 1, "."))

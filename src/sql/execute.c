@@ -151,8 +151,8 @@ static tr_code find_tables(tr_sql_connection *c, const tr_plan *plan, tr_str sql
     }
     const tr_code code = tr_tables_find(c->sql->options.catalog, c->sql->options.lake,
                                         &c->person.tenant, &wanted, out, &why);
-    if (code == TR_INVALID)
-        return tr_sql_fail(c, "22023", err, "%s", why.text);
+    if (code == TR_INVALID || code == TR_SEMANTIC)
+        return tr_sql_fail(c, code == TR_INVALID ? "22023" : "0A000", err, "%s", why.text);
     if (code != TR_OK)
         return TR_FAIL(err, code, "%s", why.text);
     return tr_temporary_put(c->temporary, sql, plan->is_probe, *out, err);

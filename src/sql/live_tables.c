@@ -7,6 +7,7 @@
 #include "policy/policy.h"
 #include "sql/dimension_tables.h"
 #include "sql/rewrite_internal.h"
+#include "sql/view_store.h"
 
 #include <stdio.h>
 
@@ -86,7 +87,12 @@ typedef struct finding {
     tr_live_tables *live;
     const tr_tenant *tenant;
     const tr_live_wanted *wanted;
-    const tr_tokens *tokens;
+    const tr_tokens *texts; /* the statement's, and those of the views that it may read */
+    const char **views; /* whose texts they are; "": the statement's */
+    size_t text_count;
+    size_t *queue; /* of those that the statement reads, itself the first */
+    size_t queue_count;
+    const char *name; /* of the table that is added */
     json_t *tables, *temporary;
     json_t *policies; /* NULL: not asked for yet */
     bool is_narrow;
@@ -108,22 +114,47 @@ static bool is_of_members(void *ctx, const char *column)
     return strcmp(column, "identityMap") == 0 || strcmp(column, "segmentMembership") == 0;
 }
 
+static bool names_table(const tr_tokens *text, const char *name)
+{
+    for (size_t i = 0; i < text->count; i++) {
+        tr_str is = text->at[i].text;
+        if (text->at[i].kind == TR_TOKEN_QUOTED && is.len >= 2)
+            is = (tr_str){is.at + 1, is.len - 2};
+        if (tr_str_equal_folded(is, tr_str_of(name)) && tr_is_table_place(text, i))
+            return true;
+    }
+    return false;
+}
+
+/* By a text that names the table: what others name is none of its columns. */
 static bool is_named(void *ctx, const char *column)
 {
     const finding *f = ctx;
-    return tr_names_column(f->tokens, column);
+    for (size_t i = 0; i < f->text_count; i++)
+        if (names_table(f->texts + i, f->name) && tr_names_column(f->texts + i, column))
+            return true;
+    return false;
+}
+
+static bool is_needed_whole(const finding *f)
+{
+    for (size_t i = 0; i < f->text_count; i++)
+        if (names_table(f->texts + i, f->name) && tr_needs_whole_rows(f->texts + i, f->name))
+            return true;
+    return false;
 }
 
 static tr_code add_profiles(finding *f, live_kind kind, const char *name, const char *policy,
                             bool has_rows, tr_err *err)
 {
     json_t *files = NULL;
+    f->name = name;
     tr_live_question question = {
         .policy_id = policy, .ctx = f, .is_columns_only = f->wanted->is_columns_only || !has_rows};
     if (kind == LIVE_MEMBERS) {
         question.wants = is_of_members;
     } else if (!question.is_columns_only && !f->wanted->is_whole &&
-               !tr_needs_whole_rows(f->tokens, name)) {
+               !is_needed_whole(f)) {
         question.wants = is_named;
         f->is_narrow = true;
     }
@@ -353,19 +384,75 @@ static tr_code list_names(finding *f, json_t **out, tr_err *err)
 
 /* ---------------------------------------------------------------------------------------------- */
 
+static tr_code find_named(finding *f, const tr_tokens *text, bool has_rows, tr_arena *arena,
+                          tr_err *err)
+{
+    for (size_t i = 0; i < text->count; i++) {
+        if (!tr_is_table_place(text, i))
+            continue;
+        const char *name = tr_arena_text(arena, tr_token_name(text->at + i, arena));
+        if (name == NULL)
+            return no_memory(err);
+        TR_TRY(add_by_name(f, name, has_rows, err));
+    }
+    return TR_OK;
+}
+
+/* The texts of the statement and of the views among its tables, cut into tokens. */
+static tr_code cut_texts(finding *f, tr_arena *arena, tr_err *err)
+{
+    const char *name;
+    const json_t *table;
+    const size_t count = json_object_size(f->tables) + 1;
+    tr_tokens *texts = tr_arena_alloc(arena, count * sizeof *texts);
+    const char **views = tr_arena_alloc(arena, count * sizeof *views);
+    f->queue = tr_arena_alloc(arena, count * sizeof *f->queue);
+    if (texts == NULL || views == NULL || f->queue == NULL)
+        return no_memory(err);
+    f->texts = texts;
+    f->views = views;
+    TR_TRY(tr_lex(f->wanted->sql, arena, texts, err));
+    views[0] = "";
+    f->text_count = 1;
+    f->queue[f->queue_count++] = 0;
+    json_object_foreach(f->tables, name, table) {
+        const char *text = tr_view_text(table);
+        if (text == NULL)
+            continue;
+        views[f->text_count] = name;
+        TR_TRY(tr_lex(tr_str_of(text), arena, texts + f->text_count++, err));
+    }
+    return TR_OK;
+}
+
+static bool is_queued(const finding *f, size_t text)
+{
+    for (size_t i = 0; i < f->queue_count; i++)
+        if (f->queue[i] == text)
+            return true;
+    return false;
+}
+
+/* The tables that a text names, and the views, whose own turn comes. */
+static tr_code find_read(finding *f, size_t from, tr_arena *arena, tr_err *err)
+{
+    TR_TRY(find_named(f, f->texts + from, true, arena, err));
+    for (size_t i = 1; i < f->text_count; i++)
+        if (!is_queued(f, i) && names_table(f->texts + from, f->views[i]))
+            f->queue[f->queue_count++] = i;
+    return TR_OK;
+}
+
 static tr_code find_all(finding *f, tr_arena *arena, tr_err *err)
 {
     const char *name;
     const json_t *what;
     json_t *names = NULL;
-    for (size_t i = 0; i < f->tokens->count; i++) {
-        if (!tr_is_table_place(f->tokens, i))
-            continue;
-        name = tr_arena_text(arena, tr_token_name(f->tokens->at + i, arena));
-        if (name == NULL)
-            return no_memory(err);
-        TR_TRY(add_by_name(f, name, true, err));
-    }
+    TR_TRY(cut_texts(f, arena, err));
+    for (size_t i = 0; i < f->queue_count; i++) /* it grows meanwhile */
+        TR_TRY(find_read(f, f->queue[i], arena, err));
+    for (size_t i = 1; i < f->text_count && f->wanted->is_listed; i++)
+        TR_TRY(find_named(f, f->texts + i, false, arena, err));
     if (!f->wanted->is_listed)
         return TR_OK;
     TR_TRY(list_names(f, &names, err));
@@ -381,16 +468,12 @@ tr_code tr_live_tables_add(tr_live_tables *live, const tr_tenant *tenant,
                            bool *is_narrow, tr_err *err)
 {
     tr_arena arena = {0};
-    tr_tokens tokens;
     finding f = {.live = live,
                  .tenant = tenant,
                  .wanted = wanted,
-                 .tokens = &tokens,
                  .tables = tables,
                  .temporary = json_array()};
-    tr_code code = f.temporary == NULL ? no_memory(err) : tr_lex(wanted->sql, &arena, &tokens, err);
-    if (code == TR_OK)
-        code = find_all(&f, &arena, err);
+    tr_code code = f.temporary == NULL ? no_memory(err) : find_all(&f, &arena, err);
     json_decref(f.policies);
     tr_arena_free(&arena);
     if (code == TR_OK) {

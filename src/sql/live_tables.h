@@ -36,7 +36,7 @@ typedef struct tr_live_wanted {
     tr_query_patience patience;
 } tr_live_wanted;
 
-/* Adds what `sql` names to `tables`, as tr_query_session_send takes them.
+/* Adds what `sql`, or a view among `tables`, names, as tr_query_session_send takes it.
  * *temporary   files that the caller removes once the statement holds its own; returned
  * *is_narrow   columns were left out */
 TR_MUST_CHECK tr_code tr_live_tables_add(tr_live_tables *live, const tr_tenant *tenant,

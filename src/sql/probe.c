@@ -25,8 +25,9 @@ static const char *const moved_tables[] = {
 static const char *const moved_functions[] = {
     "pg_get_userbyid", "pg_encoding_to_char", "pg_table_is_visible", "pg_type_is_visible",
     "pg_function_is_visible", "format_type", "pg_get_expr", "pg_get_indexdef",
-    "pg_get_constraintdef", "pg_get_viewdef", "obj_description", "col_description",
-    "shobj_description", "quote_ident", "current_schemas", "current_schema", "current_database",
+    "pg_get_constraintdef", "pg_get_viewdef", "pg_get_ruledef", "obj_description",
+    "col_description", "shobj_description", "quote_ident", "current_schemas", "current_schema",
+    "current_database",
     "version", "set_config", "current_setting", "has_table_privilege", "has_schema_privilege",
     "has_database_privilege", "pg_backend_pid", "to_regtype", "to_regclass", "pg_size_pretty",
     "pg_relation_size", "pg_total_relation_size", "pg_table_size", "pg_is_in_recovery",

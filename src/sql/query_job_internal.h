@@ -6,6 +6,7 @@
  *     query_run.c      one job: the worker's rows, the batch
  *     query_target.c   what a statement writes to
  *     query_alter.c    ALTER TABLE
+ *     query_view.c     CREATE VIEW, DROP VIEW
  *     query_now.c      a SELECT answered at once, with its rows
  *     query_block.c    a block, statement by statement
  */
@@ -54,6 +55,7 @@ typedef struct tr_query_text {
     const char *template_name; /* NULL: none */
     const json_t *temporary;   /* set before it is read: tables of the session; NULL: none */
     bool is_flat;              /* dbName ends in ?FLATTEN */
+    const tr_write *new_view;  /* that the plan reads and that is not kept yet; NULL: none */
     bool is_block;             /* of several statements: write and plan are none */
     tr_block block;
 } tr_query_text;
@@ -133,5 +135,12 @@ TR_MUST_CHECK tr_code tr_query_show_table(tr_query_jobs *jobs, const tr_tenant *
 TR_MUST_CHECK tr_code tr_query_alter(tr_query_jobs *jobs, const tr_tenant *tenant,
                                      const tr_object *job, const tr_write *write, tr_arena *arena,
                                      const char **state, tr_err *err);
+
+/* query_view.c */
+TR_MUST_CHECK tr_code tr_query_make_view(tr_query_active *active, const tr_object *job,
+                                         const tr_query_text *text, const char **state,
+                                         tr_err *err);
+TR_MUST_CHECK tr_code tr_query_drop_view(tr_query_active *active, const tr_object *job,
+                                         const tr_write *write, const char **state, tr_err *err);
 
 #endif

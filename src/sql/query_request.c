@@ -179,8 +179,8 @@ tr_code tr_query_read_sql(const tr_tenant *tenant, tr_str sql, tr_arena *arena, 
     return TR_FAIL(err, TR_INVALID,
                    out->plan.param_count > 0
                        ? "$1 has no value: queryParameters have names"
-                       : "only SELECT, EXPLAIN, CREATE TABLE AS, INSERT INTO, DROP TABLE and "
-                         "blocks run as jobs");
+                       : "only SELECT, EXPLAIN, CREATE TABLE AS, INSERT INTO, CREATE VIEW, DROP "
+                         "and blocks run as jobs");
 }
 
 static tr_code write_sql(tr_query_jobs *jobs, const tr_tenant *tenant, const json_t *request,

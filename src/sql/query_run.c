@@ -12,6 +12,7 @@
 #include "sql/query_alert.h"
 #include "sql/tables.h"
 #include "sql/temporary.h"
+#include "sql/view_store.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -61,7 +62,8 @@ static tr_code fail_by_answer(tr_str answer, const char **state, tr_err *err)
     json_t *failure = NULL;
     static const char *const states[] = {"42601", "42P01", "42883", "42703", "22P02", "22003",
                                          "22012", "42501", "0A000", "53200", "53400", "42804",
-                                         "42702", "42803", "22007", "22008", "22023"};
+                                         "42702", "42803", "22007", "22008", "22023", "42P17",
+                                         "54001"};
     TR_TRY(tr_json_parse(answer, &failure, err));
     const char *is = tr_json_text(failure, "state", "58000");
     *state = "58000";
@@ -98,7 +100,10 @@ static tr_code find_tables(tr_query_active *active, sending *s, json_t **out, tr
 {
     const tr_query_jobs_parts *parts = &active->jobs->parts;
     const tr_tables_wanted wanted = {
-        .sql = s->text->plan.sql, .is_all = s->text->plan.is_probe, .may_be_empty = true};
+        .sql = s->text->plan.sql,
+        .is_all = s->text->plan.is_probe,
+        .may_be_empty = true,
+        .new_view = s->text->new_view};
     const int64_t deadline_s = tr_query_limit_s(active);
     const tr_live_wanted live = {
         .sql = s->text->plan.sql,
@@ -168,6 +173,8 @@ static tr_code start_once(tr_query_active *active, sending *s, tr_query_answer *
 {
     json_t *command = NULL;
     tr_code code = make_command(active, s, &command, err);
+    if (code == TR_INVALID || code == TR_SEMANTIC) /* a snapshot that is no more, or of a view */
+        *state = code == TR_INVALID ? "22023" : "0A000";
     if (code == TR_OK)
         code = tr_query_session_send(active->session, command, err);
     json_decref(command);
@@ -300,6 +307,12 @@ static tr_code look_for_target(run *r, tr_object *target, bool *is_done, tr_err 
     if (r->text.write.kind == TR_WRITE_NONE)
         return TR_OK;
     TR_TRY(name_of_target(r, name, err));
+    if (tr_view_is_kept(r->jobs->parts.catalog, r->tenant, r->text.write.table)) {
+        const bool is_insert = r->text.write.kind == TR_WRITE_INSERT;
+        r->state = is_insert ? "42809" : "42P07";
+        return TR_FAIL(err, TR_INVALID, "\"%.100s\" is a view%s", name,
+                       is_insert ? ": rows go into tables" : " already");
+    }
     const tr_code code = tr_query_find_table(r->jobs, r->tenant, name, target, err);
     if (code != TR_OK && code != TR_NOT_FOUND)
         return code;
@@ -553,6 +566,8 @@ static tr_code perform(run *r, tr_err *err)
     if (r->text.write.kind == TR_WRITE_ALTER)
         return tr_query_alter(r->jobs, r->tenant, &r->job, &r->text.write, &r->arena, &r->state,
                               err);
+    if (r->text.write.kind == TR_WRITE_DROP_VIEW)
+        return tr_query_drop_view(r->active, &r->job, &r->text.write, &r->state, err);
     if (r->text.is_block) {
         tr_query_block_end end = {.rows = 0};
         const tr_code code =
@@ -562,6 +577,8 @@ static tr_code perform(run *r, tr_err *err)
         return code;
     }
     TR_TRY(note_tables(r, err));
+    if (r->text.write.kind == TR_WRITE_VIEW)
+        return tr_query_make_view(r->active, &r->job, &r->text, &r->state, err);
     TR_TRY(run_query(r, &is_done, err));
     return is_done ? TR_OK : publish(r, err);
 }

@@ -4,6 +4,7 @@
 
 #include "catalog/schemas.h"
 #include "sql/adhoc.h"
+#include "sql/view_store.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -154,12 +155,22 @@ tr_code tr_query_drop_table(tr_query_jobs *jobs, const tr_tenant *tenant, const 
     if (write->table.len >= sizeof name) /* cut off, it would be another one */
         return TR_FAIL(err, TR_INVALID, "there is no table of a name of %zu bytes",
                        write->table.len);
+    if (tr_view_is_kept(jobs->parts.catalog, tenant, write->table)) {
+        *state = "42809";
+        return TR_FAIL(err, TR_INVALID, "\"%.100s\" is a view: DROP VIEW drops it", name);
+    }
     tr_code code = tr_query_find_table(jobs, tenant, name, &dataset, err);
     if (code == TR_NOT_FOUND && write->is_lenient)
         return TR_OK;
     if (code == TR_NOT_FOUND)
         return TR_FAIL(err, TR_INVALID, "there is no table \"%.100s\"", name);
     TR_TRY(code);
+    if (write->is_restricted)
+        code = tr_view_check_unread(jobs->parts.catalog, tenant, write->table, state, err);
+    if (code != TR_OK) {
+        tr_object_clear(&dataset);
+        return code;
+    }
     const bool is_ours = tr_json_bool(dataset.doc, "_bySql", false);
     *state = "42501";
     if (is_ours)

@@ -264,7 +264,9 @@ static void columns_are_left_out_only_where_names_are_the_only_way_to_them(void)
 static void what_is_not_there_says_so(void)
 {
     check_translation("UPDATE t SET a = 1", "0A000");
-    check_translation("CREATE VIEW v AS SELECT 1", "0A000");
+    check_translation("CREATE MATERIALIZED VIEW v AS SELECT 1", "0A000");
+    check_translation("CREATE OR REPLACE TABLE v AS SELECT 1", "0A000");
+    check_translation("EXPLAIN DROP VIEW v", "0A000");
     check_translation("SELECT * FROM t SNAPSHOT SINCE nowhere", "42601");
     check_translation("SELECT inline(a) AS (x, y) FROM t", "0A000");
     check_translation("SELECT 1 + posexplode(a) FROM t", "0A000");

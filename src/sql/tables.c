@@ -4,6 +4,7 @@
 
 #include "sql/lex.h"
 #include "sql/snapshots.h"
+#include "sql/view_store.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -137,19 +138,36 @@ static bool occurs(tr_str sql, const char *name)
     return false;
 }
 
+/* In the statement, or in a view that it may read. */
+static bool is_named(tr_str sql, const json_t *views, const char *name)
+{
+    const char *view;
+    const json_t *entry;
+    if (occurs(sql, name))
+        return true;
+    json_object_foreach ((json_t *)(uintptr_t)views, view, entry)
+        if (occurs(tr_str_of(tr_view_text(entry)), name))
+            return true;
+    return false;
+}
+
 tr_code tr_tables_named(tr_catalog *catalog, const tr_tenant *tenant, tr_str sql, json_t **out,
                         tr_err *err)
 {
     size_t i;
-    json_t *list = NULL, *row, *ids = json_array();
+    const tr_views_wanted wanted = {.sql = sql};
+    json_t *list = NULL, *views = NULL, *row, *ids = json_array();
     tr_code code = ids == NULL ? no_memory(err) : list_datasets(catalog, tenant, &list, err);
+    if (code == TR_OK)
+        code = tr_views_find(catalog, tenant, &wanted, &views, err);
     json_array_foreach (list, i, row)
         if (code == TR_OK &&
-            (occurs(sql, tr_json_text(row, "table", "")) ||
-             occurs(sql, tr_json_text(row, "dataset", ""))) &&
+            (is_named(sql, views, tr_json_text(row, "table", "")) ||
+             is_named(sql, views, tr_json_text(row, "dataset", ""))) &&
             json_array_append(ids, json_object_get(row, "dataset")) != 0)
             code = no_memory(err);
     json_decref(list);
+    json_decref(views);
     if (code == TR_OK)
         *out = ids;
     else
@@ -268,12 +286,18 @@ static tr_code add_snapshot(const files *f, const tr_tables_wanted *wanted, cons
         if (tr_str_equal_folded(table, tr_str_of(tr_json_text(row, "table", ""))) ||
             tr_str_is(table, tr_json_text(row, "dataset", "")))
             dataset = tr_json_text(row, "dataset", "");
+    const bool is_view = dataset == NULL && tr_view_is_kept(f->catalog, f->tenant, table);
     if (tr_str_is(what, "exists")) {
-        TR_TRY(tr_snapshot_exists(dataset != NULL, &made, err));
+        TR_TRY(tr_snapshot_exists(dataset != NULL || is_view, &made, err));
         return json_object_setn_new(tables, (const char *)name.at, name.len, made) == 0
                    ? TR_OK
                    : no_memory(err);
     }
+    if (is_view)
+        return TR_FAIL(err, TR_SEMANTIC,
+                       "\"%.*s\" is a view: SNAPSHOT and history_meta are of tables, also of those "
+                       "in a view's query",
+                       TR_STR_ARG(table));
     if (dataset == NULL)
         return TR_OK;
     if (tr_str_is(what, "public"))
@@ -291,19 +315,39 @@ static tr_code add_snapshot(const files *f, const tr_tables_wanted *wanted, cons
     return code;
 }
 
-static tr_code add_snapshots(const files *f, const tr_tables_wanted *wanted, const json_t *list,
-                             json_t *tables, tr_err *err)
+/* sql  a statement, or a view's text */
+static tr_code add_snapshots(const files *f, const tr_tables_wanted *wanted, tr_str sql,
+                             const json_t *list, json_t *tables, tr_err *err)
 {
     tr_arena arena = {0};
     tr_tokens tokens = {0};
-    if (wanted->sql.len == 0 || memchr(wanted->sql.at, '@', wanted->sql.len) == NULL)
+    if (sql.len == 0 || memchr(sql.at, '@', sql.len) == NULL)
         return TR_OK;
-    tr_code code = tr_lex(wanted->sql, &arena, &tokens, err);
+    tr_code code = tr_lex(sql, &arena, &tokens, err);
     for (size_t i = 0; i < tokens.count && code == TR_OK; i++)
         if (tokens.at[i].kind == TR_TOKEN_QUOTED)
             code = add_snapshot(f, wanted, list, tr_token_name(tokens.at + i, &arena), tables, err);
     tr_arena_free(&arena);
     return code;
+}
+
+/* What views read; one whose snapshot is no more cannot be read, which is told when one does. */
+static tr_code add_snapshots_of_views(const files *f, const tr_tables_wanted *wanted,
+                                      const json_t *list, const json_t *views, json_t *tables,
+                                      tr_err *err)
+{
+    const char *name;
+    json_t *view;
+    json_object_foreach ((json_t *)(uintptr_t)views, name, view) {
+        tr_err why = {0};
+        const tr_code code =
+            add_snapshots(f, wanted, tr_str_of(tr_view_text(view)), list, tables, &why);
+        if (code == TR_INVALID || code == TR_SEMANTIC)
+            TR_TRY(tr_view_break(view, why.text, err));
+        else if (code != TR_OK)
+            return TR_FAIL(err, code, "%s", why.text);
+    }
+    return TR_OK;
 }
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -316,30 +360,46 @@ typedef struct search {
     json_t *tables; /* found */
 } search;
 
+static tr_code find_views(const search *s, json_t **out, tr_err *err)
+{
+    const tr_views_wanted wanted = {.sql = s->wanted->sql,
+                                    .is_all = s->wanted->is_all,
+                                    .new_view = s->wanted->new_view};
+    return tr_views_find(s->catalog, s->tenant, &wanted, out, err);
+}
+
 static tr_code find_once(void *ctx, tr_err *err)
 {
     size_t i;
     search *s = ctx;
-    json_t *list = NULL, *row;
+    json_t *list = NULL, *views = NULL, *row;
+    const tr_str sql = s->wanted->sql;
     json_decref(s->tables);
     s->tables = json_object();
     tr_code code =
         s->tables == NULL ? no_memory(err) : list_datasets(s->catalog, s->tenant, &list, err);
+    if (code == TR_OK)
+        code = find_views(s, &views, err);
     json_array_foreach (list, i, row) {
         files f = {.catalog = s->catalog, .lake = s->lake, .tenant = s->tenant};
         const char *name = tr_json_text(row, "table", ""), *id = tr_json_text(row, "dataset", "");
-        if (code == TR_OK && (s->wanted->is_all || occurs(s->wanted->sql, name)))
+        if (code == TR_OK && (s->wanted->is_all || is_named(sql, views, name)))
             code = add_table(&f, s->tables, row, name, s->wanted->may_be_empty, err);
-        if (code == TR_OK && occurs(s->wanted->sql, id))
+        if (code == TR_OK && is_named(sql, views, id))
             code = add_table(&f, s->tables, row, id, s->wanted->may_be_empty, err);
     }
     if (code == TR_OK) {
         const files f = {.catalog = s->catalog, .lake = s->lake, .tenant = s->tenant};
-        code = add_snapshots(&f, s->wanted, list, s->tables, err);
+        code = add_snapshots(&f, s->wanted, sql, list, s->tables, err);
+        if (code == TR_OK)
+            code = add_snapshots_of_views(&f, s->wanted, list, views, s->tables, err);
     }
+    if (code == TR_OK && json_object_update_missing(s->tables, views) != 0)
+        code = no_memory(err);
     if (code == TR_OK && json_object_size(s->tables) == 0 && !s->wanted->may_be_empty)
         code = tell_names(list, err);
     json_decref(list);
+    json_decref(views);
     return code;
 }
 

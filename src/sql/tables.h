@@ -8,11 +8,13 @@
 #define TR_SQL_TABLES_H
 
 #include "lake/lake.h"
+#include "sql/write.h"
 
 /* Every table: [{"table","dataset","name","files","rows"}]; returned. */
 TR_MUST_CHECK tr_code tr_tables_list(tr_catalog *catalog, const tr_tenant *tenant, json_t **out,
                                      tr_err *err);
-/* The tables whose names occur in `sql`, as tr_query_select takes them; returned.
+/* The tables and views whose names occur in `sql` or in the text of a view that it names, as
+ * tr_query_select takes them; returned.
  * TR_NOT_FOUND  one of them has no rows yet, or none occurs: the text says which there are */
 TR_MUST_CHECK tr_code tr_tables_of(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
                                    tr_str sql, json_t **out, tr_err *err);
@@ -21,6 +23,7 @@ typedef struct tr_tables_wanted {
     bool is_all;       /* every table, whatever the words */
     bool falls_back;   /* a snapshot that is no more is the beginning or the end (snapshots.h) */
     bool may_be_empty; /* a table without rows has no files, and none named is an empty object */
+    const tr_write *new_view; /* a view that is not kept yet (view_store.h); NULL: none */
 } tr_tables_wanted;
 TR_MUST_CHECK tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant,
                                      const tr_tables_wanted *wanted, json_t **out, tr_err *err);
@@ -28,7 +31,7 @@ TR_MUST_CHECK tr_code tr_tables_find(tr_catalog *catalog, tr_lake *lake, const t
 TR_MUST_CHECK tr_code tr_tables_flatten(json_t *tables, tr_err *err);
 /* *is_flat  a database's name ends in ?FLATTEN, in any case.  False: in another "?..." */
 bool tr_tables_option(const char *database, bool *is_flat);
-/* The ids of the datasets whose tables `sql` names: an array, returned. */
+/* The ids of the datasets whose tables `sql` names, itself or by a view: an array, returned. */
 TR_MUST_CHECK tr_code tr_tables_named(tr_catalog *catalog, const tr_tenant *tenant, tr_str sql,
                                       json_t **out, tr_err *err);
 /* The only org with a dataset in a sandbox of this name.

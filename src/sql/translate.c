@@ -153,8 +153,9 @@ typedef struct known_list {
 
 static const known_list lists[] = {
     {"views", NULL,
-     "SELECT NULL::VARCHAR AS name, NULL::VARCHAR AS \"dataSetId\", NULL::VARCHAR AS \"dataSet\","
-     " NULL::VARCHAR AS description, NULL::VARCHAR AS resolved WHERE false", NULL},
+     "SELECT view_name AS name, '' AS \"dataSetId\", '' AS \"dataSet\", definition AS description,"
+     " CASE WHEN why IS NULL THEN 'true' ELSE 'false' END AS resolved FROM pgc.user_views"
+     " ORDER BY name", NULL},
     {"databases", NULL, "SELECT 'all' AS name", NULL},
     {"schemas", NULL, "SELECT 'public' AS name", NULL},
     {"datagroups", NULL, NULL,
@@ -208,6 +209,7 @@ static tr_code show(const tr_tokens *tokens, const tr_plan_session *session, tr_
         return refuse(state, "0A000", err, list->why);
     if (list != NULL && tokens->count == (list->second == NULL ? 2 : 3)) {
         plan->sql = tr_str_of(list->sql);
+        plan->is_probe = list == lists; /* views: of the worker's catalog */
         return TR_OK;
     }
     const char *value = find_setting(tokens, session);
@@ -275,17 +277,17 @@ typedef struct reason {
 } reason;
 
 /* What Query Service has and is not there, and what there is instead. */
-#define VIEWS "views are not there: CREATE TABLE ... AS keeps the rows of a query"
+#define VIEWS                                                                                 \
+    "REPLACE is of a view, and a view is of all sessions and keeps no rows: CREATE TABLE ... AS " \
+    "keeps those of a query"
 #define PLACES "databases and schemas are not made here: there is one of each, all and public"
 #define SAMPLES "statistics and samples are not kept: the engine reads those of the files"
 #define ROWS                                                                                     \
     "rows are only added: POST /data/core/ups/system/jobs takes those of a dataset, a batch or " \
     "a person back"
 static const reason reasons[] = {
-    {"create", "view", VIEWS},
     {"create", "or", VIEWS},
     {"create", "materialized", VIEWS},
-    {"drop", "view", VIEWS},
     {"create", "database", PLACES},
     {"create", "schema", PLACES},
     {"drop", "database", PLACES},
@@ -400,7 +402,8 @@ static tr_code write_query(tr_str sql, tr_tokens *tokens, const tr_plan_session 
 static tr_code write_plan(tr_str sql, const tr_tokens *tokens, tr_arena *arena, tr_plan *out,
                           bool *is_write, const char **state, tr_err *err)
 {
-    static const char *const tags[] = {NULL, "SELECT", "INSERT 0", "DROP TABLE", "ALTER TABLE"};
+    static const char *const tags[] = {NULL,          "SELECT",      "INSERT 0", "DROP TABLE",
+                                       "ALTER TABLE", "CREATE VIEW", "DROP VIEW"};
     tr_write write = {0};
     TR_TRY(tr_write_read(sql, arena, &write, state, err));
     *is_write = write.kind != TR_WRITE_NONE;

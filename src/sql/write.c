@@ -157,8 +157,48 @@ static tr_code read_on_commit(reader *r, tr_err *err)
                : refuse(r, "0A000", "PRESERVE ROWS: the table stays until its session ends", err);
 }
 
+/* (a, b) behind a view's name. */
+static tr_code read_view_columns(reader *r, tr_write *w, tr_err *err)
+{
+    if (!take(r, "("))
+        return TR_OK;
+    w->columns = tr_arena_alloc(r->arena, (r->tokens.count - r->at + 1) * sizeof *w->columns);
+    if (w->columns == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for a statement");
+    do {
+        TR_TRY(read_name(r, "the name of a column", w->columns + w->column_count, err));
+        w->column_count++;
+    } while (take(r, ","));
+    return take(r, ")") ? TR_OK : refuse(r, "42601", ")", err);
+}
+
+static tr_code read_view(reader *r, tr_write *w, tr_err *err)
+{
+    w->kind = TR_WRITE_VIEW;
+    if (take(r, "if")) {
+        if (w->is_replacing || !take(r, "not") || !take(r, "exists"))
+            return refuse(r, "42601", "IF NOT EXISTS, without OR REPLACE", err);
+        w->is_lenient = true;
+    }
+    TR_TRY(read_table(r, w, err));
+    if (w->is_temporary)
+        return refuse(r, "0A000", "a view that is not of pg_temp: it is of all sessions", err);
+    TR_TRY(read_view_columns(r, w, err));
+    if (!take(r, "as"))
+        return refuse(r, "42601", "AS SELECT", err);
+    TR_TRY(read_query(r, &w->query, err));
+    while (w->query.len > 0 && w->query.at[w->query.len - 1] <= ' ')
+        w->query.len--;
+    return TR_OK;
+}
+
 static tr_code read_create(reader *r, tr_write *w, tr_err *err)
 {
+    w->is_replacing = is(r, "or") && tr_token_is(&r->tokens, r->at + 1, "replace") &&
+                      tr_token_is(&r->tokens, r->at + 2, "view");
+    r->at += w->is_replacing ? 2 : 0;
+    if (take(r, "view"))
+        return read_view(r, w, err);
     const size_t first = r->at;
     if (!take(r, "local"))
         (void)take(r, "global");
@@ -269,20 +309,22 @@ static tr_code read_insert(reader *r, tr_write *w, tr_err *err)
 
 static tr_code read_drop(reader *r, tr_write *w, tr_err *err)
 {
-    if (!take(r, "table"))
+    const bool is_view = take(r, "view");
+    if (!is_view && !take(r, "table"))
         return TR_OK; /* not here */
-    w->kind = TR_WRITE_DROP;
+    w->kind = is_view ? TR_WRITE_DROP_VIEW : TR_WRITE_DROP;
     if (take(r, "if")) {
         if (!take(r, "exists"))
             return refuse(r, "42601", "IF EXISTS", err);
         w->is_lenient = true;
     }
     TR_TRY(read_table(r, w, err));
-    if (!take(r, "restrict"))
+    w->is_restricted = take(r, "restrict");
+    if (!w->is_restricted)
         (void)take(r, "cascade");
     return r->at == r->tokens.count
                ? TR_OK
-               : refuse(r, "42601", "the end of the statement: one table at a time", err);
+               : refuse(r, "42601", "the end of the statement: one at a time", err);
 }
 
 /* ALTER --------------------------------------------------------------------------------------- */
@@ -411,7 +453,8 @@ static tr_code read_alter(reader *r, tr_write *w, tr_err *err)
 
 bool tr_write_has_query(const tr_write *write)
 {
-    return write->kind != TR_WRITE_DROP && write->kind != TR_WRITE_ALTER;
+    return write->kind != TR_WRITE_DROP && write->kind != TR_WRITE_ALTER &&
+           write->kind != TR_WRITE_DROP_VIEW;
 }
 
 bool tr_is_write(const tr_tokens *tokens)

@@ -6,6 +6,8 @@
  *     SELECT ... INTO t FROM ...                              the same
  *     INSERT INTO t [(columns)] [AS] query                    a batch of a dataset that is there
  *     DROP TABLE [IF EXISTS] t [RESTRICT | CASCADE]           the dataset and all its data
+ *     CREATE [OR REPLACE] VIEW [IF NOT EXISTS] v [(columns)] AS query      view_store.h
+ *     DROP VIEW [IF EXISTS] v [RESTRICT | CASCADE]
  *
  *     CREATE [LOCAL] TEMP TABLE [IF NOT EXISTS] t [ON COMMIT PRESERVE ROWS] AS query
  *     SELECT ... INTO TEMP t FROM ...                         a table of this session
@@ -29,7 +31,9 @@ typedef enum tr_write_kind {
     TR_WRITE_TABLE,
     TR_WRITE_INSERT,
     TR_WRITE_DROP,
-    TR_WRITE_ALTER
+    TR_WRITE_ALTER,
+    TR_WRITE_VIEW,
+    TR_WRITE_DROP_VIEW
 } tr_write_kind;
 
 typedef enum tr_alter_what {
@@ -60,6 +64,10 @@ typedef struct tr_write {
     bool is_temporary; /* TEMP, or pg_temp in front of the name */
     tr_alter *alter;   /* of ALTER */
     bool is_public;    /* public in front of it: no temporary one */
+    bool is_replacing;   /* OR REPLACE */
+    bool is_restricted;  /* RESTRICT */
+    tr_str *columns;     /* of a view: their names, for its first ones */
+    size_t column_count;
 } tr_write;
 
 /* Whether it has a query, which decides what is written; also of a statement that is only one. */

@@ -25,7 +25,8 @@ static void read_sql(const char *sql, reading *r)
 /* "kind table|query" of what was read, "-" when it writes nothing, the SQLSTATE of a failure. */
 static void check(const char *sql, const char *expected)
 {
-    static const char *const kinds[] = {"-", "table", "insert", "drop", "alter"};
+    static const char *const kinds[] = {"-",     "table", "insert",   "drop",
+                                        "alter", "view",  "drop view"};
     char got[400];
     reading r;
     read_sql(sql, &r);
@@ -52,7 +53,6 @@ static void a_table_from_a_query_is_read(void)
     check("SELECT (SELECT 1 FROM y) AS a INTO t", "table t|SELECT (SELECT 1 FROM y) AS a ");
     check("SELECT a FROM x WHERE b = 'into t'", "-");
     check("SELECT a FROM into_it", "-");
-    check("CREATE VIEW v AS SELECT 1", "-");
     check("SELECT 1", "-");
     check("", "-");
 }
@@ -92,6 +92,31 @@ static void a_temporary_table_is_told_from_a_dataset_s(void)
     check("CREATE TEMP VIEW t AS SELECT 1", "-");
 }
 
+static void a_view_is_read_in_all_its_forms(void)
+{
+    reading r;
+    check("CREATE VIEW v AS SELECT 1", "view v|SELECT 1");
+    check("create or replace view public.`V` as\n(select 1) \n", "view V|(select 1)");
+    check("CREATE VIEW IF NOT EXISTS v AS WITH q AS (SELECT 1) FROM q -- all",
+          "view v|WITH q AS (SELECT 1) FROM q -- all");
+    check("CREATE VIEW v", "42601");
+    check("CREATE VIEW v AS", "42601");
+    check("CREATE VIEW v AS DELETE FROM t", "42601");
+    check("CREATE VIEW v() AS SELECT 1", "42601");
+    check("CREATE VIEW v(a AS SELECT 1", "42601");
+    check("CREATE VIEW other.v AS SELECT 1", "0A000");
+    check("CREATE OR REPLACE VIEW IF NOT EXISTS v AS SELECT 1", "42601");
+    check("CREATE OR REPLACE TABLE v AS SELECT 1", "-");
+    check("CREATE MATERIALIZED VIEW v AS SELECT 1", "-");
+    read_sql("CREATE OR REPLACE VIEW v (a, \"B \"\"\", `c`) AS VALUES (1, 2, 3)", &r);
+    CHECK(r.code == TR_OK && r.write.is_replacing && r.write.column_count == 3);
+    CHECK(tr_str_is(r.write.columns[1], "B \"") && tr_str_is(r.write.columns[2], "c"));
+    tr_arena_free(&r.arena);
+    read_sql("DROP VIEW v RESTRICT", &r);
+    CHECK(r.code == TR_OK && r.write.is_restricted);
+    tr_arena_free(&r.arena);
+}
+
 static void options_of_a_table_are_read(void)
 {
     reading r;
@@ -125,7 +150,9 @@ static void a_drop_is_read(void)
     check("DROP TABLE t", "drop t|");
     check("DROP TABLE IF EXISTS t CASCADE", "drop t|");
     check("DROP TABLE t, u", "42601");
-    check("DROP VIEW t", "-");
+    check("DROP VIEW t", "drop view t|");
+    check("DROP VIEW IF EXISTS public.t RESTRICT", "drop view t|");
+    check("DROP VIEW t, u", "42601");
 }
 
 /* "[drop] what columns|namespace|table(column)", or the SQLSTATE. */
@@ -209,7 +236,8 @@ static void any_bytes_are_read_or_refused(void)
         ") ",      "DROP ",   "'x' ", "\"q\" ", "WITH ",   "schema",  "=",       "IF ",
         "NOT ",    "EXISTS ", ", ",   ".",      "`b` ",    "public.", "-- c\n",  "\xff",
         "TEMP ",   "LOCAL ",  "ON ",  "COMMIT ", "pg_temp.", "ALTER ",    "ADD ",    "PRIMARY ",
-        "FOREIGN ", "KEY ",   "IDENTITY ", "REFERENCES ", "NAMESPACE "};
+        "FOREIGN ", "KEY ",   "IDENTITY ", "REFERENCES ", "NAMESPACE ",
+        "VIEW ",   "OR ",     "REPLACE "};
     uint64_t seed = tr_test_seed(0x5eed0007);
     for (int round = 0; round < 20000; round++) {
         char sql[200] = "";
