@@ -70,6 +70,7 @@ static const char *const statements[] = {
     "CREATE VIEW pgc.relations AS SELECT d.view_name, d.column_count,"
     " CASE WHEN u.view_name IS NULL THEN 'r' ELSE 'v' END AS kind FROM duckdb_views() d LEFT JOIN"
     " pgc.user_views u ON u.view_name = d.view_name WHERE d.schema_name = 'main' AND NOT d.internal"
+    " AND NOT contains(d.view_name, '@')" /* of a statement's own: @public, @since ... */
     " UNION ALL SELECT view_name, 0, 'v' FROM pgc.user_views WHERE why IS NOT NULL",
     "CREATE VIEW pgc.pg_class AS SELECT pgc.class_oid(view_name) AS oid, view_name AS relname,"
     " 2200::BIGINT AS relnamespace, 0::BIGINT AS reltype, 0::BIGINT AS reloftype,"

@@ -28,6 +28,7 @@ struct tr_view_maker {
     size_t count;
     uint32_t cap;
     unsigned depth;  /* of views being made */
+    bool is_apart;   /* names mean something else to a view */
     bool has_schema; /* "plain" is there */
 };
 
@@ -88,6 +89,8 @@ static tr_code drop(tr_view_maker *maker, const char *name, tr_err *err)
 /* The old command's tables are still there: the names borrow them. */
 tr_code tr_view_maker_begin(tr_view_maker *maker, const json_t *tables, tr_err *err)
 {
+    const char *name;
+    const json_t *table;
     for (size_t i = 0; i < maker->count; i++)
         if (!maker->made[i]->is_plain)
             TR_TRY(drop(maker, maker->made[i]->name, err));
@@ -97,10 +100,21 @@ tr_code tr_view_maker_begin(tr_view_maker *maker, const json_t *tables, tr_err *
     forget(maker);
     maker->depth = 0;
     maker->tables = tables;
+    maker->is_apart = false;
+    json_object_foreach ((json_t *)(uintptr_t)tables, name, table)
+        maker->is_apart =
+            maker->is_apart || tr_json_bool(table, "flat", false) || tr_view_is_temporary(table);
     return TR_OK;
 }
 
 /* Making --------------------------------------------------------------------------------------- */
+
+/* The name that a view knows it by: "name@public" is the name. */
+static tr_str own_name(const char *key)
+{
+    const char *at = strstr(key, "@public");
+    return at == NULL ? tr_str_of(key) : (tr_str){(const uint8_t *)key, (size_t)(at - key)};
+}
 
 static made_view *find(const tr_view_maker *maker, const char *name)
 {
@@ -130,7 +144,7 @@ static tr_code want_schema(tr_view_maker *maker, tr_err *err)
     return TR_OK;
 }
 
-/* A view of ?FLATTEN reads the table as it is. */
+/* The table as views know it. */
 static tr_code make_plain(tr_view_maker *maker, const char *name, const json_t *table, tr_err *err)
 {
     made_view *made = find(maker, name);
@@ -142,7 +156,11 @@ static tr_code make_plain(tr_view_maker *maker, const char *name, const json_t *
     made->is_plain = true;
     made->is = IS_MADE;
     TR_TRY(want_schema(maker, err));
-    return tr_view_make_plain(maker->engine, PLAIN, name, table, err);
+    char *own = tr_copy_text(own_name(name));
+    const tr_code code =
+        own == NULL ? no_memory(err) : tr_view_make_plain(maker->engine, PLAIN, own, table, err);
+    tr_free(own);
+    return code;
 }
 
 /* CREATE VIEW schema."name"("a", "b") AS (sql) */
@@ -152,8 +170,8 @@ static tr_code put_view(const json_t *view, const char *schema, const char *name
     size_t i;
     const json_t *column;
     TR_TRY(tr_buf_format(sql, err, "CREATE OR REPLACE VIEW %s.", schema));
-    TR_TRY(tr_sql_name(sql, tr_str_of(name), err));
-    json_array_foreach (json_object_get(view, "columns"), i, column) {
+    TR_TRY(tr_sql_name(sql, own_name(name), err));
+    json_array_foreach (json_object_get(view, "names"), i, column) {
         TR_TRY(tr_buf_append(sql, tr_str_of(i == 0 ? "(" : ", "), err));
         TR_TRY(tr_sql_name(sql, tr_str_of(json_string_value(column)), err));
     }
@@ -181,14 +199,15 @@ static tr_code try(void *ctx, const char *text, tr_err *err)
     return code;
 }
 
-static tr_code make_flat(tr_view_maker *maker, const char *name, tr_err *err)
+/* What the statement sees of a view that was made apart. */
+static tr_code make_seen(tr_view_maker *maker, const char *name, bool is_flat, tr_err *err)
 {
     tr_buf sql = {0};
     tr_code code = tr_buf_append(&sql, tr_str_of("SELECT * FROM " PLAIN "."), err);
     if (code == TR_OK)
-        code = tr_sql_name(&sql, tr_str_of(name), err);
+        code = tr_sql_name(&sql, own_name(name), err);
     if (code == TR_OK)
-        code = tr_view_make_flat(maker->engine, name, tr_buf_str(&sql), err);
+        code = tr_view_make_of(maker->engine, name, tr_buf_str(&sql), is_flat, err);
     tr_buf_free(&sql);
     return code;
 }
@@ -198,19 +217,19 @@ static tr_code make(tr_view_maker *maker, const char *name, const json_t *view, 
     tr_buf text = {0};
     const char *sql = tr_json_text(view, "view", ""), *why = tr_json_text(view, "broken", NULL);
     const bool is_flat = tr_json_bool(view, "flat", false);
-    making m = {maker, view, name, is_flat ? PLAIN : "main"};
+    making m = {maker, view, name, maker->is_apart ? PLAIN : "main"};
     const tr_statement_rules rules = {
         .tables = maker->tables, .maker = maker, .is_of_view = true, .try = try, .ctx = &m};
     if (why != NULL) {
         tr_engine_note("22023");
         return TR_FAIL(err, TR_INVALID, "%s", why);
     }
-    if (is_flat)
+    if (maker->is_apart)
         TR_TRY(want_schema(maker, err));
     TR_TRY(tr_spark_macros_make(maker->engine, sql, err));
     tr_code code = tr_fork_take(maker->engine, &rules, sql, &text, err);
     tr_buf_free(&text);
-    return code == TR_OK && is_flat ? make_flat(maker, name, err) : code;
+    return code == TR_OK && maker->is_apart ? make_seen(maker, name, is_flat, err) : code;
 }
 
 static tr_code make_once(tr_view_maker *maker, const char *name, const json_t *view, tr_err *err)
@@ -247,14 +266,31 @@ static tr_code make_once(tr_view_maker *maker, const char *name, const json_t *v
     return code;
 }
 
+/* What a temporary table hides. */
+static tr_code find_hidden(const tr_view_maker *maker, const char **name, tr_err *err)
+{
+    const char *key;
+    const json_t *table;
+    const tr_str own = tr_str_of(*name);
+    json_object_foreach ((json_t *)(uintptr_t)maker->tables, key, table)
+        if (strlen(key) > own.len && tr_str_equal_folded(own_name(key), own)) {
+            *name = key;
+            return TR_OK;
+        }
+    tr_engine_note("42P01");
+    return TR_FAIL(err, TR_INVALID, "there is no table \"%.80s\": a view reads no temporary table",
+                   *name);
+}
+
 tr_code tr_view_maker_meet(tr_view_maker *maker, const char *name, tr_err *err)
 {
+    const bool is_of_view = maker->depth > 0;
+    if (is_of_view && tr_view_is_temporary(json_object_get(maker->tables, name)))
+        TR_TRY(find_hidden(maker, &name, err));
     const json_t *table = json_object_get(maker->tables, name);
     if (tr_is_query_view(table))
         return make_once(maker, name, table, err);
-    return maker->depth > 0 && tr_json_bool(table, "flat", false)
-               ? make_plain(maker, name, table, err)
-               : TR_OK;
+    return is_of_view && maker->is_apart ? make_plain(maker, name, table, err) : TR_OK;
 }
 
 /* Listing -------------------------------------------------------------------------------------- */

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* view_maker.h - the views that a statement's sandbox has: queries with a name.
  *
- *     {"name": {"files": [], "view": "SELECT ...", "columns": ["a"], "definition": "...",
- *               "broken": "why", "state": "22023"}}
+ *     {"name": {"files": [], "view": "SELECT ...", "names": ["a"], "definition": "...",
+ *               "broken": "why"}}
  *
- * "view" is the server's text of it, with forks (fork.h); "columns" are names that the client gave,
- * and may be missing; "definition" is what the client wrote. "broken": the server found that it
- * cannot be read now, which is told when a statement reads it.
+ * "view" is the server's text of it, with forks (fork.h); "names" are those of its first columns;
+ * "definition" is what the client wrote. "broken": the server found that it cannot be read now,
+ * which is told when a statement reads it.
  *
  * A view is made when the check of a statement meets its name, and those that it reads are met by
  * its own check: so they are made in the order in which they need each other, each is checked by
  * the rules of statements, one that reads itself is found out, and one that nobody reads may fail.
  * They are made anew for each statement: what they read may have become something else.
  *
- * Of ?FLATTEN: a view is written for tables as they are. It and what it reads are made in the
- * schema "plain"; in "main" stands what it gives, flat like a table.
+ * Where a name means something else to the statement than to a view, views and what they read are
+ * made in the schema "plain", and in "main" stands what they give. With ?FLATTEN the statement's
+ * tables are flat; a view is written for tables as they are. A temporary table is of a session; a
+ * view reads what it hides, which the server gives as "name@public".
  */
 #ifndef TR_WORKER_VIEW_MAKER_H
 #define TR_WORKER_VIEW_MAKER_H

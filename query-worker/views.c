@@ -25,7 +25,7 @@ const json_t *tr_view_files(const json_t *table)
     return json_is_object(table) ? json_object_get(table, "files") : table;
 }
 
-static bool has_columns(const json_t *table)
+bool tr_view_is_temporary(const json_t *table)
 {
     return json_array_size(json_object_get(table, "columns")) > 0;
 }
@@ -67,7 +67,7 @@ static tr_code put_select(tr_buf *sql, const json_t *table, tr_err *err)
 {
     if (tr_json_text(table, "sql", NULL) != NULL)
         return put_own(sql, table, err);
-    if (has_columns(table))
+    if (tr_view_is_temporary(table))
         return put_kept(sql, table, err);
     if (json_array_size(tr_view_files(table)) == 0)
         return tr_buf_append(sql, tr_str_of("SELECT 1 AS empty WHERE false"), err);
@@ -222,9 +222,10 @@ tr_code tr_view_make_plain(tr_engine *engine, const char *schema, const char *na
     return make_table(engine, schema, name, table, false, err);
 }
 
-tr_code tr_view_make_flat(tr_engine *engine, const char *name, tr_str select, tr_err *err)
+tr_code tr_view_make_of(tr_engine *engine, const char *name, tr_str select, bool is_flat,
+                        tr_err *err)
 {
-    return make(engine, "main", name, select, true, err);
+    return make(engine, "main", name, select, is_flat, err);
 }
 
 static bool is_table(const json_t *table)
@@ -232,7 +233,7 @@ static bool is_table(const json_t *table)
     const json_t *files = tr_view_files(table), *file;
     size_t i;
     const bool has_sql = json_is_array(table) || tr_json_text(table, "sql", NULL) != NULL ||
-                         tr_json_bool(table, "flat", false) || has_columns(table) ||
+                         tr_json_bool(table, "flat", false) || tr_view_is_temporary(table) ||
                          tr_is_query_view(table);
     if (!json_is_array(files) || !has_sql)
         return false;

@@ -25,9 +25,11 @@ TR_MUST_CHECK tr_code tr_view_make(tr_engine *engine, const char *name, const js
 /* Makes a view in another schema of the engine, without its "flat". */
 TR_MUST_CHECK tr_code tr_view_make_plain(tr_engine *engine, const char *schema, const char *name,
                                          const json_t *table, tr_err *err);
-/* Makes or replaces a view of what `select` gives, flat. */
-TR_MUST_CHECK tr_code tr_view_make_flat(tr_engine *engine, const char *name, tr_str select,
-                                        tr_err *err);
+/* Makes or replaces a view of what `select` gives. */
+TR_MUST_CHECK tr_code tr_view_make_of(tr_engine *engine, const char *name, tr_str select,
+                                      bool is_flat, tr_err *err);
+/* Of a session alone (keep.h). */
+bool tr_view_is_temporary(const json_t *table);
 /* The list of a table's files, of either form. */
 const json_t *tr_view_files(const json_t *table);
 /* Appends 'a','b',... of one table's files. */

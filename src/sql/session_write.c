@@ -83,13 +83,33 @@ static tr_code read(tr_sql_connection *c, tr_str sql, tr_arena *arena, tr_write 
                ? TR_OK : tr_sql_fail(c, state, err, "%s", why.text);
 }
 
-static tr_code write_as_job(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *err)
+/* A view is of all sessions: what is of this one only is no part of it. */
+static tr_code check_view(tr_sql_connection *c, const tr_write *write, tr_arena *arena, tr_err *err)
+{
+    tr_tokens tokens;
+    TR_TRY(tr_lex(write->query, arena, &tokens, err));
+    for (size_t i = 0; i < tokens.count; i++) {
+        if (!tr_is_table_place(&tokens, i) || tr_token_is(&tokens, i - 1, "."))
+            continue;
+        const tr_str name = tr_token_name(tokens.at + i, arena);
+        if (tr_temporary_find(c->temporary, name) != NULL)
+            return tr_sql_fail(c, "0A000", err,
+                               "a view does not read the temporary table \"%.*s\": public.%.*s "
+                               "means the one that stays",
+                               TR_STR_ARG(name), TR_STR_ARG(name));
+    }
+    return TR_OK;
+}
+
+static tr_code write_as_job(tr_sql_connection *c, tr_str sql, bool is_view, uint64_t *rows,
+                            tr_err *err)
 {
     json_t *doc = NULL, *temporary = NULL;
     tr_object query = {0};
     if (c->sql->options.jobs == NULL)
         return tr_sql_fail(c, "0A000", err, "this server runs no statements that write");
-    TR_TRY(tr_temporary_named(c->temporary, sql, &temporary, err));
+    if (!is_view)
+        TR_TRY(tr_temporary_named(c->temporary, sql, &temporary, err));
     tr_code code = submit(c, sql, temporary, &doc, err);
     json_decref(temporary);
     if (code == TR_OK)
@@ -109,9 +129,12 @@ tr_code tr_sql_write(tr_sql_connection *c, tr_str sql, uint64_t *rows, tr_err *e
     if (!c->person.may_write)
         return tr_sql_fail(c, "42501", err, "this client may read only: its role is viewer");
     tr_code code = read(c, sql, &arena, &write, err);
+    const bool is_view = code == TR_OK && write.kind == TR_WRITE_VIEW;
+    if (is_view)
+        code = check_view(c, &write, &arena, err);
     if (code == TR_OK)
         code = tr_sql_is_temporary(c, &write) ? tr_sql_write_temporary(c, &write, rows, err)
-                                              : write_as_job(c, sql, rows, err);
+                                              : write_as_job(c, sql, is_view, rows, err);
     tr_arena_free(&arena);
     return code;
 }

@@ -93,7 +93,7 @@ static tr_code translate(const tr_tenant *tenant, tr_str sql, json_t *entry, tr_
 static tr_code add(search *s, const char *name, tr_str sql, json_t *columns, tr_err *err)
 {
     json_t *entry = json_pack("{s:[],s:s,s:o,s:O*}", "files", "view", "", "definition",
-                              tr_json_str(sql), "columns", columns);
+                              tr_json_str(sql), "names", columns);
     tr_code code = entry == NULL ? no_memory(err) : translate(s->tenant, sql, entry, err);
     if (code == TR_OK && (json_object_set(s->found, name, entry) != 0 ||
                           json_array_append_new(s->queue, json_string(name)) != 0))
@@ -137,6 +137,15 @@ static tr_code add_by_name(search *s, const char *name, tr_err *err)
     return json_object_get(s->names, name) != NULL ? add_kept(s, name, err) : TR_OK;
 }
 
+/* "name@public" is the one that a temporary table hides (temporary.h). */
+static tr_str without_public(tr_str name)
+{
+    const tr_str end = tr_str_of("@public");
+    const bool has_end =
+        name.len > end.len && memcmp(name.at + name.len - end.len, end.at, end.len) == 0;
+    return has_end ? (tr_str){name.at, name.len - end.len} : name;
+}
+
 /* The views that a text names. */
 static tr_code add_named(search *s, tr_str sql, tr_err *err)
 {
@@ -146,7 +155,7 @@ static tr_code add_named(search *s, tr_str sql, tr_err *err)
     tr_code code = tr_lex(sql, &arena, &tokens, err);
     for (size_t i = 0; i < tokens.count && code == TR_OK; i++)
         if (tr_is_table_place(&tokens, i) &&
-            fold(tr_token_name(tokens.at + i, &arena), name) != NULL)
+            fold(without_public(tr_token_name(tokens.at + i, &arena)), name) != NULL)
             code = add_by_name(s, name, err);
     tr_arena_free(&arena);
     return code;

@@ -197,7 +197,7 @@ static void a_view_that_is_not_kept_yet_stands_in_for_the_one_of_its_name(void)
     CHECK(tr_views_find(catalog, &tenant, &wanted, &found, NULL) == TR_OK);
     const json_t *view = json_object_get(found, "v");
     CHECK(strcmp(tr_view_text(view), "SELECT 'new' AS a") == 0);
-    CHECK(json_array_size(json_object_get(view, "columns")) == 1);
+    CHECK(json_array_size(json_object_get(view, "names")) == 1);
     json_decref(found);
     tr_arena_free(&arena);
     drop_all();

@@ -330,6 +330,7 @@ int main(void)
     int passed = 0, failed = 0;
     RUN(a_table_from_a_query_is_read);
     RUN(a_temporary_table_is_told_from_a_dataset_s);
+    RUN(a_view_is_read_in_all_its_forms);
     RUN(options_of_a_table_are_read);
     RUN(an_insert_is_read_in_all_its_forms);
     RUN(a_drop_is_read);

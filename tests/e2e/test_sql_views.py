@@ -292,6 +292,42 @@ def test_of_flatten_a_view_is_flat_and_reads_what_it_was_written_for(db, shop):
     assert sorted(db.execute(f"SELECT p.points, more FROM {v}").fetchall()) == [(0, 1), (1, 2), (2, 3)]
 
 
+def test_a_temporary_table_is_no_part_of_a_view(shop):
+    with shop.connect() as db:
+        t, u, gone = table(), table(), table()
+        db.execute(f"CREATE TABLE {t} AS SELECT 'stays' AS a")
+        v = view(db, f"SELECT a FROM {t}")
+        above = view(db, f"SELECT a FROM {v}")
+        over_gone = view(db, f"SELECT a FROM {t}, (SELECT 1 AS b) s")
+        db.execute(f"CREATE TEMP TABLE {t} AS SELECT 'ours' AS a, 1 AS b")
+        assert db.execute(f"SELECT (SELECT a FROM {t}), (SELECT a FROM public.{t}), a FROM {above}").fetchone() == (
+            "ours", "stays", "stays")
+        assert db.execute(f"SELECT pg_catalog.pg_get_userbyid(1), x.a, y.a FROM {above} x, {t} y").fetchone()[1:] == ("stays", "ours")
+        assert (above, "a") in db.execute("SELECT table_name, column_name FROM information_schema.columns").fetchall()
+        assert not [row for row in db.execute("SELECT relname FROM pg_class").fetchall() if "@" in row[0]]
+        state, text = failure(db, f"CREATE VIEW {name()} AS SELECT a FROM {t}")
+        assert state == "0A000" and f"public.{t}" in text
+        public = view(db, f"SELECT a FROM public.{t}")
+        assert db.execute(f"SELECT a FROM {public}").fetchone() == ("stays",)
+        db.execute(f"CREATE TABLE {u} AS SELECT x.a, y.b FROM {above} x, {t} y")
+        assert db.execute(f"SELECT * FROM {u}").fetchone() == ("stays", 1)
+        db.execute(f"CREATE TEMP TABLE {v} AS SELECT 'a temporary one' AS a")
+        assert db.execute(f"SELECT x.a, y.a, z.a FROM {v} x, public.{v} y, {above} z").fetchone() == (
+            "a temporary one", "stays", "stays")
+        db.execute(f"DROP TABLE public.{t}")
+        for broken in (f"SELECT x.a FROM {over_gone} x, {t}", f"SELECT * FROM {above} z, {t}"):
+            state, text = failure(db, broken)
+            assert state == "42P01" and t in text and "view" in text
+        db.execute(f"CREATE TEMP TABLE {gone} AS SELECT 1 AS a")
+        assert failure(db, f"CREATE VIEW {name()} AS SELECT 1 AS a FROM public.{gone}")[0] == "42P01"
+    with shop.connect(dbname="prod:all?FLATTEN") as flat:
+        flat.execute(f"CREATE TEMP TABLE {t} AS SELECT 2 AS n")
+        w = name()
+        with shop.connect() as plain:
+            plain.execute(f"CREATE VIEW {w} AS SELECT {{'x': 5}} AS s")
+        assert flat.execute(f'SELECT "s.x", n FROM {w}, {t}').fetchone() == (5, 2)
+
+
 # Tools --------------------------------------------------------------------------------------------------------------
 
 
