@@ -5,8 +5,8 @@
  *
  * A name means such a table before any other of that name, as in PostgreSQL, unless `public.`
  * stands in front of it. The rewriter then writes "name@public" AS "name", which tables.c knows,
- * so that a statement may read both. `pg_temp.` in front means the temporary one alone. A view reads
- * no temporary table: what is hidden by one goes aside under "name@public", where views find it.
+ * so that a statement may read both. `pg_temp.` in front means the temporary one alone. A view
+ * reads no temporary table: what one hides goes aside under "name@public", where views find it.
  */
 #ifndef TR_SQL_TEMPORARY_H
 #define TR_SQL_TEMPORARY_H

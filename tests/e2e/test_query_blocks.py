@@ -316,7 +316,8 @@ def test_a_block_goes_on_where_a_crash_broke_it_off_and_does_nothing_twice(tmp_p
         server.start(TR_CRASH_AT=point)
         own.enter()
         block = ("$$ BEGIN SET @n = 1; CREATE TABLE made AS SELECT @n AS a; SET @n = SELECT max(a) + 1 FROM made; "
-                 "INSERT INTO made SELECT @n AS a; INSERT INTO made SELECT @n + 1 AS a; SELECT a FROM made; END $$")
+                 "INSERT INTO made SELECT @n AS a; INSERT INTO made SELECT @n + 1 AS a; CREATE VIEW seen AS SELECT a FROM made; "
+                 "CREATE VIEW gone AS SELECT 1 AS a; DROP VIEW gone; SELECT a FROM seen; END $$")
         try:
             own.post(block)
         except requests.ConnectionError:
@@ -328,6 +329,7 @@ def test_a_block_goes_on_where_a_crash_broke_it_off_and_does_nothing_twice(tmp_p
         assert own.wait(sent["id"])["state"] == "SUCCESS"
         assert own.rows("SELECT a FROM made ORDER BY a") == [(1,), (2,), (3,)]
         assert own.get(sent["id"])["rowCount"] == 3
-        assert [q["state"] for q in children(own, sent["created"])] == ["SUCCESS"] * 4
+        assert [q["state"] for q in children(own, sent["created"])] == ["SUCCESS"] * 7
+        assert [row[0] for row in own.rows("SHOW VIEWS")] == ["seen"]
     finally:
         server.stop()
