@@ -380,6 +380,7 @@ static void run(const options *o, bool is_export)
     tr_merge_spec spec = {.updated_after_us = TR_TIME_NONE,
                           .event_after_us = TR_TIME_NONE,
                           .event_before_us = TR_TIME_NONE,
+                          .is_cut_by_keys = true,
                           .output = &b.shape,
                           .keep_ctx = &b};
     bool reads_events = false;

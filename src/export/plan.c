@@ -2,16 +2,17 @@
 /* plan.c - a plan as JSON, and opened.
  *
  *     {"format":1, "runs":[ids], "stitched":[ids], "policy":{document}, "output":{row type},
- *      "partitions":n, "emptyProfiles":b, "events":b, "updatedAfter":us, "eventAfter":us,
+ *      "emptyProfiles":b, "events":b, "isCutByKeys":b, "updatedAfter":us, "eventAfter":us,
  *      "eventBefore":us, "memberships":[ids], "hidden":[ids], "segments":[as sent],
  *      "perSegment":b, "qualifiedFrom":us, "qualifiedUntil":us, "now":us,
  *      "evaluate":[documents], "evaluation":{segment/evaluation.h}, "segmentJob":id,
  *      "isEvaluated":b, "merged":id}
  *
  * Nothing else decides what an export holds, so two runs of one plan write the same bytes. Open
- * bounds are left out; `partitions` appears when the plan is first opened, and before that, of a
- * policy that stitches, `stitched`: what is read in place of `runs`. `merged`: the merged run that
- * is read in place of their records, "" for none; a job notes it before its first part.
+ * bounds are left out; of a policy that stitches `stitched` appears when the plan is first opened:
+ * what is read in place of `runs`. `merged`: the merged run that is read in place of their records,
+ * "" for none; a job notes it before its first part. `isCutByKeys`: as in merge.h; plans that were
+ * stored before lack it, and their parts are of other partitions.
  */
 #include "export/export_internal.h"
 
@@ -42,10 +43,10 @@ tr_code tr_export_plan_make(const tr_export_request *request, const tr_type *out
                             const json_t *policy, const tr_snapshot *snapshot, json_t **out,
                             tr_err *err)
 {
-    json_t *plan =
-        json_pack("{s:i, s:o, s:o, s:o, s:b, s:b}", "format", 1, "runs", tr_store_run_ids(snapshot),
-                  "policy", json_deep_copy(policy), "output", tr_type_to_json(output),
-                  "emptyProfiles", request->with_event_only, "events", request->with_events);
+    json_t *plan = json_pack("{s:i, s:o, s:o, s:o, s:b, s:b, s:b}", "format", 1, "runs",
+                             tr_store_run_ids(snapshot), "policy", json_deep_copy(policy), "output",
+                             tr_type_to_json(output), "emptyProfiles", request->with_event_only,
+                             "events", request->with_events, "isCutByKeys", true);
     if (plan == NULL || !set_bound(plan, "updatedAfter", request->updated_after_us) ||
         !set_bound(plan, "eventAfter", request->event_after_us) ||
         !set_bound(plan, "eventBefore", request->event_before_us) || !set_segments(plan, request)) {
@@ -170,6 +171,7 @@ static tr_code open_plan(const json_t *json, const tr_export_parts *parts, const
     tr_merge_spec spec = {.output = &plan->shape,
                           .with_event_only = tr_json_bool(json, "emptyProfiles", false),
                           .with_events = tr_json_bool(json, "events", false),
+                          .is_cut_by_keys = tr_json_bool(json, "isCutByKeys", false),
                           .updated_after_us = tr_json_int(json, "updatedAfter", TR_TIME_NONE),
                           .event_after_us = tr_json_int(json, "eventAfter", TR_TIME_NONE),
                           .event_before_us = tr_json_int(json, "eventBefore", TR_TIME_NONE)};

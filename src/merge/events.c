@@ -99,6 +99,58 @@ tr_code tr_merge_join_rows(const tr_rows *a, const tr_rows *b, tr_arena *arena, 
     return TR_OK;
 }
 
+/* To the first row from `from` on whose key is not before `key`: in strides that double, then by halves. */
+static uint32_t seek(const uint8_t (*keys)[16], uint32_t from, uint32_t end, const uint8_t key[16])
+{
+    uint32_t low = from, step = 1; /* every row before `low` is before `key` */
+    while (step <= end - low && memcmp(keys[low + step - 1], key, 16) < 0) {
+        low += step;
+        step *= 2;
+    }
+    uint32_t high = step <= end - low ? low + step - 1 : end;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (memcmp(keys[middle], key, 16) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Rows by number, so by run, then as they stand. */
+tr_code tr_merge_list_events(tr_merge_work *work, tr_err *err)
+{
+    const tr_rows *events = &work->events;
+    const tr_groups *records = &work->record_groups;
+    tr_arena *arena = &work->memory->rows;
+    tr_groups out = {.count = records->count};
+    const uint8_t(*keys)[16] = NULL;
+    if (work->event_groups.start != NULL)
+        return TR_OK;
+    TR_TRY(tr_rows_keys(events, arena, &keys, err));
+    out.start = tr_arena_array(arena, (size_t)out.count + 1, sizeof *out.start);
+    out.rows = tr_arena_alloc(arena, events->end * sizeof *out.rows);
+    uint32_t *at = tr_arena_alloc(arena, ((size_t)events->slice_count + 1) * sizeof *at);
+    if (out.start == NULL || out.rows == NULL || at == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the events of %u profiles", out.count);
+    for (uint32_t s = 0; s < events->slice_count; s++)
+        at[s] = events->slices[s].base;
+    uint32_t count = 0;
+    for (uint32_t g = 0; g < out.count; g++) {
+        const bool is_event_only = records->start[g] == records->start[g + 1];
+        for (uint32_t s = 0; is_event_only && s < events->slice_count; s++) {
+            const uint32_t end = events->slices[s].base + events->slices[s].rows;
+            for (at[s] = seek(keys, at[s], end, work->keys[g]);
+                 at[s] < end && memcmp(keys[at[s]], work->keys[g], sizeof *keys) == 0; at[s]++)
+                out.rows[count++] = at[s];
+        }
+        out.start[g + 1] = count;
+    }
+    work->event_groups = out;
+    return TR_OK;
+}
+
 /* Whose identities are asked for. */
 static bool has_event_only(const tr_merge_work *work)
 {
@@ -163,6 +215,7 @@ tr_code tr_merge_identity_rows(tr_merge_work *work, tr_rows *rows, tr_groups *gr
         return TR_OK;
     }
     if (with_events) {
+        TR_TRY(tr_merge_list_events(work, err));
         TR_TRY(tr_merge_fold_events(work, err));
         TR_TRY(tr_merge_weigh_events(work, err));
     }

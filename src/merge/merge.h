@@ -72,6 +72,8 @@ typedef struct tr_merge_spec {
     int64_t event_after_us;        /* TR_TIME_NONE: open; strictly greater, on ingestion time */
     int64_t event_before_us;       /* TR_TIME_NONE: open; strictly less */
     uint8_t bits_min;              /* at least so many partition bits; 0: as the rows need */
+    bool is_cut_by_keys;           /* events of which keys alone are walked need fewer partitions than others;
+                                      false: as plans that were stored before this was known */
     tr_merge_keep keep;            /* NULL: all stay */
     void *keep_ctx;
     bool keep_evaluates;           /* `keep` says who the members are: it is shown event-only profiles and those
@@ -80,6 +82,7 @@ typedef struct tr_merge_spec {
     const tr_shape *probe;         /* what `keep`, or `choose` of a page of events, may ask for; borrowed until
                                       close; NULL: nothing */
     bool with_probe_events;        /* it may ask for "timeSeriesEvents": all events, whatever their bounds */
+    bool with_origins;             /* it may ask where profiles come from */
     const tr_run *const *members;  /* runs whose segmentMembership is united with the fragments': what the server
                                       keeps itself; borrowed until close */
     uint32_t member_count;
@@ -165,7 +168,7 @@ typedef struct tr_merge_members {
 } tr_merge_members;
 TR_MUST_CHECK tr_code tr_merge_view_member_rows(tr_merge_view *view, tr_arena *arena, tr_column *columns,
                                                 tr_merge_members *out, bool *is_all, tr_err *err);
-/* Where the profiles come from; events count when the plan reads them. In the arena. */
+/* Where the profiles come from, of a plan with_origins; events count when it reads them. In the arena. */
 typedef struct tr_merge_origin {
     uint32_t fragments; /* what one dataset knows of one identity: a record, or a set of events */
     uint32_t events;

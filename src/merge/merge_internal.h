@@ -89,6 +89,17 @@ static inline bool tr_merge_walks_event_only(const tr_merge_plan *plan)
     return plan->spec.with_event_only || plan->spec.keep_evaluates;
 }
 
+/* Of events it is only asked who has any: which rows are whose is found out (tr_merge_list_events) when somebody
+ * asks for the identities of a profile that is only events. */
+static inline bool tr_merge_walks_keys_alone(const tr_merge_plan *plan)
+{
+    const tr_merge_spec *spec = &plan->spec;
+    return tr_merge_walks_event_only(plan) && !spec->is_lookup && !spec->is_of_events &&
+           !spec->with_origins && plan->events_unit == UINT32_MAX &&
+           plan->probe.events_unit == UINT32_MAX &&
+           (!spec->with_event_only || spec->updated_after_us == TR_TIME_NONE);
+}
+
 static inline bool tr_merge_reads_events(const tr_merge_plan *plan)
 {
     return tr_merge_walks_event_only(plan) || plan->spec.is_of_events ||
@@ -113,7 +124,7 @@ typedef struct tr_merge_work {
     bool sees_all;  /* also profiles that the filter on ingestion drops anyway */
     tr_merge_memory *memory;
     tr_rows records, events;
-    tr_groups record_groups, event_groups; /* same count; event_groups only when events are read */
+    tr_groups record_groups, event_groups; /* same count; event_groups only when events are read: .start NULL */
     tr_fold record_fold, event_fold; /* event_fold by tr_merge_weigh_events */
     tr_event_facts event_facts;      /* of events that were not settled, by tr_merge_fold_events */
     bool is_ranked, has_event_fold, has_folded_events;
@@ -186,6 +197,8 @@ TR_MUST_CHECK tr_code tr_merge_rank(tr_merge_work *work, tr_err *err);
 TR_MUST_CHECK tr_code tr_merge_filter(tr_merge_work *work, tr_err *err);
 /* Of folded events drops those out of the plan's bounds. */
 TR_MUST_CHECK tr_code tr_merge_bound_events(tr_merge_work *work, tr_err *err);
+/* Fills event_groups, if it was left out, for the profiles that are only events. */
+TR_MUST_CHECK tr_code tr_merge_list_events(tr_merge_work *work, tr_err *err);
 /* Leaves only the groups whose flag is set. */
 TR_MUST_CHECK tr_code tr_merge_keep_groups(tr_merge_work *work, const bool *keep, tr_err *err);
 TR_MUST_CHECK tr_code tr_merge_work_origins(tr_merge_work *work, tr_arena *arena, tr_merge_origins *out,

@@ -553,6 +553,7 @@ static bool check_keeper(uint64_t seed, bool is_merged)
     choosing c = {.kept = json_array(), .probe = spec.output, .mask = mask_of(seed)};
     json_t *all = json_array(), *rows = json_array(), *expected = json_array(), *counts = json_object();
     spec.bits_min = (uint8_t)(seed % 3);
+    spec.with_events = seed % 4 != 0; /* else which events are whose is found out for identities alone */
     tr_code code = merge_all(&spec, &bytes, all, counts, &total_all, &err);
     bytes.len = 0;
     if (code == TR_OK && is_merged)
@@ -561,7 +562,7 @@ static bool check_keeper(uint64_t seed, bool is_merged)
     spec.keep = choose;
     spec.keep_ctx = &c;
     spec.probe = spec.output;
-    spec.with_probe_events = true;
+    spec.with_probe_events = seed % 8 != 0;
     if (code == TR_OK)
         code = merge_all(&spec, &bytes, rows, counts, &total, &err);
     if (code != TR_OK)
@@ -614,6 +615,7 @@ static bool check_evaluating_keeper(uint64_t seed, bool is_merged)
     choosing seen = {.kept = json_array(), .probe = spec.output, .mask = mask_of(seed)};
     choosing kept = {.kept = json_array(), .probe = spec.output, .mask = mask_of(seed)};
     spec.with_event_only = seed % 2 == 0;
+    spec.with_events = seed % 4 != 1;
     spec.updated_after_us = seed % 3 == 0 ? TR_TIME_NONE : 2000;
     spec.probe = spec.output;
     spec.with_probe_events = seed % 5 != 0;

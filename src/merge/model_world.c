@@ -474,5 +474,5 @@ tr_merge_spec model_spec(const model_world *w, const tr_snapshot *snapshot, cons
                            .output = &request->output, .with_event_only = request->with_event_only,
                            .with_events = request->with_events, .updated_after_us = request->updated_after_us,
                            .event_after_us = request->event_after_us, .event_before_us = request->event_before_us,
-                           .bits_min = request->bits_min};
+                           .bits_min = request->bits_min, .is_cut_by_keys = request->bits_min % 2 == 1};
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* origins.c - where the profiles that a keeper sees come from: datasets, fragments, events. */
+#include "base/check.h"
 #include "merge/merge_internal.h"
 
 #include <string.h>
@@ -102,6 +103,7 @@ tr_code tr_merge_work_origins(tr_merge_work *work, tr_arena *arena, tr_merge_ori
     const uint32_t count = work->record_groups.count;
     const bool with_events = tr_merge_reads_events(plan);
     const int64_t *times = NULL;
+    TR_ASSERT(plan->spec.with_origins);
     *out = (tr_merge_origins){0};
     TR_TRY(tr_merge_rank(work, err));
     TR_TRY(list_datasets(plan, arena, out, err));

@@ -49,7 +49,7 @@ static tr_code write_file(writing *w, tr_sink sink, tr_err *err)
     return code;
 }
 
-/* Every row of a merged run is a profile. */
+/* Every row of a merged run is a profile, and there are no others. */
 static tr_code number_profiles(tr_merge_work *work, tr_err *err)
 {
     tr_merge_memory *memory = work->memory;
@@ -71,7 +71,8 @@ static tr_code number_profiles(tr_merge_work *work, tr_err *err)
 /* Somebody is likely to ask for the profiles' keys. */
 static bool needs_keys(const tr_merge_plan *plan)
 {
-    return plan->spec.keep != NULL || plan->members.run_count > 0 || plan->clusters.run_count > 0;
+    return plan->spec.keep != NULL || plan->members.run_count > 0 ||
+           plan->clusters.run_count > 0 || tr_merge_walks_keys_alone(plan);
 }
 
 tr_code tr_merge_walk(tr_merge_work *work, tr_err *err)
@@ -85,10 +86,14 @@ tr_code tr_merge_walk(tr_merge_work *work, tr_err *err)
         TR_TRY(tr_rows_of(&plan->events.borders, work->index, &work->memory->rows, &work->events, err));
     const tr_walk walk = {.records = &work->records, .events = reads_events ? &work->events : NULL,
                           .with_event_only = tr_merge_walks_event_only(plan),
+                          .is_by_key = tr_merge_walks_keys_alone(plan),
                           .leads = work->sees_all ? NULL : plan->leads,
                           .scratch = &work->memory->scratch[0],
                           .keys = needs_keys(plan) ? &work->keys : NULL};
-    return tr_walk_profiles(&walk, &work->memory->rows, &work->record_groups, &work->event_groups, err);
+    TR_TRY(tr_walk_profiles(&walk, &work->memory->rows, &work->record_groups, &work->event_groups, err));
+    if (plan->is_merged && walk.is_by_key && work->record_groups.count == work->records.end - 1)
+        return number_profiles(work, err);
+    return TR_OK;
 }
 
 /* Keys, ranks and filters: which profiles there are, and their rows in order. */

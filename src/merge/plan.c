@@ -109,16 +109,21 @@ static tr_code choose_clusters(tr_merge_plan *plan, tr_err *err)
 }
 
 /* Partitions so that a fragment's and a profile's columns both fit caches: by the largest dataset,
- * which bounds profiles from below, and by a quarter of all rows. */
-static uint8_t choose_bits(const tr_merge_side *records, const tr_merge_side *events)
+ * which bounds profiles from below, and by a quarter of all rows. Of events whose keys alone are
+ * walked a row is that much less. */
+static uint8_t choose_bits(const tr_merge_side *records, const tr_merge_side *events,
+                           bool is_by_key)
 {
+    enum { KEYS_PER_ROW = 8 };
     uint64_t all = 0, largest = 0;
     for (const tr_merge_side *side = records; side != NULL; side = side == records ? events : NULL) {
         uint64_t lane_rows = 0;
         for (uint32_t r = 0; r < side->run_count; r++) {
             lane_rows = r > 0 && side->lane[r] == side->lane[r - 1] ? lane_rows : 0;
-            lane_rows += side->runs[r]->rows;
-            all += side->runs[r]->rows;
+            const uint64_t rows =
+                side->runs[r]->rows / (is_by_key && side == events ? KEYS_PER_ROW : 1);
+            lane_rows += rows;
+            all += rows;
             largest = lane_rows > largest ? lane_rows : largest;
         }
     }
@@ -322,7 +327,9 @@ static tr_code fill_plan(tr_merge_plan *plan, tr_err *err)
     if (tr_merge_reads_events(plan))
         TR_TRY(choose_runs(plan, true, &plan->events, err));
     if (!plan->spec.is_lookup) /* as the fragments have it: a merged run changes no border */
-        plan->bits = choose_bits(&plan->records, &plan->events);
+        plan->bits = choose_bits(
+            &plan->records, &plan->events,
+            plan->spec.is_cut_by_keys && tr_merge_walks_keys_alone(plan));
     if (plan->spec.merged != NULL)
         replace_records(plan);
     plan->is_run_per_lane = true;

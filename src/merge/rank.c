@@ -187,7 +187,7 @@ static void move_group(tr_merge_work *work, uint32_t g, uint32_t to)
         keep_group(&work->member_groups, g, to);
     if (work->cluster_groups.start != NULL)
         keep_group(&work->cluster_groups, g, to);
-    if (tr_merge_reads_events(work->plan))
+    if (work->event_groups.start != NULL)
         keep_group(&work->event_groups, g, to);
 }
 
@@ -196,8 +196,7 @@ static void cut_groups(tr_merge_work *work, uint32_t count)
     work->record_groups.count = count;
     work->member_groups.count = count;
     work->cluster_groups.count = count;
-    if (tr_merge_reads_events(work->plan))
-        work->event_groups.count = count;
+    work->event_groups.count = count;
 }
 
 /* Groups that may be written to. */

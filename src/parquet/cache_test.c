@@ -222,6 +222,46 @@ static void a_key_is_found_however_keys_are_spread(void)
     }
 }
 
+/* Drops keys that stand behind themselves; returns how many are left. */
+static uint32_t drop_repeated(uint8_t (*keys)[16], uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (kept == 0 || memcmp(keys[kept - 1], keys[i], 16) != 0)
+            memmove(keys[kept++], keys[i], 16);
+    return kept;
+}
+
+/* Sorted ones, so that a dictionary is all there is to read, or not; and ones in any order. */
+static void keys_that_are_repeated_need_not_be_read_again(void)
+{
+    static uint8_t keys[KEYS][16], read[KEYS][16];
+    uint64_t random = seed;
+    uint32_t fewer = 0;
+    for (int how = 0; how < 8; how++) {
+        tr_arena arena = {0};
+        tr_buf bytes = {0};
+        tr_parquet_file *file = NULL;
+        uint32_t count = 0;
+        make_keys(keys, how % 4, &random);
+        for (uint32_t i = 0; how >= 4 && i < 5; i++) { /* some come back */
+            const uint32_t from = (uint32_t)(tr_test_random(&random) % KEYS);
+            memcpy(keys[tr_test_random(&random) % KEYS], keys[from], 16);
+        }
+        write_keys(keys, &arena, &bytes);
+        CHECK(tr_parquet_open(tr_buf_str(&bytes), &file, NULL) == TR_OK);
+        CHECK(tr_parquet_read_keys_once(file, 0, 0, read, &count, NULL) == TR_OK);
+        fewer += count < KEYS;
+        CHECK(count <= KEYS);
+        count = drop_repeated(read, count);
+        CHECK(count == drop_repeated(keys, KEYS) && memcmp(read, keys, count * 16) == 0);
+        tr_parquet_close(file);
+        tr_buf_free(&bytes);
+        tr_arena_free(&arena);
+    }
+    CHECK(fewer > 0);
+}
+
 static void *read_some(void *ctx)
 {
     const pair *p = ctx;
@@ -254,6 +294,7 @@ int main(void)
     RUN(a_thread_that_must_not_decode_is_told_to_come_again);
     RUN(prefetching_changes_nothing);
     RUN(a_key_is_found_however_keys_are_spread);
+    RUN(keys_that_are_repeated_need_not_be_read_again);
     RUN(threads_may_read_at_once);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

@@ -96,6 +96,11 @@ bool tr_parquet_has_same_values(const tr_parquet_file *file, uint32_t group, uin
 TR_MUST_CHECK tr_code tr_parquet_read_keys(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
                                            uint8_t (*out)[16], tr_err *err);
 
+/* The same without repeating a key that stands behind itself, where that costs less: of a dictionary whose codes
+ * ascend one by one, which is then what is read; else all of them. *count of `out` are filled. */
+TR_MUST_CHECK tr_code tr_parquet_read_keys_once(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
+                                                 uint8_t (*out)[16], uint32_t *count, tr_err *err);
+
 /* Reads every page of every column and checks every checksum and level, and that of the whole file when it was
  * written here: then no flipped bit goes unnoticed. */
 TR_MUST_CHECK tr_code tr_parquet_verify(const tr_parquet_file *file, tr_err *err);

@@ -439,7 +439,7 @@ static tr_code spread_keys(reading *r, const tr_page *page, uint8_t (*out)[16], 
     return TR_OK;
 }
 
-static tr_code read_key_page(reading *r, const tr_page *page, uint8_t (*out)[16], tr_err *err)
+static tr_code check_key_page(const reading *r, const tr_page *page, tr_err *err)
 {
     uint32_t level;
     if (page->nulls != 0 || page->rep_bytes != 0 ||
@@ -447,15 +447,85 @@ static tr_code read_key_page(reading *r, const tr_page *page, uint8_t (*out)[16]
                             &level) ||
         level != r->leaf->def_max)
         return TR_FAIL(err, TR_INVALID, "keys without nulls were expected");
-    TR_TRY(tr_page_check(page, err));
+    return tr_page_check(page, err);
+}
+
+static tr_code read_key_page(reading *r, const tr_page *page, uint8_t (*out)[16], tr_err *err)
+{
+    TR_TRY(check_key_page(r, page, err));
     if (r->chunk->has_dictionary)
         return spread_keys(r, page, out, err);
     TR_TRY(tr_values_fit(TR_KIND_KEY, page->entries, page->values_bytes, err));
     return tr_page_inflate(r->scratch, page, *out, err);
 }
 
-tr_code tr_parquet_read_keys(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
-                             uint8_t (*out)[16], tr_err *err)
+/* Whether every code is that of the row before, or the next one. *last: 0 before the first page. */
+static bool are_ascending(const uint32_t *codes, uint32_t count, uint32_t *last)
+{
+    uint32_t most = count > 0 ? codes[0] - *last : 0;
+    for (uint32_t i = 1; i < count; i++) {
+        const uint32_t step = codes[i] - codes[i - 1];
+        most = step > most ? step : most;
+    }
+    *last = count > 0 ? codes[count - 1] : *last;
+    return most <= 1;
+}
+
+/* *is_all: the rows have the keys of the dictionary one after the other. */
+static tr_code look_at_codes(reading *r, bool *is_all, tr_err *err)
+{
+    uint32_t last = 0;
+    *is_all = true;
+    for (uint32_t i = 0; *is_all && i < r->page_count; i++) {
+        const tr_page *page = &r->pages[i];
+        uint32_t *codes = tr_scratch_get(r->scratch, TR_SCRATCH_CODES,
+                                         ((size_t)page->entries + 1) * sizeof *codes);
+        if (codes == NULL)
+            return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u codes", page->entries);
+        TR_TRY(check_key_page(r, page, err));
+        TR_TRY(read_codes(r, page, page->entries, codes, err));
+        *is_all = are_ascending(codes, page->entries, &last);
+    }
+    *is_all = *is_all && last == r->table.count;
+    return TR_OK;
+}
+
+/* All pages, by the dictionary when there is one. */
+static tr_code open_keys(reading *r, tr_arena *arena, tr_err *err)
+{
+    if (r->scratch == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory to read keys");
+    if (r->leaf->kind != TR_KIND_KEY || r->leaf->rep_max != 0)
+        return TR_FAIL(err, TR_INVALID, "it is not a column of keys");
+    TR_TRY(gather_pages(r, 0, r->group_rows, err));
+    return r->chunk->has_dictionary ? tr_dictionary_read(r->scratch, arena, r->file, r->chunk,
+                                                         r->leaf->kind, &r->table, err)
+                                    : TR_OK;
+}
+
+static tr_code read_all_keys(reading *r, uint8_t (*out)[16], tr_err *err)
+{
+    for (uint32_t i = 0; i < r->page_count; i++) {
+        TR_TRY(read_key_page(r, &r->pages[i], out + r->rows_done, err));
+        r->rows_done += r->pages[i].rows;
+    }
+    return TR_OK;
+}
+
+static tr_code read_keys_once(reading *r, uint8_t (*out)[16], uint32_t *count, tr_err *err)
+{
+    bool is_all = false;
+    if (r->chunk->has_dictionary)
+        TR_TRY(look_at_codes(r, &is_all, err));
+    *count = is_all ? r->table.count : r->group_rows;
+    if (!is_all)
+        return read_all_keys(r, out, err);
+    memcpy(out, r->table.keys, (size_t)*count * sizeof *out);
+    return TR_OK;
+}
+
+static tr_code read_keys(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
+                         uint8_t (*out)[16], uint32_t *count, tr_err *err)
 {
     TR_ASSERT(group < file->group_count);
     TR_ASSERT(leaf < file->shape.leaf_count);
@@ -463,22 +533,25 @@ tr_code tr_parquet_read_keys(const tr_parquet_file *file, uint32_t group, uint32
                  .leaf = &file->shape.leaves[leaf], .scratch = tr_scratch_of_thread(),
                  .group_rows = file->group_rows[group]};
     tr_arena arena = {0}; /* of the dictionary */
-    tr_code code = TR_OK;
-    if (r.scratch == NULL)
-        return TR_FAIL(err, TR_NO_MEMORY, "no memory to read keys");
-    if (r.leaf->kind != TR_KIND_KEY || r.leaf->rep_max != 0)
-        code = TR_FAIL(err, TR_INVALID, "it is not a column of keys");
+    tr_code code = open_keys(&r, &arena, err);
     if (code == TR_OK)
-        code = gather_pages(&r, 0, r.group_rows, err);
-    if (code == TR_OK && r.chunk->has_dictionary)
-        code = tr_dictionary_read(r.scratch, &arena, file, r.chunk, r.leaf->kind, &r.table, err);
-    for (uint32_t i = 0; code == TR_OK && i < r.page_count; i++) {
-        code = read_key_page(&r, &r.pages[i], out + r.rows_done, err);
-        r.rows_done += r.pages[i].rows;
-    }
+        code = count == NULL ? read_all_keys(&r, out, err) : read_keys_once(&r, out, count, err);
     if (code != TR_OK)
         tr_chunk_context(file, group, leaf, err);
     tr_arena_free(&arena);
-    tr_scratch_trim(r.scratch);
+    if (r.scratch != NULL)
+        tr_scratch_trim(r.scratch);
     return code;
+}
+
+tr_code tr_parquet_read_keys(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
+                             uint8_t (*out)[16], tr_err *err)
+{
+    return read_keys(file, group, leaf, out, NULL, err);
+}
+
+tr_code tr_parquet_read_keys_once(const tr_parquet_file *file, uint32_t group, uint32_t leaf,
+                                   uint8_t (*out)[16], uint32_t *count, tr_err *err)
+{
+    return read_keys(file, group, leaf, out, count, err);
 }

@@ -181,6 +181,7 @@ static tr_code count_profiles(tr_profiles *profiles, const tr_tenant *tenant, co
     tr_merge_spec spec = {.output = &c->shape,
                           .probe = &c->shape,
                           .with_event_only = true,
+                          .with_origins = true,
                           .updated_after_us = TR_TIME_NONE,
                           .event_after_us = TR_TIME_NONE,
                           .event_before_us = TR_TIME_NONE,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* job_plan.c - a segment job's plan: that of an evaluation (evaluation.h) with "runs":[ids], and
- * for a group whose policy stitches "stitched":[ids]; opened.
+ * for a group whose policy stitches "stitched":[ids], and "isCutByKeys" (merge.h; plans that were
+ * stored before lack it, and their parts are of other partitions); opened.
  */
 #include "segment/job_internal.h"
 
@@ -49,7 +50,8 @@ static tr_code make_once(const tr_segment_active *active, const json_t *definiti
     json_t *plan = NULL;
     TR_TRY(tr_evaluation_plan(active->segment, &active->tenant, definitions, &plan, err));
     tr_code code = tr_store_snapshot(store, &active->tenant, &snapshot, err);
-    if (code == TR_OK && json_object_set_new(plan, "runs", tr_store_run_ids(snapshot)) != 0)
+    if (code == TR_OK && (json_object_set_new(plan, "runs", tr_store_run_ids(snapshot)) != 0 ||
+                          json_object_set_new(plan, "isCutByKeys", json_true()) != 0))
         code = no_memory(err);
     tr_store_release(store, snapshot);
     if (code == TR_OK)
@@ -111,6 +113,7 @@ static tr_code open_merge(tr_segment_run *run, tr_segment_group *group, uint32_t
                           .updated_after_us = TR_TIME_NONE,
                           .event_after_us = TR_TIME_NONE,
                           .event_before_us = TR_TIME_NONE,
+                          .is_cut_by_keys = tr_json_bool(run->plan, "isCutByKeys", false),
                           .keep = keep,
                           .keep_ctx = task};
     tr_evaluation_ask(group->evaluation, &spec);

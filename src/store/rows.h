@@ -80,11 +80,12 @@ typedef struct tr_groups {
 /* Groups the rows of `records` and `events` by key, profiles in key order.
  * events           NULL: none; event_groups is then not written
  * with_event_only  false: profiles without a row in `records` are left out
+ * is_by_key        of events it is only told who has any: event_groups is not written; not with `leads`
  * leads            per run of records, then of events: only profiles with a row in one that leads; NULL: all */
 typedef struct tr_walk {
     const tr_rows *records;
     const tr_rows *events;
-    bool with_event_only;
+    bool with_event_only, is_by_key;
     const bool *leads;
     tr_arena *scratch; /* for keys: reset first, memory kept */
     uint8_t (**keys)[16]; /* the profiles' keys, in the arena; NULL: not asked for */

@@ -121,6 +121,72 @@ static void rows_of_a_run_are_sorted_by_key_and_stay_in_order_of_arrival(void)
     free_sample(&s);
 }
 
+/* Whether both walks found the same profiles, with the same records. */
+static bool are_same_groups(const tr_groups *a, const tr_groups *b, uint8_t (*a_keys)[16],
+                            uint8_t (*b_keys)[16])
+{
+    return a->count == b->count && memcmp(a_keys, b_keys, a->count * sizeof *a_keys) == 0 &&
+           memcmp(a->start, b->start, (a->count + 1) * sizeof *a->start) == 0 &&
+           memcmp(a->rows, b->rows, a->start[a->count] * sizeof *a->rows) == 0;
+}
+
+static void check_walk(const tr_rows *records, const tr_rows *events, bool with_event_only)
+{
+    tr_arena arena = {0}, scratch = {0};
+    uint8_t(*keys)[16] = NULL, (*all_keys)[16] = NULL;
+    tr_groups all = {0}, all_events = {0}, found = {0}, none = {0};
+    tr_walk walk = {.records = records, .events = events, .with_event_only = with_event_only,
+                    .scratch = &scratch, .keys = &all_keys};
+    CHECK(tr_walk_profiles(&walk, &arena, &all, &all_events, NULL) == TR_OK);
+    walk.keys = &keys;
+    walk.is_by_key = true;
+    CHECK(tr_walk_profiles(&walk, &arena, &found, &none, NULL) == TR_OK);
+    CHECK(none.start == NULL && are_same_groups(&all, &found, all_keys, keys));
+    tr_arena_free(&scratch);
+    tr_arena_free(&arena);
+}
+
+/* Few runs and many, which are walked otherwise; cut finer than they are, and as they are. */
+static void who_has_events_is_told_without_counting_them(void)
+{
+    enum { RUNS = 30, ROWS = 700, EVENTS = 1500 };
+    static uint8_t keys[ROWS][16], more[EVENTS][16];
+    static sample s[RUNS];
+    const tr_run *runs[RUNS];
+    uint64_t random = tr_test_seed(0xe7e27);
+    const uint64_t pool = random; /* the same keys in all runs */
+    for (uint32_t r = 0; r < RUNS; r++) {
+        uint64_t own = pool;
+        tr_run *run = NULL;
+        random_keys(&own, more, EVENTS, r % 2 == 0 ? 64 : 40);
+        for (uint32_t i = 0; i < ROWS; i++)
+            memcpy(keys[i], more[tr_test_random(&random) % EVENTS], 16);
+        make_sample(&s[r], (const uint8_t(*)[16])keys, ROWS);
+        CHECK(write_sample(&s[r], (uint8_t)(r % 3)) == TR_OK);
+        CHECK(tr_run_open(tr_buf_str(&s[r].bytes), "r", "d", &run, NULL) == TR_OK);
+        runs[r] = run;
+    }
+    for (uint32_t count = 3; count <= RUNS; count += RUNS - 3) {
+        tr_arena arena = {0};
+        tr_borders borders, event_borders;
+        CHECK(tr_borders_make(runs, 1, 2, &arena, &borders, NULL) == TR_OK);
+        CHECK(tr_borders_make(runs + 1, count - 1, 2, &arena, &event_borders, NULL) == TR_OK);
+        for (uint32_t p = 0; p < 4; p++) {
+            tr_rows records, events;
+            CHECK(tr_rows_of(&borders, p, &arena, &records, NULL) == TR_OK);
+            CHECK(tr_rows_of(&event_borders, p, &arena, &events, NULL) == TR_OK);
+            check_walk(&records, &events, true);
+            check_walk(&records, &events, false);
+        }
+        tr_arena_free(&arena);
+    }
+    for (uint32_t r = 0; r < RUNS; r++) {
+        union { const tr_run *in; tr_run *out; } run = {.in = runs[r]};
+        tr_run_close(run.out);
+        free_sample(&s[r]);
+    }
+}
+
 static int compare_words(const void *ctx, uint32_t a, uint32_t b)
 {
     const uint64_t *words = ctx;
@@ -253,6 +319,7 @@ static void a_coarse_run_is_cut_finer_without_loss(void)
 int main(void)
 {
     int passed = 0, failed = 0;
+    RUN(who_has_events_is_told_without_counting_them);
     RUN(rows_of_a_run_are_sorted_by_key_and_stay_in_order_of_arrival);
     RUN(the_sort_is_stable);
     RUN(a_run_of_no_rows_opens);

@@ -8,6 +8,7 @@
  * Some runs LEAD: only profiles with a row in one of them are asked for. The others are searched for
  * each such key, in strides that double, from where they were left.
  */
+#include "base/check.h"
 #include "store/rows.h"
 
 #include <stdlib.h>
@@ -32,7 +33,7 @@ typedef struct walker {
     tr_groups records, events;
     uint8_t (*keys)[16]; /* of the profiles; NULL: nobody asks */
     uint32_t record_rows, event_rows; /* filled so far */
-    bool with_events, with_event_only;
+    bool with_events, with_event_only; /* with_events: their rows are listed */
 } walker;
 
 static key128 key_of(const uint8_t bytes[16])
@@ -50,9 +51,29 @@ static void put_key(uint8_t bytes[16], key128 key)
     memcpy(bytes + 8, &low, 8);
 }
 
+/* The keys of a slice, into the place of its rows' first. *count: fewer than rows when a key that is repeated
+ * need not be read again, and nobody counts rows. */
+static tr_code read_slice(const tr_run *run, const tr_slice *slice, bool is_by_key, tr_arena *arena,
+                          uint8_t (*bytes)[16], uint32_t *count, tr_err *err)
+{
+    *count = slice->rows;
+    if (slice->from == 0 && slice->rows == tr_parquet_group_rows(run->file, slice->group))
+        return is_by_key ? tr_parquet_read_keys_once(run->file, slice->group, run->key_leaf, bytes, count, err)
+                         : tr_parquet_read_keys(run->file, slice->group, run->key_leaf, bytes, err);
+    tr_column column;
+    TR_TRY(tr_parquet_read(run->file, slice->group, run->key_leaf, slice->from, slice->rows, arena, &column, err));
+    for (uint32_t i = 0; i < slice->rows; i++)
+        if (column.codes[i] == 0)
+            return TR_FAIL(err, TR_CORRUPT, "run %s: a row has no key", run->id);
+        else
+            memcpy(bytes[i], column.values.keys[column.codes[i] - 1], 16);
+    return TR_OK;
+}
+
 /* Reads a run's keys, leaves out rows without an identity, and checks the order, because everything
- * after this relies on it. */
-static tr_code open_head(const tr_rows *rows, uint32_t r, tr_arena *arena, head *out, tr_err *err)
+ * after this relies on it. is_by_key: each key once, and `number` is that of no row. */
+static tr_code open_head(const tr_rows *rows, uint32_t r, bool is_by_key, tr_arena *arena, head *out,
+                         tr_err *err)
 {
     const tr_run *run = rows->runs[r];
     const uint32_t first = rows->first_slice[r], last = rows->first_slice[r + 1];
@@ -63,34 +84,24 @@ static tr_code open_head(const tr_rows *rows, uint32_t r, tr_arena *arena, head 
     if (keys == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for the keys of %u rows", total);
     uint8_t(*bytes)[16] = (uint8_t(*)[16])(void *)keys;
-    for (uint32_t s = first, at = 0; s < last; at += rows->slices[s++].rows) {
-        const tr_slice *slice = &rows->slices[s];
-        if (slice->from == 0 && slice->rows == tr_parquet_group_rows(run->file, slice->group)) {
-            TR_TRY(tr_parquet_read_keys(run->file, slice->group, run->key_leaf, bytes + at, err));
-            continue;
-        }
-        tr_column column;
-        TR_TRY(tr_parquet_read(run->file, slice->group, run->key_leaf, slice->from, slice->rows, arena,
-                               &column, err));
-        for (uint32_t i = 0; i < slice->rows; i++)
-            if (column.codes[i] == 0)
-                return TR_FAIL(err, TR_CORRUPT, "run %s: a row has no key", run->id);
-            else
-                memcpy(bytes[at + i], column.values.keys[column.codes[i] - 1], 16);
-    }
+    total = 0;
+    for (uint32_t s = first, count; s < last; s++, total += count)
+        TR_TRY(read_slice(run, &rows->slices[s], is_by_key, arena, bytes + total, &count, err));
     key128 before = 0;
-    uint32_t without = 0;
+    uint32_t without = 0, kept = 0;
     for (uint32_t i = 0; i < total; i++) {
         const key128 key = key_of(bytes[i]);
         if (key < before || key == KEY_END)
             return TR_FAIL(err, TR_CORRUPT, "run %s: a key is out of order", run->id);
         without += key == 0;
-        keys[i] = before = key;
+        kept += !is_by_key || key != before || i == 0; /* one that is repeated is written over */
+        keys[kept - 1] = before = key;
     }
-    keys[total] = KEY_END;
+    without = is_by_key && without > 0 ? 1 : without;
+    keys[kept] = KEY_END;
     *out = (head){.keys = keys + without,
                   .number = first < last ? rows->slices[first].base + without : 0,
-                  .left = total - without};
+                  .left = kept - without};
     return TR_OK;
 }
 
@@ -161,6 +172,18 @@ static key128 take_events(walker *w, key128 key)
     return next;
 }
 
+/* Of events it is only asked who has any: each head has every key once. */
+static key128 pass_events(walker *w, key128 key)
+{
+    key128 next = KEY_END;
+    for (uint32_t i = w->record_count; i < w->count; i++) {
+        head *h = &w->heads[i];
+        h->keys += *h->keys == key;
+        next = *h->keys < next ? *h->keys : next;
+    }
+    return next;
+}
+
 static void walk_heads(walker *w)
 {
     key128 key = KEY_END;
@@ -173,7 +196,7 @@ static void walk_heads(walker *w)
             is_mixed = true;
             next = take_records(w, key);
         }
-        const key128 event = take_events(w, key);
+        const key128 event = w->with_events ? take_events(w, key) : pass_events(w, key);
         end_profile(w, key, is_mixed);
         key = event < next ? event : next;
     }
@@ -215,7 +238,7 @@ static void walk_heap(walker *w, uint32_t *heap)
             head *h = &w->heads[heap[0]];
             if (heap[0] < w->record_count)
                 w->records.rows[w->record_rows++] = h->number;
-            else
+            else if (w->with_events)
                 w->events.rows[w->event_rows++] = h->number;
             h->number++;
             h->keys++;
@@ -294,8 +317,9 @@ static tr_code open_heads(const tr_walk *walk, walker *w, tr_arena *scratch, tr_
         return TR_FAIL(err, TR_NO_MEMORY, "no memory to walk %u runs", w->count);
     for (uint32_t i = 0; i < w->count; i++)
         TR_TRY(i < w->record_count
-                   ? open_head(walk->records, i, scratch, &w->heads[i], err)
-                   : open_head(walk->events, i - w->record_count, scratch, &w->heads[i], err));
+                   ? open_head(walk->records, i, false, scratch, &w->heads[i], err)
+                   : open_head(walk->events, i - w->record_count, walk->is_by_key, scratch,
+                               &w->heads[i], err));
     for (uint32_t i = 0; i < w->count && walk->leads != NULL; i++)
         w->heads[i].leads = walk->leads[i];
     return TR_OK;
@@ -308,9 +332,11 @@ tr_code tr_walk_profiles(const tr_walk *walk, tr_arena *arena, tr_groups *record
     const uint32_t record_rows = walk->records->end;
     const uint32_t event_rows = walk->events == NULL ? 0 : walk->events->end;
     const uint64_t profiles_max = (uint64_t)record_rows + (walk->with_event_only ? event_rows : 0);
-    walker w = {.record_count = walk->records->run_count, .with_events = walk->events != NULL,
+    walker w = {.record_count = walk->records->run_count,
+                .with_events = walk->events != NULL && !walk->is_by_key,
                 .with_event_only = walk->with_event_only};
-    w.count = w.record_count + (w.with_events ? walk->events->run_count : 0);
+    w.count = w.record_count + (walk->events != NULL ? walk->events->run_count : 0);
+    TR_ASSERT(!walk->is_by_key || walk->leads == NULL);
     if (profiles_max > UINT32_MAX)
         return TR_FAIL(err, TR_LIMIT, "a partition has more than 2^32 rows");
     tr_arena_reset(walk->scratch);
