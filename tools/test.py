@@ -5,8 +5,7 @@
     unit   build-asan: every src/*/*_test.c, under AddressSanitizer and UndefinedBehaviorSanitizer
     tidy   layers and style of the sources
     peers  build: pyarrow and DuckDB read what the Parquet room writes
-    e2e    build: a real server on loopback, called over HTTP (tests/e2e, tests/oracle, ...); tests/crash, which wait for
-           starts and syncs, are shared by a process a core
+    e2e    build: a real server on loopback, called over HTTP (tests/e2e, tests/oracle, ...)
 
 With --check also the long ones: the tests marked `long`, more random worlds, units under ThreadSanitizer.
 A unit test program prints one line a test; a program that dies counts as one failure.
@@ -24,7 +23,7 @@ import xml.etree.ElementTree as xml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CORES = str(os.cpu_count() or 1)
-CRASH = "tests/crash"
+SHARED = ["tests/crash", "tests/oracle"]     # by a process a core: they wait for syncs and starts, or for the model
 
 
 class Tally:
@@ -136,9 +135,9 @@ def main():
         environment = {"ORACLE_PROFILES": "100000", "TRIBUTARY_LONG": "1"} if chosen.check else {}
         marks = [] if chosen.check else ["-m", "not long"]
         folders = python_folders()
-        pytest_suite(tally, "e2e", [folder for folder in folders if folder != CRASH], marks, environment)
-        heading("kills")    # they wait much: for starts, syncs, jobs
-        pytest_suite(tally, "kills", [CRASH], marks, environment, shares=min(os.cpu_count() or 1, 4))
+        pytest_suite(tally, "e2e", [folder for folder in folders if folder not in SHARED], marks, environment)
+        heading("kills, random worlds")
+        pytest_suite(tally, "shared", SHARED, marks, environment, shares=min(os.cpu_count() or 1, 4))
     if chosen.only in (None, "e2e") and chosen.check:
         heading("end to end, the server under TSan")
         pytest_suite(tally, "tsan", ["tests/e2e/test_export_jobs.py", "tests/e2e/test_sample.py"],

@@ -4,15 +4,20 @@
 A world is made once, and its data folder copied for each test; the copies have the same secret, so the same story
 told undisturbed says which rows every later export must have, and in which order. (Bytes are the same for the same
 runs; which runs were folded by the time of an export depends on the moment. test_export_jobs.py compares bytes.)
-The story's client keeps what was acknowledged and repeats what was not, as a real one does.
+The story's client keeps what was acknowledged and repeats what was not, as a real one does. A reader beside it sees
+every batch whole or not at all, whatever dies when; at the end the catalog is sound, and knows what lies in the lake.
 """
+import contextlib
+import hashlib
 import io
 import json
 import os
 import random
 import re
 import shutil
+import sqlite3
 import threading
+import time
 import uuid
 
 import pyarrow as pa
@@ -70,7 +75,7 @@ class Story:
         self.server = export_world.Server(folder, *options, client=world.client)
         self.kept = {}          # acknowledged: name of a step's part -> its answer
         self.points = list(points)      # where the next servers die
-        self.is_hunted = False          # they die at any moment
+        self.hunter = None      # they die at any moment
         self.deaths = 0
         self.sandbox = "prod"
         self.start()
@@ -85,7 +90,7 @@ class Story:
                 self.enter(self.sandbox)
                 return
             except (AssertionError, *DEATHS):
-                assert (point or self.is_hunted) and self.server.process.wait(60) == -9
+                assert (point or self.hunter) and self.server.process.wait(60) == -9
                 self.died()
 
     def enter(self, sandbox):
@@ -94,6 +99,25 @@ class Story:
     def died(self):
         self.deaths += 1
         self.points = self.points[1:]
+
+    def hunt(self, rng):
+        """Kills servers at random moments, some times."""
+        self.is_hunt_over = threading.Event()
+
+        def kill():
+            for _ in range(rng.randint(1, 4)):
+                if self.is_hunt_over.wait(rng.uniform(0.05, 2.5)):
+                    return
+                process = self.server.process
+                if process.poll() is None:
+                    process.kill()
+        self.hunter = threading.Thread(target=kill)
+        self.hunter.start()
+
+    def end_hunt(self):
+        if self.hunter is not None:
+            self.is_hunt_over.set()
+            self.hunter.join()
 
     def do(self, step):
         """step(), repeated over deaths of the server."""
@@ -361,6 +385,76 @@ class Story:
         export_world.until("staging is empty", nothing_left, 20)
 
 
+class Reader(threading.Thread):
+    """Somebody who looks at batches all the while, with servers dying under him: a batch has no file yet, or all of
+    them and is a success; its bytes are for ever those that were seen first."""
+
+    def __init__(self, story):
+        super().__init__(daemon=True)
+        self.story, self.world = story, story.world
+        self.seen = {}          # batch: hash of its bytes
+        self.wrong = []
+        self.is_over = False
+        self.start()
+
+    def run(self):
+        while not self.is_over and not self.wrong:
+            try:
+                api = export_world.Api(self.story.server.url, self.world.client)
+                known = set()   # of this server
+                while not self.is_over:
+                    self.look(api, known)
+                    time.sleep(0.05)
+            except DEATHS:
+                time.sleep(0.03)
+            except AssertionError as failure:
+                self.wrong.append(str(failure))
+
+    def look(self, api, known):
+        """At every batch that is not known; those that are whole are known from then on."""
+        for dataset in (self.world.target, self.world.loyalty, self.world.crm):
+            for batch in api.call("GET", CATALOG + "/batches", params={"dataSet": dataset, "limit": 100}):
+                if batch not in known and self.look_at(api, batch):
+                    known.add(batch)
+
+    def look_at(self, api, batch):
+        before = api.call("GET", f"{CATALOG}/batches/{batch}")[batch]
+        entries = api.call("GET", f"{FILES}/batches/{batch}/files")["data"]
+        after = api.call("GET", f"{CATALOG}/batches/{batch}")[batch]
+        assert entries or before["status"] != "success", f"a success without files: {before}"
+        if not entries:
+            return False
+        assert after["status"] == "success", f"files of a batch that is none yet: {after}"
+        files = self.world.files(batch, api)
+        assert sum(map(len, files.values())) == after["size"], f"a part of a batch: {sorted(files)} of {after}"
+        digest = hashlib.sha256(b"".join(name.encode() + data for name, data in sorted(files.items()))).hexdigest()
+        assert self.seen.setdefault(batch, digest) == digest, f"batch {batch} has other bytes than before"
+        return True
+
+    def end(self):
+        """Looks at all of them once more: at those that were seen while servers died, too."""
+        self.is_over = True
+        self.join(60)
+        assert self.wrong == [] and not self.is_alive()
+        known = set()
+        self.look(self.story.api, known)
+        assert set(self.seen) == known and len(known) >= 1 + 2 + SMALL + 6, (len(self.seen), len(known))
+
+
+def check_what_is_kept(folder):
+    """The catalog of a stopped server is sound, and knows whatever lies in the lake."""
+    with contextlib.closing(sqlite3.connect(folder / "data" / "catalog.db")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+        known = {name for name, in db.execute(
+            "SELECT id FROM object WHERE kind IN ('run', 'stitched', 'membership_run')"
+            " UNION SELECT parent FROM object WHERE kind = 'file'"
+            " UNION SELECT id || '-diagnostics' FROM object WHERE kind = 'batch'"
+            " AND json_array_length(doc, '$._diagnostics') > 0")}
+    lying = {path.name for path in (folder / "data" / "lake").glob("*/data/*/*")}
+    assert lying <= known, sorted(lying - known)
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A stopped server's world, and what the undisturbed story exports."""
@@ -397,11 +491,18 @@ def copied(world, name):
 
 
 def finished(story):
+    reader = Reader(story)
     try:
         for rows, expected in zip(story.tell(), story.world.expected):
             assert rows.equals(expected), "an export has other rows than that of the undisturbed story"
         story.check_the_rest()
+        story.end_hunt()
+        story.do(reader.end)
+        story.server.stop()
+        check_what_is_kept(story.server.folder)
     finally:
+        reader.is_over = True
+        story.end_hunt()
         story.server.stop()
         shutil.rmtree(story.server.folder, ignore_errors=True)
 
@@ -425,25 +526,9 @@ def test_a_kill_at_a_named_point_changes_nothing(base, point):
 
 @pytest.mark.parametrize("round", range(ROUNDS))
 def test_kills_at_random_moments_change_nothing(base, round):
-    rng = random.Random(SEED * 1000 + round)
     story = Story(copied(base, f"round {round}"), base)
-    story.is_hunted = True
-    over = threading.Event()
-
-    def killer():
-        for _ in range(rng.randint(1, 4)):
-            if over.wait(rng.uniform(0.05, 2.5)):
-                return
-            process = story.server.process
-            if process.poll() is None:
-                process.kill()
-    thread = threading.Thread(target=killer)
-    thread.start()
-    try:
-        finished(story)
-    finally:
-        over.set()
-        thread.join()
+    story.hunt(random.Random(SEED * 1000 + round))
+    finished(story)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
