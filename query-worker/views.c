@@ -175,6 +175,50 @@ static tr_code put_flat(tr_engine *engine, tr_str select, tr_buf *sql, tr_err *e
     return code == TR_OK ? tr_buf_append(sql, tr_str_of(")"), err) : code;
 }
 
+/* Added ---------------------------------------------------------------------------------------- */
+
+static bool has_column(duckdb_result *result, tr_str name)
+{
+    for (uint64_t i = 0; i < duckdb_column_count(result); i++)
+        if (tr_str_equal_folded(name, tr_str_of(duckdb_column_name(result, i))))
+            return true;
+    return false;
+}
+
+/* SELECT *, NULL::BIGINT AS "c" FROM (select): what no file has yet. Without files these are all
+ * that is known. In place of `select`. */
+static tr_code put_added(tr_engine *engine, const json_t *table, tr_buf *select, tr_err *err)
+{
+    size_t i;
+    const json_t *column;
+    duckdb_result result;
+    tr_buf sql = {0};
+    const bool has_files = json_array_size(tr_view_files(table)) > 0;
+    bool has_one = has_files;
+    TR_TRY(find_columns(engine, tr_buf_str(select), &result, err));
+    tr_code code = tr_buf_append(&sql, tr_str_of(has_one ? "SELECT *" : "SELECT "), err);
+    json_array_foreach(json_object_get(table, "added"), i, column) {
+        const tr_str name = tr_str_of(tr_json_text(column, "name", ""));
+        if (code != TR_OK || (has_files && has_column(&result, name)))
+            continue;
+        code = tr_buf_format(&sql, err, "%sNULL::%s AS ", has_one ? ", " : "",
+                             tr_json_text(column, "type", "VARCHAR"));
+        if (code == TR_OK)
+            code = tr_sql_name(&sql, name, err);
+        has_one = true;
+    }
+    duckdb_destroy_result(&result);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, tr_str_of(" FROM ("), err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, tr_buf_str(select), err);
+    if (code == TR_OK)
+        code = tr_buf_append(&sql, tr_str_of(")"), err);
+    tr_buf_free(select);
+    *select = sql;
+    return code;
+}
+
 /* --------------------------------------------------------------------------------------------- */
 
 /* CREATE VIEW schema."name" AS select */
@@ -203,6 +247,8 @@ static tr_code make_table(tr_engine *engine, const char *schema, const char *nam
 {
     tr_buf select = {0};
     tr_code code = put_select(&select, table, err);
+    if (code == TR_OK && json_array_size(json_object_get(table, "added")) > 0)
+        code = put_added(engine, table, &select, err);
     if (code == TR_OK)
         code = make(engine, schema, name, tr_buf_str(&select), is_flat, err);
     if (code != TR_OK)
@@ -234,7 +280,8 @@ static bool is_table(const json_t *table)
     size_t i;
     const bool has_sql = json_is_array(table) || tr_json_text(table, "sql", NULL) != NULL ||
                          tr_json_bool(table, "flat", false) || tr_view_is_temporary(table) ||
-                         tr_is_query_view(table);
+                         tr_is_query_view(table) ||
+                         json_is_array(json_object_get(table, "added"));
     if (!json_is_array(files) || !has_sql)
         return false;
     json_array_foreach(files, i, file)

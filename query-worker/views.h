@@ -2,6 +2,7 @@
 /* views.h - files as tables. {"name": ["/file", ...]} are Parquet files, united by name, the
  * bookkeeping column hidden; {"name": {"files": ["/file", ...], "sql": "SELECT ... {files}"}} is
  * what the server wants to be seen of them; with "columns" for "sql", a temporary table (keep.h).
+ * "added": [{"name","type"}] are columns that are NULL where no file has them.
  * With "flat": true the members of structs are columns
  * of their own, called "a.b.c"; lists and maps stay.
  */

@@ -201,6 +201,55 @@ static tr_code drop(void *ctx, const tr_tenant *tenant, const char *dataset, tr_
     return code;
 }
 
+/* Columns -------------------------------------------------------------------------------------- */
+
+/* Within the writers' turn. */
+static tr_code add_fields(tr_registry_call *r, const char *id, const json_t *properties,
+                          tr_err *err)
+{
+    tr_object before = {0};
+    const tr_code found =
+        tr_catalog_get(r->registry.catalog, r->registry.tenant, "class", id, &before, err);
+    if (found == TR_NOT_FOUND)
+        return TR_FAIL(err, TR_SEMANTIC, "the schema was not made by CREATE TABLE");
+    TR_TRY(found);
+    json_t *doc = json_deep_copy(before.doc);
+    json_t *log = json_pack("[{s:s,s:s,s:O}]", "op", "add", "path", "/properties", "value",
+                            properties);
+    tr_code code = doc == NULL || log == NULL ||
+                           json_object_update(json_object_get(doc, "properties"),
+                                              (json_t *)(uintptr_t)properties) != 0
+                       ? no_memory(err)
+                       : tr_registry_papers(r, doc, before.doc, id, err);
+    if (code == TR_OK)
+        code = tr_registry_check(r, doc, err);
+    if (code == TR_OK)
+        code = tr_registry_check_change(r, before.doc, doc, err);
+    if (code == TR_OK)
+        code = tr_registry_commit(r, doc, before.revision, "patch", json_incref(log), err);
+    json_decref(log);
+    json_decref(doc);
+    tr_object_clear(&before);
+    return code;
+}
+
+static tr_code add_columns(void *ctx, const tr_tenant *tenant, const tr_new_table *table,
+                           tr_err *err)
+{
+    char id[256];
+    tr_call call;
+    fill_call(ctx, tenant, table->client_id, &call);
+    tr_registry_call r = {.call = &call,
+                          .registry = {.catalog = call.parts->catalog, .tenant = &call.tenant},
+                          .of = tr_kind_of_path(tr_str_of("classes"))};
+    name_resource(&call.tenant, "classes", table->dataset, id);
+    tr_registry_write_begin();
+    const tr_code code = add_fields(&r, id, table->properties, err);
+    tr_registry_write_end(&r);
+    json_decref(r.registry.held);
+    return code;
+}
+
 /* Identities ---------------------------------------------------------------------------------- */
 
 static tr_code add_identity(void *ctx, const tr_tenant *tenant, const tr_new_identity *identity,
@@ -240,5 +289,6 @@ tr_table_maker tr_api_table_maker(tr_api *api)
                             .drop = drop,
                             .find_schema = find_schema,
                             .add_identity = add_identity,
-                            .drop_identity = drop_identity};
+                            .drop_identity = drop_identity,
+                            .add_columns = add_columns};
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* query_alter.c - ALTER TABLE: keys and identities of a table, added, dropped; see constraints.h.
+/* query_alter.c - ALTER TABLE: keys and identities (constraints.h), added and dropped; columns
+ * more.
  *
  * A change is one transaction. A job that a crash broke off does not know whether it was made: it
  * is done again, and what is as it should be is no failure then.
@@ -7,6 +8,7 @@
 #include "sql/query_job_internal.h"
 
 #include "catalog/namespaces.h"
+#include "sql/adhoc.h"
 #include "sql/constraints.h"
 
 #include <stdio.h>
@@ -410,7 +412,151 @@ static tr_code alter_keys(altering *a, tr_err *err)
     return tr_catalog_end(a->jobs->parts.catalog, change_keys(a, err), err);
 }
 
+/* Columns -------------------------------------------------------------------------------------- */
+
+static bool has_member(const altering *a, tr_str name)
+{
+    const tr_type *root = a->schema->shape.root;
+    for (uint32_t i = 0; i < root->child_count; i++)
+        if (tr_str_equal_folded(root->children[i]->name, name))
+            return true;
+    return false;
+}
+
+static tr_code check_new(altering *a, tr_err *err)
+{
+    *a->state = "42701";
+    for (size_t i = 0; i < a->alter->column_count; i++) {
+        const tr_str name = a->alter->columns[i];
+        if (has_member(a, name) && !a->alter->is_lenient && !a->is_again)
+            return TR_FAIL(err, TR_INVALID, "the table has a column \"%.*s\" already",
+                           (int)(name.len < 100 ? name.len : 100), (const char *)name.at);
+    }
+    return TR_OK;
+}
+
+/* [{"name","type":{"is"}}]: those that the schema lacks, or all; returned. NULL: no memory. */
+static json_t *list_columns(const altering *a, bool is_all)
+{
+    json_t *list = json_array();
+    const tr_alter *alter = a->alter;
+    for (size_t i = 0; i < alter->column_count && list != NULL; i++) {
+        const tr_str name = alter->columns[i];
+        if ((is_all || !has_member(a, name)) &&
+            json_array_append_new(list, json_pack("{s:s%,s:{s:s}}", "name", name.at, name.len,
+                                                  "type", "is", alter->types[i])) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+/* In DuckDB's words, as files of a batch have it. */
+static const char *engine_type(const char *is)
+{
+    static const char *const types[][2] = {{"boolean", "BOOLEAN"},    {"integer", "INTEGER"},
+                                           {"long", "BIGINT"},        {"number", "DOUBLE"},
+                                           {"string", "VARCHAR"},     {"date", "DATE"},
+                                           {"instant", "TIMESTAMPTZ"}};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (strcmp(types[i][0], is) == 0)
+            return types[i][1];
+    return "VARCHAR";
+}
+
+static bool is_noted(const json_t *added, const char *name)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach (added, i, one)
+        if (strcmp(tr_json_text(one, "name", ""), name) == 0)
+            return true;
+    return false;
+}
+
+static tr_code add_notes(json_t *added, const json_t *columns, tr_err *err)
+{
+    size_t i;
+    const json_t *column;
+    json_array_foreach (columns, i, column) {
+        const char *name = tr_json_text(column, "name", "");
+        const char *is = tr_json_text(json_object_get(column, "type"), "is", "");
+        if (!is_noted(added, name) &&
+            json_array_append_new(
+                added, json_pack("{s:s,s:s}", "name", name, "type", engine_type(is))) != 0)
+            return no_memory(err);
+    }
+    return TR_OK;
+}
+
+/* Within a transaction: what the table's view shows though no file has it. One that a file has is
+ * shown as it is there. */
+static tr_code note_added(altering *a, const json_t *columns, tr_err *err)
+{
+    tr_object now = {0};
+    tr_catalog *catalog = a->jobs->parts.catalog;
+    TR_TRY(tr_catalog_get(catalog, a->tenant, "dataset", a->dataset.id, &now, err));
+    if (json_object_get(now.doc, "_added") == NULL)
+        (void)json_object_set_new(now.doc, "_added", json_array());
+    json_t *added = json_object_get(now.doc, "_added");
+    tr_code code = added == NULL ? no_memory(err) : add_notes(added, columns, err);
+    now.updated_ms = 0;
+    if (code == TR_OK)
+        code = tr_catalog_put(catalog, a->tenant, "dataset", &now, now.revision, err);
+    tr_object_clear(&now);
+    return code;
+}
+
+/* The schema first, then the note: a job that a crash broke off between them notes all. */
+static tr_code add_fields(altering *a, const json_t *columns, tr_err *err)
+{
+    json_t *properties = NULL;
+    const tr_table_maker *maker = &a->jobs->parts.maker;
+    if (json_array_size(columns) == 0)
+        return TR_OK;
+    TR_TRY(tr_adhoc_properties(columns, &properties, a->state, err));
+    const tr_new_table table = {
+        .dataset = a->dataset.id, .client_id = a->client_id, .properties = properties};
+    *a->state = "55000";
+    tr_code code = maker->add_columns(maker->ctx, a->tenant, &table, err);
+    json_decref(properties);
+    if (code == TR_SEMANTIC) {
+        *a->state = "42501";
+        code = TR_FAIL(err, TR_INVALID,
+                       "the table's schema was not made by CREATE TABLE: "
+                       "/data/foundation/schemaregistry adds fields to it");
+    }
+    return code;
+}
+
+static tr_code alter_columns(altering *a, tr_err *err)
+{
+    tr_catalog *catalog = a->jobs->parts.catalog;
+    TR_TRY(check_new(a, err));
+    json_t *fields = list_columns(a, false), *noted = list_columns(a, a->is_again);
+    tr_code code = fields == NULL || noted == NULL ? no_memory(err) : add_fields(a, fields, err);
+    if (code == TR_OK && json_array_size(noted) > 0) {
+        tr_crash_point("query_columns_added");
+        code = tr_catalog_begin(catalog, err);
+        if (code == TR_OK)
+            code = tr_catalog_end(catalog, note_added(a, noted, err), err);
+    }
+    json_decref(fields);
+    json_decref(noted);
+    return code;
+}
+
 /* ---------------------------------------------------------------------------------------------- */
+
+static tr_code alter(altering *a, tr_err *err)
+{
+    if (a->alter->what == TR_ALTER_COLUMN)
+        return alter_columns(a, err);
+    TR_TRY(find_columns(a, err));
+    TR_TRY(find_namespace(a, err));
+    return a->alter->what <= TR_ALTER_IDENTITY ? alter_identity(a, err) : alter_keys(a, err);
+}
 
 tr_code tr_query_alter(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_object *job,
                        const tr_write *write, tr_arena *arena, const char **state, tr_err *err)
@@ -426,12 +572,7 @@ tr_code tr_query_alter(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_ob
     if (code == TR_NOT_FOUND)
         return write->is_lenient ? TR_OK : TR_INVALID;
     if (code == TR_OK)
-        code = find_columns(&a, err);
-    if (code == TR_OK)
-        code = find_namespace(&a, err);
-    if (code == TR_OK)
-        code =
-            write->alter->what <= TR_ALTER_IDENTITY ? alter_identity(&a, err) : alter_keys(&a, err);
+        code = alter(&a, err);
     tr_crash_point("query_altered");
     tr_catalog_schema_close(jobs->parts.catalog, a.schema);
     tr_object_clear(&a.dataset);

@@ -70,6 +70,9 @@ typedef struct tr_table_maker {
     /* TR_INVALID: the schema is in a union, and this is its primary identity */
     tr_code (*drop_identity)(void *ctx, const tr_tenant *tenant, const char *descriptor,
                              tr_err *err);
+    /* Fields more, `properties`, of a schema that `make` made. TR_SEMANTIC: another made it */
+    tr_code (*add_columns)(void *ctx, const tr_tenant *tenant, const tr_new_table *table,
+                           tr_err *err);
 } tr_table_maker;
 
 typedef struct tr_query_jobs_parts {

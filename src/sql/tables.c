@@ -80,8 +80,9 @@ static tr_code add_dataset(void *ctx, const tr_object *dataset, tr_err *err)
 {
     if (tr_json_bool(dataset->doc, "_hidden", false)) /* a table that is being made */
         return TR_OK;
-    json_t *row = json_pack("{s:s, s:s, s:s}", "table", table_name(dataset), "dataset", dataset->id,
-                            "name", tr_json_text(dataset->doc, "name", ""));
+    json_t *row = json_pack("{s:s, s:s, s:s, s:O*}", "table", table_name(dataset), "dataset",
+                            dataset->id, "name", tr_json_text(dataset->doc, "name", ""), "added",
+                            json_object_get(dataset->doc, "_added"));
     return row != NULL && json_array_append_new(ctx, row) == 0 ? TR_OK : no_memory(err);
 }
 
@@ -190,6 +191,29 @@ static tr_code tell_names(const json_t *list, tr_err *err)
                    names[0] != '\0' ? names : "no datasets");
 }
 
+/* `table`, taken, with the columns that ALTER TABLE has added to its dataset; NULL: no memory. */
+static json_t *with_added(json_t *table, const json_t *row)
+{
+    json_t *added = json_object_get(row, "added");
+    if (added == NULL || table == NULL)
+        return table;
+    json_t *shown = json_is_object(table) ? table : json_pack("{s:o}", "files", table);
+    if (shown == NULL || json_object_set(shown, "added", added) == 0)
+        return shown;
+    json_decref(shown);
+    return NULL;
+}
+
+static const json_t *find_row(const json_t *list, const char *dataset)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach (list, i, row)
+        if (strcmp(tr_json_text(row, "dataset", ""), dataset) == 0)
+            return row;
+    return NULL;
+}
+
 /* name  its own, or its dataset's id */
 static tr_code add_table(files *f, json_t *tables, const json_t *row, const char *name,
                          bool may_be_empty, tr_err *err)
@@ -197,7 +221,8 @@ static tr_code add_table(files *f, json_t *tables, const json_t *row, const char
     tr_code code = find_files(f, tr_json_text(row, "dataset", ""), err);
     if (code == TR_OK && json_array_size(f->paths) == 0 && !may_be_empty)
         code = TR_FAIL(err, TR_NOT_FOUND, "table %s has no rows yet", name);
-    if (code == TR_OK && json_object_set(tables, name, f->paths) != 0)
+    if (code == TR_OK &&
+        json_object_set_new(tables, name, with_added(json_incref(f->paths), row)) != 0)
         code = no_memory(err);
     json_decref(f->paths);
     return code;
@@ -259,13 +284,13 @@ static tr_code read_history(history *h, const char *dataset, json_t *ids, tr_err
 }
 
 /* The whole table, whose own name means another here. */
-static tr_code put_public(const files *f, tr_str name, const char *dataset, json_t *tables,
+static tr_code put_public(const files *f, tr_str name, const json_t *row, json_t *tables,
                           tr_err *err)
 {
     files all = *f;
-    tr_code code = find_files(&all, dataset, err);
-    if (code == TR_OK &&
-        json_object_setn(tables, (const char *)name.at, name.len, all.paths) != 0)
+    tr_code code = find_files(&all, tr_json_text(row, "dataset", ""), err);
+    if (code == TR_OK && json_object_setn_new(tables, (const char *)name.at, name.len,
+                                              with_added(json_incref(all.paths), row)) != 0)
         code = no_memory(err);
     json_decref(all.paths);
     return code;
@@ -303,11 +328,13 @@ static tr_code add_snapshot(const files *f, const tr_tables_wanted *wanted, cons
     if (dataset == NULL)
         return TR_OK;
     if (tr_str_is(what, "public"))
-        return put_public(f, name, dataset, tables, err);
+        return put_public(f, name, find_row(list, dataset), tables, err);
     ids = json_array();
     tr_code code = ids == NULL ? no_memory(err) : read_history(&h, dataset, ids, err);
     if (code == TR_OK)
         code = tr_snapshot_table(table, what, h.batches, h.count, wanted->falls_back, &made, err);
+    if (code == TR_OK && !tr_str_is(what, "history"))
+        made = with_added(made, find_row(list, dataset));
     if (code == TR_OK && json_object_setn_new(tables, (const char *)name.at, name.len, made) != 0)
         code = no_memory(err);
     for (size_t k = 0; k < h.count; k++)

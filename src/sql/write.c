@@ -397,6 +397,69 @@ static tr_code read_namespace(reader *r, tr_alter *a, tr_err *err)
     return a->name_space.len > 0 ? TR_OK : refuse(r, "42601", "the code of a namespace", err);
 }
 
+/* (10), (10, 2) behind a type: what values may be is not looked at. */
+static tr_code skip_size(reader *r, tr_err *err)
+{
+    if (!take(r, "("))
+        return TR_OK;
+    do {
+        if (r->at >= r->tokens.count || r->tokens.at[r->at].kind != TR_TOKEN_NUMBER)
+            return refuse(r, "42601", "a number", err);
+        r->at++;
+    } while (take(r, ","));
+    return take(r, ")") ? TR_OK : refuse(r, "42601", ")", err);
+}
+
+static tr_code read_type(reader *r, const char **out, tr_err *err)
+{
+    static const char *const types[][2] = {
+        {"boolean", "boolean"},  {"bool", "boolean"},     {"tinyint", "integer"},
+        {"smallint", "integer"}, {"int2", "integer"},     {"integer", "integer"},
+        {"int", "integer"},      {"int4", "integer"},     {"bigint", "long"},
+        {"int8", "long"},        {"long", "long"},        {"real", "number"},
+        {"float", "number"},     {"float4", "number"},    {"float8", "number"},
+        {"double", "number"},    {"decimal", "number"},   {"numeric", "number"},
+        {"text", "string"},      {"string", "string"},    {"varchar", "string"},
+        {"char", "string"},      {"date", "date"},        {"timestamp", "instant"},
+        {"datetime", "instant"}, {"timestamptz", "instant"}};
+    size_t i = 0;
+    const size_t count = sizeof types / sizeof types[0];
+    while (i < count && !is(r, types[i][0]))
+        i++;
+    if (i == count)
+        return refuse(r, "42704", "a type: boolean, integer, bigint, double, text, date, timestamp",
+                      err);
+    r->at++;
+    if (strcmp(types[i][0], "double") == 0)
+        (void)take(r, "precision");
+    *out = types[i][1];
+    TR_TRY(skip_size(r, err));
+    return is(r, "[") ? refuse(r, "0A000", "a type of plain values", err) : TR_OK;
+}
+
+/* a type [, [ADD] [COLUMN] b type] */
+static tr_code read_new_columns(reader *r, tr_alter *a, tr_err *err)
+{
+    a->what = TR_ALTER_COLUMN;
+    do {
+        if (a->column_count > 0)
+            (void)take(r, "add");
+        if (a->column_count == 0 || is(r, "column"))
+            (void)take(r, "column");
+        if (a->column_count == 0 && take(r, "if")) {
+            if (!take(r, "not") || !take(r, "exists"))
+                return refuse(r, "42601", "IF NOT EXISTS", err);
+            a->is_lenient = true;
+        }
+        if (a->column_count == TR_ALTER_COLUMNS_MAX)
+            return refuse(r, "54011", "at most 32 columns", err);
+        TR_TRY(read_name(r, "the name of a column", a->columns + a->column_count, err));
+        TR_TRY(read_type(r, a->types + a->column_count, err));
+        a->column_count++;
+    } while (take(r, ","));
+    return TR_OK;
+}
+
 static tr_code read_constraint(reader *r, tr_alter *a, tr_err *err)
 {
     const bool has_word = take(r, "constraint");
@@ -440,13 +503,13 @@ static tr_code read_alter(reader *r, tr_write *w, tr_err *err)
     TR_TRY(read_table(r, w, err));
     w->alter->is_drop = take(r, "drop");
     if (!w->alter->is_drop && !take(r, "add"))
-        return refuse(r, "0A000", "ADD or DROP of a key or an identity", err);
-    if (!is(r, "constraint") && !is(r, "primary") && !is(r, "foreign") && !is(r, "identity"))
-        return refuse(r, "0A000",
-                      "a key or an identity: columns are the schema's, which "
-                      "/data/foundation/schemaregistry changes",
-                      err);
-    TR_TRY(read_constraint(r, w->alter, err));
+        return refuse(r, "0A000", "ADD of a column, ADD or DROP of a key or an identity", err);
+    static const char *const words[] = {"constraint", "primary", "foreign", "identity", NULL};
+    const bool is_constraint = tr_word_is_one_of(&r->tokens, r->at, words);
+    if (!is_constraint && w->alter->is_drop)
+        return refuse(r, "0A000", "a key or an identity: columns are not dropped", err);
+    TR_TRY(is_constraint ? read_constraint(r, w->alter, err)
+                         : read_new_columns(r, w->alter, err));
     return r->at == r->tokens.count
                ? TR_OK : refuse(r, "42601", "the end of the statement: one at a time", err);
 }

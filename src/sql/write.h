@@ -16,6 +16,7 @@
  *         ADD | DROP [CONSTRAINT] [PRIMARY] IDENTITY (column) [NAMESPACE 'Email']
  *         ADD | DROP [CONSTRAINT] PRIMARY KEY (columns) [NAMESPACE '...'] [NOT ENFORCED]
  *         ADD | DROP [CONSTRAINT] FOREIGN KEY (column) [REFERENCES u (column)] ...
+ *         ADD [COLUMN] [IF NOT EXISTS] a type, b type
  *
  * INSERT and DROP of a name that a table of the session has are of that one, but for public.t.
  *
@@ -40,7 +41,8 @@ typedef enum tr_alter_what {
     TR_ALTER_PRIMARY_IDENTITY,
     TR_ALTER_IDENTITY,
     TR_ALTER_PRIMARY_KEY,
-    TR_ALTER_FOREIGN_KEY
+    TR_ALTER_FOREIGN_KEY,
+    TR_ALTER_COLUMN
 } tr_alter_what;
 
 enum { TR_ALTER_COLUMNS_MAX = 32 };
@@ -48,7 +50,9 @@ typedef struct tr_alter { /* what ALTER TABLE adds, or drops */
     tr_alter_what what;
     bool is_drop;
     tr_str columns[TR_ALTER_COLUMNS_MAX]; /* "name", "object.name" */
+    const char *types[TR_ALTER_COLUMNS_MAX]; /* of columns to be: adhoc.h's "is" */
     size_t column_count;
+    bool is_lenient; /* ADD COLUMN IF NOT EXISTS */
     tr_str name_space; /* .len 0: none is told */
     tr_str other_table, other_column;
 } tr_alter;

@@ -159,7 +159,7 @@ static void a_drop_is_read(void)
 static void check_alter(const char *sql, const char *expected)
 {
     static const char *const whats[] = {"primary identity", "identity", "primary key",
-                                        "foreign key"};
+                                        "foreign key", "column"};
     char got[400];
     reading r;
     read_sql(sql, &r);
@@ -171,6 +171,8 @@ static void check_alter(const char *sql, const char *expected)
         for (size_t i = 0; i < a->column_count; i++)
             len += snprintf(got + len, sizeof got - (size_t)len, " %.*s",
                             TR_STR_ARG(a->columns[i]));
+        for (size_t i = 0; i < a->column_count && a->what == TR_ALTER_COLUMN; i++)
+            len += snprintf(got + len, sizeof got - (size_t)len, " %s", a->types[i]);
         (void)snprintf(got + len, sizeof got - (size_t)len, "|%.*s|%.*s(%.*s)",
                        TR_STR_ARG(a->name_space), TR_STR_ARG(a->other_table),
                        TR_STR_ARG(a->other_column));
@@ -205,6 +207,15 @@ static void an_alter_is_read_in_all_its_forms(void)
     check_alter("ALTER TABLE t ADD PRIMARY KEY (a) NOT", "42601");
     check_alter("ALTER TABLE t ADD PRIMARY KEY (a", "42601");
     check_alter("ALTER TABLE t ADD PRIMARY KEY ()", "42601");
+    check_alter("ALTER TABLE t ADD COLUMN a varchar(10), b DECIMAL(9, 2)",
+                "column a b string number||()");
+    check_alter("ALTER TABLE t ADD a double precision, ADD COLUMN b timestamp",
+                "column a b number instant||()");
+    check_alter("ALTER TABLE t ADD COLUMN IF NOT EXISTS \"A\" int8", "column A long||()");
+    check_alter("ALTER TABLE t ADD COLUMN a", "42704");
+    check_alter("ALTER TABLE t ADD COLUMN a int[]", "0A000");
+    check_alter("ALTER TABLE t ADD COLUMN a varchar(x)", "42601");
+    check_alter("ALTER TABLE t DROP COLUMN a", "0A000");
     check_alter("ALTER TABLE t RENAME TO u", "0A000");
     check("ALTER VIEW v RENAME TO w", "-");
 }

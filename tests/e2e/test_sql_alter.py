@@ -82,7 +82,7 @@ def test_what_cannot_be_an_identity_is_refused(shop, db, made):
             ("ADD IDENTITY (mail) NAMESPACE 'Email'", "42710"), ("ADD PRIMARY IDENTITY (id) NAMESPACE 'Phone'", "42P16"),
             ("ADD IDENTITY (id, mail) NAMESPACE 'Email'", "0A000"), ("ADD CONSTRAINT mine PRIMARY KEY (id)", "0A000"),
             ("DROP CONSTRAINT mine", "0A000"), ("ALTER COLUMN id TYPE TEXT", "0A000"), ("RENAME TO other", "0A000"),
-            ("DROP COLUMN id", "0A000"), ("ADD", "0A000"), ("ADD IDENTITY (id) NAMESPACE 'Phone' x", "42601")]:
+            ("DROP COLUMN id", "0A000"), ("ADD", "42601"), ("ADD IDENTITY (id) NAMESPACE 'Phone' x", "42601")]:
         assert state_of(db, f"ALTER TABLE {made} {sql}") == state, sql
     assert descriptors(shop, made) == [("/mail", "Email", True)]
     assert state_of(db, "ALTER TABLE nobody ADD PRIMARY KEY (id)") == "42P01"
@@ -154,6 +154,58 @@ def test_over_rest_in_a_block_and_by_who_may(shop, db, made):
         assert shown(foreign, "PRIMARY KEYS", made) == []
 
 
+# Columns ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_column_more_is_null_in_what_was_there(shop, db, made):
+    assert db.execute(f"ALTER TABLE {made} ADD COLUMN note text, score DOUBLE PRECISION").statusmessage == "ALTER TABLE"
+    db.execute(f"ALTER TABLE {made} ADD n2 INTEGER, ADD COLUMN big bigint, yes boolean, d date, moment timestamp, v varchar(10)")
+    empty = db.execute(f"SELECT note, score, n2, big, yes, d, moment, v FROM {made}")
+    kinds = [(c.name, c.type_code) for c in empty.description]
+    assert empty.fetchall() == [(None,) * 8]
+    assert kinds == [("note", 25), ("score", 701), ("n2", 23), ("big", 20), ("yes", 16), ("d", 1082), ("moment", 1184), ("v", 25)]
+    assert db.execute(f"SELECT mail, id FROM {made} WHERE note IS NULL").fetchall() == [("a@x.io", 7)]
+    assert [r[0] for r in db.execute(f"DESCRIBE {made}").fetchall()] == [
+        "mail", "id", "total", "obj", "list", "note", "score", "n2", "big", "yes", "d", "moment", "v"]
+    db.execute(f"INSERT INTO {made} SELECT 8 AS id, 'new' AS note, 2 AS n2, true AS yes, DATE '2024-02-29' AS d, "
+               "TIMESTAMPTZ '2024-02-29 01:02:03Z' AS moment, 2.5::DOUBLE AS score, 5::BIGINT AS big, 'v' AS v")
+    both = db.execute(f"SELECT note, score, n2, big, yes, d, moment, v FROM {made} ORDER BY id")
+    assert [(c.name, c.type_code) for c in both.description] == kinds
+    rows = both.fetchall()
+    assert rows[0] == (None,) * 8 and rows[1][:5] == ("new", 2.5, 2, 5, True)
+    assert db.execute(f"SELECT count(note), count(*) FROM {made}").fetchone() == (1, 2)
+    first = db.execute(f"SELECT min(snapshot_id) FROM (SELECT history_meta('{made}'))").fetchone()[0]
+    assert db.execute(f"SELECT id, note FROM {made} SNAPSHOT AS OF {first}").fetchall() == [(7, None)]
+    copy = table()
+    db.execute(f"CREATE TABLE {copy} AS SELECT id, note FROM {made}")
+    assert db.execute(f"SELECT id, note FROM {copy} ORDER BY id").fetchall() == [(7, None), (8, "new")]
+    with shop.connect(dbname="prod:all?FLATTEN") as flat:
+        assert flat.execute(f"SELECT \"obj.deep.code\", note FROM {made} ORDER BY id").fetchall() == [("c1", None), (None, "new")]
+    db.execute(f"CREATE TEMP TABLE {made} AS SELECT 1 AS x")
+    assert db.execute(f"SELECT note FROM public.{made} ORDER BY id").fetchall() == [(None,), ("new",)]
+    db.execute(f"ALTER TABLE public.{made} ADD PRIMARY KEY (note)")
+    assert state_of(db, f"INSERT INTO public.{made} SELECT 9 AS id, 'x' AS n2") == "22000"
+
+
+def test_what_cannot_be_a_column_is_refused(shop, db, made):
+    db.execute(f"ALTER TABLE {made} ADD COLUMN note text")
+    for sql, state in [("ADD COLUMN Note text", "42701"), ("ADD COLUMN ok text, MAIL text", "42701"), ("ADD COLUMN x", "42704"),
+                       ("ADD COLUMN x jsonb", "42704"), ("ADD COLUMN x int[]", "0A000"), ("ADD COLUMN \"a b\" int", "42601"),
+                       ("ADD COLUMN x int, x int", "42701"), ("ADD COLUMN x int NOT NULL", "42601"), ("ADD COLUMN x varchar(", "42601"),
+                       ("ADD COLUMN " + ", ".join(f"c{i} int" for i in range(33)), "54011"), ("DROP COLUMN note", "0A000")]:
+        assert state_of(db, f"ALTER TABLE {made} {sql}") == state, sql
+    assert [r[0] for r in db.execute(f"DESCRIBE {made}").fetchall()][5:] == ["note"]
+    db.execute(f"ALTER TABLE {made} ADD COLUMN IF NOT EXISTS note bigint, fresh date")
+    assert db.execute(f"SELECT note, fresh FROM {made}").fetchall() == [(None, None)]
+    assert "schemaregistry" in shop.fails("42501", "ALTER TABLE crm ADD COLUMN x int")
+    none = table()
+    db.execute(f"CREATE TABLE {none} AS SELECT 1 AS a WHERE 1 = 0")
+    db.execute(f"ALTER TABLE {none} ADD COLUMN b text")
+    assert db.execute(f"SELECT b FROM {none}").fetchall() == []
+    db.execute(f"ALTER TABLE {made} ADD COLUMN " + ", ".join(f"c{i} int" for i in range(32)))
+    assert db.execute(f"SELECT c31 FROM {made}").fetchall() == [(None,)]
+
+
 # Profile ----------------------------------------------------------------------------------------------------------------
 
 
@@ -221,9 +273,10 @@ def test_what_was_altered_is_there_after_a_crash(tmp_path):
 
 @pytest.mark.parametrize("sql, what, expected", [
     ("ADD PRIMARY IDENTITY (mail) NAMESPACE 'Email'", "IDENTITIES", [("mail", "text", "Email", "true")]),
-    ("ADD PRIMARY KEY (id)", "PRIMARY KEYS", [("id", "integer", None)])])
+    ("ADD PRIMARY KEY (id)", "PRIMARY KEYS", [("id", "integer", None)]), ("ADD COLUMN more date", None, "query_altered"),
+    ("ADD COLUMN more date", None, "query_columns_added")])
 def test_a_change_that_was_broken_off_is_made_once(tmp_path, sql, what, expected):
-    own = export_world.Server(tmp_path).start(TR_CRASH_AT="query_altered")
+    own = export_world.Server(tmp_path).start(TR_CRASH_AT="query_altered" if what else expected)
     try:
         shop, name = Shop(own), table()
         db = shop.connect()
@@ -236,6 +289,11 @@ def test_a_change_that_was_broken_off_is_made_once(tmp_path, sql, what, expected
         job, = [q for q in shop.api.call("GET", "/data/foundation/query/queries?limit=9")["queries"] if "ALTER" in q["effectiveSQL"]]
         assert shop.wait(job["id"])["state"] == "SUCCESS"
         with shop.connect() as again:
-            assert shown(again, what, name) == expected
+            if what:
+                assert shown(again, what, name) == expected
+            else:
+                assert again.execute(f"SELECT id, more FROM {name}").fetchall() == [(7, None)]
+                again.execute(f"INSERT INTO {name} SELECT 8 AS id, DATE '2024-02-29' AS more")
+                assert again.execute(f"SELECT count(more), count(*) FROM {name}").fetchone() == (1, 2)
     finally:
         own.stop()
