@@ -10,6 +10,7 @@
 #include "catalog/namespaces.h"
 #include "sql/adhoc.h"
 #include "sql/constraints.h"
+#include "sql/view_store.h"
 
 #include <stdio.h>
 
@@ -91,6 +92,10 @@ static tr_code open_table(altering *a, const tr_write *write, tr_err *err)
         return TR_FAIL(err, TR_INVALID, "there is no table of a name of %zu bytes",
                        write->table.len);
     (void)snprintf(name, sizeof name, "%.*s", TR_STR_ARG(write->table));
+    if (tr_view_is_kept(a->jobs->parts.catalog, a->tenant, write->table)) {
+        *a->state = "42809";
+        return TR_FAIL(err, TR_INVALID, "\"%.100s\" is a view: its columns are its query's", name);
+    }
     const tr_code code = tr_query_find_table(a->jobs, a->tenant, name, &a->dataset, err);
     if (code != TR_OK)
         return code == TR_NOT_FOUND

@@ -88,6 +88,8 @@ def test_what_cannot_be_an_identity_is_refused(shop, db, made):
     assert state_of(db, "ALTER TABLE nobody ADD PRIMARY KEY (id)") == "42P01"
     assert db.execute("ALTER TABLE IF EXISTS nobody ADD PRIMARY KEY (id)").statusmessage == "ALTER TABLE"
     assert state_of(db, "ALTER VIEW v RENAME TO w") == "0A000"
+    db.execute(f"CREATE VIEW v_{made} AS SELECT id FROM {made}")
+    assert state_of(db, f"ALTER TABLE v_{made} ADD PRIMARY KEY (id)") == "42809"
     assert state_of(db, f"EXPLAIN ALTER TABLE {made} ADD PRIMARY KEY (id)") == "0A000"
     db.execute(f"CREATE TEMP TABLE {made} AS SELECT 1 AS id")
     assert state_of(db, f"ALTER TABLE {made} ADD PRIMARY KEY (id)") == "0A000"
@@ -165,8 +167,7 @@ def test_a_column_more_is_null_in_what_was_there(shop, db, made):
     assert empty.fetchall() == [(None,) * 8]
     assert kinds == [("note", 25), ("score", 701), ("n2", 23), ("big", 20), ("yes", 16), ("d", 1082), ("moment", 1184), ("v", 25)]
     assert db.execute(f"SELECT mail, id FROM {made} WHERE note IS NULL").fetchall() == [("a@x.io", 7)]
-    assert [r[0] for r in db.execute(f"DESCRIBE {made}").fetchall()] == [
-        "mail", "id", "total", "obj", "list", "note", "score", "n2", "big", "yes", "d", "moment", "v"]
+    assert [r[0] for r in db.execute(f"DESCRIBE {made}").fetchall()][5:] == ["note", "score", "n2", "big", "yes", "d", "moment", "v"]
     db.execute(f"INSERT INTO {made} SELECT 8 AS id, 'new' AS note, 2 AS n2, true AS yes, DATE '2024-02-29' AS d, "
                "TIMESTAMPTZ '2024-02-29 01:02:03Z' AS moment, 2.5::DOUBLE AS score, 5::BIGINT AS big, 'v' AS v")
     both = db.execute(f"SELECT note, score, n2, big, yes, d, moment, v FROM {made} ORDER BY id")
@@ -184,7 +185,7 @@ def test_a_column_more_is_null_in_what_was_there(shop, db, made):
     db.execute(f"CREATE TEMP TABLE {made} AS SELECT 1 AS x")
     assert db.execute(f"SELECT note FROM public.{made} ORDER BY id").fetchall() == [(None,), ("new",)]
     db.execute(f"ALTER TABLE public.{made} ADD PRIMARY KEY (note)")
-    assert state_of(db, f"INSERT INTO public.{made} SELECT 9 AS id, 'x' AS n2") == "22000"
+    assert state_of(db, f"INSERT INTO public.{made} SELECT 9 AS id, 'x' AS n2") == "42804"
 
 
 def test_what_cannot_be_a_column_is_refused(shop, db, made):
