@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -79,13 +80,18 @@ void tr_left_over_give(int64_t worked_us)
     (void)nanosleep(&pause, NULL);
 }
 
-bool tr_thread_stay(uint32_t index, cpu_set_t *before)
+static atomic_bool homes_wanted;
+
+void tr_homes_want(bool are_wanted)
+{
+    atomic_store_explicit(&homes_wanted, are_wanted, memory_order_relaxed);
+}
+
+static bool keep_to(uint32_t index, const cpu_set_t *all)
 {
     cpu_set_t one;
-    if (sched_getaffinity(0, sizeof *before, before) != 0)
-        return false;
     for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, before) && index-- == 0) {
+        if (CPU_ISSET(cpu, all) && index-- == 0) {
             CPU_ZERO(&one);
             CPU_SET(cpu, &one);
             return sched_setaffinity(0, sizeof one, &one) == 0;
@@ -93,9 +99,17 @@ bool tr_thread_stay(uint32_t index, cpu_set_t *before)
     return false;
 }
 
-void tr_thread_stay_anywhere(const cpu_set_t *before)
+void tr_thread_go_home(uint32_t index)
 {
-    (void)sched_setaffinity(0, sizeof *before, before);
+    static _Thread_local bool is_at_home;
+    static _Thread_local cpu_set_t all;
+    const bool is_wanted = atomic_load_explicit(&homes_wanted, memory_order_relaxed);
+    if (is_wanted == is_at_home)
+        return;
+    if (!is_wanted)
+        is_at_home = sched_setaffinity(0, sizeof all, &all) != 0;
+    else if (sched_getaffinity(0, sizeof all, &all) == 0)
+        is_at_home = keep_to(index, &all);
 }
 
 uint32_t tr_thread_processors(void)

@@ -3,7 +3,6 @@
 #ifndef TR_BASE_PRIORITY_H
 #define TR_BASE_PRIORITY_H
 
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -23,10 +22,12 @@ void tr_process_take_left_over(pid_t pid);
 void tr_left_over_want(uint32_t processes);
 void tr_left_over_give(int64_t worked_us);
 
-/* Keeps the calling thread, and those that it starts, on the index'th of the processors that it may
- * use; *before is what it might use, for tr_thread_stay_anywhere. False: nothing was changed. */
-bool tr_thread_stay(uint32_t index, cpu_set_t *before);
-void tr_thread_stay_anywhere(const cpu_set_t *before);
+/* While homes are wanted, every thread that calls this now and then keeps to the index'th of the
+ * processors that it may use, else it may be on any: with what runs on left-over time everywhere
+ * no processor has nothing to do, and none looks for what waits at another. But beside threads that
+ * cannot be interrupted at once, in their own right or within the kernel, it is good to move. */
+void tr_homes_want(bool are_wanted);
+void tr_thread_go_home(uint32_t index);
 /* How many processors the calling thread may use. */
 uint32_t tr_thread_processors(void);
 

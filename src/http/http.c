@@ -102,6 +102,8 @@ static void *on_request_line(void *ctx, const char *uri, struct MHD_Connection *
     tr_connection *c = info == NULL ? NULL : info->socket_context;
     if (c == NULL)
         return NULL;
+    if (c->server->has_homes)
+        tr_thread_go_home((uint32_t)(c->loop - c->server->loops));
     c->uri.len = 0;
     c->uri_in_mhd = NULL;
     if (uri != NULL && tr_buf_append(&c->uri, tr_str_of(uri), NULL) == TR_OK) {
@@ -382,24 +384,6 @@ static uint32_t event_threads_for(const tr_http_options *options, uint32_t threa
     return count < TR_EVENT_THREADS_MAX ? count : TR_EVENT_THREADS_MAX;
 }
 
-/* With one event thread for each processor every one stays on its own. When all are busy, be it
- * with what should not matter, the scheduler may put two on one, and one waits for a whole tick
- * while the other answers. */
-static tr_code start_loops(tr_http_server *server, const tr_http_options *options, uint32_t count,
-                           tr_err *err)
-{
-    const bool has_own = count == tr_thread_processors();
-    tr_code code = TR_OK;
-    for (uint32_t i = 0; i < count && code == TR_OK; i++) {
-        cpu_set_t before;
-        const bool is_kept = has_own && tr_thread_stay(i, &before);
-        code = start_loop(server, options, err);
-        if (is_kept)
-            tr_thread_stay_anywhere(&before);
-    }
-    return code;
-}
-
 static tr_code start(tr_http_server *server, const tr_http_options *options, tr_err *err)
 {
     const uint32_t threads = options->thread_count == 0 ? THREADS_DEFAULT : options->thread_count;
@@ -412,7 +396,9 @@ static tr_code start(tr_http_server *server, const tr_http_options *options, tr_
     server->connections_max = connections_for(server->connections_max);
     TR_TRY(tr_workers_start(&server->workers, threads, err));
     TR_TRY(tr_accept_open(server, options->listen, err));
-    TR_TRY(start_loops(server, options, event_threads_for(options, threads), err));
+    for (uint32_t i = event_threads_for(options, threads); i > 0; i--)
+        TR_TRY(start_loop(server, options, err));
+    server->has_homes = server->loop_count == tr_thread_processors();
     TR_TRY(tr_deadlines_start(server, err));
     return tr_accept_start(server, err);
 }

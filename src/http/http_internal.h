@@ -101,6 +101,7 @@ struct tr_http_server {
     tr_http_handler handler;
     tr_event_loop loops[TR_EVENT_THREADS_MAX];
     uint32_t loop_count; /* fixed before anything is accepted */
+    bool has_homes;      /* one for each processor: priority.h */
     int listen_fd;
     uint16_t port;
     pthread_t acceptor;

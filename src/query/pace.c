@@ -115,7 +115,15 @@ static uint32_t count_running(const tr_query_session *taken)
     return count;
 }
 
-uint32_t tr_query_pace(tr_query_session *taken, const tr_query_pace_terms *terms)
+static uint32_t count_silent(tr_query_session *taken)
+{
+    uint32_t count = 0;
+    for (tr_query_session *s = taken; s != NULL; s = s->next)
+        count += !atomic_exchange(&s->has_answered, false) && takes_turns(s) && !s->is_paused;
+    return count;
+}
+
+tr_query_paced tr_query_pace(tr_query_session *taken, const tr_query_pace_terms *terms)
 {
     const int64_t now_us = tr_time_monotonic_us();
     for (tr_query_session *s = taken; s != NULL; s = s->next)
@@ -131,6 +139,6 @@ uint32_t tr_query_pace(tr_query_session *taken, const tr_query_pace_terms *terms
                                     (is_one_waiting && now_us - runs->turned_us >= terms->turn_us)))
             turn(runs, now_us);
         else
-            return running;
+            return (tr_query_paced){.running = running, .silent = count_silent(taken)};
     }
 }

@@ -120,7 +120,7 @@ static uint32_t look(const tr_query_pace_terms *terms)
 {
     const struct timespec pause = {.tv_nsec = 5000000};
     (void)nanosleep(&pause, NULL);
-    const uint32_t running = tr_query_pace(sessions, terms);
+    const uint32_t running = tr_query_pace(sessions, terms).running;
     CHECK(running <= terms->at_once);
     return running;
 }
@@ -200,6 +200,19 @@ static void who_does_nothing_in_his_turn_loses_it(void)
     end_all(2);
 }
 
+static void who_answers_is_told_from_who_only_computes(void)
+{
+    const tr_query_pace_terms terms = {.at_once = 2, .much_us = 10000, .turn_us = INT64_MAX / 4};
+    (void)start_all(2);
+    CHECK(tr_query_pace(sessions, &terms).silent == 0); /* nothing is slow yet */
+    make_slow(2, &terms);
+    CHECK(tr_query_pace(sessions, &terms).silent == 2);
+    atomic_store(&sessions[1].has_answered, true);
+    CHECK(tr_query_pace(sessions, &terms).silent == 1);
+    CHECK(tr_query_pace(sessions, &terms).silent == 2);
+    end_all(2);
+}
+
 static void who_is_being_ended_keeps_nobody_waiting(void)
 {
     const tr_query_pace_terms terms = {.at_once = 1, .much_us = 10000, .turn_us = 0};
@@ -230,6 +243,7 @@ int main(void)
     RUN(who_computes_little_or_nothing_is_left_alone);
     RUN(all_have_their_turns_and_no_more_run_than_may);
     RUN(who_does_nothing_in_his_turn_loses_it);
+    RUN(who_answers_is_told_from_who_only_computes);
     RUN(who_is_being_ended_keeps_nobody_waiting);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

@@ -266,7 +266,9 @@ static void *keep(void *arg)
         .at_once = tr_thread_processors(), .much_us = MUCH_US, .turn_us = PACE_TURN_US};
     (void)pthread_mutex_lock(&pool->lock);
     while (!pool->is_stopping) {
-        tr_left_over_want(tr_query_pace(pool->taken, &terms));
+        const tr_query_paced paced = tr_query_pace(pool->taken, &terms);
+        tr_left_over_want(paced.running);
+        tr_homes_want(paced.silent > 0);
         /* Who takes one that is parked does not wake this thread. */
         if (!step(pool))
             wait_until(pool, &pool->work,
@@ -275,6 +277,7 @@ static void *keep(void *arg)
                                                                    : 60000);
     }
     tr_left_over_want(0);
+    tr_homes_want(false);
     while (pool->first != NULL) {
         const tr_err err = {.text = "the server is shutting down"};
         give(pool, pool->first, NULL, TR_CANCELLED, &err);

@@ -75,6 +75,7 @@ struct tr_query_session {
     bool is_lost;                /* taken, and killed by the pool: its place is somebody else's */
     _Atomic int64_t begun_cpu_us; /* what it had used when the command was sent */
     _Atomic bool is_slow;         /* pace.c: it has used much since, and is used once */
+    _Atomic bool has_answered;    /* something came of it since pace.c looked */
     bool is_paused;               /* these are the pool's keeper's: it waits for its turn */
     int64_t turned_us, seen_cpu_us;
     bool is_over;                /* it has ended by itself, with its last answer */
@@ -103,10 +104,13 @@ typedef struct tr_query_pace_terms {
     int64_t much_us;  /* of the processor, for one command */
     int64_t turn_us;
 } tr_query_pace_terms;
+typedef struct tr_query_paced {
+    uint32_t running; /* of those that have used much */
+    uint32_t silent;  /* of these, without an answer since the last look */
+} tr_query_paced;
 /* Looks after the workers that are taken, in a list by ->next, several times a second: those whose
- * command has used much of the processor run on what others leave over, and take turns. Returns how
- * many of them run. */
-uint32_t tr_query_pace(tr_query_session *taken, const tr_query_pace_terms *terms);
+ * command has used much of the processor run on what others leave over, and take turns. */
+tr_query_paced tr_query_pace(tr_query_session *taken, const tr_query_pace_terms *terms);
 
 /* What query.c lends to sessions: the request of one, as JSON text, its spill folder, and the
  * folder of the files it may read. */

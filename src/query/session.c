@@ -270,6 +270,7 @@ static tr_code more(tr_query_session *s, tr_err *err)
     if (got <= 0)
         return explain(s, err);
     s->read.len += (size_t)got;
+    atomic_store_explicit(&s->has_answered, true, memory_order_relaxed);
     return TR_OK;
 }
 
