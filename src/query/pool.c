@@ -13,6 +13,7 @@
  * by one thread, the keeper, because a worker dies with the thread that started it.
  */
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/priority.h"
 #include "query_internal.h"
@@ -264,6 +265,7 @@ static void *keep(void *arg)
     tr_query_pool *pool = arg;
     const tr_query_pace_terms terms = {
         .at_once = tr_thread_processors(), .much_us = MUCH_US, .turn_us = PACE_TURN_US};
+    tr_thread_stand_back(TR_NICE_SESSION); /* a worker that starts takes after it */
     (void)pthread_mutex_lock(&pool->lock);
     while (!pool->is_stopping) {
         const tr_query_paced paced = tr_query_pace(pool->taken, &terms);
