@@ -230,6 +230,29 @@ static bool stays(const tr_merge_work *work, uint32_t g)
             is_any_after(events, g, work->event_fold.ingested, spec->updated_after_us));
 }
 
+/* Rows of a merged run of which nobody asked anything yet: those that are newer are the profiles. */
+static bool is_untouched(const tr_merge_work *work)
+{
+    return work->is_numbered && work->keys == NULL && work->member_groups.start == NULL &&
+           work->cluster_groups.start == NULL && work->event_groups.start == NULL;
+}
+
+static tr_code pick_newer(tr_merge_work *work, tr_err *err)
+{
+    tr_groups groups = {0};
+    tr_arena *arena = &work->memory->rows;
+    TR_TRY(tr_rows_ingested_after(&work->records, work->plan->spec.updated_after_us, arena,
+                                  &groups.rows, &groups.count, err));
+    groups.start = tr_arena_alloc(arena, ((size_t)groups.count + 1) * sizeof *groups.start);
+    if (groups.start == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u profiles", groups.count);
+    for (uint32_t g = 0; g <= groups.count; g++)
+        groups.start[g] = g;
+    work->record_groups = groups;
+    work->is_numbered = false;
+    return TR_OK;
+}
+
 tr_code tr_merge_filter(tr_merge_work *work, tr_err *err)
 {
     const tr_merge_spec *spec = &work->plan->spec;
@@ -237,6 +260,8 @@ tr_code tr_merge_filter(tr_merge_work *work, tr_err *err)
     const bool drops_event_only = spec->keep_evaluates && !spec->with_event_only;
     if (!is_updated && !drops_event_only)
         return TR_OK;
+    if (is_updated && is_untouched(work))
+        return pick_newer(work, err);
     TR_TRY(own_groups(work, err));
     if (is_updated)
         TR_TRY(tr_merge_rank(work, err));

@@ -190,6 +190,17 @@ uint32_t tr_rows_slice(const tr_rows *rows, uint32_t number)
     return low;
 }
 
+/* When a row was ingested, or updated, whose bookkeeping says `us`. */
+static int64_t time_of(const tr_run *run, int64_t us)
+{
+    return us == run->written_us ? run->ingested_us : us;
+}
+
+static tr_code no_time(const tr_run *run, tr_err *err)
+{
+    return TR_FAIL(err, TR_CORRUPT, "run %s: a row has no bookkeeping time", run->id);
+}
+
 static tr_code read_times(const tr_rows *rows, const tr_slice *slice, uint32_t leaf, tr_arena *scratch,
                           int64_t *out, tr_err *err)
 {
@@ -198,10 +209,61 @@ static tr_code read_times(const tr_rows *rows, const tr_slice *slice, uint32_t l
     TR_TRY(tr_parquet_read(run->file, slice->group, leaf, slice->from, slice->rows, scratch, &column, err));
     for (uint32_t i = 0; i < slice->rows; i++) {
         if (column.codes[i] == 0)
-            return TR_FAIL(err, TR_CORRUPT, "run %s: a row has no bookkeeping time", run->id);
-        const int64_t us = (int64_t)tr_column_word(&column, i);
-        out[i] = us == run->written_us ? run->ingested_us : us;
+            return no_time(run, err);
+        out[i] = time_of(run, (int64_t)tr_column_word(&column, i));
     }
+    return TR_OK;
+}
+
+/* Times are few: each is compared once. */
+static tr_code list_later(const tr_rows *rows, const tr_slice *slice, int64_t after_us, tr_arena *scratch,
+                          uint32_t *numbers, uint32_t *count, tr_err *err)
+{
+    tr_column column;
+    const tr_run *run = rows->runs[slice->run];
+    TR_TRY(tr_parquet_read(run->file, slice->group, run->ingested_leaf, slice->from, slice->rows, scratch, &column,
+                           err));
+    const tr_values *table = &column.values;
+    bool *is_later = tr_arena_array(scratch, (size_t)table->count + 1, sizeof *is_later);
+    if (is_later == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u times", table->count);
+    for (uint32_t i = 0; i < table->count; i++)
+        is_later[i + 1] = time_of(run, (int64_t)table->words[i]) > after_us;
+    uint32_t to = *count, without = 0;
+    for (uint32_t i = 0; i < slice->rows; i++) {
+        numbers[to] = slice->base + i;
+        to += is_later[column.codes[i]];
+        without += column.codes[i] == 0;
+    }
+    *count = to;
+    return without == 0 ? TR_OK : no_time(run, err);
+}
+
+tr_code tr_rows_ingested_after(const tr_rows *rows, int64_t after_us, tr_arena *arena, uint32_t **out,
+                               uint32_t *count, tr_err *err)
+{
+    tr_arena scratch = {0};
+    tr_code code = TR_OK;
+    uint32_t found = 0;
+    uint32_t *numbers = tr_arena_alloc(arena, (size_t)rows->end * sizeof *numbers);
+    if (numbers == NULL)
+        return TR_FAIL(err, TR_NO_MEMORY, "no memory for the numbers of %u rows", rows->end);
+    for (uint32_t s = 0; s < rows->slice_count && code == TR_OK; s++) {
+        const tr_slice *slice = &rows->slices[s];
+        const tr_run *run = rows->runs[slice->run];
+        if (run->ingested_min_us < run->ingested_us) {
+            code = list_later(rows, slice, after_us, &scratch, numbers, &found, err);
+            tr_arena_reset(&scratch);
+            continue;
+        }
+        for (uint32_t i = 0; i < slice->rows && run->ingested_us > after_us; i++)
+            numbers[found++] = slice->base + i;
+    }
+    tr_arena_free(&scratch);
+    if (code != TR_OK)
+        return code;
+    *out = numbers;
+    *count = found;
     return TR_OK;
 }
 

@@ -66,6 +66,10 @@ typedef enum tr_row_time { TR_ROW_UPDATED, TR_ROW_INGESTED } tr_row_time;
 TR_MUST_CHECK tr_code tr_rows_times(const tr_rows *rows, tr_row_time which, tr_arena *arena,
                                     const int64_t **out, tr_err *err);
 
+/* Numbers of the rows that were ingested later than `after_us`, ascending; in the arena. */
+TR_MUST_CHECK tr_code tr_rows_ingested_after(const tr_rows *rows, int64_t after_us, tr_arena *arena,
+                                             uint32_t **out, uint32_t *count, tr_err *err);
+
 /* The key of every row, by number ([0] is unused). */
 TR_MUST_CHECK tr_code tr_rows_keys(const tr_rows *rows, tr_arena *arena, const uint8_t (**out)[16],
                                    tr_err *err);

@@ -187,6 +187,62 @@ static void who_has_events_is_told_without_counting_them(void)
     }
 }
 
+static void check_later(const tr_rows *rows, int64_t after_us)
+{
+    tr_arena arena = {0};
+    const int64_t *times = NULL;
+    uint32_t *found = NULL, count = 0, at = 0;
+    CHECK(tr_rows_times(rows, TR_ROW_INGESTED, &arena, &times, NULL) == TR_OK);
+    CHECK(tr_rows_ingested_after(rows, after_us, &arena, &found, &count, NULL) == TR_OK);
+    for (uint32_t number = 1; number < rows->end; number++)
+        if (times[number] > after_us)
+            CHECK(at < count && found[at++] == number);
+    CHECK(at == count);
+    tr_arena_free(&arena);
+}
+
+/* A run of one time, one of three, and one of a time a row. */
+static void who_is_newer_is_told_by_times(void)
+{
+    enum { RUNS = 3, ROWS = 900 };
+    static uint8_t keys[ROWS][16];
+    static uint64_t times[ROWS];
+    static sample s[RUNS];
+    const tr_run *runs[RUNS];
+    tr_arena arena = {0};
+    tr_borders borders;
+    uint64_t random = tr_test_seed(0x1a7e);
+    for (uint32_t r = 0; r < RUNS; r++) {
+        tr_run *run = NULL;
+        random_keys(&random, keys, ROWS, 64);
+        make_sample(&s[r], (const uint8_t(*)[16])keys, ROWS);
+        for (uint32_t row = 0; row < ROWS; row++)
+            times[row] = 1000 + (r == 1 ? row % 3 : row);
+        if (r > 0)
+            s[r].columns[5] = column_of(&s[r], TR_STORAGE_WORD, times, ROWS);
+        CHECK(write_sample(&s[r], 1) == TR_OK);
+        CHECK(tr_run_open(tr_buf_str(&s[r].bytes), "r", "d", &run, NULL) == TR_OK);
+        CHECK(run->ingested_min_us == 1000 && run->ingested_us == (r == 0   ? 1000
+                                                                   : r == 1 ? 1002
+                                                                            : 1000 + ROWS - 1));
+        runs[r] = run;
+    }
+    CHECK(tr_borders_make(runs, RUNS, 1, &arena, &borders, NULL) == TR_OK);
+    for (uint32_t p = 0; p < 2; p++) {
+        tr_rows rows;
+        CHECK(tr_rows_of(&borders, p, &arena, &rows, NULL) == TR_OK);
+        for (int64_t after_us = 998; after_us < 1004; after_us++)
+            check_later(&rows, after_us);
+        check_later(&rows, 1000 + ROWS);
+    }
+    tr_arena_free(&arena);
+    for (uint32_t r = 0; r < RUNS; r++) {
+        union { const tr_run *in; tr_run *out; } run = {.in = runs[r]};
+        tr_run_close(run.out);
+        free_sample(&s[r]);
+    }
+}
+
 static int compare_words(const void *ctx, uint32_t a, uint32_t b)
 {
     const uint64_t *words = ctx;
@@ -320,6 +376,7 @@ int main(void)
 {
     int passed = 0, failed = 0;
     RUN(who_has_events_is_told_without_counting_them);
+    RUN(who_is_newer_is_told_by_times);
     RUN(rows_of_a_run_are_sorted_by_key_and_stay_in_order_of_arrival);
     RUN(the_sort_is_stable);
     RUN(a_run_of_no_rows_opens);
