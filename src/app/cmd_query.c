@@ -21,7 +21,7 @@ static const char usage[] =
     "  profile, profile_POLICY             the merged profiles of this moment, by a merge policy\n"
     "  segment_membership                  who is in which segment\n"
     "  batches, export_jobs                what the catalog knows of them\n"
-    "Without SQL: lists the tables.\n"
+    "and views that CREATE VIEW has made on a server. Without SQL: lists all of them.\n"
     "  --data DIR        the data folder of a server, which may be up or down\n"
     "  --org ORG         needed when several orgs have datasets there\n"
     "  --sandbox NAME    \"prod\" unless given\n"

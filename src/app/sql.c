@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "sql/tables.h"
 #include "sql/translate.h"
+#include "sql/view_store.h"
 #include "base/log.h"
 #include "query/query.h"
 
@@ -57,7 +58,7 @@ static tr_code print_tables(const json_t *list, tr_buf *out, tr_err *err)
     return TR_OK;
 }
 
-static tr_code print_live(const json_t *list, tr_buf *out, tr_err *err)
+static tr_code print_others(const json_t *list, tr_buf *out, tr_err *err)
 {
     size_t i;
     json_t *row;
@@ -69,15 +70,20 @@ static tr_code print_live(const json_t *list, tr_buf *out, tr_err *err)
 
 static tr_code show_tables(const place *p, tr_buf *out, tr_err *err)
 {
-    json_t *found = NULL, *live = NULL;
+    json_t *found = NULL, *views = NULL, *live = NULL;
     tr_code code = tr_tables_list(p->catalog, &p->tenant, &found, err);
+    if (code == TR_OK)
+        code = tr_views_list(p->catalog, &p->tenant, &views, err);
     if (code == TR_OK)
         code = tr_live_tables_list(tr_live_rooms_tables(p->rooms), &p->tenant, &live, err);
     if (code == TR_OK)
         code = print_tables(found, out, err);
     if (code == TR_OK)
-        code = print_live(live, out, err);
+        code = print_others(views, out, err);
+    if (code == TR_OK)
+        code = print_others(live, out, err);
     json_decref(found);
+    json_decref(views);
     json_decref(live);
     return code;
 }

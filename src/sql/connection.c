@@ -185,7 +185,7 @@ static bool start_up(tr_sql_connection *c, char database[128])
 }
 
 /* "<sandbox>:all", "<sandbox>:all?FLATTEN"; a bare name is a sandbox, and "all" or the user's own
- * name is prod. */
+ * name is prod. In place of all: a table, a view or a dataset's id, which then must be there. */
 static bool read_database(tr_sql_connection *c, char database[128], char sandbox[128])
 {
     if (!tr_tables_option(database, &c->is_flat))
@@ -199,10 +199,21 @@ static bool read_database(tr_sql_connection *c, char database[128], char sandbox
     const bool is_bare = colon == NULL && (database[0] == '\0' || strcmp(database, "all") == 0 ||
                                            strcmp(database, c->user) == 0);
     (void)snprintf(sandbox, 128, "%s", is_bare ? "prod" : database);
-    if (strcmp(rest, "all") != 0)
-        return refuse(c, "42P12", "the database must be <sandbox>:all");
-    (void)snprintf(c->database, sizeof c->database, "all");
+    (void)snprintf(c->database, sizeof c->database, "%.79s", rest);
     return true;
+}
+
+/* Everything of the sandbox is there whatever is named. */
+static bool check_database(tr_sql_connection *c)
+{
+    tr_err err = {0};
+    bool has = strcmp(c->database, "all") == 0;
+    if (!has && tr_tables_has(c->sql->options.catalog, &c->person.tenant, c->database, &has,
+                              &err) != TR_OK)
+        return refuse(c, "58000", "the server cannot look for the database now");
+    return has || refuse(c, "42P12",
+                         "the database must be <sandbox>:all, or in place of all a table, a view "
+                         "or a dataset's id");
 }
 
 /* The body of the next message, which must be a 'p'; false: the connection is over. */
@@ -659,7 +670,8 @@ void tr_sql_serve(tr_sql_connection *c, int fd)
     tr_err err = {0};
     tr_wire_open(&c->wire, fd);
     bool is_on = start_up(c, database) && read_database(c, database, sandbox) &&
-                 admit(c, sandbox) && tr_sql_named_open(c, &err) == TR_OK;
+                 admit(c, sandbox) && check_database(c) &&
+                 tr_sql_named_open(c, &err) == TR_OK;
     c->settings = json_object();
     c->variables = json_object();
     c->temporary = json_object();

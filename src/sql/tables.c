@@ -473,6 +473,22 @@ tr_code tr_tables_of(tr_catalog *catalog, tr_lake *lake, const tr_tenant *tenant
     return tr_tables_find(catalog, lake, tenant, &wanted, out, err);
 }
 
+tr_code tr_tables_has(tr_catalog *catalog, const tr_tenant *tenant, const char *name, bool *has,
+                      tr_err *err)
+{
+    size_t i;
+    json_t *list = NULL, *row;
+    *has = tr_view_is_kept(catalog, tenant, tr_str_of(name));
+    if (*has)
+        return TR_OK;
+    TR_TRY(list_datasets(catalog, tenant, &list, err));
+    json_array_foreach (list, i, row)
+        *has = *has || strcasecmp(name, tr_json_text(row, "table", "")) == 0 ||
+               strcmp(name, tr_json_text(row, "dataset", "")) == 0;
+    json_decref(list);
+    return TR_OK;
+}
+
 typedef struct owner {
     const char *sandbox;
     char *org;

@@ -34,6 +34,9 @@ bool tr_tables_option(const char *database, bool *is_flat);
 /* The ids of the datasets whose tables `sql` names, itself or by a view: an array, returned. */
 TR_MUST_CHECK tr_code tr_tables_named(tr_catalog *catalog, const tr_tenant *tenant, tr_str sql,
                                       json_t **out, tr_err *err);
+/* Whether a table, a view or a dataset of the tenant is called so, in any case. */
+TR_MUST_CHECK tr_code tr_tables_has(tr_catalog *catalog, const tr_tenant *tenant, const char *name,
+                                    bool *has, tr_err *err);
 /* The only org with a dataset in a sandbox of this name.
  * TR_NOT_FOUND  none has;  TR_INVALID  several have: the text names two */
 TR_MUST_CHECK tr_code tr_tables_org(tr_catalog *catalog, const char *sandbox, char out[80],

@@ -209,6 +209,26 @@ tr_code tr_views_find(tr_catalog *catalog, const tr_tenant *tenant, const tr_vie
     return code;
 }
 
+static tr_code add_row(void *ctx, const tr_object *view, tr_err *err)
+{
+    json_t *row = json_pack("{s:s,s:s}", "table", view->id, "description", "a view");
+    return row != NULL && json_array_append_new(ctx, row) == 0 ? TR_OK : no_memory(err);
+}
+
+tr_code tr_views_list(tr_catalog *catalog, const tr_tenant *tenant, json_t **out, tr_err *err)
+{
+    const tr_catalog_filter all = {.is_brief = true};
+    json_t *list = json_array();
+    const tr_code code =
+        list == NULL ? no_memory(err)
+                     : tr_catalog_list(catalog, tenant, TR_VIEW_KIND, &all, add_row, list, err);
+    if (code == TR_OK)
+        *out = list;
+    else
+        json_decref(list);
+    return code;
+}
+
 bool tr_view_is_kept(tr_catalog *catalog, const tr_tenant *tenant, tr_str name)
 {
     char folded[64];

@@ -29,6 +29,9 @@ TR_MUST_CHECK tr_code tr_views_find(tr_catalog *catalog, const tr_tenant *tenant
 const char *tr_view_text(const json_t *table);
 /* Says of a view among the tables why it cannot be read. */
 TR_MUST_CHECK tr_code tr_view_break(json_t *view, const char *why, tr_err *err);
+/* All that are kept: [{"table","description"}]; returned. */
+TR_MUST_CHECK tr_code tr_views_list(tr_catalog *catalog, const tr_tenant *tenant, json_t **out,
+                                    tr_err *err);
 bool tr_view_is_kept(tr_catalog *catalog, const tr_tenant *tenant, tr_str name);
 
 /* The name as it is kept. TR_INVALID: it is no name of a view; *state says which error that is */

@@ -69,6 +69,20 @@ def test_tables_and_their_columns(connection, connect):
     assert ("created", "timestamptz") in columns and ("recordCount", "int8") in columns
 
 
+def test_views_are_told_from_tables(connection, gateway):
+    connection.createStatement().execute("CREATE OR REPLACE VIEW seen AS SELECT 1 AS a, 'x' AS b")
+    about = connection.getMetaData()
+
+    def names(kind):
+        kinds = gateway.new_array(gateway.jvm.java.lang.String, 1)
+        kinds[0] = kind
+        return {row[0] for row in rows(about.getTables(None, "public", "%", kinds), "TABLE_NAME")}
+    assert names("VIEW") == {"seen"} and "crm" in names("TABLE") and "seen" not in names("TABLE")
+    columns = rows(about.getColumns(None, "public", "seen", "%"), "COLUMN_NAME", "TYPE_NAME")
+    assert columns == [("a", "int4"), ("b", "text")]
+    assert rows(connection.createStatement().executeQuery("SELECT a, b FROM seen"), "a", "b") == [("1", "x")]
+
+
 def test_the_other_calls_have_answers(connection):
     about = connection.getMetaData()
     assert rows(about.getPrimaryKeys(None, "public", "crm"), "COLUMN_NAME") == []

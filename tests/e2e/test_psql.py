@@ -80,7 +80,7 @@ def test_connection_parameters_let_a_client_in(shop):
 @pytest.mark.parametrize("change, state", [
     ({"password": "wrong"}, "28P01"), ({"password": "0" * 32 + ":" + "x" * 40}, "28P01"),
     ({"user": export_world.new_org()}, "28P01"), ({"dbname": "nowhere:all"}, "3D000"),
-    ({"dbname": "prod:crm"}, "42P12"), ({"dbname": "prod:all?X"}, "42P12")])
+    ({"dbname": "prod:no_such"}, "42P12"), ({"dbname": "prod:"}, "42P12"), ({"dbname": "prod:all?X"}, "42P12")])
 def test_who_may_not_come_in_is_told_why(shop, change, state):
     with pytest.raises(psycopg.OperationalError) as caught:
         psycopg.connect(**{**shop.how, **change})

@@ -439,14 +439,60 @@ def own(tmp_path_factory):
     started.stop()
 
 
-def test_a_restart_keeps_views(own):
+def command(shop, *words):
+    """tributary query on the data folder, beside its server or without it."""
+    done = subprocess.run([export_world.BINARY, "query", "--data", str(shop.server.folder / "data"), "--org", shop.org, *words],
+                          capture_output=True, text=True, timeout=60)
+    return done.stdout if done.returncode == 0 else "failed: " + done.stderr
+
+
+def test_a_restart_keeps_views_and_the_command_line_reads_them(own, tmp_path):
     shop = Shop(own)
     with shop.connect() as db:
         v = view(db, points(shop))
+        live = view(db, f"SELECT count(*) AS people, sum((SELECT max(n) FROM {v})) AS most FROM profile")
+        broken = view(db, f"SELECT 1 AS a FROM {v}")
+        db.execute(f"CREATE OR REPLACE VIEW {broken} AS SELECT explode(map('k', n)) FROM {v} WHERE tier == \"silver\"")
         assert len(db.execute(f"SELECT * FROM {v}").fetchall()) == 3
+    assert command(shop, "--csv", f"SELECT sum(n) AS n FROM {v}") == "n\n3\n"
+    assert v in command(shop)
     own.stop()
+    for words in (["--csv", f"SELECT * FROM {live}"], ["--csv", f"SELECT people, most FROM {live} x WHERE people > 1"]):
+        assert command(shop, *words) == "people,most\n5,10\n"
+    assert command(shop, "--csv", f"SELECT sum(value) AS s FROM {broken}") == "s\n3\n"
+    assert command(shop, "--parquet", str(tmp_path / "rows"), f"SELECT n FROM {v} ORDER BY n") == ""
+    assert export_world.pathlib.Path(tmp_path / "rows").stat().st_size > 0
+    assert "no table" in command(shop, f"SELECT * FROM {v}x, crm")
     own.start()
     shop.enter()
     assert len(shop.rows(f"SELECT * FROM {v}")) == 3
-    found = export_world.query(own.folder, f"SELECT sum(n) AS n FROM {v}", org=shop.org) if hasattr(export_world, "query") else None
-    assert found in (None, [{"n": 3}])
+    assert shop.rows(f"SELECT * FROM {live}") == [(5, 10)]
+
+
+def test_a_reset_or_deleted_sandbox_has_no_views(own):
+    shop = Shop(own)
+    sandboxes = "/data/foundation/sandbox-management/sandboxes"
+    shop.api.call("POST", sandboxes, 202, {"name": "dev", "title": "Dev", "type": "development"})
+
+    def dev():
+        return shop.connect(dbname="dev:all")
+    for end in (lambda: shop.api.call("PUT", f"{sandboxes}/dev", 202, {"action": "reset"}),
+                lambda: (shop.api.call("DELETE", f"{sandboxes}/dev", 202),
+                         shop.api.call("POST", sandboxes, 202, {"name": "dev", "title": "Dev", "type": "development"}))):
+        with dev() as db:
+            db.execute("CREATE VIEW v AS SELECT 1 AS a")
+            assert db.execute("SELECT a FROM v").fetchone() == (1,)
+        end()
+        with dev() as db:
+            assert db.execute("SHOW VIEWS").fetchall() == []
+            assert state_of(db, "SELECT a FROM v") == "42P01"
+            db.execute("CREATE VIEW v AS SELECT 2 AS a")
+            db.execute("DROP VIEW v")
+
+
+def test_a_database_may_be_named_by_a_view(db, shop):
+    v = view(db, "SELECT 1 AS a")
+    for place in (v, v.upper(), "crm", shop.dataset_of("crm")["id"]):
+        with shop.connect(dbname=f"prod:{place}") as named:
+            assert named.execute(f"SELECT current_database(), a, (SELECT count(*) FROM crm) FROM {v}").fetchone() == (place, 1, ROWS)
+    assert shop.ok(f"SELECT * FROM {v}", dbName=f"prod:{v}")["rowCount"] == 1
