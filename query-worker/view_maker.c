@@ -10,12 +10,14 @@
 #include <stdio.h>
 
 #define PLAIN "plain"
+#define TOO_DEEP "54001"
 
-typedef enum made_state { BEING_MADE, IS_MADE, HAS_FAILED } made_state;
+typedef enum made_state { NOT_MADE, BEING_MADE, IS_MADE, HAS_FAILED } made_state;
 
 typedef struct made_view {
     const char *name; /* a key of `tables`, or of `plain` */
     made_state is;
+    unsigned height;   /* 1: it reads no views */
     bool is_plain;     /* a table as it is, for views of ?FLATTEN: not a view */
     const char *state; /* SQLSTATE of the failure */
     tr_err why;
@@ -23,13 +25,15 @@ typedef struct made_view {
 
 struct tr_view_maker {
     tr_engine *engine;
-    const json_t *tables;
+    json_t *tables; /* of the statement, or of those before with the same tables */
     made_view **made; /* each stays where it is while the list grows */
     size_t count;
     uint32_t cap;
     unsigned depth;  /* of views being made */
+    unsigned height; /* of what the one being made reads */
     bool is_apart;   /* names mean something else to a view */
     bool has_schema; /* "plain" is there */
+    bool is_listed;  /* pgc.user_views is of these tables */
 };
 
 static tr_code no_memory(tr_err *err)
@@ -64,6 +68,7 @@ void tr_view_maker_close(tr_view_maker *maker)
     if (maker == NULL)
         return;
     forget(maker);
+    json_decref(maker->tables);
     tr_free(maker->made);
     tr_free(maker);
 }
@@ -86,24 +91,34 @@ static tr_code drop(tr_view_maker *maker, const char *name, tr_err *err)
     return code;
 }
 
-/* The old command's tables are still there: the names borrow them. */
-tr_code tr_view_maker_begin(tr_view_maker *maker, const json_t *tables, tr_err *err)
+static tr_code drop_all(tr_view_maker *maker, tr_err *err)
 {
-    const char *name;
-    const json_t *table;
     for (size_t i = 0; i < maker->count; i++)
         if (!maker->made[i]->is_plain)
             TR_TRY(drop(maker, maker->made[i]->name, err));
     if (maker->has_schema)
         TR_TRY(tr_engine_run(maker->engine, "DROP SCHEMA " PLAIN " CASCADE", err));
     maker->has_schema = false;
-    forget(maker);
-    maker->depth = 0;
-    maker->tables = tables;
-    maker->is_apart = false;
-    json_object_foreach ((json_t *)(uintptr_t)tables, name, table)
-        maker->is_apart =
-            maker->is_apart || tr_json_bool(table, "flat", false) || tr_view_is_temporary(table);
+    return TR_OK;
+}
+
+tr_code tr_view_maker_begin(tr_view_maker *maker, const json_t *tables, tr_err *err)
+{
+    const char *name;
+    const json_t *table;
+    maker->depth = maker->height = 0;
+    if (maker->tables != NULL && json_equal(maker->tables, tables))
+        return TR_OK; /* what is made is as it would be made now */
+    const tr_code code = drop_all(maker, err);
+    forget(maker); /* its names are those of the old tables */
+    json_decref(maker->tables);
+    maker->tables = NULL;
+    maker->is_apart = maker->is_listed = false;
+    TR_TRY(code);
+    maker->tables = json_incref((json_t *)(uintptr_t)tables);
+    json_object_foreach (maker->tables, name, table)
+        maker->is_apart = maker->is_apart || tr_json_bool(table, "flat", false) ||
+                          tr_view_is_temporary(table);
     return TR_OK;
 }
 
@@ -131,7 +146,7 @@ static made_view *add(tr_view_maker *maker, const char *name)
         tr_free(view);
         return NULL;
     }
-    *view = (made_view){.name = name, .is = BEING_MADE};
+    *view = (made_view){.name = name, .is = NOT_MADE};
     maker->made[maker->count++] = view;
     return view;
 }
@@ -148,18 +163,19 @@ static tr_code want_schema(tr_view_maker *maker, tr_err *err)
 static tr_code make_plain(tr_view_maker *maker, const char *name, const json_t *table, tr_err *err)
 {
     made_view *made = find(maker, name);
-    if (made != NULL)
-        return TR_OK;
-    made = add(maker, name);
+    if (made == NULL)
+        made = add(maker, name);
     if (made == NULL)
         return no_memory(err);
+    if (made->is == IS_MADE)
+        return TR_OK;
     made->is_plain = true;
-    made->is = IS_MADE;
     TR_TRY(want_schema(maker, err));
     char *own = tr_copy_text(own_name(name));
     const tr_code code =
         own == NULL ? no_memory(err) : tr_view_make_plain(maker->engine, PLAIN, own, table, err);
     tr_free(own);
+    made->is = code == TR_OK ? IS_MADE : NOT_MADE;
     return code;
 }
 
@@ -187,11 +203,19 @@ typedef struct making {
     const char *name, *schema;
 } making;
 
+static tr_code too_deep(tr_err *err)
+{
+    tr_engine_note(TOO_DEEP);
+    return TR_FAIL(err, TR_INVALID, "views read each other more than %d deep", TR_VIEW_DEPTH_MAX);
+}
+
 /* One choice of its forks: it is bound when it is made. */
 static tr_code try(void *ctx, const char *text, tr_err *err)
 {
     const making *m = ctx;
     tr_buf sql = {0};
+    if (m->maker->height == TR_VIEW_DEPTH_MAX)
+        return too_deep(err);
     tr_code code = put_view(m->view, m->schema, m->name, text, &sql, err);
     if (code == TR_OK)
         code = run(m->maker, &sql, err);
@@ -232,38 +256,51 @@ static tr_code make(tr_view_maker *maker, const char *name, const json_t *view, 
     return code == TR_OK && maker->is_apart ? make_seen(maker, name, is_flat, err) : code;
 }
 
-static tr_code make_once(tr_view_maker *maker, const char *name, const json_t *view, tr_err *err)
+static tr_code make_now(tr_view_maker *maker, made_view *made, const json_t *view, tr_err *err)
 {
-    made_view *made = find(maker, name);
-    if (made != NULL && made->is == BEING_MADE) {
-        tr_engine_note("42P17");
-        return TR_FAIL(err, TR_INVALID, "view \"%.63s\" reads itself", name);
-    }
-    if (made != NULL) {
-        if (made->is == HAS_FAILED) {
-            tr_engine_note(made->state);
-            *err = made->why;
-        }
-        return made->is == HAS_FAILED ? TR_INVALID : TR_OK;
-    }
-    if (maker->depth == TR_VIEW_DEPTH_MAX) {
-        tr_engine_note("54001");
-        return TR_FAIL(err, TR_INVALID, "views read each other more than %d deep",
-                       TR_VIEW_DEPTH_MAX);
-    }
-    made = add(maker, name);
-    if (made == NULL)
-        return no_memory(err);
+    const unsigned above = maker->height;
+    if (maker->depth == TR_VIEW_DEPTH_MAX)
+        return too_deep(err);
+    made->is = BEING_MADE;
     maker->depth++;
-    const tr_code code = make(maker, name, view, &made->why);
+    maker->height = 0;
+    made->why = (tr_err){0};
+    const tr_code code = make(maker, made->name, view, &made->why);
     maker->depth--;
+    made->height = maker->height + 1;
+    maker->height = above;
     made->is = code == TR_OK ? IS_MADE : HAS_FAILED;
     if (code == TR_OK)
         return TR_OK;
     made->state = tr_engine_sqlstate();
-    tr_err_context(&made->why, "view \"%.63s\"", name);
+    if (strcmp(made->state, TOO_DEEP) == 0) /* perhaps only from where it was met */
+        made->is = NOT_MADE;
+    tr_err_context(&made->why, "view \"%.63s\"", made->name);
     *err = made->why;
     return code;
+}
+
+static tr_code make_once(tr_view_maker *maker, const char *name, const json_t *view, tr_err *err)
+{
+    made_view *made = find(maker, name);
+    if (made == NULL)
+        made = add(maker, name);
+    if (made == NULL)
+        return no_memory(err);
+    if (made->is == BEING_MADE) {
+        tr_engine_note("42P17");
+        return TR_FAIL(err, TR_INVALID, "view \"%.63s\" reads itself", name);
+    }
+    if (made->is == HAS_FAILED) {
+        tr_engine_note(made->state);
+        *err = made->why;
+        return TR_INVALID;
+    }
+    if (made->is == NOT_MADE)
+        TR_TRY(make_now(maker, made, view, err));
+    if (made->height > maker->height)
+        maker->height = made->height;
+    return TR_OK;
 }
 
 /* What a temporary table hides. */
@@ -272,7 +309,7 @@ static tr_code find_hidden(const tr_view_maker *maker, const char **name, tr_err
     const char *key;
     const json_t *table;
     const tr_str own = tr_str_of(*name);
-    json_object_foreach ((json_t *)(uintptr_t)maker->tables, key, table)
+    json_object_foreach (maker->tables, key, table)
         if (strlen(key) > own.len && tr_str_equal_folded(own_name(key), own)) {
             *name = key;
             return TR_OK;
@@ -285,6 +322,7 @@ static tr_code find_hidden(const tr_view_maker *maker, const char **name, tr_err
 tr_code tr_view_maker_meet(tr_view_maker *maker, const char *name, tr_err *err)
 {
     const bool is_of_view = maker->depth > 0;
+    name = json_object_iter_key(json_object_iter_at(maker->tables, name));
     if (is_of_view && tr_view_is_temporary(json_object_get(maker->tables, name)))
         TR_TRY(find_hidden(maker, &name, err));
     const json_t *table = json_object_get(maker->tables, name);
@@ -313,12 +351,14 @@ tr_code tr_view_maker_list(tr_view_maker *maker, tr_err *err)
     const char *name;
     const json_t *table;
     tr_buf sql = {0};
+    if (maker->is_listed)
+        return TR_OK;
     tr_code code =
         tr_buf_append(&sql,
                       tr_str_of("CREATE OR REPLACE TABLE pgc.user_views AS SELECT * FROM"
                                 " (VALUES (NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR)"),
                       err);
-    json_object_foreach ((json_t *)(uintptr_t)maker->tables, name, table) {
+    json_object_foreach (maker->tables, name, table) {
         tr_err why = {0};
         if (code != TR_OK || !tr_is_query_view(table))
             continue;
@@ -335,6 +375,7 @@ tr_code tr_view_maker_list(tr_view_maker *maker, tr_err *err)
                              err);
     if (code == TR_OK)
         code = run(maker, &sql, err);
+    maker->is_listed = code == TR_OK;
     tr_buf_free(&sql);
     return code;
 }

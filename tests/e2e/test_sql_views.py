@@ -146,6 +146,22 @@ def test_views_read_views_so_deep_at_most(db):
     assert db.execute(f"SELECT a FROM {below}").fetchone() == (16,)
 
 
+def test_views_that_became_too_deep_do_not_take_others_along(shop):
+    with Shop(shop.server).connect() as db:
+        def chain(length, bottom):
+            made = [view(db, bottom)]
+            for _ in range(length - 1):
+                made.append(view(db, f"SELECT a FROM {made[-1]}"))
+            return made
+        upper, lower = chain(12, "SELECT 1 AS a"), chain(8, "SELECT 2 AS a")
+        db.execute(f"CREATE OR REPLACE VIEW {upper[0]} AS SELECT a FROM {lower[-1]}")
+        assert failure(db, f"SELECT * FROM {upper[-1]}")[0] == "54001"
+        readable = {row[0] for row in db.execute("SHOW VIEWS").fetchall() if row[4] == "true"}
+        assert readable == {*lower, *upper[:8]}
+        assert failure(db, f"SELECT * FROM {upper[-1]}")[0] == "54001"
+        assert db.execute(f"SELECT a FROM {upper[7]}").fetchone() == (2,)
+
+
 def test_a_circle_by_way_of_a_drop_is_refused_too(db):
     a = view(db, "SELECT 1 AS x")
     b = view(db, f"SELECT x FROM {a}")
