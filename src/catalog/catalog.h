@@ -155,6 +155,16 @@ typedef tr_code (*tr_catalog_resume_one)(void *ctx, const tr_tenant *tenant, con
 TR_MUST_CHECK tr_code tr_catalog_resume(tr_catalog *catalog, const char *kind,
                                         const char *const *states, tr_catalog_resume_one resume,
                                         void *ctx, tr_err *err);
+/* The same with more to say of it. */
+typedef struct tr_catalog_waiting {
+    const char *kind;
+    const char *const *states; /* NULL-terminated */
+    /* False: it is not resumed. *rank, 0 before: the lowest are first, of equal ones as they are found. NULL: all */
+    bool (*choose)(const tr_object *object, int64_t *rank);
+    tr_catalog_resume_one resume;
+} tr_catalog_waiting;
+TR_MUST_CHECK tr_code tr_catalog_resume_waiting(tr_catalog *catalog, const tr_catalog_waiting *waiting, void *ctx,
+                                                tr_err *err);
 /* And: the tenants that have objects of a kind, each once; returned, tr_free. */
 TR_MUST_CHECK tr_code tr_catalog_tenants_with(tr_catalog *catalog, const char *kind,
                                               tr_tenant **out, uint32_t *count, tr_err *err);

@@ -315,6 +315,41 @@ static void a_scan_sees_every_tenant(void)
     close_catalog();
 }
 
+/* The later the letter, the earlier; none of "x". */
+static bool choose_by_name(const tr_object *object, int64_t *rank)
+{
+    *rank = -(object->id[0] / 2); /* b and c are equal */
+    return object->id[0] != 'x';
+}
+
+static tr_code note_resumed(void *ctx, const tr_tenant *of, const char *id, tr_err *err)
+{
+    char *order = ctx;
+    (void)err;
+    CHECK(of->org[0] != '\0');
+    (void)snprintf(order + strlen(order), 2, "%s", id);
+    return id[0] == 'a' && order[0] == 'e' ? TR_BUSY : TR_OK;
+}
+
+static void what_was_under_way_is_resumed_in_order(void)
+{
+    static const char *const states[] = {"t", "s", NULL};
+    tr_catalog_waiting waiting = {.kind = "thing", .states = states, .resume = note_resumed};
+    char all[16] = "", chosen[16] = "";
+    fresh();
+    open_catalog();
+    static const char *const letters[] = {"b", "x", "e", "c", "a"};
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
+        CHECK(insert_at(i % 2 == 0 ? &tenant : &other, letters[i], 0) == TR_OK);
+    CHECK(tr_catalog_resume(catalog, "thing", states, note_resumed, all, NULL) == TR_OK);
+    CHECK(strlen(all) == 5);
+    waiting.choose = choose_by_name;
+    CHECK(tr_catalog_resume_waiting(catalog, &waiting, chosen, NULL) == TR_BUSY);
+    CHECK(chosen[0] == 'e' && strlen(chosen) == 4 && chosen[3] == 'a');
+    CHECK((strchr(chosen, 'b') < strchr(chosen, 'c')) == (strchr(all, 'b') < strchr(all, 'c')));
+    close_catalog();
+}
+
 static void tenants_with_objects_of_a_kind_are_listed_once(void)
 {
     tr_tenant *list = NULL;
@@ -490,6 +525,7 @@ int main(void)
     RUN(sandboxes_come_and_go_with_all_in_them);
     RUN(values_and_clients_are_kept);
     RUN(a_scan_sees_every_tenant);
+    RUN(what_was_under_way_is_resumed_in_order);
     RUN(tenants_with_objects_of_a_kind_are_listed_once);
     RUN(killed_inside_a_transaction_leaves_what_was_committed);
     RUN(two_processes_write_at_once);

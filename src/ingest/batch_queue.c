@@ -386,65 +386,43 @@ void tr_queue_compaction(tr_ingest *ingest, const tr_tenant *tenant, const char 
 
 /* ---- after a restart */
 
-typedef struct waiting {
-    tr_tenant tenant;
-    char batch[64];
-    char dataset[32];
-    int64_t number; /* in the order of COMPLETE */
-    bool is_leaving;
-} waiting;
-
-typedef struct waiting_list {
-    waiting *at;
-    size_t count, cap;
-} waiting_list;
-
-static tr_code note_waiting(void *ctx, const tr_tenant *tenant, const tr_object *batch, tr_err *err)
+/* Batches that were completed, in that order, and those whose bytes are going. */
+static bool is_waiting(const tr_object *batch, int64_t *number)
 {
-    waiting_list *list = ctx;
-    const bool is_leaving = strcmp(batch->state, "inactive") == 0;
-    if (is_leaving ? !tr_json_bool(batch->doc, "_isLeaving", false)
-                   : json_object_get(batch->doc, "_options") == NULL)
-        return TR_OK;
-    if (list->count == list->cap) {
-        const size_t cap = list->cap == 0 ? 16 : list->cap * 2;
-        waiting *longer = tr_grow_array(list->at, cap, sizeof *longer);
-        if (longer == NULL)
-            return TR_FAIL(err, TR_NO_MEMORY, "no memory to resume batches");
-        list->at = longer;
-        list->cap = cap;
-    }
-    waiting *w = &list->at[list->count++];
-    *w = (waiting){.tenant = *tenant,
-                   .number = tr_json_int(batch->doc, "_number", 0),
-                   .is_leaving = is_leaving};
-    (void)snprintf(w->batch, sizeof w->batch, "%.63s", batch->id);
-    (void)snprintf(w->dataset, sizeof w->dataset, "%.31s", batch->parent);
-    return TR_OK;
+    *number = tr_json_int(batch->doc, "_number", 0);
+    return strcmp(batch->state, "inactive") == 0 ? tr_json_bool(batch->doc, "_isLeaving", false)
+                                                 : json_object_get(batch->doc, "_options") != NULL;
 }
 
-static int by_number(const void *a, const void *b)
+typedef struct resuming {
+    tr_ingest *ingest;
+    size_t count;
+} resuming;
+
+static tr_code resume_one(void *ctx, const tr_tenant *tenant, const char *id, tr_err *err)
 {
-    const waiting *x = a, *y = b;
-    return x->number < y->number ? -1 : x->number > y->number;
+    resuming *r = ctx;
+    tr_object batch = {0};
+    int64_t number = 0;
+    tr_code code = tr_batch_get(r->ingest, tenant, id, &batch, err);
+    if (code == TR_OK && is_waiting(&batch, &number)) { /* one before it may have replaced it */
+        r->count++;
+        code = strcmp(batch.state, "inactive") == 0
+                   ? tr_queue_removal(r->ingest, tenant, id, err)
+                   : tr_queue_add(r->ingest, tenant, id, batch.parent, err);
+    }
+    tr_object_clear(&batch);
+    return code;
 }
 
 tr_code tr_ingest_resume(tr_ingest *ingest, tr_err *err)
 {
-    static const char *const states[] = {"loaded", "processing", "inactive"};
-    waiting_list list = {0};
-    tr_code code = TR_OK;
-    for (size_t i = 0; i < 3 && code == TR_OK; i++)
-        code = tr_catalog_scan(ingest->parts.catalog, "batch", states[i], note_waiting, &list, err);
-    if (code == TR_OK && list.count > 1)
-        qsort(list.at, list.count, sizeof *list.at, by_number);
-    for (size_t i = 0; i < list.count && code == TR_OK; i++) {
-        const waiting *w = &list.at[i];
-        code = w->is_leaving ? tr_queue_removal(ingest, &w->tenant, w->batch, err)
-                             : tr_queue_add(ingest, &w->tenant, w->batch, w->dataset, err);
-    }
-    if (code == TR_OK && list.count > 0)
-        tr_log(TR_LOG_INFO, "ingest", "ingest_resumed", "batches=%zu", list.count);
-    tr_free(list.at);
-    return code;
+    static const char *const states[] = {"loaded", "processing", "inactive", NULL};
+    const tr_catalog_waiting waiting = {
+        .kind = "batch", .states = states, .choose = is_waiting, .resume = resume_one};
+    resuming r = {.ingest = ingest};
+    TR_TRY(tr_catalog_resume_waiting(ingest->parts.catalog, &waiting, &r, err));
+    if (r.count > 0)
+        tr_log(TR_LOG_INFO, "ingest", "ingest_resumed", "batches=%zu", r.count);
+    return TR_OK;
 }
