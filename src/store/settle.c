@@ -25,20 +25,6 @@ static tr_code no_memory(uint32_t events, tr_err *err)
     return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u events", events);
 }
 
-/* The known rows of a slice are in [*from, *to): whatever is not in it need not be read. */
-static void bound(const uint8_t *known, const tr_slice *slice, uint32_t *from, uint32_t *to)
-{
-    *from = 0;
-    *to = slice->rows;
-    if (known == NULL)
-        return;
-    known += slice->base;
-    const uint8_t *first = memchr(known, 1, slice->rows);
-    *from = first == NULL ? slice->rows : (uint32_t)(first - known);
-    while (*to > *from && known[*to - 1] == 0)
-        --*to;
-}
-
 static void note_ids(const tr_column *column, const uint8_t *known, tr_str *ids, uint64_t *hashes)
 {
     for (uint32_t i = 0; i < column->rows; i++) {
@@ -57,75 +43,92 @@ static void note_times(const tr_column *column, int64_t *times)
             times[i] = (int64_t)tr_column_word(column, i);
 }
 
-static tr_code read_times(const tr_rows *rows, const uint8_t *known, tr_arena *scratch,
-                          int64_t *times, tr_err *err)
+/* The known rows of a slice are in [*from, *to): whatever is not in it need not be read. */
+static void bound(const uint8_t *known, const tr_slice *slice, uint32_t *from, uint32_t *to)
 {
-    for (uint32_t s = 0; s < rows->slice_count; s++) {
-        const tr_slice *slice = &rows->slices[s];
-        const tr_run *run = rows->runs[slice->run];
-        const tr_event_leaves leaves = tr_event_leaves_of(tr_parquet_shape(run->file));
-        uint32_t from, to;
-        tr_column column;
-        bound(known, slice, &from, &to);
-        if (from == to || leaves.time == UINT32_MAX)
-            continue;
-        tr_arena_reset(scratch);
-        TR_TRY(tr_parquet_read(run->file, slice->group, leaves.time, slice->from + from, to - from,
-                               scratch, &column, err));
-        note_times(&column, times + slice->base + from);
-    }
+    *from = 0;
+    *to = slice->rows;
+    if (known == NULL)
+        return;
+    known += slice->base;
+    const uint8_t *first = memchr(known, 1, slice->rows);
+    *from = first == NULL ? slice->rows : (uint32_t)(first - known);
+    while (*to > *from && known[*to - 1] == 0)
+        --*to;
+}
+
+/* One of an event's leaves on its way out of the slices. */
+typedef struct reading {
+    const tr_rows *rows;
+    const uint8_t *known;
+    tr_arena *arena;
+    int64_t *times; /* NULL: ids and hashes are read */
+    tr_str *ids;
+    uint64_t *hashes;
+} reading;
+
+static tr_code read_slice(const reading *r, const tr_slice *slice, tr_err *err)
+{
+    const tr_run *run = r->rows->runs[slice->run];
+    const tr_event_leaves leaves = tr_event_leaves_of(tr_parquet_shape(run->file));
+    const uint32_t leaf = r->times != NULL ? leaves.time : leaves.id;
+    uint32_t from, to;
+    tr_column column;
+    bound(r->known, slice, &from, &to);
+    if (from == to || leaf == UINT32_MAX)
+        return TR_OK;
+    const uint32_t at = slice->base + from;
+    if (r->times != NULL)
+        tr_arena_reset(r->arena);
+    TR_TRY(tr_parquet_read(run->file, slice->group, leaf, slice->from + from, to - from, r->arena,
+                           &column, err));
+    if (r->times != NULL)
+        note_times(&column, r->times + at);
+    else
+        note_ids(&column, r->known == NULL ? NULL : r->known + at, r->ids + at, r->hashes + at);
     return TR_OK;
+}
+
+static tr_code read_slices(const reading *r, tr_err *err)
+{
+    for (uint32_t s = 0; s < r->rows->slice_count; s++)
+        TR_TRY(read_slice(r, &r->rows->slices[s], err));
+    return TR_OK;
+}
+
+static tr_code read_times(const tr_rows *rows, const uint8_t *known, int64_t *times, tr_err *err)
+{
+    tr_arena scratch = {0};
+    const reading r = {.rows = rows, .known = known, .arena = &scratch, .times = times};
+    const tr_code code = read_slices(&r, err);
+    tr_arena_free(&scratch);
+    return code;
 }
 
 tr_code tr_event_times(const tr_rows *rows, tr_arena *arena, const int64_t **out, tr_err *err)
 {
-    tr_arena scratch = {0};
     int64_t *times = tr_arena_array(arena, rows->end, sizeof *times);
     if (times == NULL)
         return no_memory(rows->end, err);
-    const tr_code code = read_times(rows, NULL, &scratch, times, err);
-    tr_arena_free(&scratch);
-    if (code == TR_OK)
-        *out = times;
-    return code;
-}
-
-static tr_code read_ids(const tr_rows *rows, const uint8_t *known, tr_arena *arena, tr_str *ids,
-                        uint64_t *hashes, tr_err *err)
-{
-    for (uint32_t s = 0; s < rows->slice_count; s++) {
-        const tr_slice *slice = &rows->slices[s];
-        const tr_run *run = rows->runs[slice->run];
-        const tr_event_leaves leaves = tr_event_leaves_of(tr_parquet_shape(run->file));
-        uint32_t from, to;
-        tr_column column;
-        bound(known, slice, &from, &to);
-        if (from == to || leaves.id == UINT32_MAX)
-            continue;
-        TR_TRY(tr_parquet_read(run->file, slice->group, leaves.id, slice->from + from, to - from,
-                               arena, &column, err));
-        note_ids(&column, known == NULL ? NULL : known + slice->base + from,
-                 ids + slice->base + from, hashes + slice->base + from);
-    }
+    TR_TRY(read_times(rows, NULL, times, err));
+    *out = times;
     return TR_OK;
 }
 
 tr_code tr_event_facts_read(const tr_rows *rows, const uint8_t *known, tr_arena *arena,
                             tr_event_facts *out, tr_err *err)
 {
-    tr_arena scratch = {0};
     tr_str *ids = tr_arena_array(arena, rows->end, sizeof *ids);
     uint64_t *hashes = tr_arena_array(arena, rows->end, sizeof *hashes);
     int64_t *times = tr_arena_array(arena, rows->end, sizeof *times);
     if (ids == NULL || hashes == NULL || times == NULL)
         return no_memory(rows->end, err);
-    tr_code code = read_times(rows, known, &scratch, times, err);
-    tr_arena_free(&scratch);
-    if (code == TR_OK)
-        code = read_ids(rows, known, arena, ids, hashes, err);
-    if (code == TR_OK)
-        *out = (tr_event_facts){.ids = ids, .hashes = hashes, .times = times, .known = known};
-    return code;
+    const reading named = {
+        .rows = rows, .known = known, .arena = arena, .ids = ids, .hashes = hashes};
+    TR_TRY(read_times(rows, known, times, err));
+    TR_TRY(read_slices(&named, err));
+    *out = (tr_event_facts){.ids = ids, .hashes = hashes, .times = times, .known = known};
+    return TR_OK;
 }
 
 tr_code tr_event_facts_of(const tr_shape *shape, const tr_column *columns, uint32_t rows,
