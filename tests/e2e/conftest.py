@@ -4,6 +4,7 @@
     server   one server for all tests that do nothing to it as a whole, on loopback and a folder of its own
     api      an admin of an org of the module's own on that server: modules do not see each other's objects
     world    schemas, datasets and a dataset to export to, in that org
+    shop     the same with rows in it, in an org of its own, for SQL and queries; db is a session of SQL there
 
 A test that kills, restarts or configures its server starts its own with export_world.Server, as a fixture of the
 same name in its module.
@@ -11,6 +12,7 @@ same name in its module.
 import pytest
 
 import export_world
+import query_world
 
 
 def pytest_collection_modifyitems(items):
@@ -39,3 +41,14 @@ def api(server):
 @pytest.fixture(scope="module")
 def world(api):
     return export_world.World(api)
+
+
+@pytest.fixture(scope="module")
+def shop(server):
+    return query_world.Shop(server)
+
+
+@pytest.fixture
+def db(shop):
+    with shop.connect() as opened:
+        yield opened

@@ -9,12 +9,7 @@ from aepp import queryservice
 import aepp_world
 import export_world
 from export_world import until
-from query_world import ROWS, Shop
-
-
-@pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
+from query_world import ROWS
 
 
 @pytest.fixture(scope="module")

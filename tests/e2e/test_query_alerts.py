@@ -12,11 +12,6 @@ ALERTS = QUERY + "/alert-subscriptions"
 TYPES = ("start", "success", "failure")
 
 
-@pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
-
-
 def body(asset, kind="success", emails=("ann@example.com",), by_email=True, in_context=False):
     return {"assetId": asset, "alertType": kind,
             "subscriptions": {"emailIds": list(emails), "emailNotifications": by_email,

@@ -4,36 +4,13 @@ import datetime
 import pathlib
 import re
 import time
-import uuid
 
-import psycopg
 import pytest
 import requests
 
 import export_world
 from export_world import until
-from query_world import QUERY, ROWS, Shop
-
-
-@pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
-
-
-@pytest.fixture
-def db(shop):
-    with shop.connect() as opened:
-        yield opened
-
-
-def table():
-    return "b_" + uuid.uuid4().hex[:10]
-
-
-def state_of(db, sql):
-    with pytest.raises(psycopg.Error) as caught:
-        db.execute(sql)
-    return caught.value.sqlstate
+from query_world import QUERY, ROWS, Shop, state_of, table
 
 
 # Variables of a session -----------------------------------------------------------------------------------------

@@ -40,11 +40,6 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
-
-
-@pytest.fixture(scope="module")
 def other_shop(server):
     return Shop(server)
 

@@ -7,14 +7,9 @@ import uuid
 import psycopg
 import pytest
 
-from query_world import QUERY, Shop
+from query_world import QUERY
 
 ROW_COUNT = 40
-
-
-@pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,11 @@ import threading
 import time
 import uuid
 
-import psycopg
 import pytest
 
 import export_world
 from export_world import CATALOG, until
 from query_world import ENDLESS, QUERY, ROWS, Shop, busiest_child, table
-
-
-@pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
 
 
 # Reading --------------------------------------------------------------------------------------------------------

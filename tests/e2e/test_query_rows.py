@@ -5,7 +5,7 @@ import random
 import pytest
 
 import export_world
-from query_world import QUERY, Shop
+from query_world import QUERY
 
 MOST = 3000     # more than one vector of the engine, 2,048
 
@@ -15,11 +15,6 @@ def server(tmp_path_factory):
     own = export_world.Server(tmp_path_factory.mktemp("rows"), "--query-rows-max", str(MOST)).start()
     yield own
     own.stop()
-
-
-@pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
 
 
 @pytest.fixture

@@ -18,11 +18,6 @@ SCHEDULES = QUERY + "/schedules"
 SOON = "2000-01-01T00:00:00.000Z"
 
 
-@pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def every_minute(shared_server):
     """A schedule that fires every minute, of which there is one between its start and its end."""

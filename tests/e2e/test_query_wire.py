@@ -13,12 +13,7 @@ import pytest
 
 import export_world
 from export_world import until
-from query_world import ENDLESS, QUERY, ROWS, Shop, busiest_child, state_of, table
-
-
-@pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
+from query_world import ENDLESS, QUERY, ROWS, busiest_child, state_of, table
 
 
 @pytest.fixture

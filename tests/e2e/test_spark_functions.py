@@ -6,14 +6,8 @@ import datetime
 import psycopg
 import pytest
 
-from query_world import Shop
 
 DAY = datetime.date
-
-
-@pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,6 @@ from query_world import Shop, state_of, table
 JSON = {"Accept": "application/vnd.adobe.xdm+json"}
 
 
-@pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
-
-
-@pytest.fixture
-def db(shop):
-    with shop.connect() as opened:
-        yield opened
-
-
 @pytest.fixture
 def made(db):
     """A table of ad hoc columns."""

@@ -13,11 +13,6 @@ from export_world import until
 from query_world import ENDLESS, ROWS, Shop, state_of, table
 
 
-@pytest.fixture(scope="module")
-def shop(server):
-    return Shop(server)
-
-
 @pytest.fixture
 def db(shop):
     with shop.connect() as opened:
