@@ -403,6 +403,43 @@ static void nothing_is_kept_of_a_tenant_that_goes(void)
     close_house(&h);
 }
 
+static const char *retired_id; /* of the run that goes once its file is open */
+
+static int open_too_early(const char *path, int flags, int mode)
+{
+    house *h = leaving;
+    const int fd = tr_os_kernel.open(path, flags, mode);
+    if (h != NULL && strstr(path, "/data/") != NULL) {
+        leaving = NULL;
+        CHECK(withdraw(h, 0, NULL) == TR_OK);
+        tr_store_retire(h->store, h->tenant.id, retired_id);
+    }
+    return fd;
+}
+
+static void nothing_is_kept_of_a_run_that_goes_while_it_is_opened(void)
+{
+    house h;
+    tr_err err = {0};
+    tr_snapshot *snapshot = NULL;
+    tr_os table = tr_os_kernel;
+    table.open = open_too_early;
+    CHECK(open_house(&h, &err) == TR_OK);
+    leaving = &h;
+    retired_id = h.files[0];
+    tr_os_replace(&table);
+    CHECK(tr_store_snapshot(h.store, &h.tenant, &snapshot, &err) == TR_OK);
+    tr_os_replace(NULL);
+    CHECK(leaving == NULL && holds_removed_files(&h));
+    tr_store_release(h.store, snapshot);
+    CHECK(!holds_removed_files(&h));
+    snapshot = NULL;
+    CHECK(tr_store_snapshot(h.store, &h.tenant, &snapshot, &err) == TR_OK);
+    CHECK(snapshot != NULL && snapshot->run_count == BATCHES - 1);
+    tr_store_release(h.store, snapshot);
+    close_house(&h);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -413,6 +450,7 @@ int main(void)
     RUN(a_withdrawn_run_is_no_plans_any_more);
     RUN(a_live_run_without_a_file_is_damage);
     RUN(nothing_is_kept_of_a_tenant_that_goes);
+    RUN(nothing_is_kept_of_a_run_that_goes_while_it_is_opened);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

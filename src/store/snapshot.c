@@ -74,6 +74,7 @@ static void retire(tr_store *store, int64_t tenant, const char *id)
     if (store->on_retire != NULL)
         store->on_retire(store->on_retire_ctx);
     (void)pthread_mutex_lock(&store->mutex);
+    store->retired++;
     for (tr_opened *opened = store->opened; opened != NULL; opened = opened->next)
         if (opened->tenant == tenant && (id == NULL || strcmp(opened->run->id, id) == 0))
             opened->is_retired = true;
@@ -145,19 +146,22 @@ static tr_code open_run(tr_store *store, const tr_tenant *tenant, const tr_run_e
 }
 
 /* Opens outside of the lock: reading a footer may wait for the disk. Two threads may open the same run;
- * the second throws its own away. */
+ * the second throws its own away. A run that was retired while it was opened would be kept for ever, and its
+ * removed file's bytes with it: what was opened meanwhile is closed with its last holder. */
 static tr_code hold_run(tr_store *store, const tr_tenant *tenant, const tr_run_entry *entry, tr_opened **out,
                         tr_err *err)
 {
     tr_opened *fresh = NULL;
     (void)pthread_mutex_lock(&store->mutex);
     tr_opened *opened = find_held(store, tenant->id, entry->id);
+    const uint64_t retired = store->retired;
     (void)pthread_mutex_unlock(&store->mutex);
     if (opened == NULL) {
         TR_TRY(open_run(store, tenant, entry, &fresh, err));
         (void)pthread_mutex_lock(&store->mutex);
         opened = find_held(store, tenant->id, entry->id);
         if (opened == NULL) {
+            fresh->is_retired = store->retired != retired;
             fresh->next = store->opened;
             store->opened = opened = fresh;
             store->opened_count++;

@@ -167,6 +167,15 @@ static tr_code write_file(tr_store *store, const tr_tenant *tenant, const char *
     return code;
 }
 
+/* A folder's rename may need room that a full disk has not: then its bytes go, and it at the next
+ * start. */
+static bool take_back(tr_store *store, const tr_tenant *tenant, const tr_stitched_new *of,
+                      const char *id)
+{
+    return tr_lake_remove_batch(store->lake, tenant, of->dataset, id, NULL) == TR_OK ||
+           tr_lake_remove_file(store->lake, tenant, of->dataset, id, of->name, NULL) == TR_OK;
+}
+
 tr_code tr_stitched_make(tr_store *store, const tr_tenant *tenant, const tr_stitched_new *of,
                          tr_stitched_write write, void *ctx, char id[48], tr_err *err)
 {
@@ -183,8 +192,7 @@ tr_code tr_stitched_make(tr_store *store, const tr_tenant *tenant, const tr_stit
     if (code == TR_OK) {
         tr_crash_point("stitch_before_commit");
         code = insert(store, tenant, of, &written, rows, own.text, err);
-        if (code != TR_OK &&
-            tr_lake_remove_batch(store->lake, tenant, of->dataset, own.text, NULL) != TR_OK)
+        if (code != TR_OK && !take_back(store, tenant, of, own.text))
             tr_log(TR_LOG_WARN, "store", "orphan_left", "dataset=%s run=%s", of->dataset, own.text);
     } else if (tr_lake_drop_stage(store->lake, tenant, stage, NULL) != TR_OK) {
         tr_log(TR_LOG_WARN, "store", "orphan_left", "dataset=%s stage=%s", of->dataset, stage);
@@ -300,7 +308,8 @@ static tr_code remove_one(tr_store *store, const tr_tenant *tenant, const tr_obj
     TR_TRY(tr_lake_remove_batch(store->lake, tenant, tr_json_text(object->doc, "dataSetId", ""),
                                 object->id, err));
     const tr_code code = tr_catalog_remove(store->catalog, tenant, kind, object->id, err);
-    return code == TR_NOT_FOUND ? TR_OK : code; /* another sweep was faster */
+    tr_store_retire(store, tenant->id, object->id); /* a plan may have opened it again */
+    return code == TR_NOT_FOUND ? TR_OK : code;     /* another sweep was faster */
 }
 
 tr_code tr_stitched_remove(tr_store *store, const tr_tenant *tenant, const char *id, tr_err *err)

@@ -25,10 +25,11 @@ struct tr_opened {
 struct tr_store {
     tr_catalog *catalog;
     tr_lake *lake;
-    pthread_mutex_t mutex;      /* opened, opened_count, holders */
+    pthread_mutex_t mutex;      /* opened, opened_count, retired, holders */
     pthread_mutex_t compacting; /* one compaction at a time: two would fold the same runs */
     tr_opened *opened;
     uint32_t opened_count;
+    uint64_t retired; /* counts calls of retire: who opens a run meanwhile may have opened one that goes */
     tr_chunk_cache *cache; /* of all runs: lookups read few rows of each */
     void (*on_retire)(void *ctx);
     void *on_retire_ctx;
