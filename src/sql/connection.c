@@ -204,12 +204,11 @@ static bool read_database(tr_sql_connection *c, char database[128], char sandbox
 }
 
 /* Everything of the sandbox is there whatever is named. */
-static bool check_database(tr_sql_connection *c)
+static bool check_database(tr_sql_connection *c, tr_err *err)
 {
-    tr_err err = {0};
     bool has = strcmp(c->database, "all") == 0;
     if (!has && tr_tables_has(c->sql->options.catalog, &c->person.tenant, c->database, &has,
-                              &err) != TR_OK)
+                              err) != TR_OK)
         return refuse(c, "58000", "the server cannot look for the database now");
     return has || refuse(c, "42P12",
                          "the database must be <sandbox>:all, or in place of all a table, a view "
@@ -670,7 +669,7 @@ void tr_sql_serve(tr_sql_connection *c, int fd)
     tr_err err = {0};
     tr_wire_open(&c->wire, fd);
     bool is_on = start_up(c, database) && read_database(c, database, sandbox) &&
-                 admit(c, sandbox) && check_database(c) &&
+                 admit(c, sandbox) && check_database(c, &err) &&
                  tr_sql_named_open(c, &err) == TR_OK;
     c->settings = json_object();
     c->variables = json_object();
