@@ -294,7 +294,8 @@ def test_a_block_goes_on_where_a_crash_broke_it_off_and_does_nothing_twice(tmp_p
         own.enter()
         block = ("$$ BEGIN SET @n = 1; CREATE TABLE made AS SELECT @n AS a; SET @n = SELECT max(a) + 1 FROM made; "
                  "INSERT INTO made SELECT @n AS a; INSERT INTO made SELECT @n + 1 AS a; CREATE VIEW seen AS SELECT a FROM made; "
-                 "CREATE VIEW gone AS SELECT 1 AS a; DROP VIEW gone; SELECT a FROM seen; END $$")
+                 "CREATE VIEW gone AS SELECT 1 AS a; DROP VIEW gone; ALTER TABLE made ADD PRIMARY KEY (a); "
+                 "ALTER TABLE made ADD COLUMN b text; SELECT a FROM seen; END $$")
         try:
             own.post(block)
         except requests.ConnectionError:
@@ -306,7 +307,9 @@ def test_a_block_goes_on_where_a_crash_broke_it_off_and_does_nothing_twice(tmp_p
         assert own.wait(sent["id"])["state"] == "SUCCESS"
         assert own.rows("SELECT a FROM made ORDER BY a") == [(1,), (2,), (3,)]
         assert own.get(sent["id"])["rowCount"] == 3
-        assert [q["state"] for q in children(own, sent["created"])] == ["SUCCESS"] * 7
+        assert [q["state"] for q in children(own, sent["created"])] == ["SUCCESS"] * 9
+        assert own.rows("SELECT count(*), count(b) FROM made") == [(3, 0)]
+        assert own.rows("SHOW PRIMARY KEYS") == [("made", "a", "integer", None)]
         assert [row[0] for row in own.rows("SHOW VIEWS")] == ["seen"]
     finally:
         server.stop()
