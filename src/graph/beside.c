@@ -57,6 +57,26 @@ static uint64_t memory_available(void)
     return bytes;
 }
 
+static bool is_taken_back(const tr_graph_file *file, const tr_graph_preparation *p)
+{
+    bool is_gone = p->dataset != NULL && strcmp(file->dataset, p->dataset) == 0;
+    for (uint32_t i = 0; i < p->batch_count && !is_gone; i++)
+        is_gone = strcmp(file->batch, p->batches[i]) == 0;
+    return is_gone;
+}
+
+/* Whether the graph in force was read from a file that goes: else nothing has to be read again. */
+static bool is_touched(tr_graph_reading *own, const tr_graph_preparation *p)
+{
+    (void)pthread_rwlock_rdlock(&own->lock);
+    const tr_graph_files *files = &own->state.files;
+    bool is_its = p->count > 0;
+    for (uint32_t i = 0; i < files->count && !is_its; i++)
+        is_its = is_taken_back(&files->list[i], p);
+    (void)pthread_rwlock_unlock(&own->lock);
+    return is_its;
+}
+
 /* Whether there is a graph in force, and memory for another one twice. */
 static bool is_worth_it(tr_graph_reading *own)
 {
@@ -74,14 +94,6 @@ static int compare_old_ids(const void *left, const void *right)
 {
     return strcmp((*(const tr_exchanged_file *const *)left)->old_id,
                   (*(const tr_exchanged_file *const *)right)->old_id);
-}
-
-static bool is_taken_back(const tr_graph_file *file, const tr_graph_preparation *p)
-{
-    bool is_gone = p->dataset != NULL && strcmp(file->dataset, p->dataset) == 0;
-    for (uint32_t i = 0; i < p->batch_count && !is_gone; i++)
-        is_gone = strcmp(file->batch, p->batches[i]) == 0;
-    return is_gone;
 }
 
 static const tr_exchanged_file *find_exchanged(const tr_graph_file *file,
@@ -106,12 +118,10 @@ static bool exchange_file(tr_graph_file *file, const tr_exchanged_file *exchange
     return by->name[0] != '\0';
 }
 
-/* The list of files as it will be. *has_changed: it is another one. */
-static tr_code exchange(tr_graph_files *files, const tr_graph_preparation *p, bool *has_changed,
-                        tr_err *err)
+/* The list of files as it will be. */
+static tr_code exchange(tr_graph_files *files, const tr_graph_preparation *p, tr_err *err)
 {
     uint32_t kept = 0;
-    *has_changed = false;
     const tr_exchanged_file **by_id = tr_alloc_array(p->count + 1, sizeof *by_id);
     if (by_id == NULL)
         return TR_FAIL(err, TR_NO_MEMORY, "no memory for %u files", p->count);
@@ -122,7 +132,6 @@ static tr_code exchange(tr_graph_files *files, const tr_graph_preparation *p, bo
         tr_graph_file file = files->list[i];
         const bool is_gone = is_taken_back(&file, p);
         const tr_exchanged_file *by = is_gone ? NULL : find_exchanged(&file, by_id, p->count);
-        *has_changed = *has_changed || is_gone || by != NULL;
         if (!is_gone && (by == NULL || exchange_file(&file, by)))
             files->list[kept++] = file;
     }
@@ -138,9 +147,8 @@ static tr_code read_beside(tr_graph *graph, const tr_tenant *tenant, const tr_gr
     tr_graph_files known = {0}, files = {0};
     TR_TRY(tr_graph_files_read(graph->catalog, tenant, &known, &files, err));
     const tr_graph_replay replay = {.graph = graph, .tenant = tenant, .files = &files};
-    bool has_changed = false;
-    tr_code code = exchange(&files, p, &has_changed, err);
-    if (code == TR_OK && has_changed)
+    tr_code code = exchange(&files, p, err);
+    if (code == TR_OK)
         code = tr_graph_replay_beside(&replay, out, err);
     tr_graph_files_free(&known);
     tr_graph_files_free(&files);
@@ -203,12 +211,13 @@ static void leave(tr_graph *graph)
 }
 
 /* What the next one prepares begins with what this one commits. NULL: it is not its turn. */
-static tr_graph_reading *take_turn(tr_graph *graph, const tr_tenant *tenant)
+static tr_graph_reading *take_turn(tr_graph *graph, const tr_tenant *tenant,
+                                   const tr_graph_preparation *p)
 {
     tr_graph_reading *own = tr_graph_hold_known(graph, tenant->id);
     if (own == NULL)
         return NULL;
-    if (!enter(graph)) {
+    if (!is_touched(own, p) || !enter(graph)) {
         tr_graph_let_go(own);
         return NULL;
     }
@@ -219,13 +228,12 @@ static tr_graph_reading *take_turn(tr_graph *graph, const tr_tenant *tenant)
 void tr_graph_prepare(tr_graph *graph, const tr_tenant *tenant, tr_graph_preparation *p)
 {
     coming_state r = {.graph = graph, .tenant = tenant, .preparation = p};
-    const bool is_change = p->count > 0 || p->dataset != NULL || p->batch_count > 0;
-    if (is_change && p->held == NULL)
-        p->held = take_turn(graph, tenant);
-    if (!is_change || p->held == NULL)
+    if (p->held == NULL)
+        p->held = take_turn(graph, tenant, p);
+    if (p->held == NULL)
         return;
     put_prepared(p->held, r.state); /* an earlier try's: not three at once */
-    if (!is_worth_it(p->held))
+    if (!is_touched(p->held, p) || !is_worth_it(p->held))
         return;
     if (read_behind_lookups(&r) == TR_OK)
         put_prepared(p->held, r.state);

@@ -275,7 +275,8 @@ static void no_more_prepare_than_may(void)
 {
     scene s[TR_GRAPH_PREPARATIONS_MAX + 1];
     tr_graph_preparation coming[TR_GRAPH_PREPARATIONS_MAX + 1];
-    const char *batches[] = {first};
+    const tr_rewritten_file by = {0};
+    const tr_exchanged_file one = {.old_id = "", .new_id = "", .file = &by};
     set(&s[0]);
     const tr_tenant own = s[0].house.tenant;
     for (uint32_t i = 0; i <= TR_GRAPH_PREPARATIONS_MAX; i++) { /* tenants of one house */
@@ -286,7 +287,7 @@ static void no_more_prepare_than_may(void)
         CHECK(tr_catalog_tenant(s[0].house.catalog, org, "prod", &s[i].house.tenant, NULL) ==
               TR_OK);
         CHECK(keys(&s[i]) > 0);
-        coming[i] = (tr_graph_preparation){.batches = batches, .batch_count = 1};
+        coming[i] = (tr_graph_preparation){.exchanged = &one, .count = 1};
         tr_graph_prepare(s[i].house.graph, &s[i].house.tenant, &coming[i]);
         CHECK((coming[i].held != NULL) == (i < TR_GRAPH_PREPARATIONS_MAX));
     }

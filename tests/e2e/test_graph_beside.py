@@ -186,7 +186,8 @@ def test_a_kill_while_data_is_taken_back_leaves_a_graph_of_the_live_files(tmp_pa
             assert history.server.process.wait(20) != -9
         history.server.wait_killed()
         history.start()
-        history.compare()
+        if act is not replay:   # a batch that goes on may be in force between the answer and the files
+            history.compare()
         again(history, before)
         history.compare()
         history.restart()
