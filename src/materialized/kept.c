@@ -50,6 +50,54 @@ static kept_list list_all(const tr_materialized_parts *parts)
     return list;
 }
 
+static bool has_id(const json_t *ids, const char *id)
+{
+    for (size_t i = 0; i < json_array_size(ids) && id != NULL; i++) {
+        const char *own = json_string_value(json_array_get(ids, i));
+        if (own != NULL && strcmp(own, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool tr_merged_is_older(const json_t *runs, const json_t *others)
+{
+    bool is_older = json_array_size(runs) < json_array_size(others);
+    for (size_t i = 0; i < json_array_size(runs) && is_older; i++)
+        is_older = has_id(others, json_string_value(json_array_get(runs, i)));
+    return is_older;
+}
+
+typedef struct newer {
+    const json_t *than; /* ids of runs */
+    json_t *runs;       /* of one that is made of those and more; NULL: there is none */
+} newer;
+
+static tr_code note_newer(void *ctx, const tr_object *object, tr_err *err)
+{
+    newer *n = ctx;
+    json_t *runs = json_object_get(object->doc, "runs");
+    (void)err;
+    if (n->runs == NULL && tr_merged_is_older(n->than, runs))
+        n->runs = json_incref(runs);
+    return TR_OK;
+}
+
+bool tr_kept_has_newer(const tr_materialized_parts *parts, const tr_tenant *tenant,
+                       const tr_merged_inputs *of, const json_t *runs)
+{
+    newer n = {.than = runs};
+    bool are_live = false;
+    const tr_catalog_filter filter = {.parent = of->source};
+    const bool is_found =
+        tr_catalog_list(parts->catalog, tenant, "stitched", &filter, note_newer, &n, NULL) ==
+            TR_OK &&
+        n.runs != NULL &&
+        tr_stitched_are_live(parts->store, tenant, n.runs, &are_live, NULL) == TR_OK;
+    json_decref(n.runs);
+    return is_found && are_live;
+}
+
 void tr_kept_remove(const tr_materialized_parts *parts, const tr_tenant *tenant, const char *id,
                     const char *reason)
 {

@@ -180,7 +180,8 @@ static void enqueue(tr_materialized *m, wanted *w)
 {
     bool is_known = m->is_stopping || tr_rests_has(&m->rests, &w->of, tr_time_monotonic_us());
     if (m->now != NULL && is_of_place(m->now, w->of.place)) {
-        is_known = is_known || strcmp(m->now->of.digest, w->of.digest) == 0;
+        is_known = is_known || strcmp(m->now->of.digest, w->of.digest) == 0 ||
+                   tr_merged_is_older(w->runs, m->now->runs);
         if (!is_known)
             atomic_store(&m->cancel, true);
     }
@@ -408,6 +409,8 @@ static void make(tr_materialized *m, const wanted *w)
     if (code == TR_OK &&
         tr_stitched_find(m->parts.store, &w->tenant, w->of.source, w->of.digest, id, NULL) == TR_OK)
         return; /* two plans asked, one after the other */
+    if (code == TR_OK && tr_kept_has_newer(&m->parts, &w->tenant, &w->of, w->runs))
+        return; /* a plan of before: it must not drive away what those to come read */
     if (code == TR_OK)
         code = make_run(m, w, id, &is_too_large, &err);
     if (code == TR_OK) {

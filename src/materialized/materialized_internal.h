@@ -54,6 +54,11 @@ void tr_rests_begin(tr_rests *rests, const tr_merged_inputs *of, tr_merged_failu
 void tr_rests_end(tr_rests *rests, const tr_merged_inputs *of); /* it was made */
 bool tr_rests_has(const tr_rests *rests, const tr_merged_inputs *of, int64_t now_us);
 
+/* Whether runs are some of others, and not all: of a plan that was made before more came. */
+bool tr_merged_is_older(const json_t *runs, const json_t *others);
+/* Whether one of this source is kept that is of newer data, all live. */
+bool tr_kept_has_newer(const tr_materialized_parts *parts, const tr_tenant *tenant,
+                       const tr_merged_inputs *of, const json_t *runs);
 /* Removes one, and says why; what cannot be removed is left to who comes next. */
 void tr_kept_remove(const tr_materialized_parts *parts, const tr_tenant *tenant, const char *id,
                     const char *reason);

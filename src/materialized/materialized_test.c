@@ -172,6 +172,35 @@ static void new_data_takes_the_place_of_old(void)
     tr_world_house_close(&house);
 }
 
+static void a_plan_of_before_does_not_drive_the_newer_one_away(void)
+{
+    tr_world_house house;
+    char id[48], again[48];
+    uint64_t rows;
+    tr_snapshot *before = NULL;
+    tr_materialized_run run = {0};
+    CHECK(tr_world_house_open(&house, NULL) == TR_OK);
+    publish(&house, 0, 0, PEOPLE);
+    CHECK(tr_store_snapshot(house.store, &house.tenant, &before, NULL) == TR_OK);
+    publish(&house, 1, PEOPLE, PEOPLE + 1);
+    tr_materialized *m = open_room(&house, 1 << 20);
+    await(&house, m, &by_time, id, &rows);
+    for (int i = 0; i < 20; i++) {
+        CHECK(tr_materialized_take(m, &house.tenant, before, &by_time, NULL, &run, NULL) == TR_OK);
+        CHECK(run.id[0] == '\0');
+        tr_store_release(house.store, run.at);
+        (void)usleep(WAIT_US / 2);
+    }
+    CHECK(take(&house, m, &by_time, NULL, again, &rows) == TR_OK && strcmp(id, again) == 0);
+    CHECK(rows == PEOPLE + 1 && count_kept(&house) == 1);
+    CHECK(tr_world_set_state(&house, batches[1], "gone", NULL) == TR_OK); /* it is that of now */
+    await(&house, m, &by_time, again, &rows);
+    CHECK(rows == PEOPLE && strcmp(id, again) != 0);
+    tr_store_release(house.store, before);
+    tr_materialized_close(m);
+    tr_world_house_close(&house);
+}
+
 /* state  that a file of it goes to; is_taken_back  what the sweep is told */
 static void check_gone(const char *state, bool is_taken_back)
 {
@@ -501,6 +530,7 @@ int main(void)
 {
     RUN(what_plans_ask_for_is_made_and_found_again);
     RUN(new_data_takes_the_place_of_old);
+    RUN(a_plan_of_before_does_not_drive_the_newer_one_away);
     RUN(it_goes_with_the_runs_that_it_was_made_of);
     RUN(what_does_not_fit_is_not_kept);
     RUN(a_damaged_file_is_as_none_and_is_made_again);
