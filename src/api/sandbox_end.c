@@ -128,12 +128,6 @@ static void cancel_exports(tr_export *export, const tr_tenant *tenant)
     }
 }
 
-static void forget_queries(tr_api *api, const tr_tenant *tenant)
-{
-    if (api->jobs != NULL) /* at a start there are none yet */
-        tr_query_jobs_forget(api->jobs, tenant);
-}
-
 /* In one transaction, so that a reset sandbox is never without a successor. */
 static tr_code replace(tr_api *api, const char *org, const char *name, json_t *doc, bool is_reset,
                        tr_err *err)
@@ -156,7 +150,7 @@ tr_code tr_sandbox_end(tr_api *api, const char *org, const char *name, json_t *d
     tr_crash_point("sandbox_ending");
     TR_TRY(tr_catalog_tenant(api->parts.catalog, org, name, &tenant, err));
     cancel_exports(api->parts.export, &tenant);
-    forget_queries(api, &tenant);
+    tr_query_jobs_forget(api->jobs, &tenant); /* at a start there are none yet */
     TR_TRY(tr_lake_remove_tenant(api->parts.lake, &tenant, err));
     tr_crash_point("sandbox_emptied");
     (void)json_object_set_new(doc, "state", json_string(is_reset ? "active" : "deleted"));
@@ -165,7 +159,7 @@ tr_code tr_sandbox_end(tr_api *api, const char *org, const char *name, json_t *d
     tr_recall_forget(api->access);
     tr_graph_retire_tenant(api->parts.graph, tenant.id);
     tr_store_retire_tenant(api->parts.store, tenant.id);
-    forget_queries(api, &tenant); /* what came in meanwhile */
+    tr_query_jobs_forget(api->jobs, &tenant); /* what came in meanwhile */
     if (api->parts.forget != NULL)
         api->parts.forget(api->parts.forget_ctx, &tenant);
     TR_TRY(tr_lake_remove_tenant(api->parts.lake, &tenant, err));

@@ -404,7 +404,8 @@ tr_code tr_query_submit(tr_query_jobs *jobs, const tr_tenant *tenant, const tr_q
     if (order->state != NULL)
         *order->state = state;
     if (code == TR_OK) {
-        (void)snprintf(object.id, sizeof object.id, "%s", tr_id_uuid().text);
+        (void)snprintf(object.id, sizeof object.id, "%s",
+                       order->id != NULL ? order->id : tr_id_uuid().text);
         object.doc = make_document(order, &text, object.id);
         code = object.doc == NULL ? no_memory(err) : keep(jobs, tenant, order, &object, err);
     }

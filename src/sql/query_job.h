@@ -101,6 +101,7 @@ void tr_query_jobs_forget(tr_query_jobs *jobs, const tr_tenant *tenant);
 TR_MUST_CHECK tr_code tr_query_jobs_resume(tr_query_jobs *jobs, tr_err *err);
 
 typedef struct tr_query_order {
+    const char *id;         /* NULL: a new one */
     const json_t *request;  /* the body of POST /queries */
     const char *client;     /* "API", or a session's application_name */
     const char *client_id;

@@ -7,12 +7,16 @@
 #include "codec/base64.h"
 #include "compute/cron.h"
 #include "compute/timetable.h"
+#include "os/os.h"
 #include "sql/query_alert.h"
 #include "sql/stamp.h"
 
 #include <stdio.h>
 
 #define ONCE "@once"
+/* Of "@once": the id of its run before that is submitted, true when it was. What a crash comes
+ * between is submitted by the next look, under the same id: it runs once. */
+#define FIRED "_hasFired"
 
 enum { ACTIVE_RUNS_MAX = 100 };
 
@@ -159,7 +163,7 @@ static tr_code patch_one(tr_object *object, const json_t *op, size_t i, tr_err *
     TR_TRY(check_cron(value, err));
     json_t *schedule = json_deep_copy(json_object_get(object->doc, "schedule"));
     (void)json_object_set_new(schedule, "schedule", json_string(value));
-    (void)json_object_del(object->doc, "_hasFired");
+    (void)json_object_del(object->doc, FIRED);
     return json_object_set_new(object->doc, "schedule", schedule) == 0 ? TR_OK : no_memory(err);
 }
 
@@ -227,8 +231,9 @@ static tr_code name_run(int64_t at_us, bool is_external, tr_buf *out, tr_err *er
     return tr_buf_append(out, (tr_str){(const uint8_t *)"", 1}, err);
 }
 
+/* id  of the run's query; NULL: a new one */
 static tr_code start_run(tr_query_schedules *s, const tr_tenant *tenant, const tr_object *schedule,
-                         int64_t at_us, bool is_external, tr_err *err)
+                         const char *id, int64_t at_us, bool is_external, tr_err *err)
 {
     tr_buf run = {0};
     json_t *query = NULL;
@@ -241,7 +246,8 @@ static tr_code start_run(tr_query_schedules *s, const tr_tenant *tenant, const t
                        (long long)active, (long long)most);
     tr_code code = name_run(at_us, is_external, &run, err);
     if (code == TR_OK) {
-        const tr_query_order order = {.request = json_object_get(schedule->doc, "query"),
+        const tr_query_order order = {.id = id,
+                                      .request = json_object_get(schedule->doc, "query"),
                                       .client = "API",
                                       .client_id = tr_json_text(schedule->doc, "userId", ""),
                                       .schedule = schedule->id,
@@ -262,7 +268,7 @@ tr_code tr_query_schedule_trigger(tr_query_schedules *s, const tr_tenant *tenant
     tr_object schedule = {0};
     TR_TRY(tr_query_schedule_get(s, tenant, id, &schedule, err));
     const tr_code code = strcmp(schedule.state, "ENABLED") == 0
-                             ? start_run(s, tenant, &schedule, tr_time_now_us(), true, err)
+                             ? start_run(s, tenant, &schedule, NULL, tr_time_now_us(), true, err)
                              : TR_FAIL(err, TR_INVALID, "the schedule is disabled");
     tr_object_clear(&schedule);
     return code;
@@ -346,13 +352,15 @@ static bool is_due(looking *l, const tr_object *object, const json_t *schedule)
     tr_cron cron;
     int64_t start, end, next = TR_TIME_NONE;
     const char *when = tr_json_text(schedule, "schedule", "");
+    if (tr_json_text(object->doc, FIRED, NULL) != NULL)
+        return true; /* it had begun */
     if (read_time(schedule, "startDate", INT64_MIN, &start, NULL) != TR_OK ||
         read_time(schedule, "endDate", INT64_MAX, &end, NULL) != TR_OK || l->now_us > end)
         return false;
     if (start > l->now_us) /* not yet: an instant of its own is looked at when it comes */
         look_again(l, start);
     if (strcmp(when, ONCE) == 0)
-        return start <= l->now_us && !tr_json_bool(object->doc, "_hasFired", false);
+        return start <= l->now_us && !tr_json_bool(object->doc, FIRED, false);
     if (tr_cron_parse_unix(tr_str_of(when), &cron, NULL) != TR_OK)
         return false;
     int64_t after = object->updated_ms * 1000;
@@ -372,17 +380,59 @@ static tr_code look_at(void *ctx, const tr_tenant *tenant, const tr_object *obje
                : TR_OK;
 }
 
-/* Of @once: before it runs, so that it never runs twice. */
-static tr_code note_fired(tr_query_schedules *s, const due *d, tr_err *err)
+static bool is_once(const due *d)
 {
     const json_t *schedule = json_object_get(d->schedule.doc, "schedule");
-    if (strcmp(tr_json_text(schedule, "schedule", ""), ONCE) != 0)
-        return TR_OK;
+    return strcmp(tr_json_text(schedule, "schedule", ""), ONCE) == 0;
+}
+
+/* The id is noted, or was by a server that died. */
+static tr_code note_begun(tr_query_schedules *s, const due *d, char id[40], tr_err *err)
+{
     tr_object object = d->schedule;
-    if (json_object_set_new(object.doc, "_hasFired", json_true()) != 0)
+    const char *noted = tr_json_text(object.doc, FIRED, NULL);
+    (void)snprintf(id, 40, "%s", noted != NULL ? noted : tr_id_uuid().text);
+    if (noted != NULL)
+        return TR_OK;
+    if (json_object_set_new(object.doc, FIRED, json_string(id)) != 0)
         return no_memory(err);
     return tr_catalog_put(s->catalog, &d->tenant, TR_QUERY_SCHEDULE_KIND, &object, object.revision,
                           err);
+}
+
+/* In a transaction. What was changed meanwhile may fire anew. */
+static tr_code note_fired(tr_query_schedules *s, const due *d, const char *id, tr_err *err)
+{
+    tr_object object = {0};
+    TR_TRY(tr_catalog_get(s->catalog, &d->tenant, TR_QUERY_SCHEDULE_KIND, d->schedule.id, &object,
+                          err));
+    tr_code code = TR_OK;
+    if (strcmp(tr_json_text(object.doc, FIRED, ""), id) == 0)
+        code =
+            json_object_set_new(object.doc, FIRED, json_true()) != 0
+                ? no_memory(err)
+                : tr_catalog_put(s->catalog, &d->tenant, TR_QUERY_SCHEDULE_KIND, &object, 0, err);
+    tr_object_clear(&object);
+    return code;
+}
+
+/* Also a run that cannot be submitted was the one. */
+static tr_code fire_once(tr_query_schedules *s, const due *d, int64_t now_us, tr_err *err)
+{
+    char id[40];
+    tr_object query = {0};
+    TR_TRY(note_begun(s, d, id, err));
+    tr_crash_point("query_once_noted");
+    tr_code code = tr_catalog_get(s->catalog, &d->tenant, TR_QUERY_KIND, id, &query, err);
+    tr_object_clear(&query);
+    if (code == TR_NOT_FOUND)
+        code = start_run(s, &d->tenant, &d->schedule, id, now_us, false, err);
+    tr_crash_point("query_once_submitted");
+    tr_err why = {0};
+    tr_code noted = tr_catalog_begin(s->catalog, &why);
+    if (noted == TR_OK)
+        noted = tr_catalog_end(s->catalog, note_fired(s, d, id, &why), &why);
+    return code != TR_OK || noted == TR_OK ? code : TR_FAIL(err, noted, "%s", why.text);
 }
 
 /* Before anything is noted: an "@once" then runs when the rights are back. */
@@ -401,9 +451,8 @@ static void fire(tr_query_schedules *s, const due *d, int64_t now_us)
     tr_err err = {0};
     tr_code code = check_rights(s, d, &err);
     if (code == TR_OK)
-        code = note_fired(s, d, &err);
-    if (code == TR_OK)
-        code = start_run(s, &d->tenant, &d->schedule, now_us, false, &err);
+        code = is_once(d) ? fire_once(s, d, now_us, &err)
+                          : start_run(s, &d->tenant, &d->schedule, NULL, now_us, false, &err);
     if (code == TR_OK)
         tr_log(TR_LOG_INFO, "sql", "query_schedule_fired", "schedule=%s", d->schedule.id);
     else

@@ -29,6 +29,8 @@ ONLY_BLOCKS = {"query_child_made", "query_step_noted"}  # test_query_blocks.py g
 ONLY_VIEWS = {"query_view_kept", "query_view_dropped"}  # and these
 ONLY_ALTERS = {"query_altered", "query_columns_added"}  # and these; test_sql_alter.py, too
 
+ONLY_ONCE = {"query_once_noted", "query_once_submitted"}
+
 
 def points():
     found = set()
@@ -172,6 +174,34 @@ def test_killed_at_a_random_moment(shop, kind, round):
     shop.server.wait_killed()
     restart(shop)
     check(shop, kind, query, watcher)
+
+
+@pytest.mark.parametrize("point", sorted(ONLY_ONCE) + ["query_submitted", "query_completed", "query_ended"])
+def test_a_schedule_runs_once_whenever_the_server_dies(shop, point):
+    """Neither not at all nor twice."""
+    shop.server.stop()
+    restart(shop, TR_CRASH_AT=point)
+    try:
+        shop.api.call("POST", QUERY + "/schedules", 202, {
+            "query": {"dbName": "prod:all", "sql": "INSERT INTO small SELECT 7 AS id, 'once' AS s", "name": "once"},
+            "schedule": {"schedule": "@once", "startDate": "2000-01-01T00:00:00.000Z"}})
+    except requests.ConnectionError:
+        pass    # it was kept: it ran
+    shop.server.wait_killed()
+    restart(shop)
+    [made] = shop.api.call("GET", QUERY + "/schedules")["schedules"]
+
+    def runs():
+        return shop.api.call("GET", f"{QUERY}/schedules/{made['id']}/runs")["runsSchedules"]
+    until("its run is done", lambda: [run["state"] for run in runs()] == ["SUCCESS"])
+    # Whatever else looks for what is due, finds nothing.
+    shop.api.call("PATCH", f"{QUERY}/schedules/{made['id']}", 202, {"op": "disable"})
+    shop.api.call("PATCH", f"{QUERY}/schedules/{made['id']}", 202, {"op": "enable"})
+    shop.server.stop()
+    restart(shop)
+    time.sleep(0.5)
+    assert len(runs()) == 1
+    assert shop.rows("SELECT count(*) FROM small WHERE id = 7") == [(1,)]
 
 
 def test_a_stop_in_the_middle_is_no_failure(shop):
