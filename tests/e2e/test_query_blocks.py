@@ -279,8 +279,10 @@ def test_a_block_is_a_template_and_a_schedule(shop):
     assert shop.rows(f"SELECT a FROM {name} ORDER BY 1") == [(0,), (1,), (2,)]
 
 
+# Those of a schedule: tests/crash/test_query_kill.py.
 POINTS = sorted({name for source in (pathlib.Path(__file__).parents[2] / "src/sql").glob("query_*.c")
-                 for name in re.findall(r'tr_crash_point\("(\w+)"\)', source.read_text())})
+                 for name in re.findall(r'tr_crash_point\("(\w+)"\)', source.read_text())
+                 if not name.startswith("query_once_")})
 
 
 @pytest.mark.parametrize("point", POINTS + ["query_child_made:2", "query_step_noted:3", "query_completed:2", "query_ended:4"])
