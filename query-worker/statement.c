@@ -283,6 +283,8 @@ tr_code tr_statement_check(tr_engine *engine, const tr_statement_rules *rules, c
         code = TR_FAIL(err, TR_INVALID, "one statement at a time can be run");
     if (code == TR_OK)
         code = collect(&c, statements, 0, err);
+    if (rules->maker != NULL)
+        tr_view_maker_begin_text(rules->maker);
     if (code == TR_OK)
         code = walk(&c, statements, 0, err);
     json_decref(c.named);

@@ -18,6 +18,7 @@ typedef struct made_view {
     const char *name; /* a key of `tables`, or of `plain` */
     made_state is;
     unsigned height;   /* 1: it reads no views */
+    uint64_t reads;    /* of views, for one of it: itself, and those of its text, each time */
     bool is_plain;     /* a table as it is, for views of ?FLATTEN: not a view */
     const char *state; /* SQLSTATE of the failure */
     tr_err why;
@@ -31,6 +32,7 @@ struct tr_view_maker {
     uint32_t cap;
     unsigned depth;  /* of views being made */
     unsigned height; /* of what the one being made reads */
+    uint64_t reads;  /* of views by the text that is being checked, so far */
     bool is_apart;   /* names mean something else to a view */
     bool has_schema; /* "plain" is there */
     bool is_listed;  /* pgc.user_views is of these tables */
@@ -256,9 +258,22 @@ static tr_code make(tr_view_maker *maker, const char *name, const json_t *view, 
     return code == TR_OK && maker->is_apart ? make_seen(maker, name, is_flat, err) : code;
 }
 
+/* The engine binds a view wherever it is named: by views that read others twice, that is a number
+ * of times that grows with a power of the depth. */
+static tr_code count_reads(tr_view_maker *maker, const made_view *made, tr_err *err)
+{
+    maker->reads += made->reads;
+    if (maker->reads <= TR_VIEW_READS_MAX)
+        return TR_OK;
+    tr_engine_note("54000");
+    return TR_FAIL(err, TR_INVALID, "views are read more than %d times, by way of each other",
+                   TR_VIEW_READS_MAX);
+}
+
 static tr_code make_now(tr_view_maker *maker, made_view *made, const json_t *view, tr_err *err)
 {
     const unsigned above = maker->height;
+    const uint64_t before = maker->reads;
     if (maker->depth == TR_VIEW_DEPTH_MAX)
         return too_deep(err);
     made->is = BEING_MADE;
@@ -269,6 +284,8 @@ static tr_code make_now(tr_view_maker *maker, made_view *made, const json_t *vie
     maker->depth--;
     made->height = maker->height + 1;
     maker->height = above;
+    made->reads = maker->reads + 1;
+    maker->reads = before;
     made->is = code == TR_OK ? IS_MADE : HAS_FAILED;
     if (code == TR_OK)
         return TR_OK;
@@ -280,6 +297,7 @@ static tr_code make_now(tr_view_maker *maker, made_view *made, const json_t *vie
     return code;
 }
 
+/* It is read once more. */
 static tr_code make_once(tr_view_maker *maker, const char *name, const json_t *view, tr_err *err)
 {
     made_view *made = find(maker, name);
@@ -300,7 +318,7 @@ static tr_code make_once(tr_view_maker *maker, const char *name, const json_t *v
         TR_TRY(make_now(maker, made, view, err));
     if (made->height > maker->height)
         maker->height = made->height;
-    return TR_OK;
+    return count_reads(maker, made, err);
 }
 
 /* What a temporary table hides. */
@@ -317,6 +335,11 @@ static tr_code find_hidden(const tr_view_maker *maker, const char **name, tr_err
     tr_engine_note("42P01");
     return TR_FAIL(err, TR_INVALID, "there is no table \"%.80s\": a view reads no temporary table",
                    *name);
+}
+
+void tr_view_maker_begin_text(tr_view_maker *maker)
+{
+    maker->reads = 0;
 }
 
 tr_code tr_view_maker_meet(tr_view_maker *maker, const char *name, tr_err *err)
@@ -362,6 +385,7 @@ tr_code tr_view_maker_list(tr_view_maker *maker, tr_err *err)
         tr_err why = {0};
         if (code != TR_OK || !tr_is_query_view(table))
             continue;
+        tr_view_maker_begin_text(maker);
         const tr_code made = tr_view_maker_meet(maker, name, &why);
         if (tr_engine_is_broken())
             code = TR_FAIL(err, made, "%s", why.text);

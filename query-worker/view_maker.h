@@ -32,6 +32,9 @@ void tr_view_maker_close(tr_view_maker *maker); /* accepts NULL */
 bool tr_is_query_view(const json_t *table);
 /* Begins a statement: the views of the last one go, unless it had the same tables. */
 TR_MUST_CHECK tr_code tr_view_maker_begin(tr_view_maker *maker, const json_t *tables, tr_err *err);
+/* The check of a text begins: a statement's, a view's, one choice of forks. What it reads is
+ * counted from here. */
+void tr_view_maker_begin_text(tr_view_maker *maker);
 /* A check has met the name of a table of the statement, as it is spelled among the tables.
  * TR_INVALID  the view cannot be read: the text names it and what it misses */
 TR_MUST_CHECK tr_code tr_view_maker_meet(tr_view_maker *maker, const char *name, tr_err *err);

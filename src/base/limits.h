@@ -72,6 +72,7 @@
 #define TR_VIEWS_MAX 500
 #define TR_VIEW_BYTES_MAX (32 * 1024) /* of its query: a tool that lists tables is given all of them */
 #define TR_VIEW_DEPTH_MAX 16          /* of views that read views: each is a parse and a binding */
+#define TR_VIEW_READS_MAX 1000        /* of views by a statement, each time that one is named */
 #define TR_QUERY_SCHEDULES_MAX 1000
 #define TR_QUERY_ALERTS_MAX 10000
 #define TR_ALERT_SUBSCRIBERS_MAX 100

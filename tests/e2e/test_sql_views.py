@@ -162,6 +162,23 @@ def test_views_that_became_too_deep_do_not_take_others_along(shop):
         assert db.execute(f"SELECT a FROM {upper[7]}").fetchone() == (2,)
 
 
+def test_views_read_each_other_so_often_at_most(db):
+    """Each is fine on its own; together the engine would bind the last one thirty to the power of six times."""
+    names = [view(db, "SELECT 1 AS a") for _ in range(7)]
+    for below, above in reversed(list(zip(names, names[1:]))):
+        db.execute(f"CREATE OR REPLACE VIEW {above} AS SELECT x0.a FROM " + ", ".join(f"{below} x{i}" for i in range(30)))
+    assert db.execute(f"SELECT count(*) FROM {names[2]}").fetchone() == (1,)    # 1 + 30 + 900
+    for above in names[3:]:
+        state, text = failure(db, f"SELECT * FROM {above}")
+        assert state == "54000" and names[3] in text and "1000 times" in text
+    assert failure(db, f"SELECT 1 FROM {names[2]} a, {names[2]} b")[0] == "54000"
+    # a text is counted once, also where it is checked several times to find what its names mean
+    assert db.execute(f"SELECT a FROM {names[2]} WHERE 'one' = \"one\"").fetchone() == (1,)
+    listed = {row[0]: row[4] for row in db.execute("SHOW VIEWS").fetchall()}
+    assert [listed[n] for n in names] == ["true"] * 3 + ["false"] * 4
+    assert failure(db, f"CREATE VIEW {name()} AS SELECT a FROM {names[3]}")[0] == "54000"
+
+
 def test_a_circle_by_way_of_a_drop_is_refused_too(db):
     a = view(db, "SELECT 1 AS x")
     b = view(db, f"SELECT x FROM {a}")
