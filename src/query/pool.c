@@ -385,7 +385,7 @@ void tr_query_pool_give_back(tr_query_pool *pool, tr_query_session *s, bool is_w
 {
     (void)pthread_mutex_lock(&pool->lock);
     forget_taken(pool, s);
-    is_whole = is_whole && !s->is_lost;
+    is_whole = is_whole && !s->is_lost && !atomic_load(&s->is_slow); /* the keeper's, until now */
     const bool is_parked = is_whole && s->sandbox != 0 && pool->first == NULL && !pool->is_stopping;
     if (is_parked) {
         s->parked_us = tr_time_monotonic_us();

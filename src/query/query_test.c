@@ -5,7 +5,7 @@
  * run the real one, named in TR_QUERY_WORKER (those tests are skipped, and say so, when it was not
  * built).
  */
-#include "query/query.h"
+#include "query_internal.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/test.h"
@@ -422,6 +422,30 @@ static tr_code ask_script(const char *script, tr_query_answer *first, char *seco
     return code;
 }
 
+/* The pool's keeper may find out that a statement was slow when its end has been read. */
+static void a_worker_that_was_slowed_down_is_not_kept_for_the_next(void)
+{
+    tr_query *query = NULL;
+    tr_query_session *s = NULL;
+    const tr_query_turn turn = {.sandbox = 1, .client_fd = -1};
+    const char *worker = put_file(0, "worker.sh", "#!/bin/sh\nexec sleep 30\n");
+    CHECK(chmod(worker, 0700) == 0);
+    const tr_query_options options = {
+        .worker_path = worker, .scratch_folder = path_of(3, "scratch"), .deadline_s = 5};
+    CHECK(tr_query_open(&options, &query, NULL) == TR_OK);
+    for (int slow = 0; slow < 2; slow++) {
+        CHECK(tr_query_session_take(query, &turn, &s, NULL) == TR_OK);
+        const pid_t first = s->child.pid;
+        atomic_store(&s->is_slow, slow == 1);
+        tr_query_pool_give_back(tr_query_pool_of(query), s, true);
+        CHECK(tr_query_session_take(query, &turn, &s, NULL) == TR_OK);
+        CHECK((s->child.pid == first) == (slow == 0) && !atomic_load(&s->is_slow));
+        tr_query_session_give_back(s);
+    }
+    tr_query_close(query);
+    CHECK(tr_dir_remove(path_of(3, "scratch"), NULL) == TR_OK);
+}
+
 static void a_worker_that_ends_with_its_answer_has_answered_and_is_used_once(void)
 {
     static const char script[] = "head -c 4 <&4 >/dev/null; "
@@ -624,6 +648,7 @@ int main(void)
     RUN(a_verdict_is_believed_only_when_it_is_one);
     RUN(a_worker_gets_no_environment_and_no_other_descriptors);
     RUN(no_call_leaves_a_descriptor_or_a_child_behind);
+    RUN(a_worker_that_was_slowed_down_is_not_kept_for_the_next);
     RUN(a_worker_that_ends_with_its_answer_has_answered_and_is_used_once);
     RUN(a_statement_on_which_the_worker_dies_fails_by_what_killed_it);
     RUN(the_scratch_of_a_dead_process_is_swept_and_of_a_living_one_is_kept);

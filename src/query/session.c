@@ -82,8 +82,7 @@ tr_code tr_query_session_take(tr_query *query, const tr_query_turn *turn, tr_que
 void tr_query_session_give_back(tr_query_session *s)
 {
     s->watched_fd = -1;
-    tr_query_pool_give_back(tr_query_pool_of(s->query), s,
-                            !s->is_killed && !s->is_over && !atomic_load(&s->is_slow));
+    tr_query_pool_give_back(tr_query_pool_of(s->query), s, !s->is_killed && !s->is_over);
 }
 
 void tr_query_session_close(tr_query_session *s)
