@@ -203,6 +203,23 @@ static tr_code drop(void *ctx, const tr_tenant *tenant, const char *dataset, tr_
 
 /* Columns -------------------------------------------------------------------------------------- */
 
+/* Names of columns have no case, those of fields do: of two who add one, one is too late. */
+static tr_code check_apart(const json_t *there, const json_t *properties, tr_err *err)
+{
+    const char *name, *old;
+    const json_t *field, *known;
+    json_object_foreach ((json_t *)(uintptr_t)properties, name, field)
+        json_object_foreach ((json_t *)(uintptr_t)there, old, known) {
+            const bool is_same = strcmp(name, old) == 0 &&
+                                 strcmp(tr_json_text(field, "meta:xdmType", ""),
+                                        tr_json_text(known, "meta:xdmType", "")) == 0;
+            if (!is_same && tr_str_equal_folded(tr_str_of(name), tr_str_of(old)))
+                return TR_FAIL(err, TR_CONFLICT, "the table has a column \"%.100s\" already",
+                               old);
+        }
+    return TR_OK;
+}
+
 /* Within the writers' turn. */
 static tr_code add_fields(tr_registry_call *r, const char *id, const json_t *properties,
                           tr_err *err)
@@ -213,6 +230,11 @@ static tr_code add_fields(tr_registry_call *r, const char *id, const json_t *pro
     if (found == TR_NOT_FOUND)
         return TR_FAIL(err, TR_SEMANTIC, "the schema was not made by CREATE TABLE");
     TR_TRY(found);
+    const tr_code apart = check_apart(json_object_get(before.doc, "properties"), properties, err);
+    if (apart != TR_OK) {
+        tr_object_clear(&before);
+        return apart;
+    }
     json_t *doc = json_deep_copy(before.doc);
     json_t *log = json_pack("[{s:s,s:s,s:O}]", "op", "add", "path", "/properties", "value",
                             properties);

@@ -73,7 +73,7 @@ static json_t *field_of(const json_t *type)
 
 static bool is_field_name(const char *name)
 {
-    if (name[0] == '\0' || strncmp(name, "_tributary", 10) == 0)
+    if (name[0] == '\0' || strncasecmp(name, "_tributary", 10) == 0)
         return false;
     for (const char *at = name; *at != '\0'; at++) {
         const bool is_letter = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z');

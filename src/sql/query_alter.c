@@ -357,9 +357,28 @@ static size_t find_foreign(const json_t *list, const char *path)
     return i;
 }
 
+/* Keys of tables that have been dropped are not shown, and are in nobody's way. */
+static tr_code forget_dropped(altering *a, json_t *list, tr_err *err)
+{
+    for (size_t i = json_array_size(list); i-- > 0;) {
+        tr_object other = {0};
+        const tr_code code =
+            tr_catalog_get(a->jobs->parts.catalog, a->tenant, "dataset",
+                           tr_json_text(json_array_get(list, i), "dataset", ""), &other, err);
+        tr_object_clear(&other);
+        if (code == TR_NOT_FOUND)
+            (void)json_array_remove(list, i);
+        else if (code != TR_OK)
+            return code;
+    }
+    return TR_OK;
+}
+
 static tr_code alter_foreign(altering *a, json_t *keys, tr_err *err)
 {
     json_t *list = json_object_get(keys, "foreign");
+    if (!a->alter->is_drop)
+        TR_TRY(forget_dropped(a, list, err));
     const size_t at = find_foreign(list, a->paths[0]);
     const bool is_there = at < json_array_size(list);
     if (a->alter->is_drop) {
@@ -526,6 +545,10 @@ static tr_code add_fields(altering *a, const json_t *columns, tr_err *err)
     *a->state = "55000";
     tr_code code = maker->add_columns(maker->ctx, a->tenant, &table, err);
     json_decref(properties);
+    if (code == TR_CONFLICT) { /* since check_new looked */
+        *a->state = "42701";
+        code = TR_INVALID;
+    }
     if (code == TR_SEMANTIC) {
         *a->state = "42501";
         code = TR_FAIL(err, TR_INVALID,

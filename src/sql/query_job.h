@@ -70,7 +70,8 @@ typedef struct tr_table_maker {
     /* TR_INVALID: the schema is in a union, and this is its primary identity */
     tr_code (*drop_identity)(void *ctx, const tr_tenant *tenant, const char *descriptor,
                              tr_err *err);
-    /* Fields more, `properties`, of a schema that `make` made. TR_SEMANTIC: another made it */
+    /* Fields more, `properties`, of a schema that `make` made; one that is there as it is to be is
+     * left. TR_SEMANTIC: another made it. TR_CONFLICT: there is another field of such a name */
     tr_code (*add_columns)(void *ctx, const tr_tenant *tenant, const tr_new_table *table,
                            tr_err *err);
 } tr_table_maker;

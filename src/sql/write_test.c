@@ -300,6 +300,7 @@ static void columns_without_a_name_of_their_own_are_refused(void)
         {"[{\"name\":\"count(1)\",\"type\":{\"is\":\"long\"}}]", "42601"},
         {"[{\"name\":\"\",\"type\":{\"is\":\"long\"}}]", "42601"},
         {"[{\"name\":\"_tributary\",\"type\":{\"is\":\"long\"}}]", "42601"},
+        {"[{\"name\":\"_Tributary\",\"type\":{\"is\":\"long\"}}]", "42601"},
         {"[{\"name\":\"a\",\"type\":{\"is\":\"long\"}},{\"name\":\"A\",\"type\":{\"is\":\"long\"}}"
          "]",
          "42701"}};

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """test_sql_alter.py - ALTER TABLE: identities, which are the schema's descriptors, and keys; SHOW of them."""
+import concurrent.futures
+import threading
+
 import psycopg
 import pytest
 
@@ -127,6 +130,10 @@ def test_keys_are_kept_and_shown(shop, db, made):
     assert shown(db, "PRIMARY KEYS", other) == [] and len(shown(db, "FOREIGN KEYS", other)) == 1
     db.execute(f"DROP TABLE {made}")
     assert shown(db, "FOREIGN KEYS", other) == []
+    db.execute(f"CREATE TABLE {made} AS SELECT 7::BIGINT AS id")
+    db.execute(f"ALTER TABLE {made} ADD PRIMARY KEY (id)")
+    db.execute(f"ALTER TABLE {other} ADD FOREIGN KEY (id) REFERENCES {made}(id)")    # the dropped one's is in nobody's way
+    assert shown(db, "FOREIGN KEYS", other) == [("id", "bigint", made, "id", None)]
 
 
 def test_over_rest_in_a_block_and_by_who_may(shop, db, made):
@@ -177,10 +184,31 @@ def test_a_column_more_is_null_in_what_was_there(shop, db, made):
     assert state_of(db, f"INSERT INTO public.{made} SELECT 9 AS id, 'x' AS n2") == "42804"
 
 
+def test_of_sessions_that_add_a_column_at_once_one_does(shop, db, made):
+    """Also where their names differ by their case, which names of fields have and names of columns do not."""
+    with shop.connect() as second:
+        def add(session, sql, start):
+            start.wait()
+            try:
+                session.execute(f"ALTER TABLE {made} ADD COLUMN {sql}")
+                return None
+            except psycopg.Error as failed:
+                return failed.sqlstate
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for i in range(12):
+                start = threading.Barrier(2)
+                ends = [pool.submit(add, session, sql, start) for session, sql in ((db, f"c{i} int"), (second, f"C{i} text"))]
+                assert sorted(str(end.result()) for end in ends) == ["42701", "None"]
+    columns = [r[0].lower() for r in db.execute(f"DESCRIBE {made}").fetchall()]
+    assert len(columns) == len(set(columns)) and "c11" in columns
+    db.execute(f"INSERT INTO {made} SELECT 8 AS id")
+
+
 def test_what_cannot_be_a_column_is_refused(shop, db, made):
     db.execute(f"ALTER TABLE {made} ADD COLUMN note text")
     for sql, state in [("ADD COLUMN Note text", "42701"), ("ADD COLUMN ok text, MAIL text", "42701"), ("ADD COLUMN x", "42704"),
-                       ("ADD COLUMN x jsonb", "42704"), ("ADD COLUMN x int[]", "0A000"), ("ADD COLUMN \"a b\" int", "42601"),
+                       ("ADD COLUMN x jsonb", "42704"), ("ADD COLUMN x int[]", "0A000"), ("ADD COLUMN \"a b\" int", "42601"), ("ADD COLUMN _Tributary int", "42601"),
                        ("ADD COLUMN x int, x int", "42701"), ("ADD COLUMN x int NOT NULL", "42601"), ("ADD COLUMN x varchar(", "42601"),
                        ("ADD COLUMN " + ", ".join(f"c{i} int" for i in range(33)), "54011"), ("DROP COLUMN note", "0A000")]:
         assert state_of(db, f"ALTER TABLE {made} {sql}") == state, sql
