@@ -63,7 +63,7 @@ static tr_code fail_by_answer(tr_str answer, const char **state, tr_err *err)
     static const char *const states[] = {"42601", "42P01", "42883", "42703", "22P02", "22003",
                                          "22012", "42501", "0A000", "53200", "53400", "42804",
                                          "42702", "42803", "22007", "22008", "22023", "42P17",
-                                         "54001"};
+                                         "54000", "54001"};
     TR_TRY(tr_json_parse(answer, &failure, err));
     const char *is = tr_json_text(failure, "state", "58000");
     *state = "58000";
