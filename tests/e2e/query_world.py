@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """query_world.py - what tests of Query Service share: a sandbox with rows, and queries as jobs."""
 import pathlib
+import time
 import uuid
 
 import psycopg
@@ -103,8 +104,8 @@ def children(parent):
     return found
 
 
-def busiest_child(parent, ticks=0):
-    """The child process that has used most of the processor, at least so much; None: there is none."""
+def processor_ticks(parent):
+    """{child: what it has used of the processor}"""
     found = {}
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -113,5 +114,14 @@ def busiest_child(parent, ticks=0):
             continue    # it has ended
         if int(fields[1]) == parent:
             found[int(stat.parent.name)] = int(fields[11]) + int(fields[12])
-    busiest = max(found, key=found.get, default=None)
-    return None if busiest is None or found[busiest] < ticks else busiest
+    return found
+
+
+def busiest_child(parent, ticks=0):
+    """The child process that works at this moment, and has used at least so much; None: there is none."""
+    before = processor_ticks(parent)
+    time.sleep(0.3)
+    used = processor_ticks(parent)
+    worked = {child: used[child] - before.get(child, 0) for child in used}
+    busiest = max(worked, key=worked.get, default=None)
+    return None if busiest is None or worked[busiest] == 0 or used[busiest] < ticks else busiest

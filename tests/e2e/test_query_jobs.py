@@ -245,8 +245,7 @@ def test_a_worker_that_dies_fails_its_query_with_a_clear_text(server, shop):
     """As a statement that crashes DuckDB would: its process is killed from outside."""
     sent = shop.post(ENDLESS)["id"]
     until("it runs", lambda: shop.get(sent)["state"] == "IN_PROGRESS")
-    time.sleep(0.5)
-    os.kill(busiest_child(server.process.pid), signal.SIGSEGV)
+    os.kill(until("its worker works", lambda: busiest_child(server.process.pid, 30)), signal.SIGSEGV)
     done = shop.wait(sent)
     assert (done["state"], done["errors"][0]["code"], done["errors"][0]["errorType"]) == (
         "FAILED", "58000", "SYSTEM_ERROR")

@@ -4,6 +4,7 @@
 Times are compared with times of the same run on the same machine, never with numbers from elsewhere.
 """
 import ctypes
+import os
 import pathlib
 import statistics
 import sys
@@ -129,6 +130,11 @@ def nice_of(process):
     return found
 
 
+def policies_of(process):
+    """Of each thread of a process."""
+    return {os.sched_getscheduler(int(thread.name)) for thread in pathlib.Path(f"/proc/{process}/task").iterdir()}
+
+
 def slices_of(process):
     """Of each thread of a process, in ns; 0: the kernel has none of its own for a thread (before 6.12)."""
     found, attributes = set(), ctypes.create_string_buffer(48)
@@ -147,11 +153,50 @@ def test_what_takes_long_stands_back_and_its_worker_is_not_used_again(patient_si
         running.start()
         worker = export_world.until("it runs", lambda: busiest_child(server, ticks=10))
         assert nice_of(worker) == {10} and slices_of(worker) in ({100_000}, {0})
-        export_world.until("it stands back", lambda: nice_of(worker) == {15})
+        export_world.until("it takes what is left over", lambda: policies_of(worker) == {os.SCHED_IDLE})
         with psycopg.connect(**patient_site.how, autocommit=True) as other:
             other.execute("SELECT 1")
             assert any(nice_of(child) == {10} for child in children(server) if child != worker)
         db.cancel()
         running.join()
         assert db.execute("SELECT count(*) FROM range(30000000) t(i) WHERE hash(i) % 7 = 3").fetchone()
-        export_world.until("no worker that stood back is kept", lambda: all(nice_of(child) == {10} for child in children(server)))
+        export_world.until("no worker that stood back is kept", lambda: all(
+            policies_of(child) == {os.SCHED_OTHER} and nice_of(child) == {10} for child in children(server)))
+
+
+def state_of_process(process):
+    """R, S, T ..., see proc(5); None: it has ended."""
+    try:
+        return pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
+def test_statements_that_take_long_take_turns_and_end_when_they_are_told(patient_site):
+    """More of them than there are processors: the others are stopped, and are cancelled all the same."""
+    server, count = patient_site.server.process.pid, len(os.sched_getaffinity(0)) + 2
+    sessions = [psycopg.connect(**patient_site.how, autocommit=True) for _ in range(count)]
+    ends = []
+
+    def run(db):
+        try:
+            db.execute(RUNAWAY)
+        except psycopg.Error as refusal:
+            ends.append(refusal.sqlstate)
+    threads = [threading.Thread(target=run, args=(db,)) for db in sessions]
+    for thread in threads:
+        thread.start()
+
+    def stopped():
+        return {child for child in children(server) if state_of_process(child) == "T"}
+    export_world.until("two are stopped", lambda: len(stopped()) == 2)
+    first = stopped()
+    export_world.until("it is others' turn", lambda: len(stopped() - first) > 0)
+    for db in sessions:
+        db.cancel()
+    for thread in threads:
+        thread.join()
+    assert ends == ["57014"] * count
+    assert sessions[0].execute("SELECT 1").fetchone() == (1,)
+    for db in sessions:
+        db.close()
