@@ -115,11 +115,26 @@ static uint32_t count_running(const tr_query_session *taken)
     return count;
 }
 
+/* A cursor that is open, with nobody who fetches from it, computes nothing; how much of the
+ * processor it gets does not tell, because beside others that may be none. */
+static bool computes(const tr_query_session *s)
+{
+    return takes_turns(s) && !s->is_paused && atomic_load(&s->is_awaited);
+}
+
+static uint32_t count_computing(const tr_query_session *taken)
+{
+    uint32_t count = 0;
+    for (const tr_query_session *s = taken; s != NULL; s = s->next)
+        count += computes(s);
+    return count;
+}
+
 static uint32_t count_silent(tr_query_session *taken)
 {
     uint32_t count = 0;
     for (tr_query_session *s = taken; s != NULL; s = s->next)
-        count += !atomic_exchange(&s->has_answered, false) && takes_turns(s) && !s->is_paused;
+        count += !atomic_exchange(&s->has_answered, false) && computes(s);
     return count;
 }
 
@@ -139,6 +154,7 @@ tr_query_paced tr_query_pace(tr_query_session *taken, const tr_query_pace_terms 
                                     (is_one_waiting && now_us - runs->turned_us >= terms->turn_us)))
             turn(runs, now_us);
         else
-            return (tr_query_paced){.running = running, .silent = count_silent(taken)};
+            return (tr_query_paced){.running = count_computing(taken),
+                                    .silent = count_silent(taken)};
     }
 }

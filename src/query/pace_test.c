@@ -35,7 +35,8 @@ static void start(unsigned i)
     pthread_t second;
     const pid_t parent = getpid();
     tr_query_session *s = &sessions[i];
-    *s = (tr_query_session){.child = TR_WORKER_CHILD_NONE, .deadline_us = INT64_MAX};
+    *s = (tr_query_session){
+        .child = TR_WORKER_CHILD_NONE, .deadline_us = INT64_MAX, .is_awaited = true};
     CHECK(pthread_mutex_init(&s->mutex, NULL) == 0);
     atomic_store(&computes[i], true);
     s->child.pid = fork();
@@ -213,6 +214,23 @@ static void who_answers_is_told_from_who_only_computes(void)
     end_all(2);
 }
 
+/* Jobs and event threads make room for statements that compute, not for cursors that are open. */
+static void who_is_not_waited_for_computes_nothing(void)
+{
+    const tr_query_pace_terms terms = {.at_once = 2, .much_us = 10000, .turn_us = INT64_MAX / 4};
+    (void)start_all(2);
+    make_slow(2, &terms);
+    atomic_store(&sessions[0].is_awaited, false);
+    tr_query_paced paced = tr_query_pace(sessions, &terms);
+    CHECK(paced.running == 1 && paced.silent == 1);
+    atomic_store(&sessions[1].is_awaited, false);
+    paced = tr_query_pace(sessions, &terms);
+    CHECK(paced.running == 0 && paced.silent == 0);
+    atomic_store(&sessions[0].is_awaited, true); /* it is fetched from again */
+    CHECK(tr_query_pace(sessions, &terms).running == 1);
+    end_all(2);
+}
+
 static void who_is_being_ended_keeps_nobody_waiting(void)
 {
     const tr_query_pace_terms terms = {.at_once = 1, .much_us = 10000, .turn_us = 0};
@@ -244,6 +262,7 @@ int main(void)
     RUN(all_have_their_turns_and_no_more_run_than_may);
     RUN(who_does_nothing_in_his_turn_loses_it);
     RUN(who_answers_is_told_from_who_only_computes);
+    RUN(who_is_not_waited_for_computes_nothing);
     RUN(who_is_being_ended_keeps_nobody_waiting);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

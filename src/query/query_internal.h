@@ -76,6 +76,7 @@ struct tr_query_session {
     _Atomic int64_t begun_cpu_us; /* what it had used when the command was sent */
     _Atomic bool is_slow;         /* pace.c: it has used much since, and is used once */
     _Atomic bool has_answered;    /* something came of it since pace.c looked */
+    _Atomic bool is_awaited;      /* somebody waits for its next answer */
     bool is_paused;               /* these are the pool's keeper's: it waits for its turn */
     int64_t turned_us, seen_cpu_us;
     bool is_over;                /* it has ended by itself, with its last answer */
@@ -105,7 +106,7 @@ typedef struct tr_query_pace_terms {
     int64_t turn_us;
 } tr_query_pace_terms;
 typedef struct tr_query_paced {
-    uint32_t running; /* of those that have used much */
+    uint32_t running; /* of those that have used much, and are waited for */
     uint32_t silent;  /* of these, without an answer since the last look */
 } tr_query_paced;
 /* Looks after the workers that are taken, in a list by ->next, several times a second: those whose

@@ -297,6 +297,9 @@ tr_code tr_query_session_next(tr_query_session *s, tr_query_answer *out, tr_err 
                 return TR_OK;
             }
         }
-        TR_TRY(more(s, err));
+        atomic_store_explicit(&s->is_awaited, true, memory_order_relaxed);
+        const tr_code code = more(s, err);
+        atomic_store_explicit(&s->is_awaited, false, memory_order_relaxed);
+        TR_TRY(code);
     }
 }
