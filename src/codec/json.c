@@ -40,6 +40,16 @@ const char *tr_json_text(const json_t *object, const char *key, const char *othe
     return json_is_string(member) ? json_string_value(member) : otherwise;
 }
 
+const json_t *tr_json_find(const json_t *list, const char *key, const char *text)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach (list, i, one)
+        if (strcmp(tr_json_text(one, key, ""), text) == 0)
+            return one;
+    return NULL;
+}
+
 int64_t tr_json_int(const json_t *object, const char *key, int64_t otherwise)
 {
     const json_t *member = json_object_get(object, key);

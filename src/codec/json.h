@@ -25,6 +25,8 @@ TR_MUST_CHECK tr_code tr_json_write(const json_t *value, tr_buf *out, tr_err *er
 const char *tr_json_text(const json_t *object, const char *key, const char *otherwise);
 int64_t tr_json_int(const json_t *object, const char *key, int64_t otherwise);
 bool tr_json_bool(const json_t *object, const char *key, bool otherwise);
+/* The first object of a list whose member is this text (that of one which has none is ""); NULL: none. */
+const json_t *tr_json_find(const json_t *list, const char *key, const char *text);
 /* Members of a request's body; null counts as absent.
  * where       the path of the object, for messages: "" or ends in "."
  * *out        NULL when absent

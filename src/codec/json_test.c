@@ -121,6 +121,17 @@ static void a_tree_error_speaks_to_clients_only(void)
     CHECK(strstr(err.text, "\\u0000 is not allowed") != NULL && strstr(err.text, "JSON_") == NULL);
 }
 
+static void the_first_of_a_list_is_found_by_a_text(void)
+{
+    json_t *list = json_pack("[{s:s,s:i},{s:s,s:i},{s:s,s:i},{s:i}]", "name", "a", "n", 1, "name",
+                             "b", "n", 2, "name", "b", "n", 3, "name", 7);
+    CHECK(tr_json_int(tr_json_find(list, "name", "b"), "n", 0) == 2);
+    CHECK(tr_json_find(list, "name", "7") == NULL && tr_json_find(list, "n", "1") == NULL);
+    CHECK(tr_json_find(list, "name", "") == json_array_get(list, 3));
+    CHECK(tr_json_find(NULL, "name", "a") == NULL);
+    json_decref(list);
+}
+
 int main(void)
 {
     int passed = 0, failed = 0;
@@ -132,6 +143,7 @@ int main(void)
     RUN(bad_rows_call_nothing);
     RUN(a_tree_error_names_line_and_column);
     RUN(a_tree_error_speaks_to_clients_only);
+    RUN(the_first_of_a_list_is_found_by_a_text);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

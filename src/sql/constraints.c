@@ -175,13 +175,12 @@ static tr_code put_primary(listing *l, const json_t *dataset, tr_err *err)
 
 static tr_code put_foreign(listing *l, const json_t *dataset, tr_err *err)
 {
-    size_t i, k;
-    const json_t *key, *table;
+    size_t i;
+    const json_t *key;
     json_array_foreach (json_object_get(json_object_get(dataset, "_keys"), "foreign"), i, key) {
-        const char *path = tr_json_text(key, "column", ""), *other = NULL;
-        json_array_foreach (l->tables, k, table)
-            if (strcmp(tr_json_text(table, "dataset", ""), tr_json_text(key, "dataset", "-")) == 0)
-                other = tr_json_text(table, "table", "");
+        const char *path = tr_json_text(key, "column", "");
+        const json_t *table = tr_json_find(l->tables, "dataset", tr_json_text(key, "dataset", "-"));
+        const char *other = table == NULL ? NULL : tr_json_text(table, "table", "");
         const char *const cells[] = {l->table,
                                      path,
                                      type_of(l, path),

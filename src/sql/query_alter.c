@@ -140,16 +140,6 @@ static tr_code check_own_schema(altering *a, tr_err *err)
                          s.name);
 }
 
-static const json_t *find_identity(const json_t *all, const char *path)
-{
-    size_t i;
-    const json_t *one;
-    json_array_foreach (all, i, one)
-        if (strcmp(tr_json_text(one, "path", ""), path) == 0)
-            return one;
-    return NULL;
-}
-
 static const json_t *find_primary(const json_t *all)
 {
     size_t i;
@@ -165,7 +155,7 @@ static tr_code add_identity(altering *a, const json_t *all, tr_err *err)
     char property[PATH_BYTES + 1];
     const tr_table_maker *maker = &a->jobs->parts.maker;
     const bool is_primary = a->alter->what == TR_ALTER_PRIMARY_IDENTITY;
-    const json_t *there = find_identity(all, a->paths[0]), *primary = find_primary(all);
+    const json_t *there = tr_json_find(all, "path", a->paths[0]), *primary = find_primary(all);
     if (there != NULL && a->is_again && tr_json_bool(there, "isPrimary", false) == is_primary &&
         strcmp(tr_json_text(there, "namespace", ""), a->name_space) == 0)
         return TR_OK;
@@ -198,7 +188,7 @@ static tr_code drop_identity(altering *a, const json_t *all, tr_err *err)
 {
     const tr_table_maker *maker = &a->jobs->parts.maker;
     const bool is_primary = a->alter->what == TR_ALTER_PRIMARY_IDENTITY;
-    const json_t *there = find_identity(all, a->paths[0]);
+    const json_t *there = tr_json_find(all, "path", a->paths[0]);
     if (there == NULL && a->is_again)
         return TR_OK;
     *a->state = "42704";
@@ -239,13 +229,11 @@ typedef struct referring {
 
 static tr_code note_reference(void *ctx, const tr_object *dataset, tr_err *err)
 {
-    size_t i;
-    const json_t *key;
     referring *r = ctx;
     (void)err;
-    json_array_foreach (json_object_get(json_object_get(dataset->doc, "_keys"), "foreign"), i, key)
-        if (strcmp(tr_json_text(key, "dataset", ""), r->dataset) == 0)
-            (void)snprintf(r->by, sizeof r->by, "%s", tr_json_text(dataset->doc, "name", ""));
+    const json_t *keys = json_object_get(json_object_get(dataset->doc, "_keys"), "foreign");
+    if (tr_json_find(keys, "dataset", r->dataset) != NULL)
+        (void)snprintf(r->by, sizeof r->by, "%s", tr_json_text(dataset->doc, "name", ""));
     return TR_OK;
 }
 
@@ -489,16 +477,6 @@ static const char *engine_type(const char *is)
     return "VARCHAR";
 }
 
-static bool is_noted(const json_t *added, const char *name)
-{
-    size_t i;
-    const json_t *one;
-    json_array_foreach (added, i, one)
-        if (strcmp(tr_json_text(one, "name", ""), name) == 0)
-            return true;
-    return false;
-}
-
 static tr_code add_notes(json_t *added, const json_t *columns, tr_err *err)
 {
     size_t i;
@@ -506,7 +484,7 @@ static tr_code add_notes(json_t *added, const json_t *columns, tr_err *err)
     json_array_foreach (columns, i, column) {
         const char *name = tr_json_text(column, "name", "");
         const char *is = tr_json_text(json_object_get(column, "type"), "is", "");
-        if (!is_noted(added, name) &&
+        if (tr_json_find(added, "name", name) == NULL &&
             json_array_append_new(
                 added, json_pack("{s:s,s:s}", "name", name, "type", engine_type(is))) != 0)
             return no_memory(err);

@@ -18,15 +18,11 @@
 static tr_code check_live_tables(tr_query_jobs *jobs, const tr_tenant *tenant, const char *name,
                                  const char **state, tr_err *err)
 {
-    size_t i;
-    const json_t *row;
     json_t *list = NULL;
-    bool is_taken = tr_is_dimension_table(name);
     *state = "58000";
     if (jobs->parts.live != NULL)
         TR_TRY(tr_live_tables_list(jobs->parts.live, tenant, &list, err));
-    json_array_foreach (list, i, row)
-        is_taken = is_taken || strcmp(tr_json_text(row, "table", ""), name) == 0;
+    const bool is_taken = tr_is_dimension_table(name) || tr_json_find(list, "table", name) != NULL;
     json_decref(list);
     *state = "42P07";
     return is_taken ? TR_FAIL(err, TR_INVALID, "the table \"%s\" is there already", name) : TR_OK;

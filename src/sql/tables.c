@@ -204,16 +204,6 @@ static json_t *with_added(json_t *table, const json_t *row)
     return NULL;
 }
 
-static const json_t *find_row(const json_t *list, const char *dataset)
-{
-    size_t i;
-    const json_t *row;
-    json_array_foreach (list, i, row)
-        if (strcmp(tr_json_text(row, "dataset", ""), dataset) == 0)
-            return row;
-    return NULL;
-}
-
 /* name  its own, or its dataset's id */
 static tr_code add_table(files *f, json_t *tables, const json_t *row, const char *name,
                          bool may_be_empty, tr_err *err)
@@ -328,13 +318,13 @@ static tr_code add_snapshot(const files *f, const tr_tables_wanted *wanted, cons
     if (dataset == NULL)
         return TR_OK;
     if (tr_str_is(what, "public"))
-        return put_public(f, name, find_row(list, dataset), tables, err);
+        return put_public(f, name, tr_json_find(list, "dataset", dataset), tables, err);
     ids = json_array();
     tr_code code = ids == NULL ? no_memory(err) : read_history(&h, dataset, ids, err);
     if (code == TR_OK)
         code = tr_snapshot_table(table, what, h.batches, h.count, wanted->falls_back, &made, err);
     if (code == TR_OK && !tr_str_is(what, "history"))
-        made = with_added(made, find_row(list, dataset));
+        made = with_added(made, tr_json_find(list, "dataset", dataset));
     if (code == TR_OK && json_object_setn_new(tables, (const char *)name.at, name.len, made) != 0)
         code = no_memory(err);
     for (size_t k = 0; k < h.count; k++)
